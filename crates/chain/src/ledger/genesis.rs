@@ -1,0 +1,118 @@
+//! What a chain starts with: balances, who may do what, and the governed numbers of the contracts. Operational
+//! and treasury keys are disjoint from the first block on (R170, R178).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use symphony_types::amount::{Sym, sum};
+use symphony_types::id::AccountId;
+use symphony_types::key::{PublicKey, Treasury, Wallet};
+
+use crate::transaction::{ChainId, Tier};
+
+/// The first state of a chain.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Genesis {
+    /// The chain's name.
+    pub chain: ChainId,
+    /// What accounts hold.
+    pub balances: BTreeMap<AccountId, Sym>,
+    /// What the treasury holds.
+    pub treasury: Sym,
+    /// What the epoch reward pool holds.
+    pub pool: Sym,
+    /// Who may do what.
+    pub roles: Roles,
+    /// The governed numbers.
+    pub parameters: Parameters,
+}
+
+/// Who may do what only they may.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Roles {
+    /// Sends payout batches.
+    pub payout: AccountId,
+    /// Executes penalties of the settlement plane.
+    pub slasher: AccountId,
+    /// Approve releases of the treasury.
+    pub treasury: BTreeSet<PublicKey<Treasury>>,
+    /// How many of them must.
+    pub treasury_threshold: u32,
+}
+
+/// The governed numbers that the contracts enforce.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parameters {
+    /// Terms of masters' stake.
+    pub master: TierTerms,
+    /// Terms of enterprises' stake.
+    pub enterprise: TierTerms,
+    /// Terms of producers' stake.
+    pub producer: TierTerms,
+    /// The shortest time that a lock is held for, so that nobody takes back what is being worked for.
+    pub lock_ms_min: u64,
+    /// How far in the future a transaction may expire.
+    pub transaction_ms_max: u64,
+    /// How long receipts are kept; at least as long as a transaction may live.
+    pub receipt_ms: u64,
+    /// The fewest payees of a dividend tree (D7).
+    pub payees_per_tree_min: u64,
+}
+
+/// Terms of one tier's stake (R174, R175).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TierTerms {
+    /// The smallest stake that counts.
+    pub minimum: Sym,
+    /// How long a withdrawal waits.
+    pub cooldown_ms: u64,
+}
+
+impl Parameters {
+    /// The terms of one tier.
+    pub const fn terms(&self, tier: Tier) -> TierTerms {
+        match tier {
+            Tier::Master => self.master,
+            Tier::Enterprise => self.enterprise,
+            Tier::Producer => self.producer,
+        }
+    }
+}
+
+/// A chain cannot start like this.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum GenesisError {
+    /// Two roles share a key.
+    #[error("payout, slasher and treasury signers do not have keys of their own")]
+    RolesOverlap,
+    /// The treasury could never be opened, or without any approval.
+    #[error("the treasury threshold is not between one and the number of signers")]
+    ThresholdInvalid,
+    /// More base units than a number holds.
+    #[error("the initial supply is too large")]
+    SupplyTooLarge,
+    /// A resent transaction could be executed twice in its sender's eyes.
+    #[error("receipts are kept for a shorter time than a transaction may live")]
+    ReceiptsTooShort,
+}
+
+impl Genesis {
+    /// Checks the whole; says how much is minted.
+    pub(super) fn check(&self) -> Result<Sym, GenesisError> {
+        let signers =
+            self.roles.treasury.iter().map(|key| PublicKey::<Wallet>::from_bytes(*key.as_bytes()).account());
+        let mut accounts: BTreeSet<AccountId> = signers.collect();
+        if !accounts.insert(self.roles.payout) || !accounts.insert(self.roles.slasher) {
+            return Err(GenesisError::RolesOverlap);
+        }
+        let threshold = self.roles.treasury_threshold as usize;
+        if threshold == 0 || threshold > self.roles.treasury.len() {
+            return Err(GenesisError::ThresholdInvalid);
+        }
+        if self.parameters.receipt_ms < self.parameters.transaction_ms_max {
+            return Err(GenesisError::ReceiptsTooShort);
+        }
+        let held = self.balances.values().copied();
+        sum(held.chain([self.treasury, self.pool])).ok_or(GenesisError::SupplyTooLarge)
+    }
+}

@@ -1,0 +1,81 @@
+//! The treasury (R178): its money leaves only on the approvals of enough of its own signers, for a proposal
+//! that serves once.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+use symphony_types::amount::Sym;
+use symphony_types::digest::Digest;
+use symphony_types::id::AccountId;
+use symphony_types::key::{Signed, Treasury as Signer};
+
+use super::accounts::Flow;
+use super::{Abort, State};
+use crate::transaction::Release;
+
+/// What happened to the treasury.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Event {
+    /// Money left.
+    Released {
+        /// Who was paid.
+        to: AccountId,
+        /// How much.
+        amount: Sym,
+        /// The proposal that allowed it.
+        proposal: Digest,
+    },
+}
+
+/// The treasury's money, and the proposals executed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Treasury {
+    pub(super) balance: Sym,
+    proposals: BTreeSet<Digest>,
+}
+
+impl Treasury {
+    pub(super) const fn new(balance: Sym) -> Self {
+        Self { balance, proposals: BTreeSet::new() }
+    }
+}
+
+pub(super) fn release(
+    state: &State,
+    release: &Release,
+    approvals: &[Signed<Release, Signer>],
+) -> Result<Event, Abort> {
+    if release.chain != state.chain {
+        return Err(Abort::WrongChain);
+    }
+    if release.amount == Sym::ZERO {
+        return Err(Abort::AmountZero);
+    }
+    let mut signers = BTreeSet::new();
+    for approval in approvals {
+        let known = state.roles.treasury.contains(&approval.key) && signers.insert(approval.key);
+        if !known || approval.body != *release || !approval.verify(&approval.key) {
+            return Err(Abort::ApprovalInvalid);
+        }
+    }
+    if signers.len() < state.roles.treasury_threshold as usize {
+        return Err(Abort::ApprovalsMissing);
+    }
+    if state.treasury.proposals.contains(&release.proposal) {
+        return Err(Abort::ProposalUsed);
+    }
+    if state.treasury.balance < release.amount {
+        return Err(Abort::TreasuryTooSmall);
+    }
+    Ok(Event::Released { to: release.to, amount: release.amount, proposal: release.proposal })
+}
+
+pub(super) fn evolve(state: &mut State, flow: &mut Flow, event: &Event) {
+    match event {
+        Event::Released { to, amount, proposal } => {
+            flow.take(&mut state.treasury.balance, *amount);
+            flow.give(state.accounts.balance_mut(*to), *amount);
+            state.treasury.proposals.insert(*proposal);
+        }
+    }
+}

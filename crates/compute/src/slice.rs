@@ -1,0 +1,247 @@
+//! Evaluates an audience query over the records of one Vault (R087, R088, R092).
+//!
+//! Columnar: each operand becomes a bit per row, the conjunction is an `and` of bits, and only then rows are
+//! looked at. A person qualifies when one record satisfies all operands. What leaves is a signal per person: a
+//! token, a handle and a time, never a record. No record value is copied out of the material except that time.
+
+use std::collections::BTreeMap;
+
+use arrow::array::{Array as _, AsArray as _, BooleanArray, RecordBatch, UInt64Array};
+use arrow::buffer::BooleanBuffer;
+use arrow::compute::kernels::{boolean, cmp, take};
+use arrow::datatypes::{Int32Type, UInt64Type};
+use arrow::error::ArrowError;
+use serde::{Deserialize, Serialize};
+use symphony_protocol::artifact::{Predicate, ResolvedQuery};
+use symphony_protocol::governance::semantics::normalise;
+use symphony_types::digest::Digest;
+use symphony_types::id::{AttributeName, TaskId, VaultId};
+use symphony_types::limits::OPERANDS_MAX;
+use symphony_types::merkle;
+use symphony_types::time::RecordMillis;
+use zeroize::{Zeroize as _, Zeroizing};
+
+use crate::keyed::Keyed;
+use crate::material::{Material, commitments, subjects};
+
+/// A query does not fit its material.
+#[derive(Debug, thiserror::Error)]
+pub enum SliceError {
+    /// The query has no operands or too many.
+    #[error("the query has no operands or too many")]
+    Operands,
+    /// The material lacks an attribute of the query.
+    #[error("the material has no column {0}")]
+    Attribute(AttributeName),
+    /// An operand compares what the attribute is not.
+    #[error("an operand on {0} is of another type")]
+    Type(AttributeName),
+    /// A kernel failed.
+    #[error("evaluating an operand")]
+    Kernel(#[from] ArrowError),
+}
+
+/// What one slice tells the aggregator's enclave, sealed to it. Wiped on drop.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SliceSignals {
+    /// The task.
+    pub task: TaskId,
+    /// The Vault.
+    pub vault: VaultId,
+    /// Whether fewer people qualified than the minimum cardinality; then there are no signals.
+    pub suppressed: bool,
+    /// One for each person who qualified, by token in ascending order.
+    pub signals: Vec<Signal>,
+}
+
+/// One person who qualified.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Signal {
+    /// Recognizes the person in other slices of the same task and nowhere else (D18).
+    pub token: [u8; 32],
+    /// What is delivered for the person.
+    pub handle: String,
+    /// The latest qualifying time; zero when the query has no time window.
+    pub latest: RecordMillis,
+}
+
+impl Drop for Signal {
+    fn drop(&mut self) {
+        self.token.zeroize();
+        self.handle.zeroize();
+        self.latest.0.zeroize();
+    }
+}
+
+/// A finished slice.
+pub struct Slice {
+    /// What goes to the aggregator.
+    pub signals: SliceSignals,
+    /// Merkle root over the commitments of all rows, in row order.
+    pub input_root: Digest,
+}
+
+/// Evaluates `query` over all rows of `material`. `dedupe` is the task's key for tokens.
+///
+/// **Errors**: [`SliceError`] when the query does not fit the material.
+pub fn evaluate(
+    task: TaskId,
+    vault: &VaultId,
+    query: &ResolvedQuery,
+    material: &Material,
+    dedupe: &[u8; 32],
+) -> Result<Slice, SliceError> {
+    if query.operands.is_empty() || query.operands.len() > OPERANDS_MAX {
+        return Err(SliceError::Operands);
+    }
+    let latest = latest_qualifying(query, material)?;
+    let mut signals = signals_of(material, &latest, dedupe);
+    let suppressed = signals.len() < query.minimum_result_cardinality as usize;
+    if suppressed {
+        signals.clear();
+    }
+    let leaves: Vec<Digest> = material
+        .rows()
+        .iter()
+        .flat_map(|batch| commitments(batch).iter().flatten().map(merkle::leaf))
+        .collect();
+    let signals = SliceSignals { task, vault: vault.clone(), suppressed, signals };
+    Ok(Slice { signals, input_root: merkle::root(&leaves) })
+}
+
+/// The token of a person with this contact: equal contacts have equal tokens under one key, whatever their
+/// letter case and spacing (D18).
+pub fn token(dedupe: &[u8; 32], contact: &str) -> [u8; 32] {
+    token_of(&Keyed::new(dedupe), contact)
+}
+
+fn token_of(keyed: &Keyed, contact: &str) -> [u8; 32] {
+    keyed.of(Zeroizing::new(normalise(contact)).as_bytes())
+}
+
+/// For each person, by position: one more than the latest qualifying time, or zero for who does not qualify.
+fn latest_qualifying(query: &ResolvedQuery, material: &Material) -> Result<Zeroizing<Vec<u64>>, SliceError> {
+    let (people, _) = material.people();
+    let mut order: Vec<(u32, u32)> = people.values().iter().copied().zip(0..).collect();
+    order.sort_unstable();
+    let window = query.operands.iter().find(|operand| matches!(operand.predicate, Predicate::Between { .. }));
+    let mut latest = Zeroizing::new(vec![0_u64; people.len()]);
+    for batch in material.rows() {
+        let qualifying = qualifying_rows(query, material, batch)?;
+        let times = match window {
+            Some(operand) => Some(numbers(material, batch, &operand.attribute)?),
+            None => None,
+        };
+        let subjects = subjects(batch).values();
+        for row in qualifying.set_indices() {
+            // A record of somebody without a handle serves nobody.
+            let Ok(at) = order.binary_search_by_key(&subjects[row], |(subject, _)| *subject) else {
+                continue;
+            };
+            let time = times.map_or(0, |times| times.value(row));
+            let person = &mut latest[order[at].1 as usize];
+            *person = (*person).max(time.saturating_add(1));
+        }
+    }
+    Ok(latest)
+}
+
+fn qualifying_rows(
+    query: &ResolvedQuery,
+    material: &Material,
+    batch: &RecordBatch,
+) -> Result<BooleanBuffer, SliceError> {
+    let mut all = BooleanBuffer::new_set(batch.num_rows());
+    for operand in &query.operands {
+        let matches = operand_matches(&operand.predicate, &operand.attribute, material, batch)?;
+        // A missing value satisfies nothing.
+        all = &all
+            & &match matches.nulls() {
+                Some(valid) => matches.values() & valid.inner(),
+                None => matches.values().clone(),
+            };
+    }
+    Ok(all)
+}
+
+fn operand_matches(
+    predicate: &Predicate,
+    attribute: &AttributeName,
+    material: &Material,
+    batch: &RecordBatch,
+) -> Result<BooleanArray, SliceError> {
+    match predicate {
+        Predicate::TextEquals(wanted) => {
+            text_matches(std::slice::from_ref(wanted), attribute, material, batch)
+        }
+        Predicate::TextIn(wanted) => text_matches(wanted, attribute, material, batch),
+        Predicate::Between { since, until } => {
+            let times = numbers(material, batch, attribute)?;
+            let after = cmp::gt_eq(times, &UInt64Array::new_scalar(since.0))?;
+            let before = cmp::lt_eq(times, &UInt64Array::new_scalar(until.0))?;
+            Ok(boolean::and(&after, &before)?)
+        }
+        Predicate::AtLeast(bound) => {
+            Ok(cmp::gt_eq(numbers(material, batch, attribute)?, &UInt64Array::new_scalar(*bound))?)
+        }
+    }
+}
+
+/// Compares the distinct texts of a batch once each, then spreads the answers over the rows.
+fn text_matches(
+    wanted: &[String],
+    attribute: &AttributeName,
+    material: &Material,
+    batch: &RecordBatch,
+) -> Result<BooleanArray, SliceError> {
+    let column = material.column(attribute).ok_or_else(|| SliceError::Attribute(attribute.clone()))?;
+    let column = batch.column(column).as_dictionary_opt::<Int32Type>();
+    let column = column.ok_or_else(|| SliceError::Type(attribute.clone()))?;
+    let texts = column.values().as_string_opt::<i32>().ok_or_else(|| SliceError::Type(attribute.clone()))?;
+    let wanted: Vec<String> = wanted.iter().map(|text| normalise(text)).collect();
+    let equal = |text: &str| wanted.contains(&*Zeroizing::new(normalise(text)));
+    let distinct: BooleanArray = texts.iter().map(|text| text.map(equal)).collect();
+    let spread = take::take(&distinct, column.keys(), None)?;
+    Ok(spread.as_boolean().clone())
+}
+
+fn numbers<'a>(
+    material: &Material,
+    batch: &'a RecordBatch,
+    attribute: &AttributeName,
+) -> Result<&'a UInt64Array, SliceError> {
+    let column = material.column(attribute).ok_or_else(|| SliceError::Attribute(attribute.clone()))?;
+    let column = batch.column(column).as_primitive_opt::<UInt64Type>();
+    column.ok_or_else(|| SliceError::Type(attribute.clone()))
+}
+
+/// One signal per token, in ascending order of tokens.
+fn signals_of(material: &Material, latest: &[u64], dedupe: &[u8; 32]) -> Vec<Signal> {
+    let keyed = Keyed::new(dedupe);
+    let (_, handles) = material.people();
+    let mut people: BTreeMap<[u8; 32], Signal> = BTreeMap::new();
+    for (position, time) in latest.iter().enumerate() {
+        let Some(time) = time.checked_sub(1) else { continue };
+        let handle = handles.value(position);
+        let signal =
+            Signal { token: token_of(&keyed, handle), handle: handle.into(), latest: RecordMillis(time) };
+        merge(&mut people, signal);
+    }
+    people.into_values().collect()
+}
+
+/// Adds a signal, or joins it to the same person's: the latest time, and of two handles the lesser, so that the
+/// order of signals does not matter.
+pub(crate) fn merge(people: &mut BTreeMap<[u8; 32], Signal>, mut signal: Signal) {
+    if let Some(known) = people.get_mut(&signal.token) {
+        known.latest = known.latest.max(signal.latest);
+        if signal.handle < known.handle {
+            std::mem::swap(&mut known.handle, &mut signal.handle);
+        }
+    } else {
+        people.insert(signal.token, signal);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,286 @@
+//! The durable journal: entries in redb, appended in one transaction a batch and never changed (R035, R211, R212).
+//!
+//! Opening verifies the chain and rebuilds the state out of it; whatever does not fit is an error that names the
+//! height, so a wrong state is never served (R217). A torn write is undone by redb before the first read. The
+//! tables of the journal start with `journal/`; a hook writes rows of other tables in the same transaction.
+
+use std::io;
+use std::marker::PhantomData;
+use std::path::Path;
+use std::sync::Arc;
+
+use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
+use serde::{Deserialize, Serialize};
+use symphony_types::canonical;
+use symphony_types::digest::Digest;
+use symphony_types::time::OrderedMillis;
+
+use crate::entry::{Entry, Fault, Head, decode, from_row, to_row};
+use crate::machine::{Genesis, Machine, root, state_digest_of_bytes};
+use crate::replay::{Rebuild, Verify};
+
+/// Writes rows of the caller in the transaction that makes a command durable.
+///
+/// It cannot open the journal's own tables. An error aborts the whole transaction.
+pub type Hook = Box<dyn FnOnce(&WriteTransaction) -> Result<(), redb::Error> + Send>;
+
+/// Why a journal cannot be opened, read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// The database failed.
+    #[error("journal storage failed")]
+    Storage(#[source] redb::Error),
+    /// An export could not be read or written.
+    #[error("journal export failed")]
+    Io(#[from] io::Error),
+    /// The journal started from another genesis than the one asked for.
+    #[error("journal {found} starts from another genesis than {expected}")]
+    OtherGenesis {
+        /// The name that the caller gave.
+        expected: String,
+        /// The name that the journal has.
+        found: String,
+    },
+    /// The journal's own record of its genesis or head is unusable.
+    #[error("journal has no usable {0}")]
+    Meta(&'static str),
+    /// The entry of a height cannot be trusted.
+    #[error("journal height {height}: {fault}")]
+    Corrupt {
+        /// The height in question.
+        height: u64,
+        /// What is wrong with it.
+        fault: Fault,
+    },
+    /// Somebody else wrote to the journal since it was opened.
+    #[error("journal was written by somebody else")]
+    Overtaken,
+    /// The bytes are not a complete export of a journal.
+    #[error("not a complete journal export: {0}")]
+    Export(&'static str),
+}
+
+macro_rules! storage_errors {
+    ($($error:ty),*) => {$(
+        impl From<$error> for JournalError {
+            fn from(error: $error) -> Self {
+                Self::Storage(error.into())
+            }
+        }
+    )*};
+}
+
+storage_errors!(
+    redb::Error,
+    redb::CommitError,
+    redb::DatabaseError,
+    redb::SetDurabilityError,
+    redb::StorageError,
+    redb::TableError,
+    redb::TransactionError
+);
+
+/// One decided command on its way into the journal.
+pub struct Draft {
+    /// Ordered time of the command.
+    pub at: OrderedMillis,
+    /// Canonical bytes of the command.
+    pub command: Vec<u8>,
+    /// Canonical bytes of the list of events.
+    pub events: Vec<u8>,
+    /// Digest of the state after the events.
+    pub state: Digest,
+    /// Rows of the caller that become durable with the entry.
+    pub hook: Option<Hook>,
+}
+
+/// An open journal of one machine; the only writer of its tables.
+pub struct Journal<M> {
+    database: Arc<Database>,
+    head: Head,
+    machine: PhantomData<fn() -> M>,
+}
+
+impl<M: Machine> Journal<M> {
+    /// Opens the journal in `database`, starting it from `genesis` if there is none, and rebuilds its state.
+    ///
+    /// **Errors**: another genesis, or any height that does not verify.
+    pub fn open(
+        database: Arc<Database>,
+        genesis: &Genesis<M::State>,
+        verify: Verify,
+    ) -> Result<(Self, M::State), JournalError> {
+        start(&database, &genesis.name, canonical::to_bytes(&genesis.state))?;
+        let snapshot = Snapshot::take(&*database)?;
+        if snapshot.root() != genesis.root() {
+            return Err(JournalError::OtherGenesis { expected: genesis.name.clone(), found: snapshot.name });
+        }
+        let mut rebuild = Rebuild::<M>::new(genesis, verify);
+        snapshot.each_row(|row, height| rebuild.row(row).map_err(|fault| corrupt(height, fault)))?;
+        let (head, state) = rebuild.finish(&snapshot.head)?;
+        Ok((Self { database, head, machine: PhantomData }, state))
+    }
+
+    /// The end of the chain.
+    pub fn head(&self) -> Head {
+        self.head
+    }
+
+    /// Appends all drafts in one durable transaction, each hook beside its entry; all of it or nothing.
+    ///
+    /// **Errors**: after any error the journal must be opened again, because the outcome on disk is not known.
+    pub fn append(&mut self, drafts: Vec<Draft>) -> Result<Head, JournalError> {
+        let mut transaction = self.database.begin_write()?;
+        transaction.set_durability(Durability::Immediate)?;
+        let mut head = self.head;
+        {
+            let mut meta = transaction.open_table(META)?;
+            if read_head(&meta)? != self.head {
+                return Err(JournalError::Overtaken);
+            }
+            let mut entries = transaction.open_table(ENTRIES)?;
+            for draft in drafts {
+                assert!(draft.at >= head.at, "invariant: ordered time never runs backwards");
+                let entry = Entry {
+                    height: head.height + 1,
+                    previous: head.hash,
+                    at: draft.at,
+                    command: draft.command,
+                    events: draft.events,
+                    state: draft.state,
+                };
+                let (row, hash) = to_row(&entry);
+                if entries.insert(entry.height, row.as_slice())?.is_some() {
+                    return Err(JournalError::Overtaken);
+                }
+                head = Head { height: entry.height, hash, at: entry.at, state: entry.state };
+                if let Some(hook) = draft.hook {
+                    hook(&transaction)?;
+                }
+            }
+            meta.insert(HEAD, canonical::to_bytes(&head).as_slice())?;
+        }
+        transaction.commit()?;
+        self.head = head;
+        Ok(head)
+    }
+}
+
+/// Up to `limit` entries that follow `height`, each with its digest checked.
+pub fn entries_after(database: &Database, height: u64, limit: usize) -> Result<Vec<Entry>, JournalError> {
+    let transaction = database.begin_read()?;
+    let table = transaction.open_table(ENTRIES)?;
+    let mut entries = Vec::new();
+    for (row, expected) in
+        table.range(height.saturating_add(1)..)?.take(limit).zip(height.saturating_add(1)..)
+    {
+        let (key, bytes) = row?;
+        let (entry, _) = from_row(bytes.value()).map_err(|fault| corrupt(key.value(), fault))?;
+        if key.value() != expected || entry.height != expected {
+            return Err(corrupt(expected, Fault::Misplaced));
+        }
+        entries.push(entry);
+    }
+    Ok(entries)
+}
+
+/// Opens the database file at `path` for reading and exports the journal in it. No node may be running on it.
+pub fn export_file(path: &Path, writer: &mut impl io::Write) -> Result<Head, JournalError> {
+    export(&redb::ReadOnlyDatabase::open(path)?, writer)
+}
+
+/// Writes the journal as one portable file: a header, then every row, each behind its length.
+pub fn export(database: &impl ReadableDatabase, writer: &mut impl io::Write) -> Result<Head, JournalError> {
+    let snapshot = Snapshot::take(database)?;
+    crate::replay::write_header(writer, &snapshot.name, &snapshot.genesis, &snapshot.head)?;
+    let mut rows = 0;
+    snapshot.each_row(|row, _| {
+        rows += 1;
+        Ok(crate::replay::write_block(writer, row)?)
+    })?;
+    if rows != snapshot.head.height {
+        return Err(corrupt(rows + 1, Fault::Head));
+    }
+    writer.flush()?;
+    Ok(snapshot.head)
+}
+
+pub(crate) fn corrupt(height: u64, fault: Fault) -> JournalError {
+    JournalError::Corrupt { height, fault }
+}
+
+/// What the database says at one moment.
+struct Snapshot {
+    transaction: redb::ReadTransaction,
+    name: String,
+    genesis: Vec<u8>,
+    head: Head,
+}
+
+impl Snapshot {
+    fn take(database: &impl ReadableDatabase) -> Result<Self, JournalError> {
+        let transaction = database.begin_read()?;
+        let meta = transaction.open_table(META)?;
+        let stored = meta.get(GENESIS)?.ok_or(JournalError::Meta("genesis"))?;
+        let StoredGenesis { name, state } =
+            decode(stored.value(), usize::MAX).ok_or(JournalError::Meta("genesis"))?;
+        let head = read_head(&meta)?;
+        Ok(Self { transaction, name, genesis: state, head })
+    }
+
+    fn root(&self) -> Digest {
+        root(&self.name, &self.genesis)
+    }
+
+    /// Calls `visit` with every row in order of height, and with the height that it must have.
+    fn each_row(
+        &self,
+        mut visit: impl FnMut(&[u8], u64) -> Result<(), JournalError>,
+    ) -> Result<(), JournalError> {
+        let table = self.transaction.open_table(ENTRIES)?;
+        for (row, height) in table.iter()?.zip(1..) {
+            let (key, bytes) = row?;
+            if key.value() != height {
+                return Err(corrupt(height, Fault::Misplaced));
+            }
+            visit(bytes.value(), height)?;
+        }
+        Ok(())
+    }
+}
+
+/// Creates the tables and the genesis of a journal that has none yet.
+fn start(database: &Database, name: &str, state: Vec<u8>) -> Result<(), JournalError> {
+    let transaction = database.begin_write()?;
+    {
+        let mut meta = transaction.open_table(META)?;
+        if meta.get(GENESIS)?.is_some() {
+            return Ok(());
+        }
+        transaction.open_table(ENTRIES)?;
+        let head = Head::of_genesis(root(name, &state), state_digest_of_bytes(&state));
+        let genesis = canonical::to_bytes(&StoredGenesis { name: name.to_owned(), state });
+        meta.insert(GENESIS, genesis.as_slice())?;
+        meta.insert(HEAD, canonical::to_bytes(&head).as_slice())?;
+    }
+    transaction.commit()?;
+    Ok(())
+}
+
+fn read_head(meta: &impl ReadableTable<&'static str, &'static [u8]>) -> Result<Head, JournalError> {
+    let stored = meta.get(HEAD)?.ok_or(JournalError::Meta("head"))?;
+    decode(stored.value(), HEAD_BYTES).ok_or(JournalError::Meta("head"))
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredGenesis {
+    name: String,
+    state: Vec<u8>,
+}
+
+const ENTRIES: TableDefinition<'static, u64, &'static [u8]> = TableDefinition::new("journal/entries");
+const META: TableDefinition<'static, &'static str, &'static [u8]> = TableDefinition::new("journal/meta");
+const GENESIS: &str = "genesis";
+const HEAD: &str = "head";
+/// Two integers and two digests.
+const HEAD_BYTES: usize = 8 + 32 + 8 + 32;

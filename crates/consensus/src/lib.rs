@@ -1,0 +1,11 @@
+//! Ordering: commands become a durable, hash-chained sequence that drives a pure machine (R035, R216, R217).
+//!
+//! Generic over the machine: a master orders its protocol with it, and a Vault is a cluster of one with the same
+//! journal and the same replay. Read [`machine`] for the rules it expects, [`orderer`] for the port that nodes
+//! call, [`journal`] for what is on disk and [`replay`] for how a state is rebuilt and checked.
+
+pub mod entry;
+pub mod journal;
+pub mod machine;
+pub mod orderer;
+pub mod replay;

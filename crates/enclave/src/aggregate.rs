@@ -1,0 +1,185 @@
+//! The aggregator's enclave: makes a task's keys, then combines the slices and seals the result to the submitter
+//! (R088-R093, R112, R115-R117, D18, D19).
+
+use symphony_compute::combine::combine;
+use symphony_compute::slice::SliceSignals;
+use symphony_protocol::artifact::{
+    AggregateHeader, AggregationMethod, Outcome, SignedEnvelope, TaskEnvelope,
+};
+use symphony_tee::report::{AGGREGATE_STEP, EnclaveRole};
+use symphony_tee::session::Work;
+use symphony_types::canonical;
+use symphony_types::catalogue::Code;
+use symphony_types::digest::Digest;
+use symphony_types::id::{TaskId, VaultId};
+use symphony_types::key::{Master, PublicKey};
+use symphony_types::merkle;
+use symphony_wire::documents;
+use symphony_wire::enclave::{Answer, TaskKeys, purpose};
+use symphony_wire::sealed::seal;
+use zeroize::{Zeroize as _, Zeroizing};
+
+use crate::handler::Handler;
+use crate::refusal::{Refusal, admit_boot, check_envelope, task_and_vault, verify_order};
+use crate::station::Station;
+
+/// Makes the task's keys for each admitted slice enclave.
+pub(crate) fn open_task<S: Station>(
+    handler: &Handler<S>,
+    envelope: &SignedEnvelope,
+    slices: &[(VaultId, Vec<u8>)],
+    policy: &[u8],
+    masters: &[PublicKey<Master>],
+) -> Result<Answer, Refusal> {
+    let envelope = own_order(handler, envelope, masters)?;
+    check_vaults(envelope, slices)?;
+    let dedupe = secret(handler, DEDUPE_TAG, envelope.task, b"");
+    let mut sealed = Vec::with_capacity(slices.len());
+    for (vault, boot) in slices {
+        let slice = admit_boot(boot, policy, envelope, EnclaveRole::Slice)
+            .map_err(|refusal| Refusal::new(refusal.code, format!("{vault}: {}", refusal.detail)))?;
+        let mut keys = handler.station.sign(TaskKeys {
+            task: envelope.task,
+            vault: vault.clone(),
+            dedupe: *dedupe,
+            aggregator_key: handler.station.boot().hpke_key.to_vec(),
+        });
+        let plaintext = Zeroizing::new(documents::encode(&keys));
+        keys.body.dedupe.zeroize();
+        let aad = task_and_vault(envelope.task, vault);
+        let message = seal(&slice.hpke_key, purpose::TASK_KEYS, &aad, &plaintext)
+            .map_err(|error| Refusal::new(Code::SealInvalid, format!("{vault}: {error}")))?;
+        sealed.push((vault.clone(), message));
+    }
+    Ok(Answer::Opened { keys: sealed })
+}
+
+/// Combines the bundles to the submitter's result.
+pub(crate) fn aggregate<S: Station>(
+    handler: &Handler<S>,
+    envelope: &SignedEnvelope,
+    nonce: Digest,
+    bundles: &[(VaultId, Vec<u8>)],
+    masters: &[PublicKey<Master>],
+) -> Result<Answer, Refusal> {
+    let envelope = own_order(handler, envelope, masters)?;
+    check_vaults(envelope, bundles)?;
+    let inputs: Vec<(VaultId, Digest)> =
+        bundles.iter().map(|(vault, bundle)| (vault.clone(), Digest::of_bytes(bundle))).collect();
+    let leaves: Vec<Digest> = inputs.iter().map(|(_, bundle)| merkle::leaf(&bundle.0)).collect();
+    let input_root = merkle::root(&leaves);
+    let seed = Digest(*secret(handler, SEED_TAG, envelope.task, AGGREGATE_STEP.as_bytes()));
+    let (sealed, outcome) = result(handler, envelope, bundles, &seed)?;
+    // Bundles, handles and the result wiped themselves on return from there.
+    let output = Digest::of_bytes(&sealed);
+    let report = handler.station.report(Work {
+        task: envelope.task,
+        step: AGGREGATE_STEP.into(),
+        nonce,
+        input_root,
+        output,
+        schema: envelope.versions.schema,
+        semantic: envelope.versions.semantic,
+        policy: envelope.versions.policy,
+        purged: true,
+    });
+    let report = documents::encode(&report);
+    let header = handler.station.sign(AggregateHeader {
+        task: envelope.task,
+        aggregator: envelope.coordination.aggregator.clone(),
+        inputs,
+        outcome,
+        result: output,
+        seed: Digest::tagged(SEED_COMMITMENT_TAG, &seed.0),
+        report: Digest::of_bytes(&report),
+    });
+    Ok(Answer::Aggregated { header, sealed, report })
+}
+
+/// Opens, combines, seals. What was opened is wiped on return.
+fn result<S: Station>(
+    handler: &Handler<S>,
+    envelope: &TaskEnvelope,
+    bundles: &[(VaultId, Vec<u8>)],
+    seed: &Digest,
+) -> Result<(Vec<u8>, Outcome), Refusal> {
+    let mut slices = Vec::with_capacity(bundles.len());
+    for (vault, bundle) in bundles {
+        slices.push(open_bundle(handler, envelope.task, vault, bundle)?);
+    }
+    let mut result = match envelope.coordination.aggregation_method {
+        AggregationMethod::Union => {
+            combine(envelope.task, &envelope.query, slices, envelope.charge.noised, seed)
+        }
+    };
+    let outcome = result.outcome;
+    let plaintext = Zeroizing::new(documents::encode(&result));
+    result.handles.zeroize();
+    let aad = documents::encode(&envelope.task);
+    let sealed = seal(&envelope.recipient, purpose::RESULT, &aad, &plaintext)
+        .map_err(|error| Refusal::new(Code::SealInvalid, error.to_string()))?;
+    Ok((sealed, outcome))
+}
+
+fn open_bundle<S: Station>(
+    handler: &Handler<S>,
+    task: TaskId,
+    vault: &VaultId,
+    bundle: &[u8],
+) -> Result<SliceSignals, Refusal> {
+    let refuse = |detail: &str| Refusal::new(Code::AggregationFailed, format!("{vault}: {detail}"));
+    let opened = handler.sealing.open(purpose::BUNDLE, &task_and_vault(task, vault), bundle);
+    let opened = Zeroizing::new(opened.map_err(|_| refuse("the bundle does not open"))?);
+    let signals: SliceSignals = documents::decode(&opened).map_err(|_| refuse("the bundle is malformed"))?;
+    if signals.task != task || signals.vault != *vault {
+        return Err(refuse("the bundle is of another slice"));
+    }
+    Ok(signals)
+}
+
+/// The order, if a master signed it and it names this enclave's actor as aggregator.
+fn own_order<'a, S: Station>(
+    handler: &Handler<S>,
+    envelope: &'a SignedEnvelope,
+    masters: &[PublicKey<Master>],
+) -> Result<&'a TaskEnvelope, Refusal> {
+    verify_order(envelope, masters)?;
+    let envelope = &envelope.body;
+    check_envelope(envelope)?;
+    if envelope.coordination.aggregator != handler.station.boot().actor {
+        return Err(Refusal::new(Code::EnvelopeInvalid, "another actor is the aggregator"));
+    }
+    Ok(envelope)
+}
+
+/// Whether these are participating Vaults, each once, and enough of them.
+fn check_vaults(envelope: &TaskEnvelope, given: &[(VaultId, Vec<u8>)]) -> Result<(), Refusal> {
+    let order = &envelope.coordination;
+    if !given.is_sorted_by(|one, two| one.0 < two.0) {
+        return Err(Refusal::new(Code::Malformed, "the vaults are not in ascending order"));
+    }
+    if let Some((stranger, _)) =
+        given.iter().find(|(vault, _)| !order.participating_vault_ids.contains(vault))
+    {
+        return Err(Refusal::new(Code::EnvelopeInvalid, format!("{stranger} does not take part")));
+    }
+    if given.is_empty() || given.len() < usize::from(order.minimum_vault_quorum) {
+        return Err(Refusal::new(Code::QuorumBroken, "fewer vaults than the quorum"));
+    }
+    Ok(())
+}
+
+/// A secret of one task: the same on every call, unknown outside this enclave.
+fn secret<S: Station>(handler: &Handler<S>, tag: &str, task: TaskId, step: &[u8]) -> Zeroizing<[u8; 32]> {
+    let mut input = Zeroizing::new(Vec::with_capacity(SECRET_INPUT_BYTES));
+    input.extend_from_slice(handler.station.task_secret());
+    input.extend_from_slice(&canonical::to_bytes(&task));
+    input.extend_from_slice(step);
+    Zeroizing::new(Digest::tagged(tag, &input).0)
+}
+
+const DEDUPE_TAG: &str = "symphony/dedupe-key/v1";
+const SEED_TAG: &str = "symphony/task-seed/v1";
+const SEED_COMMITMENT_TAG: &str = "symphony/seed-commitment/v1";
+/// More than secret, task and step, so that the buffer never moves.
+const SECRET_INPUT_BYTES: usize = 128;

@@ -1,0 +1,75 @@
+//! Why a call is not done, and the checks that both roles share.
+
+use symphony_protocol::artifact::{TaskClass, TaskEnvelope};
+use symphony_tee::appraise::{AppraisalPolicy, appraise_boot};
+use symphony_tee::report::{BootReport, EnclaveRole, SignedBoot};
+use symphony_types::catalogue::Code;
+use symphony_types::id::{TaskId, VaultId};
+use symphony_types::key::{Document, Master, PublicKey, Signed};
+use symphony_wire::documents;
+
+/// An expected answer: a code, and words without any private value.
+#[derive(Debug, thiserror::Error)]
+#[error("{code}: {detail}")]
+pub(crate) struct Refusal {
+    pub(crate) code: Code,
+    pub(crate) detail: String,
+}
+
+impl Refusal {
+    pub(crate) fn new(code: Code, detail: impl Into<String>) -> Self {
+        Self { code, detail: detail.into() }
+    }
+}
+
+/// Whether a master signed the order.
+pub(crate) fn verify_order<T: Document>(
+    order: &Signed<T, Master>,
+    masters: &[PublicKey<Master>],
+) -> Result<(), Refusal> {
+    if masters.iter().any(|master| order.verify(master)) {
+        return Ok(());
+    }
+    Err(Refusal::new(Code::EnvelopeInvalid, "no master signed the order"))
+}
+
+/// Whether the order is one that an enclave of this program serves.
+pub(crate) fn check_envelope(envelope: &TaskEnvelope) -> Result<(), Refusal> {
+    let refuse = |detail| Err(Refusal::new(Code::EnvelopeInvalid, detail));
+    if envelope.class != TaskClass::Query {
+        return refuse("the task is not a query");
+    }
+    if envelope.coordination.aggregator == envelope.submitter {
+        return refuse("the aggregator is the submitter");
+    }
+    let vaults = &envelope.coordination.participating_vault_ids;
+    if !vaults.is_sorted_by(|one, two| one < two) {
+        return refuse("the vaults are not in ascending order");
+    }
+    Ok(())
+}
+
+/// Judges a boot report by the host's policy, narrowed to what the envelope was admitted with (R120, R128).
+pub(crate) fn admit_boot(
+    boot: &[u8],
+    policy: &[u8],
+    envelope: &TaskEnvelope,
+    role: EnclaveRole,
+) -> Result<BootReport, Refusal> {
+    let malformed = |what: &str| Refusal::new(Code::Malformed, format!("the {what} is malformed"));
+    let boot: SignedBoot = documents::decode(boot).map_err(|_| malformed("boot report"))?;
+    let mut policy: AppraisalPolicy = documents::decode(policy).map_err(|_| malformed("appraisal policy"))?;
+    let admitted = &envelope.coordination;
+    policy.measurements.retain(|measurement| admitted.measurements.contains(measurement));
+    policy.software_admitted &= admitted.software_admitted;
+    appraise_boot(&boot, &policy, role).map_err(|reasons| {
+        let reasons: Vec<&str> = reasons.iter().map(|reason| reason.as_str()).collect();
+        Refusal::new(Code::AttestationFailed, format!("boot report: {}", reasons.join(", ")))
+    })?;
+    Ok(boot.body)
+}
+
+/// The circumstances that task keys and bundles are sealed under.
+pub(crate) fn task_and_vault(task: TaskId, vault: &VaultId) -> Vec<u8> {
+    documents::encode(&(task, vault))
+}

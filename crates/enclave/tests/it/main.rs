@@ -1,0 +1,6 @@
+//! Enclaves driven in process, through their handlers, the way hosts drive them through pipes.
+
+#![allow(clippy::unwrap_used, reason = "tests panic rather than return errors")]
+
+mod flow;
+mod stage;

@@ -1,0 +1,378 @@
+//! JSON shapes of requests and answers. Names are those of the protobuf messages; see [`super`] for how bytes and
+//! amounts are written. Unknown fields are refused.
+
+use serde::{Deserialize, Serialize};
+use symphony_wire::v1;
+use utoipa::ToSchema;
+
+use super::request::hex32;
+use crate::problem::Problem;
+use crate::upload;
+
+/// An audience query.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TaskSpec {
+    /// `parse`, `query`, `compute` or `train`.
+    task_class: String,
+    /// What the audience is used for, such as `marketing`.
+    usage_scope: String,
+    /// Vaults to ask.
+    vault_ids: Vec<String>,
+    /// How many of them must answer.
+    minimum_vault_quorum: u32,
+    /// All must hold for one person.
+    operands: Vec<Operand>,
+    /// What is returned of a person, such as `identity.contact_handle`.
+    output_attribute: String,
+    /// Most people in the audience.
+    audience_cap: u32,
+    /// Recency is measured from here; now when absent.
+    #[serde(default)]
+    evaluate_at_ms: Option<u64>,
+}
+
+/// One condition: a governed rule and exactly one argument.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Operand {
+    /// Governed derivation rule, such as `commerce.purchase_recency`.
+    rule: String,
+    /// Equal to this text.
+    #[serde(default)]
+    text: Option<String>,
+    /// One of these texts.
+    #[serde(default)]
+    texts: Option<Vec<String>>,
+    /// Within so many days.
+    #[serde(default)]
+    days: Option<u32>,
+    /// At least so much.
+    #[serde(default)]
+    at_least: Option<u64>,
+}
+
+/// A task to admit.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SubmitTaskRequest {
+    /// The caller's name for the request, unless the header idempotency-key names it.
+    #[serde(default)]
+    pub(crate) request_id: Option<String>,
+    spec: TaskSpec,
+    /// The escrow lock.
+    budget_lock_ref: String,
+    /// X25519 key that the result is sealed to.
+    recipient_key: String,
+}
+
+impl TaskSpec {
+    pub(crate) fn into_message(self) -> Result<v1::TaskSpec, Problem> {
+        let operands = self.operands.into_iter().map(Operand::into_message).collect::<Result<_, _>>()?;
+        Ok(v1::TaskSpec {
+            task_class: self.task_class,
+            usage_scope: self.usage_scope,
+            vault_ids: self.vault_ids,
+            minimum_vault_quorum: self.minimum_vault_quorum,
+            operands,
+            output_attribute: self.output_attribute,
+            audience_cap: self.audience_cap,
+            evaluate_at_ms: self.evaluate_at_ms,
+        })
+    }
+}
+
+impl Operand {
+    fn into_message(self) -> Result<v1::Operand, Problem> {
+        use v1::operand::Argument;
+        let arguments = [
+            self.text.map(Argument::Text),
+            self.texts.map(|values| Argument::Texts(v1::TextList { values })),
+            self.days.map(Argument::Days),
+            self.at_least.map(Argument::AtLeast),
+        ];
+        let mut given = arguments.into_iter().flatten();
+        match (given.next(), given.next()) {
+            (argument @ Some(_), None) => Ok(v1::Operand { rule: self.rule, argument }),
+            _ => Err(Problem::malformed("an operand has exactly one of text, texts, days and at_least")),
+        }
+    }
+}
+
+impl SubmitTaskRequest {
+    pub(crate) fn into_message(self, request_id: String) -> Result<v1::SubmitTaskRequest, Problem> {
+        Ok(v1::SubmitTaskRequest {
+            request_id,
+            spec: Some(self.spec.into_message()?),
+            budget_lock_ref: hex32("budget_lock_ref", &self.budget_lock_ref)?,
+            recipient_key: hex32("recipient_key", &self.recipient_key)?,
+        })
+    }
+}
+
+/// Until when the caller consents; without an end when absent.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ConsentGrant {
+    /// Milliseconds since the Unix epoch.
+    #[serde(default)]
+    pub(crate) expires_ms: Option<u64>,
+}
+
+macro_rules! answers {
+    ($($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty = $from:expr;)* })*) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Serialize, ToSchema)]
+        pub(crate) struct $name { $($(#[$field_doc])* $field: $type,)* }
+
+        impl From<v1::$name> for $name {
+            fn from(message: v1::$name) -> Self {
+                Self { $($field: read(message.$field, $from),)* }
+            }
+        }
+    )*};
+}
+
+/// Applies a field's conversion; gives the closures of [`answers`] their argument's type.
+fn read<A, B>(value: A, conversion: impl FnOnce(A) -> B) -> B {
+    conversion(value)
+}
+
+fn same<T>(value: T) -> T {
+    value
+}
+
+fn amount(value: u64) -> String {
+    value.to_string()
+}
+
+fn each<A, B: From<A>>(values: Vec<A>) -> Vec<B> {
+    values.into_iter().map(B::from).collect()
+}
+
+answers! {
+    /// What a query would cost and reach.
+    Quote {
+        policy_version: u32 = same;
+        semantic_version: u32 = same;
+        /// What must be locked.
+        worst_case: Option<Fee> = |fee: Option<v1::Fee>| fee.map(Fee::from);
+        /// Per person whose handle may be released.
+        exposure_micro_epsilon: u64 = same;
+        /// Per person, for the noised count.
+        noised_micro_epsilon: u64 = same;
+        minimum_result_cardinality: u32 = same;
+        coverage: Vec<VaultCoverage> = each;
+        /// The lock must not be reclaimable before.
+        lock_until_ms: u64 = same;
+    }
+
+    /// How many people of a Vault consented to the scope.
+    VaultCoverage {
+        vault_id: String = same;
+        /// Rounded down to a power of two.
+        consented_bucket: u64 = same;
+        reachable: bool = same;
+    }
+
+    /// Parts of a fee, in base units of SYM.
+    Fee {
+        base: String = amount;
+        vaults: String = amount;
+        records: String = amount;
+        epsilon: String = amount;
+        total: String = amount;
+    }
+
+    /// One of the caller's tasks.
+    Task {
+        task_id: String = hex::encode;
+        request_id: String = same;
+        submitter: String = same;
+        state: String = same;
+        /// Catalogue code of a refusal or suppression, else empty.
+        code: String = same;
+        schema_version: u32 = same;
+        semantic_version: u32 = same;
+        policy_version: u32 = same;
+        epoch_id: u64 = same;
+        slices: Vec<SliceProgress> = each;
+        charged: Option<Fee> = |fee: Option<v1::Fee>| fee.map(Fee::from);
+        locked: String = amount;
+        refunded: String = amount;
+        shares: Vec<ShareEntry> = each;
+        settlement_root: String = hex::encode;
+        /// `none`, `pending` or `confirmed`.
+        anchor: String = same;
+        /// `none`, `pending` or `confirmed`.
+        payout: String = same;
+        /// `software` where any enclave was.
+        platform_class: String = same;
+        returned: u32 = same;
+        updated_ms: u64 = same;
+        /// 0 before.
+        delivered_ms: u64 = same;
+        /// `none`, `pending` or `confirmed`.
+        refund: String = same;
+    }
+
+    /// What one Vault has done of a task.
+    SliceProgress {
+        vault_id: String = same;
+        /// `prepared`, `refused`, `computed` or `missing`.
+        state: String = same;
+        code: String = same;
+    }
+
+    /// Who got what of a fee.
+    ShareEntry {
+        recipient_class: String = same;
+        vault_id: String = same;
+        recipient: String = same;
+        amount: String = amount;
+    }
+
+    /// The sealed result of a completed task.
+    TaskResult {
+        task_id: String = hex::encode;
+        /// `audience` or `suppressed`.
+        outcome: String = same;
+        returned: u32 = same;
+        /// HPKE message for the recipient key of the request.
+        sealed: String = hex::encode;
+        settlement_root: String = hex::encode;
+        code: String = same;
+    }
+
+    /// Approved Vaults.
+    VaultList {
+        vaults: Vec<VaultEntry> = each;
+    }
+
+    /// An approved Vault.
+    VaultEntry {
+        vault_id: String = same;
+        operator: String = same;
+        /// X25519 key that uploads are sealed to.
+        sealing_key: String = hex::encode;
+        reachable: bool = same;
+    }
+
+    /// Versions, state and health of the network.
+    Status {
+        network: String = same;
+        masters: u32 = same;
+        height: u64 = same;
+        state_hash: String = hex::encode;
+        epoch_id: u64 = same;
+        schema_version: u32 = same;
+        semantic_version: u32 = same;
+        policy_version: u32 = same;
+        ordered_ms: u64 = same;
+        platform_class: String = same;
+        nodes: Vec<NodeHealth> = each;
+    }
+
+    /// Whether a node answers.
+    NodeHealth {
+        node: String = same;
+        role: String = same;
+        reachable: bool = same;
+        seen_ms: u64 = same;
+    }
+
+    /// A line that a Vault did not take.
+    LineRefusal {
+        /// From 1.
+        line: u64 = same;
+        /// Catalogue code.
+        code: String = same;
+        detail: String = same;
+    }
+
+    /// A person's privacy budget for one scope.
+    BudgetEntry {
+        /// Empty for the cap over all scopes.
+        usage_scope: String = same;
+        limit_micro_epsilon: u64 = same;
+        reserved_micro_epsilon: u64 = same;
+        committed_micro_epsilon: u64 = same;
+        movements: Vec<BudgetMovement> = each;
+    }
+
+    /// One movement of a budget.
+    BudgetMovement {
+        task_id: String = hex::encode;
+        /// `reserve`, `commit` or `release`.
+        kind: String = same;
+        micro_epsilon: u64 = same;
+        at_ms: u64 = same;
+    }
+
+    /// A person's consent for one scope.
+    ConsentEntry {
+        usage_scope: String = same;
+        /// `granted`, `withdrawn` or `expired`.
+        state: String = same;
+        since_ms: u64 = same;
+        /// 0: never.
+        expires_ms: u64 = same;
+    }
+
+    /// A record as its Vault holds it.
+    RecordEntry {
+        commitment: String = hex::encode;
+        /// The canonical record, a JSON document.
+        json: String = same;
+    }
+
+    /// A person's dividend of one epoch, with the proof that claims it.
+    DividendEntry {
+        epoch_id: u64 = same;
+        index: u64 = same;
+        amount: String = amount;
+        account: String = hex::encode;
+        path: Vec<String> = |path: Vec<Vec<u8>>| path.iter().map(hex::encode).collect();
+        root: String = hex::encode;
+        payees: u64 = same;
+    }
+}
+
+/// What became of an upload.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct UploadReport {
+    /// Lines that had an effect.
+    accepted: u64,
+    /// Lines seen before.
+    duplicates: u64,
+    /// Lines that were not taken.
+    refused_total: u64,
+    /// The first of them, at most 100.
+    refused: Vec<LineRefusal>,
+    /// Commitments of the records, of a single upload.
+    commitments: Vec<String>,
+}
+
+impl From<upload::Tally> for UploadReport {
+    fn from(tally: upload::Tally) -> Self {
+        Self {
+            accepted: tally.accepted,
+            duplicates: tally.duplicates,
+            refused_total: tally.refused_total,
+            refused: each(tally.refused),
+            commitments: tally.commitments.iter().map(hex::encode).collect(),
+        }
+    }
+}
+
+/// One entry of the error catalogue.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ErrorEntry {
+    /// Such as `ADM-0006`.
+    pub(crate) code: &'static str,
+    pub(crate) title: &'static str,
+    pub(crate) http_status: u16,
+    pub(crate) grpc_status: u8,
+    /// Whether the same request may succeed later.
+    pub(crate) retryable: bool,
+}

@@ -1,0 +1,293 @@
+//! Vaults: uploads to them and what they hold of a person (R014, R207).
+//!
+//! The name `assigned` stands for the Vault that the caller's own data belongs to. Everything is sealed here to the
+//! Vault; see [`crate::operations`].
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::HttpBody;
+use axum::extract::{FromRequest, Path, Request, State};
+use serde::Serialize;
+use serde::de::IgnoredAny;
+use symphony_types::catalogue::Code;
+use symphony_types::id::{RequestId, SubjectId, UsageScope};
+use symphony_wire::caller::Caller;
+use symphony_wire::v1::vault_operation::Operation;
+use symphony_wire::v1::{
+    AssignVaultRequest, ListVaultsRequest, ReadBudget, ReadConsents, ReadDividends, ReadRecords,
+    UploadFormat, VaultAnswer,
+};
+
+use super::request::{JSON, JsonBody, RequestKey, json, media};
+use super::shape::{
+    BudgetEntry, ConsentEntry, ConsentGrant, DividendEntry, RecordEntry, UploadReport, VaultEntry, VaultList,
+};
+use crate::gateway::{Gateway, Proven};
+use crate::operations::ASSIGNED;
+use crate::problem::Problem;
+use crate::upload::{Kind, Upload};
+
+/// Records that one answer lists.
+const RECORDS_MAX: u32 = 1000;
+const JSON_LINES: &str = "application/x-ndjson";
+const PARQUET: &str = "application/vnd.apache.parquet";
+const ARROW_STREAM: &str = "application/vnd.apache.arrow.stream";
+
+/// Approved Vaults.
+#[utoipa::path(
+    get, path = "/v1/vaults", operation_id = "listVaults", tag = "vaults",
+    responses((status = 200, description = "The Vaults", body = VaultList))
+)]
+pub(crate) async fn list(
+    State(gateway): State<Arc<Gateway>>,
+    Proven(caller): Proven,
+) -> Result<Json<VaultList>, Problem> {
+    let request = gateway.ask(&caller, "ListVaults", ListVaultsRequest {});
+    Ok(Json(gateway.master().list_vaults(request).await?.into_inner().into()))
+}
+
+/// The Vault that the caller's own data belongs to.
+#[utoipa::path(
+    get, path = "/v1/vaults/assigned", operation_id = "assignVault", tag = "vaults",
+    responses((status = 200, description = "The Vault", body = VaultEntry))
+)]
+pub(crate) async fn assigned(
+    State(gateway): State<Arc<Gateway>>,
+    Proven(caller): Proven,
+) -> Result<Json<VaultEntry>, Problem> {
+    let request = gateway.ask(&caller, "AssignVault", AssignVaultRequest {});
+    Ok(Json(gateway.master().assign_vault(request).await?.into_inner().into()))
+}
+
+macro_rules! uploads {
+    ($($(#[$doc:meta])* $name:ident $kind:ident $path:literal $id:literal;)*) => {$(
+        $(#[$doc])*
+        ///
+        /// One object as JSON, or many: JSON lines are streamed and have no common fate; a Parquet file or an Arrow
+        /// stream is taken whole. The same idempotency key twice has one effect.
+        #[utoipa::path(
+            post, path = $path, operation_id = $id, tag = "vaults",
+            params(
+                ("vault" = String, Path, description = "A Vault's name, or `assigned`"),
+                ("idempotency-key" = String, Header, description = "The caller's name for the upload, at most 56 characters")
+            ),
+            request_body(content(
+                (Object = "application/json"),
+                (String = "application/x-ndjson"),
+                (Vec<u8> = "application/vnd.apache.parquet"),
+                (Vec<u8> = "application/vnd.apache.arrow.stream")
+            )),
+            responses((status = 200, description = "What became of it", body = UploadReport))
+        )]
+        pub(crate) async fn $name(
+            State(gateway): State<Arc<Gateway>>,
+            Proven(caller): Proven,
+            Path(vault): Path<String>,
+            key: RequestKey,
+            request: Request,
+        ) -> Result<Json<UploadReport>, Problem> {
+            upload(gateway, caller, &vault, key, Kind::$kind, request).await
+        }
+    )*};
+}
+
+uploads! {
+    /// Registers people at a Vault.
+    put_subjects Subjects "/v1/vaults/{vault}/subjects" "putSubjects";
+    /// Grants and withdraws consents.
+    put_consents Consents "/v1/vaults/{vault}/consents" "putConsents";
+    /// Uploads records.
+    put_records Records "/v1/vaults/{vault}/records" "putRecords";
+}
+
+async fn upload(
+    gateway: Arc<Gateway>,
+    caller: Caller,
+    vault: &str,
+    key: RequestKey,
+    kind: Kind,
+    request: Request,
+) -> Result<Json<UploadReport>, Problem> {
+    let key = key.required()?;
+    let media = media(request.headers());
+    let columnar = match media.as_str() {
+        JSON | JSON_LINES => None,
+        PARQUET => Some(UploadFormat::Parquet),
+        ARROW_STREAM => Some(UploadFormat::ArrowStream),
+        _ => {
+            return Err(Problem::new(
+                Code::UnsupportedMedia,
+                "an upload is JSON, JSON lines, Parquet or an Arrow stream",
+            ));
+        }
+    };
+    let vault = gateway.vault(&caller, vault).await?;
+    let upload = Upload { gateway: Arc::clone(&gateway), caller, vault, key, kind };
+    let closed = |_| Problem::new(Code::Unavailable, "the gateway is closing");
+    let tally = match columnar {
+        Some(format) => {
+            let _place = gateway.columnar_uploads.acquire().await.map_err(closed)?;
+            upload.columnar(format, request.into_body()).await?
+        }
+        None if media == JSON => upload.single(object(json(request, &gateway).await?)?).await?,
+        None => {
+            let _place = gateway.uploads.acquire().await.map_err(closed)?;
+            upload.lines(request.into_body()).await?
+        }
+    };
+    Ok(Json(tally.into()))
+}
+
+/// A JSON object as one line. Line breaks of a valid document stand between its tokens only.
+fn object(mut bytes: Vec<u8>) -> Result<Vec<u8>, Problem> {
+    serde_json::from_slice::<IgnoredAny>(&bytes).map_err(|fault| Problem::malformed(fault.to_string()))?;
+    if bytes.trim_ascii_start().first() != Some(&b'{') {
+        return Err(Problem::malformed("the body is not one JSON object"));
+    }
+    for byte in &mut bytes {
+        if matches!(byte, b'\n' | b'\r') {
+            *byte = b' ';
+        }
+    }
+    bytes.push(b'\n');
+    Ok(bytes)
+}
+
+macro_rules! readings {
+    ($($(#[$doc:meta])* $name:ident $path:literal $id:literal $entry:ident $field:ident $operation:expr;)*) => {$(
+        $(#[$doc])*
+        ///
+        /// The caller's own, or anyone's for the Vault's operator.
+        #[utoipa::path(
+            get, path = $path, operation_id = $id, tag = "vaults",
+            params(
+                ("vault" = String, Path, description = "A Vault's name, or `assigned`"),
+                ("subject" = String, Path, description = "The person")
+            ),
+            responses((status = 200, description = "The entries", body = Vec<$entry>))
+        )]
+        pub(crate) async fn $name(
+            State(gateway): State<Arc<Gateway>>,
+            Proven(caller): Proven,
+            Path((vault, subject)): Path<(String, String)>,
+        ) -> Result<Json<Vec<$entry>>, Problem> {
+            let answer = reading(&gateway, &caller, &vault, subject, $operation).await?;
+            Ok(Json(answer.$field.into_iter().map($entry::from).collect()))
+        }
+    )*};
+}
+
+readings! {
+    /// A person's privacy budget.
+    budget "/v1/vaults/{vault}/subjects/{subject}/budget" "getBudget" BudgetEntry budget
+        |subject| Operation::ReadBudget(ReadBudget { subject });
+    /// A person's consents.
+    consents "/v1/vaults/{vault}/subjects/{subject}/consents" "getConsents" ConsentEntry consents
+        |subject| Operation::ReadConsents(ReadConsents { subject });
+    /// A person's records, at most 1000.
+    records "/v1/vaults/{vault}/subjects/{subject}/records" "getRecords" RecordEntry records
+        |subject| Operation::ReadRecords(ReadRecords { subject, limit: RECORDS_MAX });
+    /// A person's dividends, each with the proof that claims it.
+    dividends "/v1/vaults/{vault}/subjects/{subject}/dividends" "getDividends" DividendEntry dividends
+        |subject| Operation::ReadDividends(ReadDividends { subject });
+}
+
+async fn reading(
+    gateway: &Arc<Gateway>,
+    caller: &Caller,
+    vault: &str,
+    subject: String,
+    operation: impl FnOnce(String) -> Operation,
+) -> Result<VaultAnswer, Problem> {
+    SubjectId::new(&subject).map_err(|fault| Problem::malformed(format!("reading the person: {fault}")))?;
+    let vault = gateway.vault(caller, vault).await?;
+    gateway.operate(caller, &vault, &unique()?, operation(subject)).await
+}
+
+/// A line of a consents upload.
+#[derive(Serialize)]
+struct ConsentLine<'a> {
+    subject: &'a str,
+    scope: &'a str,
+    state: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_at: Option<u64>,
+}
+
+/// Grants the caller's own consent for a scope, at the assigned Vault.
+#[utoipa::path(
+    put, path = "/v1/consents/{scope}", operation_id = "grantConsent", tag = "consents",
+    params(("scope" = String, Path, description = "Usage scope, such as marketing")),
+    request_body(content = Option<ConsentGrant>, description = "Until when; without an end when there is no body"),
+    responses((status = 200, description = "What became of it", body = UploadReport))
+)]
+pub(crate) async fn grant(
+    State(gateway): State<Arc<Gateway>>,
+    Proven(caller): Proven,
+    Path(scope): Path<String>,
+    key: RequestKey,
+    request: Request,
+) -> Result<Json<UploadReport>, Problem> {
+    let grant = if request.body().is_end_stream() {
+        ConsentGrant::default()
+    } else {
+        JsonBody::from_request(request, &gateway).await?.0
+    };
+    consent(gateway, caller, key, &scope, "granted", grant.expires_ms).await
+}
+
+/// Withdraws the caller's own consent for a scope, at the assigned Vault.
+#[utoipa::path(
+    delete, path = "/v1/consents/{scope}", operation_id = "withdrawConsent", tag = "consents",
+    params(("scope" = String, Path, description = "Usage scope, such as marketing")),
+    responses((status = 200, description = "What became of it", body = UploadReport))
+)]
+pub(crate) async fn withdraw(
+    State(gateway): State<Arc<Gateway>>,
+    Proven(caller): Proven,
+    Path(scope): Path<String>,
+    key: RequestKey,
+) -> Result<Json<UploadReport>, Problem> {
+    consent(gateway, caller, key, &scope, "withdrawn", None).await
+}
+
+async fn consent(
+    gateway: Arc<Gateway>,
+    caller: Caller,
+    key: RequestKey,
+    scope: &str,
+    state: &str,
+    expires_at: Option<u64>,
+) -> Result<Json<UploadReport>, Problem> {
+    let scope =
+        UsageScope::new(scope).map_err(|fault| Problem::malformed(format!("reading the scope: {fault}")))?;
+    let key = key.0.map_or_else(unique, Ok)?;
+    let line = ConsentLine { subject: caller.actor.as_str(), scope: scope.as_str(), state, expires_at };
+    let mut line =
+        serde_json::to_vec(&line).map_err(|_| Problem::new(Code::Internal, "writing the consent"))?;
+    line.push(b'\n');
+    let vault = gateway.vault(&caller, ASSIGNED).await?;
+    let upload = Upload { gateway, caller, vault, key, kind: Kind::Consents };
+    Ok(Json(upload.single(line).await?.into()))
+}
+
+/// A name for a request that its caller did not name.
+fn unique() -> Result<RequestId, Problem> {
+    let id = format!("gateway:{}", hex::encode(rand::random::<[u8; 16]>()));
+    RequestId::new(&id).map_err(|_| Problem::new(Code::Internal, "naming the request"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_object_becomes_one_line() {
+        let line = object(b"{\n \"a\": \"x\\ny\"\r\n}".to_vec()).unwrap();
+        assert_eq!(line, b"{  \"a\": \"x\\ny\"  }\n");
+        for wrong in [&b"[]"[..], b"1", b"{", b"{}{}", b""] {
+            assert_eq!(object(wrong.to_vec()).unwrap_err().code, Code::Malformed);
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! The same operations over gRPC on the same port, framed by hand so that nothing of the server is reused.
+
+use prost::Message;
+use symphony_wire::v1::vault_operation::Operation;
+use symphony_wire::v1::{ReadBudget, Task, TaskRef, VaultAnswer, VaultOperation};
+
+use crate::stage::{ACTOR, Stage, TASK, VAULT, token};
+
+async fn call(stage: &Stage, method: &str, token: Option<String>, message: Vec<u8>) -> reqwest::Response {
+    let mut body = vec![0];
+    body.extend_from_slice(&u32::try_from(message.len()).unwrap().to_be_bytes());
+    body.extend_from_slice(&message);
+    let mut request = stage.client.post(format!("{}/symphony.v1.{method}", stage.url)).body(body);
+    request = request.header("content-type", "application/grpc").header("te", "trailers");
+    if let Some(token) = token {
+        request = request.bearer_auth(token);
+    }
+    request.send().await.unwrap()
+}
+
+async fn message<M: Message + Default>(response: reqwest::Response) -> M {
+    let bytes = response.bytes().await.unwrap();
+    M::decode(&bytes[5..]).unwrap()
+}
+
+/// R203
+#[tokio::test]
+async fn a_call_goes_on_in_the_callers_name() {
+    let stage = Stage::open().await;
+    let task = TaskRef { task_id: TASK.to_vec() }.encode_to_vec();
+    let answer: Task = message(call(&stage, "Platform/GetTask", Some(token(|_| {})), task).await).await;
+    assert_eq!(answer.state, "dispatched");
+    assert_eq!(stage.seen.lock().unwrap().callers[0].1.actor.as_str(), ACTOR);
+}
+
+/// R203, R210
+#[tokio::test]
+async fn refusals_are_statuses_with_the_catalogue_code() {
+    let stage = Stage::open().await;
+    let unknown = TaskRef { task_id: vec![0; 32] }.encode_to_vec();
+    for (method, token, status, code) in [
+        ("Platform/GetTask", None, "16", "ADM-0002"),
+        ("Platform/GetTask", Some("a.b.c".to_owned()), "16", "ADM-0002"),
+        ("Platform/GetTask", Some(token(|_| {})), "5", "ADM-0004"),
+        ("Elsewhere/GetTask", Some(token(|_| {})), "5", "ADM-0004"),
+    ] {
+        let response = call(&stage, method, token, unknown.clone()).await;
+        assert_eq!(response.status(), 200);
+        assert_eq!(response.headers()["grpc-status"], status, "{method}");
+        assert_eq!(response.headers()["symphony-code"], code);
+    }
+}
+
+/// R203, R002
+#[tokio::test]
+async fn a_vault_operation_is_signed_and_sealed_for_the_caller() {
+    let stage = Stage::open().await;
+    let forged = VaultOperation {
+        actor: "mallory".into(),
+        roles: vec!["operator".into()],
+        request_id: "r1".into(),
+        vault_id: VAULT.into(),
+        operation: Some(Operation::ReadBudget(ReadBudget { subject: ACTOR.into() })),
+        ..VaultOperation::default()
+    };
+    let response = call(&stage, "VaultAccess/Operate", Some(token(|_| {})), forged.encode_to_vec()).await;
+    let answer: VaultAnswer = message(response).await;
+    assert_eq!(answer.budget.len(), 1);
+    let seen = stage.seen.lock().unwrap();
+    assert_eq!(seen.operations[0].actor, ACTOR, "what the caller claims to be is overwritten");
+    assert_eq!(seen.operations[0].roles, ["producer"]);
+    assert!(seen.operations[0].expires_ms > 0);
+}

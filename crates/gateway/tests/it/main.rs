@@ -1,0 +1,8 @@
+//! The gateway over its own TLS port, with a master and a Vault played by this test.
+#![allow(clippy::unwrap_used)] // a test panics
+
+mod description;
+mod flows;
+mod grpc;
+mod refusals;
+mod stage;

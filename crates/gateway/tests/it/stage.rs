@@ -1,0 +1,319 @@
+//! A gateway on a free port of the loopback, with a master that plays its part and keeps all that it is shown, a
+//! Vault behind it, and a token issuer.
+
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use futures::Stream;
+use jsonwebtoken::jwk::Jwk;
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use prost::Message;
+use serde_json::{Value, json};
+use symphony_gateway::config::{GatewayConfig, Limits};
+use symphony_types::key::{self, PrivateKey, PublicKey};
+use symphony_types::time::OrderedMillis;
+use symphony_wire::caller::{self, Caller};
+use symphony_wire::enclave::purpose;
+use symphony_wire::sealed::{SealingKey, seal};
+use symphony_wire::signing::{CONTEXT_OPERATION, verify_bytes};
+use symphony_wire::status::refusal;
+use symphony_wire::v1::platform_server::{Platform, PlatformServer};
+use symphony_wire::v1::vault_operation::Operation;
+use symphony_wire::v1::*;
+use tokio::sync::oneshot;
+use tonic::{Request, Response};
+
+pub(crate) const VAULT: &str = "vault-1";
+pub(crate) const ACTOR: &str = "alice";
+pub(crate) const TASK: [u8; 32] = [7; 32];
+const ISSUER: &str = "https://issuer.test";
+const AUDIENCE: &str = "symphony";
+const KEY_ID: &str = "k1";
+
+/// What the master saw and what the Vault behind it opened.
+#[derive(Default)]
+pub(crate) struct Seen {
+    pub(crate) callers: Vec<(String, Caller)>,
+    pub(crate) sealed: Vec<Vec<u8>>,
+    pub(crate) operations: Vec<VaultOperation>,
+    pub(crate) submitted: Vec<SubmitTaskRequest>,
+    pub(crate) specs: Vec<TaskSpec>,
+}
+
+#[derive(Clone)]
+pub(crate) struct Master {
+    pub(crate) seen: Arc<Mutex<Seen>>,
+    gateway: PublicKey<key::Gateway>,
+    vault: SealingKey,
+}
+
+impl Master {
+    fn meet<T>(&self, request: &Request<T>, method: &str) -> Result<(), tonic::Status> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64;
+        let caller = caller::read(request.metadata(), &self.gateway, method, OrderedMillis(now))
+            .map_err(|code| refusal(code, "no caller"))?;
+        self.seen.lock().unwrap().callers.push((method.to_owned(), caller));
+        Ok(())
+    }
+
+    fn entry(&self) -> VaultEntry {
+        let sealing_key = self.vault.public().to_vec();
+        VaultEntry { vault_id: VAULT.into(), operator: "shop".into(), sealing_key, reachable: true }
+    }
+
+    /// The Vault's part: opens, checks the gateway's signature, answers sealed.
+    fn operate(&self, sealed: &[u8]) -> Vec<u8> {
+        let signed = self.vault.open(purpose::OPERATION, VAULT.as_bytes(), sealed).unwrap();
+        let signed = SignedOperation::decode(signed.as_slice()).unwrap();
+        assert!(verify_bytes(&self.gateway, CONTEXT_OPERATION, &signed.operation, &signed.signature));
+        let operation = VaultOperation::decode(signed.operation.as_slice()).unwrap();
+        let answer = answer(&operation).encode_to_vec();
+        let sealed = seal(&operation.reply_key, purpose::ANSWER, VAULT.as_bytes(), &answer).unwrap();
+        self.seen.lock().unwrap().operations.push(operation);
+        sealed
+    }
+}
+
+fn answer(operation: &VaultOperation) -> VaultAnswer {
+    let content = match operation.operation.as_ref().unwrap() {
+        Operation::PutRecords(put) => &put.content,
+        Operation::PutConsents(put) => &put.content,
+        Operation::PutSubjects(put) => &put.content,
+        Operation::ReadBudget(read) if read.subject != operation.actor => {
+            return VaultAnswer {
+                code: "ADM-0003".into(),
+                detail: "not yours".into(),
+                ..VaultAnswer::default()
+            };
+        }
+        _ => {
+            let entry =
+                BudgetEntry { usage_scope: "marketing".into(), limit_micro_epsilon: 9, ..Default::default() };
+            return VaultAnswer { budget: vec![entry], ..VaultAnswer::default() };
+        }
+    };
+    let mut answer = VaultAnswer::default();
+    for (line, text) in content.split(|byte| *byte == b'\n').filter(|text| !text.is_empty()).enumerate() {
+        if text.windows(3).any(|part| part == b"bad") {
+            answer.refused_total += 1;
+            let refusal =
+                LineRefusal { line: line as u64 + 1, code: "VLT-0001".into(), detail: "bad".into() };
+            answer.refused.push(refusal);
+        } else {
+            answer.accepted += 1;
+        }
+    }
+    answer.refused.truncate(100);
+    answer
+}
+
+fn task(state: &str) -> Task {
+    let charged = Some(Fee { total: u64::MAX, ..Fee::default() });
+    Task { task_id: TASK.to_vec(), state: state.into(), charged, ..Task::default() }
+}
+
+type Answer<T> = Result<Response<T>, tonic::Status>;
+
+#[tonic::async_trait]
+impl Platform for Master {
+    type WatchTaskStream = Pin<Box<dyn Stream<Item = Result<Task, tonic::Status>> + Send>>;
+
+    async fn get_quote(&self, request: Request<TaskSpec>) -> Answer<Quote> {
+        self.meet(&request, "GetQuote")?;
+        self.seen.lock().unwrap().specs.push(request.into_inner());
+        Ok(Response::new(Quote { policy_version: 3, ..Quote::default() }))
+    }
+
+    async fn submit_task(&self, request: Request<SubmitTaskRequest>) -> Answer<Task> {
+        self.meet(&request, "SubmitTask")?;
+        self.seen.lock().unwrap().submitted.push(request.into_inner());
+        Ok(Response::new(task("accepted")))
+    }
+
+    async fn get_task(&self, request: Request<TaskRef>) -> Answer<Task> {
+        self.meet(&request, "GetTask")?;
+        if request.into_inner().task_id != TASK {
+            return Err(refusal(symphony_types::catalogue::Code::NotFound, "no such task"));
+        }
+        Ok(Response::new(task("dispatched")))
+    }
+
+    async fn watch_task(&self, request: Request<TaskRef>) -> Answer<Self::WatchTaskStream> {
+        self.meet(&request, "WatchTask")?;
+        let states = ["accepted", "dispatched", "completed"].map(|state| Ok(task(state)));
+        Ok(Response::new(Box::pin(futures::stream::iter(states))))
+    }
+
+    async fn get_result(&self, request: Request<TaskRef>) -> Answer<TaskResult> {
+        self.meet(&request, "GetResult")?;
+        Ok(Response::new(TaskResult { sealed: vec![0xab; 4], ..TaskResult::default() }))
+    }
+
+    async fn get_evidence(&self, request: Request<TaskRef>) -> Answer<EvidenceBundle> {
+        self.meet(&request, "GetEvidence")?;
+        Ok(Response::new(EvidenceBundle { bundle: vec![1, 2, 3] }))
+    }
+
+    async fn list_vaults(&self, request: Request<ListVaultsRequest>) -> Answer<VaultList> {
+        self.meet(&request, "ListVaults")?;
+        Ok(Response::new(VaultList { vaults: vec![self.entry()] }))
+    }
+
+    async fn assign_vault(&self, request: Request<AssignVaultRequest>) -> Answer<VaultEntry> {
+        self.meet(&request, "AssignVault")?;
+        Ok(Response::new(self.entry()))
+    }
+
+    async fn relay_to_vault(&self, request: Request<SealedRequest>) -> Answer<SealedResponse> {
+        self.meet(&request, "RelayToVault")?;
+        let sealed = request.into_inner().sealed;
+        let answer = self.operate(&sealed);
+        self.seen.lock().unwrap().sealed.extend([sealed, answer.clone()]);
+        Ok(Response::new(SealedResponse { sealed: answer }))
+    }
+
+    async fn submit_transaction(&self, request: Request<ChainBytes>) -> Answer<ChainBytes> {
+        self.meet(&request, "SubmitTransaction")?;
+        Ok(Response::new(request.into_inner()))
+    }
+
+    async fn query_chain(&self, request: Request<ChainBytes>) -> Answer<ChainBytes> {
+        self.meet(&request, "QueryChain")?;
+        Ok(Response::new(request.into_inner()))
+    }
+
+    async fn get_status(&self, request: Request<StatusRequest>) -> Answer<Status> {
+        self.meet(&request, "GetStatus")?;
+        Ok(Response::new(Status { masters: 1, ..Status::default() }))
+    }
+}
+
+/// A running gateway and all that stands around it.
+pub(crate) struct Stage {
+    pub(crate) url: String,
+    pub(crate) address: std::net::SocketAddr,
+    pub(crate) client: reqwest::Client,
+    pub(crate) seen: Arc<Mutex<Seen>>,
+    pub(crate) certificate: Vec<u8>,
+    pub(crate) ended: tokio::task::JoinHandle<anyhow::Result<()>>,
+    pub(crate) stop: oneshot::Sender<()>,
+    _folder: tempfile::TempDir,
+}
+
+impl Stage {
+    pub(crate) async fn open() -> Self {
+        Self::with(Limits { requests_per_second: 1000, burst: 1000, ..Limits::default() }).await
+    }
+
+    pub(crate) async fn with(limits: Limits) -> Self {
+        let seen = Arc::new(Mutex::new(Seen::default()));
+        let vault = SealingKey::from_seed(&[2; 32]);
+        let master = Master { seen: Arc::clone(&seen), gateway: gateway_key().public(), vault };
+        let channel = serve(master).await;
+        Self { seen, ..Self::before(channel, limits).await }
+    }
+
+    /// A gateway before a master of the test's choice.
+    pub(crate) async fn before(master: tonic::transport::Channel, limits: Limits) -> Self {
+        // Fails only where another test of this process did it before.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, content: &[u8]| -> PathBuf {
+            let path = folder.path().join(name);
+            std::fs::write(&path, content).unwrap();
+            path
+        };
+        let tls = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let config = GatewayConfig {
+            listener,
+            certificate: write("cert.pem", tls.cert.pem().as_bytes()),
+            certificate_key: write("key.pem", tls.signing_key.serialize_pem().as_bytes()),
+            jwks: write("jwks.json", jwks().to_string().as_bytes()),
+            issuer: ISSUER.into(),
+            audience: AUDIENCE.into(),
+            master,
+            key: gateway_key(),
+            limits,
+        };
+        let (stop, stopped) = oneshot::channel::<()>();
+        let ended = tokio::spawn(symphony_gateway::server::run(config, async move {
+            let _ = stopped.await;
+        }));
+        let root = reqwest::Certificate::from_pem(tls.cert.pem().as_bytes()).unwrap();
+        let client =
+            reqwest::Client::builder().tls_certs_only([root]).resolve("localhost", address).build().unwrap();
+        let url = format!("https://localhost:{}", address.port());
+        let certificate = tls.cert.der().to_vec();
+        let seen = Arc::default();
+        Self { url, address, client, seen, certificate, ended, stop, _folder: folder }
+    }
+
+    /// A request of the stage's actor.
+    pub(crate) fn request(&self, method: reqwest::Method, path: &str) -> reqwest::RequestBuilder {
+        self.client.request(method, format!("{}{path}", self.url)).bearer_auth(token(|_| {}))
+    }
+
+    pub(crate) fn get(&self, path: &str) -> reqwest::RequestBuilder {
+        self.request(reqwest::Method::GET, path)
+    }
+
+    pub(crate) fn post(
+        &self,
+        path: &str,
+        media: &str,
+        body: impl Into<reqwest::Body>,
+    ) -> reqwest::RequestBuilder {
+        let request = self.request(reqwest::Method::POST, path).header("content-type", media).body(body);
+        request.header("idempotency-key", "upload-1")
+    }
+}
+
+fn gateway_key() -> PrivateKey<key::Gateway> {
+    PrivateKey::from_seed(&[1; 32])
+}
+
+async fn serve(master: Master) -> tonic::transport::Channel {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let incoming = tokio_stream::wrappers::TcpListenerStream::new(listener);
+    let server = PlatformServer::new(master).max_decoding_message_size(64 << 20);
+    tokio::spawn(tonic::transport::Server::builder().add_service(server).serve_with_incoming(incoming));
+    tonic::transport::Channel::from_shared(format!("http://{address}")).unwrap().connect_lazy()
+}
+
+/// The issuer's private key, or another with another seed.
+pub(crate) fn issuer_key(seed: u8) -> EncodingKey {
+    let mut der = hex::decode("302e020100300506032b657004220420").unwrap();
+    der.extend_from_slice(&[seed; 32]);
+    EncodingKey::from_ed_der(&der)
+}
+
+pub(crate) fn jwks() -> Value {
+    let mut jwk = Jwk::from_encoding_key(&issuer_key(5), Algorithm::EdDSA).unwrap();
+    jwk.common.key_id = Some(KEY_ID.into());
+    json!({ "keys": [jwk] })
+}
+
+/// The claims of the stage's actor, changed by the test.
+pub(crate) fn claims(change: impl FnOnce(&mut Value)) -> Value {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let mut claims = json!({
+        "iss": ISSUER, "aud": AUDIENCE, "sub": ACTOR, "roles": ["producer"], "nbf": now - 5, "exp": now + 600,
+    });
+    change(&mut claims);
+    claims
+}
+
+pub(crate) fn token(change: impl FnOnce(&mut Value)) -> String {
+    sign(Algorithm::EdDSA, &issuer_key(5), &claims(change))
+}
+
+pub(crate) fn sign(algorithm: Algorithm, key: &EncodingKey, claims: &Value) -> String {
+    let mut header = Header::new(algorithm);
+    header.kid = Some(KEY_ID.into());
+    jsonwebtoken::encode(&header, claims, key).unwrap()
+}

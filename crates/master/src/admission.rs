@@ -1,0 +1,94 @@
+//! Effects of admission: asking the Vaults for consent and budget, and freeing what a dead task reserved
+//! (R017, R019, R025). One call a Vault, in parallel, repeated until the deadline.
+
+use std::time::Duration;
+
+use futures::future::join_all;
+use symphony_protocol::admission::envelope::PrepareAnswer;
+use symphony_protocol::admission::request::AdmissionRequest;
+use symphony_protocol::artifact::{Release, SignedReceipt};
+use symphony_protocol::machine::{Answer, Command};
+use symphony_types::id::{TaskId, VaultId};
+use symphony_types::time::OrderedMillis;
+use symphony_wire::documents::{decode, encode};
+use symphony_wire::status::problem_of;
+use symphony_wire::v1::SignedDocument;
+use tokio::time::sleep;
+
+use crate::effects::Fault;
+use crate::node::{Node, now};
+
+/// Pause between two calls to a Vault that does not answer.
+const RETRY: Duration = Duration::from_millis(200);
+/// How long one call may take.
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// Attempts to free a reservation; its deadline frees it anyway.
+const RELEASE_ATTEMPTS: u32 = 5;
+
+/// Asks every Vault of a request and reports their answers. **Errors**: [`Fault`].
+pub async fn prepare(node: &Node, task: &TaskId) -> Result<(), Fault> {
+    let state = node.state();
+    let Some(Answer::Preparing(admission)) = state.requests.get(task).map(|submission| &submission.answer)
+    else {
+        return Ok(());
+    };
+    let asked = admission.vaults.iter().map(|vault| ask(node, admission, vault));
+    let answers = join_all(asked).await;
+    Ok(node.order(Command::RecordPreparations { task: *task, answers }).await?)
+}
+
+async fn ask(node: &Node, admission: &AdmissionRequest, vault: &VaultId) -> PrepareAnswer {
+    let document = encode(&node.sign(admission.preparation(vault)));
+    loop {
+        let Some(left) = left(admission.prepare_by) else { return PrepareAnswer::Silent(vault.clone()) };
+        match call(node, vault, &document, left.min(CALL_TIMEOUT)).await {
+            Ok(receipt) => return PrepareAnswer::Receipt(receipt),
+            Err(detail) => tracing::warn!(%vault, detail, "a vault does not answer a preparation"),
+        }
+        sleep(left.min(RETRY)).await;
+    }
+}
+
+async fn call(
+    node: &Node,
+    vault: &VaultId,
+    document: &[u8],
+    timeout: Duration,
+) -> Result<SignedReceipt, String> {
+    let mut client = node.peers.vault(vault).map_err(|code| code.to_string())?;
+    let mut request = tonic::Request::new(SignedDocument { document: document.to_vec() });
+    request.set_timeout(timeout);
+    let answer = client.prepare(request).await.map_err(|status| {
+        let (code, detail) = problem_of(&status);
+        format!("{code}: {detail}")
+    })?;
+    decode(&answer.into_inner().document).map_err(|error| error.to_string())
+}
+
+/// Tells Vaults to free what a dead task reserved. A Vault that cannot be reached frees it at the deadline.
+/// **Errors**: never; the deadline is the undo.
+pub async fn release(node: &Node, task: &TaskId, vaults: &[VaultId]) -> Result<(), Fault> {
+    join_all(vaults.iter().map(|vault| release_one(node, task, vault))).await;
+    Ok(())
+}
+
+async fn release_one(node: &Node, task: &TaskId, vault: &VaultId) {
+    let document = encode(&node.sign(Release { task: *task, vault: vault.clone() }));
+    for _ in 0..RELEASE_ATTEMPTS {
+        let Ok(mut client) = node.peers.vault(vault) else { return };
+        let mut request = tonic::Request::new(SignedDocument { document: document.clone() });
+        request.set_timeout(CALL_TIMEOUT);
+        match client.release_budget(request).await {
+            Ok(_) => return,
+            Err(status) => tracing::warn!(%vault, detail = status.message(), "a vault did not release"),
+        }
+        sleep(RETRY).await;
+    }
+}
+
+/// How long it is until a moment, by this node's clock; `None` when it has come. A call to a node that does not
+/// answer ends by then, so that one silent Vault does not use up the time of the others.
+pub(crate) fn left(moment: OrderedMillis) -> Option<Duration> {
+    let left = moment.0.saturating_sub(now().0);
+    (left > 0).then(|| Duration::from_millis(left))
+}

@@ -1,0 +1,19 @@
+//! The master node: the protocol's machine behind an orderer, and the runners that perform its effects.
+//!
+//! The five names again: [`admission`], [`execution`], [`settlement`] perform the effects of the plane of that
+//! name. [`rpc`] is what the gateway calls, [`views`] the read side, [`roles`] the processes of their own with
+//! keys of their own: verifier and payout.
+
+pub mod admission;
+pub mod blobs;
+pub mod chain;
+pub mod config;
+pub mod effects;
+pub mod execution;
+pub mod machine;
+pub mod node;
+pub mod peers;
+pub mod roles;
+pub mod rpc;
+pub mod settlement;
+pub mod views;

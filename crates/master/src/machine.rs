@@ -1,0 +1,24 @@
+//! The protocol's machine in the shape that the journal drives.
+
+use symphony_consensus::machine::Machine;
+use symphony_protocol::machine::{self, Command, Event, Refusal, State};
+use symphony_types::time::OrderedMillis;
+
+/// The rules of the whole protocol.
+#[derive(Clone, Copy, Debug)]
+pub struct Protocol;
+
+impl Machine for Protocol {
+    type State = State;
+    type Command = Command;
+    type Event = Event;
+    type Refusal = Refusal;
+
+    fn decide(state: &State, at: OrderedMillis, command: &Command) -> Result<Vec<Event>, Refusal> {
+        machine::decide(state, at, command)
+    }
+
+    fn evolve(state: &mut State, at: OrderedMillis, event: &Event) {
+        machine::evolve(state, at, event);
+    }
+}

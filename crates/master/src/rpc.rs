@@ -1,0 +1,367 @@
+//! What the gateway asks in its callers' names (R015, R207, R208): every call carries the caller that the
+//! gateway proved and signed; everything that changes something becomes a command.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::Stream;
+use symphony_chain::port::{Chain, Request as ChainRequest, Response as ChainResponse, Transport};
+use symphony_consensus::orderer::Orderer;
+use symphony_protocol::admission::request::{SCHEMA, terms};
+use symphony_protocol::artifact::{LockFact, TaskRequest};
+use symphony_protocol::governance::epoch::epoch_of;
+use symphony_protocol::lifecycle::Stage;
+use symphony_protocol::machine::{Answer, Command, fingerprint};
+use symphony_types::catalogue::Code;
+use symphony_types::digest::Digest;
+use symphony_types::id::{ActorId, LockRef, TaskId, VaultId};
+use symphony_types::limits::SEALED_BYTES_MAX;
+use symphony_wire::caller::{self, Caller};
+use symphony_wire::status::refusal;
+use symphony_wire::v1::platform_server::{Platform, PlatformServer};
+use symphony_wire::{convert, documents, v1};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::metadata::MetadataMap;
+use tonic::{Request, Response, Status};
+
+use crate::blobs::Kind;
+use crate::chain::LedgerChannel;
+use crate::node::{Node, now};
+use crate::views;
+
+/// How long a submission waits for the Vaults before it answers "pending".
+const ADMISSION_WAIT: Duration = Duration::from_secs(20);
+/// How long a relayed operation may take.
+const RELAY_TIMEOUT: Duration = Duration::from_secs(300);
+/// Steps of a watched task that wait for a slow reader.
+const WATCH_BUFFER: usize = 32;
+
+/// The service for the gateway.
+pub fn service(node: Arc<Node>) -> PlatformServer<impl Platform> {
+    let limit = SEALED_BYTES_MAX + (1 << 20);
+    PlatformServer::new(Service { node }).max_decoding_message_size(limit).max_encoding_message_size(limit)
+}
+
+struct Service {
+    node: Arc<Node>,
+}
+
+impl Service {
+    fn caller(&self, metadata: &MetadataMap, method: &str) -> Result<Caller, Status> {
+        let key = self.node.state().governance.registry.gateway;
+        caller::read(metadata, &key, method, now()).map_err(|code| refusal(code, code.title()))
+    }
+
+    /// Where a submission stands, as an answer to its submitter: a refusal is a refusal.
+    fn answer(&self, actor: &ActorId, task: &TaskId) -> Result<v1::Task, Status> {
+        let view = views::task(&self.node.state(), actor, task).map_err(plain)?;
+        if view.state == views::REFUSED {
+            let code = symphony_types::catalogue::by_str(&view.code).unwrap_or(Code::Internal);
+            return Err(refusal(code, code.title()));
+        }
+        Ok(view)
+    }
+
+    async fn fact(&self, lock: LockRef) -> Result<Option<LockFact>, Status> {
+        let lock = self.node.chain.lock(lock).await.map_err(|error| refusal(error.code(), error))?;
+        Ok(lock.filter(|lock| lock.held == lock.amount).map(|lock| LockFact {
+            lock: lock.lock,
+            owner: lock.owner,
+            purpose: lock.request,
+            amount: lock.held,
+            expires: lock.expires,
+        }))
+    }
+
+    async fn submit(&self, actor: &ActorId, request: TaskRequest, lock: LockRef) -> Result<v1::Task, Status> {
+        let task = request.task();
+        let known = self.node.state().requests.get(&task).map(|submission| submission.fingerprint);
+        match known {
+            Some(known) if known == fingerprint(&request, lock) => {}
+            Some(_) => return Err(plain(Code::IdempotencyConflict)),
+            None => {
+                let fact = self.fact(lock).await?;
+                let command = Command::SubmitTask { request, lock, fact };
+                self.node.order(command).await.map_err(|error| refusal(error.code, error.detail))?;
+            }
+        }
+        self.settled_admission(&task).await;
+        self.answer(actor, &task)
+    }
+
+    /// Waits until the Vaults have answered, or long enough.
+    async fn settled_admission(&self, task: &TaskId) {
+        let mut ordered = self.node.orderer.subscribe();
+        let pending = || {
+            let state = self.node.state();
+            state
+                .requests
+                .get(task)
+                .is_some_and(|submission| matches!(submission.answer, Answer::Preparing(_)))
+        };
+        let wait = async {
+            while pending() {
+                if let Err(tokio::sync::broadcast::error::RecvError::Closed) = ordered.recv().await {
+                    return;
+                }
+            }
+        };
+        // Past the wait the caller gets the pending state and asks again.
+        let _ = tokio::time::timeout(ADMISSION_WAIT, wait).await;
+    }
+
+    async fn chain_call(&self, bytes: Vec<u8>) -> Result<Vec<u8>, Status> {
+        let answer = LedgerChannel(self.node.peers.chain()).call(bytes).await;
+        let answer = answer.map_err(|error| refusal(error.code(), error))?;
+        match ChainResponse::from_bytes(&answer) {
+            Some(ChainResponse::Aborted(abort)) => Err(refusal(abort.code(), abort)),
+            Some(ChainResponse::Malformed) => Err(plain(Code::Malformed)),
+            Some(ChainResponse::Executed(_) | ChainResponse::Answer(_)) => Ok(answer),
+            None => Err(plain(Code::Internal)),
+        }
+    }
+
+    fn entry(&self, vault: &VaultId) -> Result<v1::VaultEntry, Status> {
+        let state = self.node.state();
+        let record = state.governance.registry.vaults.get(vault).ok_or_else(|| plain(Code::VaultUnknown))?;
+        Ok(v1::VaultEntry {
+            vault_id: vault.to_string(),
+            operator: record.operator.to_string(),
+            sealing_key: record.sealing_key.clone(),
+            reachable: self.node.peers.health(vault, now()).is_some(),
+        })
+    }
+}
+
+type TaskStream = Pin<Box<dyn Stream<Item = Result<v1::Task, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl Platform for Service {
+    type WatchTaskStream = TaskStream;
+
+    async fn get_quote(&self, request: Request<v1::TaskSpec>) -> Result<Response<v1::Quote>, Status> {
+        let caller = self.caller(request.metadata(), "GetQuote")?;
+        let asked = convert::quote_request(&caller.actor, request.into_inner()).map_err(refused)?;
+        let state = self.node.state();
+        let terms = terms(&state.governance, &asked, now()).map_err(plain)?;
+        let coverage = terms.vaults.iter().map(|vault| {
+            let health = self.node.peers.health(vault, now());
+            v1::VaultCoverage {
+                vault_id: vault.to_string(),
+                consented_bucket: health
+                    .as_ref()
+                    .and_then(|health| health.coverage.get(&asked.scope))
+                    .map_or(0, |bucket| bucket.0),
+                reachable: health.is_some(),
+            }
+        });
+        Ok(Response::new(v1::Quote {
+            policy_version: state.governance.active.0,
+            semantic_version: state.governance.semantics.version.0,
+            worst_case: Some(convert::fee(&terms.worst_case)),
+            exposure_micro_epsilon: terms.charge.exposure.0,
+            noised_micro_epsilon: terms.charge.noised.0,
+            minimum_result_cardinality: terms.query.minimum_result_cardinality,
+            coverage: coverage.collect(),
+            lock_until_ms: terms.lock_until.0,
+        }))
+    }
+
+    async fn submit_task(
+        &self,
+        request: Request<v1::SubmitTaskRequest>,
+    ) -> Result<Response<v1::Task>, Status> {
+        let caller = self.caller(request.metadata(), "SubmitTask")?;
+        let (asked, lock) = convert::task_request(&caller.actor, request.into_inner()).map_err(refused)?;
+        Ok(Response::new(self.submit(&caller.actor, asked, lock).await?))
+    }
+
+    async fn get_task(&self, request: Request<v1::TaskRef>) -> Result<Response<v1::Task>, Status> {
+        let caller = self.caller(request.metadata(), "GetTask")?;
+        let task = convert::task_id(request.get_ref()).map_err(refused)?;
+        Ok(Response::new(views::task(&self.node.state(), &caller.actor, &task).map_err(plain)?))
+    }
+
+    async fn watch_task(&self, request: Request<v1::TaskRef>) -> Result<Response<TaskStream>, Status> {
+        let caller = self.caller(request.metadata(), "WatchTask")?;
+        let task = convert::task_id(request.get_ref()).map_err(refused)?;
+        views::task(&self.node.state(), &caller.actor, &task).map_err(plain)?;
+        let (sender, receiver) = mpsc::channel(WATCH_BUFFER);
+        tokio::spawn(watch(Arc::clone(&self.node), caller.actor, task, sender));
+        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+    }
+
+    async fn get_result(&self, request: Request<v1::TaskRef>) -> Result<Response<v1::TaskResult>, Status> {
+        let caller = self.caller(request.metadata(), "GetResult")?;
+        let id = convert::task_id(request.get_ref()).map_err(refused)?;
+        let state = self.node.state();
+        let task = state.tasks.get(&id).filter(|task| task.envelope.submitter == caller.actor);
+        let Stage::Completed { aggregate, root, delivered_at, .. } =
+            &task.ok_or_else(|| plain(Code::NotFound))?.stage
+        else {
+            return Err(plain(Code::ResultNotReady));
+        };
+        let sealed = self.node.blobs.get_exact(&id, &Kind::Result, aggregate.body.result);
+        let sealed =
+            sealed.ok_or_else(|| refusal(Code::Internal, "the sealed result is not in the store"))?;
+        if delivered_at.is_none() {
+            // Recorded before the first byte leaves (R232).
+            let delivery = Command::RecordDelivery { task: id };
+            self.node.order(delivery).await.map_err(|error| refusal(error.code, error.detail))?;
+        }
+        let outcome = aggregate.body.outcome;
+        let suppressed = outcome == symphony_protocol::artifact::Outcome::Suppressed;
+        Ok(Response::new(v1::TaskResult {
+            task_id: id.0.0.to_vec(),
+            outcome: convert::outcome(&outcome).to_owned(),
+            returned: outcome.returned(),
+            sealed,
+            settlement_root: root.0.to_vec(),
+            code: if suppressed { Code::BelowCardinality.as_str().to_owned() } else { String::new() },
+        }))
+    }
+
+    async fn get_evidence(
+        &self,
+        request: Request<v1::TaskRef>,
+    ) -> Result<Response<v1::EvidenceBundle>, Status> {
+        let caller = self.caller(request.metadata(), "GetEvidence")?;
+        let id = convert::task_id(request.get_ref()).map_err(refused)?;
+        let bundle = views::bundle(&self.node, &caller.actor, &id).map_err(plain)?;
+        Ok(Response::new(v1::EvidenceBundle { bundle: documents::encode(&self.node.sign(bundle)) }))
+    }
+
+    async fn list_vaults(
+        &self,
+        request: Request<v1::ListVaultsRequest>,
+    ) -> Result<Response<v1::VaultList>, Status> {
+        self.caller(request.metadata(), "ListVaults")?;
+        let state = self.node.state();
+        let vaults = state.governance.registry.vaults.keys().map(|vault| self.entry(vault));
+        Ok(Response::new(v1::VaultList { vaults: vaults.collect::<Result<_, _>>()? }))
+    }
+
+    async fn assign_vault(
+        &self,
+        request: Request<v1::AssignVaultRequest>,
+    ) -> Result<Response<v1::VaultEntry>, Status> {
+        let caller = self.caller(request.metadata(), "AssignVault")?;
+        let state = self.node.state();
+        let vaults: Vec<_> = state.governance.registry.vaults.keys().collect();
+        let vault = assigned(&caller.actor, &vaults).ok_or_else(|| plain(Code::VaultUnknown))?;
+        Ok(Response::new(self.entry(vault)?))
+    }
+
+    async fn relay_to_vault(
+        &self,
+        request: Request<v1::SealedRequest>,
+    ) -> Result<Response<v1::SealedResponse>, Status> {
+        self.caller(request.metadata(), "RelayToVault")?;
+        let message = request.into_inner();
+        let vault = VaultId::new(&message.vault_id).map_err(|_| plain(Code::VaultUnknown))?;
+        let mut forward = Request::new(v1::SealedOperation { sealed: message.sealed });
+        forward.set_timeout(RELAY_TIMEOUT);
+        let answer =
+            self.node.peers.vault(&vault).map_err(plain)?.operate(forward).await.map_err(|status| {
+                let (code, detail) = symphony_wire::status::problem_of(&status);
+                let code = if code == Code::Unavailable { Code::VaultUnavailable } else { code };
+                refusal(code, detail)
+            })?;
+        Ok(Response::new(v1::SealedResponse { sealed: answer.into_inner().sealed }))
+    }
+
+    async fn submit_transaction(
+        &self,
+        request: Request<v1::ChainBytes>,
+    ) -> Result<Response<v1::ChainBytes>, Status> {
+        self.caller(request.metadata(), "SubmitTransaction")?;
+        let bytes = request.into_inner().bytes;
+        match ChainRequest::from_bytes(&bytes) {
+            Some(ChainRequest::Submit(_)) => {}
+            Some(ChainRequest::Query(_)) | None => return Err(plain(Code::Malformed)),
+        }
+        Ok(Response::new(v1::ChainBytes { bytes: self.chain_call(bytes).await? }))
+    }
+
+    async fn query_chain(
+        &self,
+        request: Request<v1::ChainBytes>,
+    ) -> Result<Response<v1::ChainBytes>, Status> {
+        self.caller(request.metadata(), "QueryChain")?;
+        let bytes = request.into_inner().bytes;
+        match ChainRequest::from_bytes(&bytes) {
+            Some(ChainRequest::Query(_)) => {}
+            Some(ChainRequest::Submit(_)) | None => return Err(plain(Code::Malformed)),
+        }
+        Ok(Response::new(v1::ChainBytes { bytes: self.chain_call(bytes).await? }))
+    }
+
+    async fn get_status(&self, request: Request<v1::StatusRequest>) -> Result<Response<v1::Status>, Status> {
+        self.caller(request.metadata(), "GetStatus")?;
+        let (state, head) = (self.node.state(), self.node.orderer.head());
+        let governance = &state.governance;
+        let nodes = governance.registry.vaults.keys().map(|vault| {
+            let health = self.node.peers.health(vault, now());
+            v1::NodeHealth {
+                node: vault.to_string(),
+                role: "enterprise".to_owned(),
+                reachable: health.is_some(),
+                seen_ms: health.map_or(0, |health| health.seen.0),
+            }
+        });
+        Ok(Response::new(v1::Status {
+            network: self.node.network.clone(),
+            masters: 1,
+            height: head.height,
+            state_hash: head.state.0.to_vec(),
+            epoch_id: epoch_of(governance.policy(), now()).0,
+            schema_version: SCHEMA.0,
+            semantic_version: governance.semantics.version.0,
+            policy_version: governance.active.0,
+            ordered_ms: head.at.0,
+            platform_class: if governance.policy().software_admitted { "software" } else { "hardware" }
+                .to_owned(),
+            nodes: nodes.collect(),
+        }))
+    }
+}
+
+/// The Vault that a person's uploads go to: always the same for the same person (R014).
+pub fn assigned<'a>(actor: &ActorId, vaults: &[&'a VaultId]) -> Option<&'a VaultId> {
+    let digest = Digest::of("symphony/vault-assignment/v1", actor);
+    let number = u64::from_le_bytes(digest.0[..8].try_into().ok()?);
+    vaults.get((number % vaults.len().max(1) as u64) as usize).copied()
+}
+
+async fn watch(
+    node: Arc<Node>,
+    actor: ActorId,
+    task: TaskId,
+    sender: mpsc::Sender<Result<v1::Task, Status>>,
+) {
+    let mut ordered = node.orderer.subscribe();
+    let mut last = None;
+    loop {
+        let Ok(view) = views::task(&node.state(), &actor, &task) else { return };
+        if last.as_ref() != Some(&view) {
+            let ended = views::terminal(&view);
+            last = Some(view.clone());
+            if sender.send(Ok(view)).await.is_err() || ended {
+                return;
+            }
+        }
+        if let Err(tokio::sync::broadcast::error::RecvError::Closed) = ordered.recv().await {
+            return;
+        }
+    }
+}
+
+fn plain(code: Code) -> Status {
+    refusal(code, code.title())
+}
+
+fn refused((code, detail): convert::Refused) -> Status {
+    refusal(code, detail)
+}

@@ -1,0 +1,9 @@
+//! Admission: from a request to a complete order, or a refusal that leaves nothing behind (R015-R027).
+//!
+//! The order of checks is fixed: identity, authorization, escrow, meaning, constraints; then the Vaults are
+//! asked for consent and budget; then the envelope is assembled.
+
+pub mod envelope;
+pub mod identity;
+pub mod request;
+pub mod semantics;

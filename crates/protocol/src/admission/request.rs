@@ -1,0 +1,176 @@
+//! The first half of admission: everything that can be decided before a Vault is asked (R015-R023).
+
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+use symphony_types::catalogue::Code;
+use symphony_types::id::{ActorId, EpochId, SchemaVersion, VaultId};
+use symphony_types::time::OrderedMillis;
+
+use super::{identity, semantics};
+use crate::artifact::{
+    Fee, LockFact, Preparation, PrivacyCharge, ResolvedQuery, TaskClass, TaskRequest, Versions,
+};
+use crate::governance::epoch::epoch_of;
+use crate::governance::{Governance, pricing};
+
+/// The version of record and envelope shapes that this code speaks.
+pub const SCHEMA: SchemaVersion = SchemaVersion(1);
+
+/// A request that passed every check of the master and waits for the Vaults. Not a task yet (R026).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AdmissionRequest {
+    /// What was asked.
+    pub request: TaskRequest,
+    /// The lock that pays for it.
+    pub lock: LockFact,
+    /// What it means.
+    pub query: ResolvedQuery,
+    /// What each person will be charged.
+    pub charge: PrivacyCharge,
+    /// Versions that it is judged by.
+    pub versions: Versions,
+    /// The epoch of the request.
+    pub epoch: EpochId,
+    /// Vaults asked, in ascending order.
+    pub vaults: Vec<VaultId>,
+    /// Vaults must have answered by then.
+    pub prepare_by: OrderedMillis,
+    /// Slices must be in by then; reservations end then.
+    pub execute_by: OrderedMillis,
+}
+
+impl AdmissionRequest {
+    /// The question to one Vault.
+    pub fn preparation(&self, vault: &VaultId) -> Preparation {
+        Preparation {
+            task: self.request.task(),
+            vault: vault.clone(),
+            scope: self.request.scope.clone(),
+            // Checked when the request was judged.
+            epsilon: self.charge.per_subject().unwrap_or_default(),
+            policy: self.versions.policy,
+            attributes: self.query.operands.iter().map(|operand| operand.attribute.clone()).collect(),
+            deadline: self.execute_by,
+        }
+    }
+}
+
+/// What a query would cost and mean, without recording anything: the basis of a quote.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// The most that it can cost: what must be locked.
+    pub worst_case: Fee,
+    /// What it means.
+    pub query: ResolvedQuery,
+    /// What each person is charged.
+    pub charge: PrivacyCharge,
+    /// Vaults asked, in ascending order.
+    pub vaults: Vec<VaultId>,
+    /// The lock must not be reclaimable before.
+    pub lock_until: OrderedMillis,
+}
+
+/// The terms of a request under the active policy. **Errors**: the codes of identity, meaning, Vaults, quorum,
+/// cap and platform.
+pub fn terms(governance: &Governance, request: &TaskRequest, at: OrderedMillis) -> Result<Terms, Code> {
+    let policy = governance.policy();
+    identity::submitter(governance, &request.submitter, &request.scope)?;
+    match request.class {
+        TaskClass::Query => {}
+        TaskClass::Parse | TaskClass::Compute | TaskClass::Train => return Err(Code::ClassUnknown),
+    }
+    let vaults = vaults(governance, &request.vaults)?;
+    if request.quorum == 0 || usize::from(request.quorum) > vaults.len() {
+        return Err(Code::QuorumInvalid);
+    }
+    if governance.registry.aggregator == request.submitter {
+        return Err(Code::Forbidden);
+    }
+    // Hardware evidence is not judged yet, so a policy that refuses software enclaves admits nothing.
+    if !policy.software_admitted {
+        return Err(Code::PlatformRefused);
+    }
+    let query = semantics::resolve(governance, &request.query, at)?;
+    let charge = pricing::charge(policy);
+    charge.per_subject().ok_or(Code::Malformed)?;
+    let worst_case = pricing::worst_case(policy, vaults.len() as u64, request.query.cap)?;
+    Ok(Terms { worst_case, query, charge, vaults, lock_until: lock_until(governance, at) })
+}
+
+/// Judges a submission up to the point where the Vaults are asked. **Errors**: the codes of [`terms`] and of the
+/// escrow lock.
+pub fn judge(
+    governance: &Governance,
+    request: &TaskRequest,
+    lock: Option<&LockFact>,
+    at: OrderedMillis,
+) -> Result<AdmissionRequest, Code> {
+    identity::submitter(governance, &request.submitter, &request.scope)?;
+    let lock = lock.ok_or(Code::EscrowMissing)?;
+    if !serves(governance, request, lock) {
+        return Err(Code::EscrowMismatch);
+    }
+    let terms = terms(governance, request, at)?;
+    if lock.amount < terms.worst_case.total || lock.expires < terms.lock_until {
+        return Err(Code::EscrowTooSmall);
+    }
+    let policy = governance.policy();
+    Ok(AdmissionRequest {
+        request: request.clone(),
+        lock: *lock,
+        query: terms.query,
+        charge: terms.charge,
+        versions: Versions {
+            schema: SCHEMA,
+            semantic: governance.semantics.version,
+            policy: governance.active,
+        },
+        epoch: epoch_of(policy, at),
+        vaults: terms.vaults,
+        prepare_by: at.plus(policy.deadlines.prepare_ms),
+        execute_by: at.plus(policy.deadlines.prepare_ms).plus(policy.deadlines.execute_ms),
+    })
+}
+
+/// Whether a lock was made by the submitter's own account for this very request.
+pub fn serves(governance: &Governance, request: &TaskRequest, lock: &LockFact) -> bool {
+    let account = governance.registry.actors.get(&request.submitter).map(|actor| actor.account);
+    lock.purpose == request.lock_purpose() && account == Some(lock.owner)
+}
+
+fn vaults(governance: &Governance, asked: &[VaultId]) -> Result<Vec<VaultId>, Code> {
+    let distinct: BTreeSet<_> = asked.iter().collect();
+    if distinct.len() != asked.len() || distinct.is_empty() {
+        return Err(Code::Malformed);
+    }
+    for vault in &distinct {
+        let record = governance.registry.vaults.get(*vault).ok_or(Code::VaultUnknown)?;
+        if suspended(governance, &record.operator) {
+            return Err(Code::VaultUnknown);
+        }
+    }
+    Ok(distinct.into_iter().cloned().collect())
+}
+
+fn suspended(governance: &Governance, operator: &ActorId) -> bool {
+    governance.registry.actors.get(operator).is_none_or(|actor| actor.suspended)
+}
+
+/// A lock made now must outlive every stage and the payout of the epoch after.
+fn lock_until(governance: &Governance, at: OrderedMillis) -> OrderedMillis {
+    let policy = governance.policy();
+    let deadlines = &policy.deadlines;
+    [
+        deadlines.prepare_ms,
+        deadlines.execute_ms,
+        deadlines.aggregate_ms,
+        deadlines.verify_ms,
+        deadlines.challenge_ms,
+        policy.epoch_ms,
+        policy.epoch_ms,
+    ]
+    .into_iter()
+    .fold(at, OrderedMillis::plus)
+}

@@ -1,0 +1,670 @@
+//! The documents that pass between planes and nodes: request, envelope, receipts, slice headers, aggregate,
+//! verdict, settlement context.
+//!
+//! Each is plain data with one canonical encoding and, where it is signed, a versioned tag. No rule lives here.
+//! Set-level answers only: nothing in these documents names a data subject (R011, D6).
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+use symphony_types::amount::Sym;
+use symphony_types::catalogue::Code;
+use symphony_types::digest::Digest;
+use symphony_types::epsilon::Epsilon;
+use symphony_types::id::{
+    AccountId, ActorId, AttributeName, EpochId, LockRef, Measurement, PolicyVersion, RequestId, RuleName,
+    SchemaVersion, SemanticVersion, TaskId, UsageScope, VaultId,
+};
+use symphony_types::key::{Document, Master, Signed, SoftwareEnclave, Vault, Verifier};
+use symphony_types::time::{OrderedMillis, RecordMillis};
+
+/// The four classes of work (R022).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum TaskClass {
+    /// One receipt image to one record, inside one Vault.
+    Parse,
+    /// An audience or a count across Vaults.
+    Query,
+    /// Bounded, approved code.
+    Compute,
+    /// Federated rounds.
+    Train,
+}
+
+/// The versions that a task is admitted under and keeps (R029).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Versions {
+    /// Shapes of records and envelopes.
+    pub schema: SchemaVersion,
+    /// Meaning of attributes and rules.
+    pub semantic: SemanticVersion,
+    /// Fees, shares, limits.
+    pub policy: PolicyVersion,
+}
+
+/// What the submitter asks of one attribute, before meaning is resolved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Operand {
+    /// The derivation rule that is applied.
+    pub rule: RuleName,
+    /// The rule's parameter.
+    pub argument: Argument,
+}
+
+/// A parameter of a derivation rule.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Argument {
+    /// A text to equal, for a rule of type equality.
+    Text(String),
+    /// Texts to be among, for a rule of type set membership.
+    Texts(Vec<String>),
+    /// Days before the evaluation time, for a threshold on a date.
+    Days(u32),
+    /// A lower bound in the attribute's unit, for a threshold on a number.
+    AtLeast(u64),
+}
+
+/// An audience query as the submitter states it: the conjunction of its operands over one record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AudienceQuery {
+    /// All must hold for the same record.
+    pub operands: Vec<Operand>,
+    /// The attribute that is delivered for each selected person.
+    pub output: AttributeName,
+    /// The largest audience that the submitter wants.
+    pub cap: u32,
+    /// The time that recency is measured from; the time of admission when absent (R046).
+    pub evaluate_at: Option<OrderedMillis>,
+}
+
+/// A request for work, before admission (R026: not yet protocol truth).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskRequest {
+    /// The submitter's own name for the request (R209).
+    pub request: RequestId,
+    /// Who asks and pays.
+    pub submitter: ActorId,
+    /// Kind of work.
+    pub class: TaskClass,
+    /// What the result is used for; consent is checked for this.
+    pub scope: UsageScope,
+    /// Vaults to ask.
+    pub vaults: Vec<VaultId>,
+    /// How many of them must answer.
+    pub quorum: u16,
+    /// The audience wanted.
+    pub query: AudienceQuery,
+    /// The submitter's HPKE public key, 32 bytes of X25519; only its holder can open the result (D19).
+    pub recipient: Vec<u8>,
+}
+
+impl Document for TaskRequest {
+    const TAG: &'static str = "symphony/task-request/v1";
+}
+
+impl TaskRequest {
+    /// The task that this request becomes: the same request of the same submitter is the same task.
+    pub fn task(&self) -> TaskId {
+        TaskId(Digest::of("symphony/task-id/v1", &(&self.submitter, &self.request)))
+    }
+
+    /// What an escrow lock names to serve this request.
+    pub fn lock_purpose(&self) -> Digest {
+        lock_purpose(&self.submitter, &self.request)
+    }
+}
+
+/// What an escrow lock names to serve a submitter's request.
+pub fn lock_purpose(submitter: &ActorId, request: &RequestId) -> Digest {
+    Digest::of("symphony/lock-purpose/v1", &(submitter, request))
+}
+
+/// A confirmed escrow lock, as the chain reported it. An outside fact that a command carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LockFact {
+    /// The lock.
+    pub lock: LockRef,
+    /// Who locked.
+    pub owner: AccountId,
+    /// What it was locked for: [`lock_purpose`].
+    pub purpose: Digest,
+    /// How much is locked.
+    pub amount: Sym,
+    /// When the owner may reclaim it.
+    pub expires: OrderedMillis,
+}
+
+/// A comparison with its parameter bound, ready to be evaluated on a record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Predicate {
+    /// The text equals this one after normalisation.
+    TextEquals(String),
+    /// The text is one of these after normalisation; sorted, without duplicates.
+    TextIn(Vec<String>),
+    /// The time lies in `since..=until`.
+    Between {
+        /// Earliest time that counts.
+        since: RecordMillis,
+        /// Latest time that counts: the evaluation time.
+        until: RecordMillis,
+    },
+    /// The number is at least this.
+    AtLeast(u64),
+}
+
+/// An operand whose meaning is fixed under one semantic version.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResolvedOperand {
+    /// The rule that was applied.
+    pub rule: RuleName,
+    /// The canonical attribute that it reads.
+    pub attribute: AttributeName,
+    /// The bound comparison.
+    pub predicate: Predicate,
+}
+
+/// How sensitive an attribute is; a composition has the highest class of its operands (R047).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum PrivacyClass {
+    /// Known about everybody.
+    Public,
+    /// Harmless alone.
+    Low,
+    /// Describes behaviour.
+    Sensitive,
+    /// Identifies a person.
+    Identifying,
+}
+
+/// The resolved attribute composition of an audience query.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResolvedQuery {
+    /// Conjunction over one record.
+    pub operands: Vec<ResolvedOperand>,
+    /// What is delivered for each person.
+    pub output: AttributeName,
+    /// The highest class of operands and output.
+    pub combined_privacy_class: PrivacyClass,
+    /// Below this the result is suppressed, in a slice and in the aggregate (R088).
+    pub minimum_result_cardinality: u32,
+    /// The largest audience that may leave the aggregator (R089).
+    pub cap: u32,
+    /// How an audience over the cap is chosen (R090).
+    pub selection: SelectionRule,
+    /// The time that recency was measured from.
+    pub evaluated_at: OrderedMillis,
+}
+
+/// The policy's rule for choosing among too many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SelectionRule {
+    /// Uniformly, by a keyed hash of the de-duplication token.
+    Random,
+    /// Latest qualifying record first, ties by the keyed hash.
+    RecencyWeighted,
+}
+
+/// How slices are combined (R112).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AggregationMethod {
+    /// Union without duplicates, capped.
+    Union,
+}
+
+/// The multi-Vault part of an envelope (R031).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CoordinationEnvelope {
+    /// Vaults that are prepared and will compute, in ascending order.
+    pub participating_vault_ids: Vec<VaultId>,
+    /// How many must answer.
+    pub minimum_vault_quorum: u16,
+    /// How their slices are combined.
+    pub aggregation_method: AggregationMethod,
+    /// Who combines them. Never the submitter (R115).
+    pub aggregator: ActorId,
+    /// The code that may run slices and the aggregation, in ascending order (R128).
+    pub measurements: Vec<Measurement>,
+    /// Whether an enclave of class `software` may serve the task (R130).
+    pub software_admitted: bool,
+}
+
+/// What the task costs each person whose data is evaluated (D17).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PrivacyCharge {
+    /// Policy charge for a handle that may be released under consent. Not differential privacy.
+    pub exposure: Epsilon,
+    /// Epsilon of the noised count shown beside the audience.
+    pub noised: Epsilon,
+}
+
+impl PrivacyCharge {
+    /// What is reserved and committed for each person. `None` on overflow.
+    pub fn per_subject(&self) -> Option<Epsilon> {
+        self.exposure.checked_add(self.noised)
+    }
+}
+
+/// The complete order for a task; every later stage trusts it without looking again (R021).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskEnvelope {
+    /// The task.
+    pub task: TaskId,
+    /// The submitter's name for it.
+    pub request: RequestId,
+    /// Kind of work, fixed at admission.
+    pub class: TaskClass,
+    /// Who asked and pays.
+    pub submitter: ActorId,
+    /// What the result is used for.
+    pub scope: UsageScope,
+    /// Versions that it was admitted under.
+    pub versions: Versions,
+    /// The epoch of its admission.
+    pub epoch: EpochId,
+    /// When it was admitted.
+    pub admitted_at: OrderedMillis,
+    /// After this no slice is accepted and reservations end.
+    pub execute_by: OrderedMillis,
+    /// The escrow lock that pays for it (R030).
+    pub budget_lock_ref: LockRef,
+    /// What is locked.
+    pub locked: Sym,
+    /// What each evaluated person is charged.
+    pub charge: PrivacyCharge,
+    /// Digests of the Vaults' reserve receipts, in the order of the participating Vaults (R030).
+    pub reservations: Vec<Digest>,
+    /// The meaning of the query.
+    pub query: ResolvedQuery,
+    /// Who computes and how results are combined.
+    pub coordination: CoordinationEnvelope,
+    /// The HPKE key that the result is sealed to.
+    pub recipient: Vec<u8>,
+}
+
+impl Document for TaskEnvelope {
+    const TAG: &'static str = "symphony/task-envelope/v1";
+}
+
+/// An envelope that a master signed.
+pub type SignedEnvelope = Signed<TaskEnvelope, Master>;
+
+/// The question to a Vault at admission: may this task use your people's data, and is budget reserved?
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Preparation {
+    /// The task to be.
+    pub task: TaskId,
+    /// The Vault asked.
+    pub vault: VaultId,
+    /// What consent must cover.
+    pub scope: UsageScope,
+    /// What is reserved for each eligible person.
+    pub epsilon: Epsilon,
+    /// Limits come from this policy.
+    pub policy: PolicyVersion,
+    /// The attributes that records must have.
+    pub attributes: Vec<AttributeName>,
+    /// When the reservation ends by itself unless committed.
+    pub deadline: OrderedMillis,
+}
+
+impl Document for Preparation {
+    const TAG: &'static str = "symphony/preparation/v1";
+}
+
+/// A Vault's set-level answer (D6): whether it takes part, and how many people, rounded down to a power of two.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReserveReceipt {
+    /// The task.
+    pub task: TaskId,
+    /// The Vault that answers.
+    pub vault: VaultId,
+    /// `None` when reserved; else why the Vault does not take part.
+    pub refusal: Option<Code>,
+    /// Reserved for each eligible person.
+    pub epsilon: Epsilon,
+    /// Eligible people, as a bucket.
+    pub coverage: Bucket,
+    /// When the reservation ends unless committed.
+    pub deadline: OrderedMillis,
+    /// Head of the Vault's journal after the reservation.
+    pub ledger_head: Digest,
+}
+
+impl Document for ReserveReceipt {
+    const TAG: &'static str = "symphony/reserve-receipt/v1";
+}
+
+/// A receipt that a Vault signed.
+pub type SignedReceipt = Signed<ReserveReceipt, Vault>;
+
+/// A count rounded down to a power of two, so that it tells a size and not a person. Zero stays zero.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Bucket(pub u64);
+
+impl Bucket {
+    /// The bucket that `count` falls in.
+    pub const fn of(count: u64) -> Self {
+        match count.checked_ilog2() {
+            Some(power) => Self(1 << power),
+            None => Self(0),
+        }
+    }
+}
+
+/// The order to one Vault to compute its slice (R105).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Assignment {
+    /// The order for the whole task.
+    pub envelope: TaskEnvelope,
+    /// The Vault that this copy is for.
+    pub vault: VaultId,
+    /// Makes the slice's attestation report fresh; used once (R123).
+    pub nonce: Digest,
+    /// Boot report of the aggregator's enclave, canonical bytes, for the Vault's own appraisal.
+    pub aggregator_boot: Vec<u8>,
+    /// Task keys that the aggregator's enclave sealed to the slice enclave of this Vault.
+    pub sealed_keys: Vec<u8>,
+}
+
+impl Document for Assignment {
+    const TAG: &'static str = "symphony/assignment/v1";
+}
+
+/// An assignment that a master signed.
+pub type SignedAssignment = Signed<Assignment, Master>;
+
+/// What a Vault says of its finished slice; the bundle itself is sealed to the aggregator (R110).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SliceHeader {
+    /// The task.
+    pub task: TaskId,
+    /// The Vault.
+    pub vault: VaultId,
+    /// The assignment's nonce.
+    pub nonce: Digest,
+    /// Committed for each evaluated person, before the result existed (R065).
+    pub epsilon: Epsilon,
+    /// Evaluated people, as a bucket.
+    pub coverage: Bucket,
+    /// Records that were used, as a bucket: the weight of contributors and operators (R160).
+    pub records: Bucket,
+    /// Merkle root over the commitments of the records that went in.
+    pub input_root: Digest,
+    /// SHA-256 of the sealed bundle.
+    pub bundle: Digest,
+    /// SHA-256 of the slice enclave's signed attestation report.
+    pub report: Digest,
+    /// Head of the Vault's journal after the commit.
+    pub ledger_head: Digest,
+}
+
+impl Document for SliceHeader {
+    const TAG: &'static str = "symphony/slice-header/v1";
+}
+
+/// A slice header that a Vault signed.
+pub type SignedSlice = Signed<SliceHeader, Vault>;
+
+/// What the aggregation released.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// An audience of this many people, sealed to the submitter.
+    Audience {
+        /// People in the audience; at most the cap.
+        returned: u32,
+    },
+    /// Fewer people than the minimum cardinality: nothing was released.
+    Suppressed,
+}
+
+impl Outcome {
+    /// Records that the submitter receives and pays for.
+    pub const fn returned(&self) -> u32 {
+        match self {
+            Self::Audience { returned } => *returned,
+            Self::Suppressed => 0,
+        }
+    }
+}
+
+/// What the aggregator says of its work (R116).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AggregateHeader {
+    /// The task.
+    pub task: TaskId,
+    /// Who combined.
+    pub aggregator: ActorId,
+    /// Sealed bundles that went in, by Vault, in ascending order.
+    pub inputs: Vec<(VaultId, Digest)>,
+    /// What came out.
+    pub outcome: Outcome,
+    /// SHA-256 of the sealed result.
+    pub result: Digest,
+    /// Digest of the seed of selection and noise; the seed itself never leaves (D10).
+    pub seed: Digest,
+    /// SHA-256 of the aggregator's signed attestation report.
+    pub report: Digest,
+}
+
+impl Document for AggregateHeader {
+    const TAG: &'static str = "symphony/aggregate-header/v1";
+}
+
+/// An aggregate header that the aggregator's enclave signed.
+pub type SignedAggregate = Signed<AggregateHeader, SoftwareEnclave>;
+
+/// The verifier's decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Decision {
+    /// Correct and complete.
+    Accepted,
+    /// Not to be believed, and why.
+    Rejected(Code),
+}
+
+/// The verifier's statement on a result (R131).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// The task.
+    pub task: TaskId,
+    /// Who verified. Never the aggregator (R118).
+    pub verifier: ActorId,
+    /// The decision.
+    pub decision: Decision,
+    /// Digest of all the evidence that was looked at.
+    pub evidence: Digest,
+    /// Names of the checks that failed, in order; empty when accepted.
+    pub reasons: Vec<String>,
+}
+
+impl Document for Verdict {
+    const TAG: &'static str = "symphony/verdict/v1";
+}
+
+/// A verdict that a verifier signed.
+pub type SignedVerdict = Signed<Verdict, Verifier>;
+
+/// What a verifier looks at: all that the nodes said of one result. Its digest stands in the verdict.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// The order.
+    pub envelope: SignedEnvelope,
+    /// Receipts of the participating Vaults.
+    pub receipts: Vec<SignedReceipt>,
+    /// Slices that arrived, by Vault in ascending order, each with its attestation.
+    pub slices: Vec<(SignedSlice, Attestation)>,
+    /// The aggregate and its attestation.
+    pub aggregate: (SignedAggregate, Attestation),
+}
+
+impl Document for Evidence {
+    const TAG: &'static str = "symphony/evidence/v1";
+}
+
+/// Boot report and task report of one enclave, as the canonical bytes of their signed documents. Kept opaque
+/// here: only the attestation engine knows their shapes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attestation {
+    /// The platform-signed boot report.
+    pub boot: Vec<u8>,
+    /// The enclave-signed task report; empty when the enclave sent none.
+    pub report: Vec<u8>,
+}
+
+/// The fee of a task, term by term (R152).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fee {
+    /// Per task.
+    pub base: Sym,
+    /// Per accepted Vault.
+    pub vaults: Sym,
+    /// Per record returned.
+    pub records: Sym,
+    /// Per epsilon consumed.
+    pub epsilon: Sym,
+    /// The sum.
+    pub total: Sym,
+}
+
+/// Classes of recipients of a fee (R157, R159, D3, D4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum RecipientClass {
+    /// Data producers of one Vault, through its dividend tree.
+    Contributors,
+    /// The operator of one Vault.
+    VaultOperator,
+    /// The executor of one slice.
+    Executor,
+    /// The aggregator.
+    Aggregator,
+    /// The verifier.
+    Verifier,
+    /// The protocol treasury.
+    Treasury,
+}
+
+/// One recipient's part of a charged fee.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Share {
+    /// In which capacity.
+    pub class: RecipientClass,
+    /// The Vault that it was earned in, where there is one.
+    pub vault: Option<VaultId>,
+    /// Who earns it; for contributors the Vault's operator stands for the tree.
+    pub recipient: ActorId,
+    /// Where it is paid; for contributors nowhere, producers claim.
+    pub account: AccountId,
+    /// How much.
+    pub amount: Sym,
+}
+
+/// Everything that the settlement of one task rests on; finalized once and never changed (R147, R148).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SettlementContext {
+    /// The task.
+    pub task: TaskId,
+    /// Versions of its admission.
+    pub versions: Versions,
+    /// Epoch that it is settled in.
+    pub epoch: EpochId,
+    /// Digest of the envelope.
+    pub envelope: Digest,
+    /// Accepted slices' header digests, by Vault in ascending order.
+    pub slices: Vec<(VaultId, Digest)>,
+    /// Digest of the aggregate header.
+    pub aggregate: Digest,
+    /// Digest of the verdict.
+    pub verdict: Digest,
+    /// The escrow lock.
+    pub lock: LockRef,
+    /// What was locked.
+    pub locked: Sym,
+    /// What was charged, term by term.
+    pub fee: Fee,
+    /// What goes back to the submitter.
+    pub refunded: Sym,
+    /// Who earns what; sums to the fee (R158).
+    pub shares: Vec<Share>,
+    /// Whether any enclave that served the task was of class `software` (R130).
+    pub software: bool,
+    /// When it became final.
+    pub finalized_at: OrderedMillis,
+}
+
+/// A Vault's dividend statement of one epoch (D7).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DividendStatement {
+    /// The Vault.
+    pub vault: VaultId,
+    /// The epoch.
+    pub epoch: EpochId,
+    /// Contributor shares of the epoch plus what was carried in.
+    pub allotted: Sym,
+    /// Root of the Merkle tree of payees; the root of the empty tree when everything is carried.
+    pub root: Digest,
+    /// Leaves of the tree.
+    pub payees: u64,
+    /// What producers may claim.
+    pub total: Sym,
+    /// What unstaked producers forgo, back to the epoch pool (R161).
+    pub pool_return: Sym,
+    /// What waits for the next epoch because the tree would name too few people.
+    pub carried: Sym,
+}
+
+impl Document for DividendStatement {
+    const TAG: &'static str = "symphony/dividend-statement/v1";
+}
+
+/// A dividend statement that a Vault signed.
+pub type SignedDividends = Signed<DividendStatement, Vault>;
+
+/// The request to a Vault to close its dividends of one epoch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DividendRequest {
+    /// The Vault.
+    pub vault: VaultId,
+    /// The epoch.
+    pub epoch: EpochId,
+    /// Contributor shares of this Vault, by task.
+    pub shares: Vec<(TaskId, Sym)>,
+    /// What the Vault's last statement carried over.
+    pub carried_in: Sym,
+    /// Fewer payees than this are not published (D7).
+    pub payees_min: u32,
+    /// Producers who are staked, in ascending order; public on the chain.
+    pub staked: Vec<AccountId>,
+}
+
+impl Document for DividendRequest {
+    const TAG: &'static str = "symphony/dividend-request/v1";
+}
+
+/// What the submitter finds when it opens the sealed result (D19, R093).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AudienceResult {
+    /// The task.
+    pub task: TaskId,
+    /// Audience or suppressed.
+    pub outcome: Outcome,
+    /// The selected people's delivered attribute, sorted, so that no order tells a Vault (R091).
+    pub handles: Vec<String>,
+    /// How many people qualified before the cap, with discrete Laplace noise; `None` when suppressed.
+    pub eligible_noised: Option<i64>,
+    /// The noise's epsilon; its scale is 1/epsilon.
+    pub noise_epsilon: Epsilon,
+}
+
+/// A message to a Vault that frees what a task had reserved there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Release {
+    /// The task.
+    pub task: TaskId,
+    /// The Vault.
+    pub vault: VaultId,
+}
+
+impl Document for Release {
+    const TAG: &'static str = "symphony/release/v1";
+}

@@ -1,0 +1,38 @@
+//! The self-contained evidence bundle of one settled task (R134, R208): everything that a stranger needs to
+//! repeat every check without a network and without trust in any node.
+
+use alloc::string::String;
+
+use serde::{Deserialize, Serialize};
+use symphony_types::digest::Digest;
+use symphony_types::key::{Document, Master, Signed};
+
+use crate::artifact::{Evidence, SettlementContext, SignedVerdict};
+use crate::governance::Governance;
+use crate::settlement::payout::PayoutEvidence;
+
+/// One settled task with all that it rests on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EvidenceBundle {
+    /// The network.
+    pub network: String,
+    /// What governed: policies, keys, approved code, meaning.
+    pub governance: Governance,
+    /// What the verifier looked at.
+    pub evidence: Evidence,
+    /// What it decided.
+    pub verdict: SignedVerdict,
+    /// What was settled.
+    pub context: SettlementContext,
+    /// Its root.
+    pub root: Digest,
+    /// How the epoch was paid; absent before.
+    pub payout: Option<PayoutEvidence>,
+}
+
+impl Document for EvidenceBundle {
+    const TAG: &'static str = "symphony/evidence-bundle/v1";
+}
+
+/// A bundle that a master signed, so that not one bit of it can be exchanged unseen.
+pub type SignedBundle = Signed<EvidenceBundle, Master>;

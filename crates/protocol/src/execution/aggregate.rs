@@ -1,0 +1,39 @@
+//! The aggregate against the order: made by the named aggregator from exactly the accepted slices, within the
+//! cap and above the minimum cardinality (R088, R089, R109, R114-R116).
+
+use alloc::vec::Vec;
+
+use symphony_types::catalogue::Code;
+use symphony_types::digest::Digest;
+use symphony_types::key::Document;
+
+use crate::artifact::{Outcome, SignedAggregate, SignedSlice, TaskEnvelope};
+
+/// The nonce of the aggregation's attestation report.
+pub fn aggregate_nonce(envelope: &TaskEnvelope) -> Digest {
+    Digest::of("symphony/aggregate-nonce/v1", &envelope.digest())
+}
+
+/// Checks an aggregate against its order. The signature's key is appraised by the verifier; here it must at
+/// least fit the document. **Errors**: `EXE-0009`.
+pub fn check(
+    envelope: &TaskEnvelope,
+    slices: &[SignedSlice],
+    aggregate: &SignedAggregate,
+) -> Result<(), Code> {
+    let body = &aggregate.body;
+    let inputs: Vec<_> = slices.iter().map(|slice| (slice.body.vault.clone(), slice.body.bundle)).collect();
+    let within = match body.outcome {
+        Outcome::Audience { returned } => {
+            returned <= envelope.query.cap && returned >= envelope.query.minimum_result_cardinality
+        }
+        Outcome::Suppressed => true,
+    };
+    let fits = body.task == envelope.task
+        && body.aggregator == envelope.coordination.aggregator
+        && body.aggregator != envelope.submitter
+        && body.inputs == inputs
+        && within
+        && aggregate.key.verifies(&body.digest(), &aggregate.signature);
+    if fits { Ok(()) } else { Err(Code::AggregationFailed) }
+}

@@ -1,0 +1,46 @@
+//! Slices of a multi-Vault task: which assignment a Vault gets, which answers count, whether enough are in
+//! (R105-R111).
+
+use alloc::vec::Vec;
+
+use symphony_types::catalogue::Code;
+use symphony_types::digest::Digest;
+use symphony_types::id::VaultId;
+use symphony_types::key::Document;
+
+use crate::artifact::{SignedSlice, TaskEnvelope};
+use crate::governance::Governance;
+
+/// The nonce of one Vault's slice: bound to the envelope, so that a report serves one slice of one task only.
+pub fn slice_nonce(envelope: &TaskEnvelope, vault: &VaultId) -> Digest {
+    Digest::of("symphony/slice-nonce/v1", &(envelope.digest(), vault))
+}
+
+/// The slices that count, in ascending order of Vaults: each signed by its participating Vault, for this task
+/// and nonce, with exactly the reserved epsilon committed. **Errors**: `EXE-0001` when they are fewer than the
+/// quorum.
+pub fn accepted(
+    governance: &Governance,
+    envelope: &TaskEnvelope,
+    slices: &[SignedSlice],
+) -> Result<Vec<SignedSlice>, Code> {
+    let mut accepted = Vec::new();
+    for vault in &envelope.coordination.participating_vault_ids {
+        let slice = slices.iter().find(|slice| slice.body.vault == *vault);
+        if let Some(slice) = slice.filter(|slice| genuine(governance, envelope, slice)) {
+            accepted.push(slice.clone());
+        }
+    }
+    if accepted.len() < usize::from(envelope.coordination.minimum_vault_quorum) {
+        return Err(Code::QuorumBroken);
+    }
+    Ok(accepted)
+}
+
+fn genuine(governance: &Governance, envelope: &TaskEnvelope, slice: &SignedSlice) -> bool {
+    let body = &slice.body;
+    governance.registry.vaults.get(&body.vault).is_some_and(|vault| slice.verify(&vault.key))
+        && body.task == envelope.task
+        && body.nonce == slice_nonce(envelope, &body.vault)
+        && Some(body.epsilon) == envelope.charge.per_subject()
+}

@@ -1,0 +1,54 @@
+//! Governance as data: policy, registry and semantics in force, and the epochs that time is counted in
+//! (R188-R194).
+
+pub mod epoch;
+pub mod policy;
+pub mod pricing;
+pub mod registry;
+pub mod semantics;
+
+use serde::{Deserialize, Serialize};
+use symphony_types::catalogue::Code;
+use symphony_types::id::PolicyVersion;
+
+use alloc::collections::BTreeMap;
+
+use policy::Policy;
+use registry::Registry;
+use semantics::Semantics;
+
+/// What governs: every fee, share, limit, identity and meaning.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Governance {
+    /// Policies by version; immutable once active (R188).
+    pub policies: BTreeMap<PolicyVersion, Policy>,
+    /// The version that new tasks are admitted under.
+    pub active: PolicyVersion,
+    /// Identities, role bindings and approved code.
+    pub registry: Registry,
+    /// Attributes and rules.
+    pub semantics: Semantics,
+}
+
+impl Governance {
+    /// The policy that new tasks are admitted under.
+    ///
+    /// The active version is always in the store: genesis is checked by [`Governance::check`] and activation is
+    /// an event about a stored version.
+    pub fn policy(&self) -> &Policy {
+        &self.policies[&self.active]
+    }
+
+    /// The policy of a version that a task was admitted under. **Errors**: `GOV-0001`.
+    pub fn policy_of(&self, version: PolicyVersion) -> Result<&Policy, Code> {
+        self.policies.get(&version).ok_or(Code::PolicyUnknown)
+    }
+
+    /// Whether this can govern: the active policy exists and every policy is sound. **Errors**: what is wrong.
+    pub fn check(&self) -> Result<(), &'static str> {
+        if !self.policies.contains_key(&self.active) {
+            return Err("the active policy version is not in the store");
+        }
+        self.policies.values().try_for_each(Policy::check)
+    }
+}

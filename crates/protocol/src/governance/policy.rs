@@ -1,0 +1,130 @@
+//! Policy: every number that the protocol uses and no process may configure (R155, R188, R189).
+
+use alloc::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use symphony_types::amount::{Bps, Sym};
+use symphony_types::epsilon::Epsilon;
+use symphony_types::id::UsageScope;
+
+use crate::artifact::SelectionRule;
+
+/// One version of the policy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Policy {
+    /// Prices of a query.
+    pub fees: QueryFees,
+    /// How a charged fee is split.
+    pub shares: Shares,
+    /// Privacy limits and charges.
+    pub privacy: Privacy,
+    /// Deadlines of stages.
+    pub deadlines: Deadlines,
+    /// Length of an epoch. **Units**: milliseconds.
+    pub epoch_ms: u64,
+    /// Fewer payees than this are carried to the next epoch (D7).
+    pub dividend_payees_min: u32,
+    /// What an unstaked producer gets of its dividend (R161).
+    pub unstaked: Bps,
+    /// The least that a producer stakes to count as staked.
+    pub producer_stake_min: Sym,
+    /// Whether enclaves of class `software` may serve tasks: development only (R130).
+    pub software_admitted: bool,
+}
+
+/// Prices of a query (R152).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueryFees {
+    /// Per task.
+    pub base: Sym,
+    /// Per Vault.
+    pub per_vault: Sym,
+    /// Per record returned.
+    pub per_record: Sym,
+    /// Per whole epsilon consumed.
+    pub per_epsilon: Sym,
+}
+
+/// Rates that sum to the whole (R157, R158, D3, D4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shares {
+    /// Data producers, 30 to 50 %.
+    pub contributors: Bps,
+    /// Vault operators, 15 to 25 %.
+    pub operators: Bps,
+    /// Executors of slices; with the aggregators 15 to 25 %.
+    pub executors: Bps,
+    /// Aggregators, inside the executors' band.
+    pub aggregators: Bps,
+    /// Verifiers, 5 to 10 %.
+    pub verifiers: Bps,
+    /// Treasury, 5 to 10 %.
+    pub treasury: Bps,
+}
+
+/// Privacy limits and charges (R070).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Privacy {
+    /// Scopes that consent can be given for, with the limit per person (R063).
+    pub scope_limits: BTreeMap<UsageScope, Epsilon>,
+    /// The cap per person over all scopes (R073).
+    pub subject_cap: Epsilon,
+    /// Charged per evaluated person when handles may be released (D17).
+    pub exposure_charge: Epsilon,
+    /// Epsilon of the noised count beside an audience.
+    pub count_epsilon: Epsilon,
+    /// Below this many people a result is suppressed.
+    pub minimum_result_cardinality: u32,
+    /// The largest audience cap that a query may ask for.
+    pub audience_cap_max: u32,
+    /// How an audience over the cap is chosen.
+    pub selection: SelectionRule,
+}
+
+/// How long each stage may take. **Units**: milliseconds of ordered time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deadlines {
+    /// From request to the Vaults' receipts.
+    pub prepare_ms: u64,
+    /// From admission to the last slice that counts.
+    pub execute_ms: u64,
+    /// From the slices to the aggregate.
+    pub aggregate_ms: u64,
+    /// From the aggregate to the verdict.
+    pub verify_ms: u64,
+    /// How long an accepted result may be challenged before it is final.
+    pub challenge_ms: u64,
+}
+
+impl Policy {
+    /// Whether the policy is sound: shares sum to the whole and stay in their bands, deadlines and the epoch
+    /// are positive. **Errors**: what is wrong. **Spec**: R157, R158.
+    pub fn check(&self) -> Result<(), &'static str> {
+        let Shares { contributors, operators, executors, aggregators, verifiers, treasury } = self.shares;
+        let all = [contributors, operators, executors, aggregators, verifiers, treasury];
+        if all.iter().map(|rate| u32::from(rate.0)).sum::<u32>() != u32::from(Bps::WHOLE.0) {
+            return Err("the shares do not sum to the whole");
+        }
+        let bands = [
+            (contributors.0, 3_000, 5_000),
+            (operators.0, 1_500, 2_500),
+            (executors.0.saturating_add(aggregators.0), 1_500, 2_500),
+            (verifiers.0, 500, 1_000),
+            (treasury.0, 500, 1_000),
+        ];
+        if bands.iter().any(|(rate, low, high)| rate < low || rate > high) {
+            return Err("a share leaves its band");
+        }
+        if self.unstaked > Bps::WHOLE {
+            return Err("the unstaked rate exceeds the whole");
+        }
+        let Deadlines { prepare_ms, execute_ms, aggregate_ms, verify_ms, challenge_ms } = self.deadlines;
+        if [prepare_ms, execute_ms, aggregate_ms, verify_ms, challenge_ms, self.epoch_ms].contains(&0) {
+            return Err("a deadline or the epoch length is zero");
+        }
+        if self.privacy.minimum_result_cardinality == 0 || self.privacy.count_epsilon == Epsilon::ZERO {
+            return Err("the minimum cardinality and the count's epsilon must be positive");
+        }
+        Ok(())
+    }
+}

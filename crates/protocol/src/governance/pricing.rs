@@ -1,0 +1,37 @@
+//! What a query costs (R152, R155, R156, D5): the worst case is locked, what was measured is charged.
+
+use symphony_types::amount::{self, Sym};
+use symphony_types::catalogue::Code;
+use symphony_types::epsilon::Epsilon;
+
+use super::policy::{Policy, QueryFees};
+use crate::artifact::{Fee, PrivacyCharge};
+
+/// Millionths in one epsilon.
+const MICRO: u64 = 1_000_000;
+
+/// The most that a query can cost: all Vaults answer and the audience fills its cap.
+/// **Errors**: `ADM-0001` when the amount does not fit.
+pub fn worst_case(policy: &Policy, vaults: u64, cap: u32) -> Result<Fee, Code> {
+    fee(&policy.fees, vaults, u64::from(cap), charge(policy))
+}
+
+/// What each evaluated person is charged by an audience query under this policy (D17).
+pub fn charge(policy: &Policy) -> PrivacyCharge {
+    PrivacyCharge { exposure: policy.privacy.exposure_charge, noised: policy.privacy.count_epsilon }
+}
+
+/// `base + vaults * per_vault + records * per_record + epsilon * per_epsilon`, where the epsilon consumed is the
+/// charge per person summed over the Vaults that computed. Spending rounds up.
+/// **Errors**: `ADM-0001` when an amount does not fit.
+pub fn fee(fees: &QueryFees, vaults: u64, records: u64, charge: PrivacyCharge) -> Result<Fee, Code> {
+    let consumed = charge.per_subject().and_then(|epsilon| epsilon.checked_mul(vaults));
+    let terms = (
+        fees.per_vault.checked_mul(vaults),
+        fees.per_record.checked_mul(records),
+        consumed.and_then(|Epsilon(micro)| fees.per_epsilon.share_ceil(micro, MICRO)),
+    );
+    let (Some(vaults), Some(records), Some(epsilon)) = terms else { return Err(Code::Malformed) };
+    let total: Sym = amount::sum([fees.base, vaults, records, epsilon]).ok_or(Code::Malformed)?;
+    Ok(Fee { base: fees.base, vaults, records, epsilon, total })
+}

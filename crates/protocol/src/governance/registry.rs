@@ -1,0 +1,90 @@
+//! The registry of who takes part: actors, Vaults, aggregators, verifiers, masters, and the enclave code and
+//! platforms that governance approved (R120, R183, R184, R194).
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+use symphony_types::id::{AccountId, ActorId, Measurement, PlatformId, UsageScope, VaultId};
+use symphony_types::key::{Gateway, Master, Payout, PublicKey, SoftwarePlatform, Vault, Verifier};
+
+/// Everyone who may act, with the keys and accounts that they act by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Registry {
+    /// Companies and services by identity.
+    pub actors: BTreeMap<ActorId, Actor>,
+    /// Approved Vaults (R008).
+    pub vaults: BTreeMap<VaultId, VaultRecord>,
+    /// The aggregator that combines cross-Vault work.
+    pub aggregator: ActorId,
+    /// The verifier that decides on results.
+    pub verifier: VerifierRecord,
+    /// Keys of the masters.
+    pub masters: Vec<PublicKey<Master>>,
+    /// The gateway's key.
+    pub gateway: PublicKey<Gateway>,
+    /// The payout service's key.
+    pub payout: PublicKey<Payout>,
+    /// The actor that the treasury's account belongs to.
+    pub treasury: ActorId,
+    /// Approved enclave code.
+    pub measurements: BTreeSet<Measurement>,
+    /// Known platforms of class `software` and the keys that sign their boot reports.
+    pub platforms: BTreeMap<PlatformId, PublicKey<SoftwarePlatform>>,
+    /// Platforms that are no longer believed.
+    pub platforms_revoked: BTreeSet<PlatformId>,
+}
+
+/// A company or service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Actor {
+    /// Where it is paid and pays from.
+    pub account: AccountId,
+    /// What it may do.
+    pub roles: BTreeSet<Role>,
+    /// Usage scopes that it may submit tasks for; empty for actors that submit none (R016).
+    pub scopes: BTreeSet<UsageScope>,
+    /// Whether governance suspended it.
+    pub suspended: bool,
+}
+
+/// What an actor may do (R183).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Role {
+    /// Submits and pays for tasks.
+    TaskSubmitter,
+    /// Operates a Vault.
+    VaultOperator,
+    /// Executes slices.
+    Executor,
+    /// Combines slices.
+    Aggregator,
+    /// Verifies results.
+    Verifier,
+    /// Pays out.
+    PayoutAuthority,
+    /// Holds the treasury.
+    TreasuryAuthority,
+}
+
+/// An approved Vault.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VaultRecord {
+    /// The enterprise that operates it.
+    pub operator: ActorId,
+    /// The actor that its slice enclave computes as.
+    pub executor: ActorId,
+    /// The Vault's signing key.
+    pub key: PublicKey<Vault>,
+    /// The Vault's HPKE key, 32 bytes of X25519: uploads are sealed to it.
+    pub sealing_key: Vec<u8>,
+}
+
+/// An approved verifier.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VerifierRecord {
+    /// Who verifies.
+    pub actor: ActorId,
+    /// The key that verdicts are signed with.
+    pub key: PublicKey<Verifier>,
+}

@@ -1,0 +1,18 @@
+//! The rules of Symphony: the whole specification of behaviour is in this crate.
+//!
+//! Pure and `no_std`. One shape everywhere: `decide` checks and changes nothing, `evolve` cannot fail,
+//! `effects` says what the outside must do. Outside facts arrive as fields of commands.
+#![no_std]
+
+extern crate alloc;
+
+pub mod admission;
+pub mod artifact;
+pub mod evidence;
+pub mod execution;
+pub mod governance;
+pub mod lifecycle;
+pub mod machine;
+pub mod settlement;
+pub mod vault;
+pub mod verification;

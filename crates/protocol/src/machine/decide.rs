@@ -1,0 +1,316 @@
+//! Every check of every command. Nothing changes here.
+
+use alloc::string::ToString;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use symphony_types::catalogue::Code;
+use symphony_types::digest::Digest;
+use symphony_types::id::{EpochId, LockRef, TaskId};
+use symphony_types::limits::OPEN_TASKS_MAX;
+use symphony_types::time::OrderedMillis;
+
+use super::{Answer, Cause, Command, Event, Refusal, State, admission_grace, epoch};
+use crate::admission::envelope::{self, PrepareAnswer};
+use crate::admission::request;
+use crate::artifact::{Decision, LockFact, SignedAggregate, SignedSlice, SignedVerdict, TaskRequest};
+use crate::execution::{aggregate, coordinate};
+use crate::governance::epoch::epoch_of;
+use crate::lifecycle::{Stage, Task, TaskState};
+use crate::settlement::payout::Refund;
+use crate::settlement::{finalize, verdict};
+
+/// What a command would make happen, or why it will not. **Errors**: [`Refusal`] with the catalogue's code.
+pub fn decide(state: &State, at: OrderedMillis, command: &Command) -> Result<Vec<Event>, Refusal> {
+    match command {
+        Command::SubmitTask { request, lock, fact } => submit(state, at, request, *lock, fact.as_ref()),
+        Command::RecordPreparations { task, answers } => preparations(state, at, task, answers),
+        Command::RecordSlices { task, slices } => record_slices(state, at, task, slices),
+        Command::RecordAggregate { aggregate } => record_aggregate(state, at, aggregate),
+        Command::RecordAggregationFailure { task, code } => aggregation_failure(state, at, task, *code),
+        Command::RecordVerdict { verdict } => record_verdict(state, at, verdict),
+        Command::RecordDelivery { task } => record_delivery(state, at, task),
+        Command::AdvanceTime => advance(state, at),
+        Command::RecordDividends { epoch, statements } => epoch::dividends(state, *epoch, statements),
+        Command::RecordPayout { confirmation } => epoch::payout(state, confirmation),
+    }
+}
+
+/// What makes a repeated submission the same submission (R209).
+pub fn fingerprint(request: &TaskRequest, lock: LockRef) -> Digest {
+    Digest::of("symphony/submission/v1", &(request, lock))
+}
+
+fn submit(
+    state: &State,
+    at: OrderedMillis,
+    request: &TaskRequest,
+    lock: LockRef,
+    fact: Option<&LockFact>,
+) -> Result<Vec<Event>, Refusal> {
+    let task = request.task();
+    let fingerprint = fingerprint(request, lock);
+    if let Some(known) = state.requests.get(&task) {
+        return if known.fingerprint == fingerprint {
+            Ok(vec![])
+        } else {
+            Err(Code::IdempotencyConflict.into())
+        };
+    }
+    if fact.is_some_and(|fact| fact.lock != lock) {
+        return Err(Code::EscrowMismatch.into());
+    }
+    if state.open() >= OPEN_TASKS_MAX {
+        return Err(Code::TooManyTasks.into());
+    }
+    match request::judge(&state.governance, request, fact, at) {
+        Ok(admission) => Ok(vec![Event::AdmissionRequested { fingerprint, admission }]),
+        Err(code) => match fact.filter(|fact| request::serves(&state.governance, request, fact)) {
+            // Money is locked for this very request, so the refusal is recorded and the lock goes back.
+            Some(fact) => Ok(vec![Event::AdmissionRefused {
+                task,
+                submitter: request.submitter.clone(),
+                fingerprint,
+                code,
+                at,
+                release: vec![],
+                refund: Some((epoch_at(state, at), refund(task, fact))),
+            }]),
+            None => Err(code.into()),
+        },
+    }
+}
+
+fn preparations(
+    state: &State,
+    at: OrderedMillis,
+    task: &TaskId,
+    answers: &[PrepareAnswer],
+) -> Result<Vec<Event>, Refusal> {
+    let submission = state.requests.get(task).ok_or(Code::NotFound)?;
+    let Answer::Preparing(admission) = &submission.answer else { return Ok(vec![]) };
+    let prepared = envelope::prepared(&state.governance, admission, answers);
+    if prepared.receipts.len() < usize::from(admission.request.quorum) {
+        return Ok(vec![Event::AdmissionRefused {
+            task: *task,
+            submitter: admission.request.submitter.clone(),
+            fingerprint: submission.fingerprint,
+            code: Code::QuorumNotPrepared,
+            at,
+            // Also those whose receipt was lost on its way.
+            release: admission.vaults.clone(),
+            refund: Some((epoch_at(state, at), refund(*task, &admission.lock))),
+        }]);
+    }
+    let envelope = envelope::assemble(&state.governance, admission, &prepared, at);
+    let step = |from, to, cause| transition(state, at, *task, from, to, cause);
+    Ok(vec![
+        Event::TaskAdmitted { envelope, receipts: prepared.receipts, absent: prepared.absent },
+        step(TaskState::Accepted, TaskState::Resolving, Cause::Admitted),
+        step(TaskState::Resolving, TaskState::Dispatched, Cause::MeaningBound),
+    ])
+}
+
+fn record_slices(
+    state: &State,
+    at: OrderedMillis,
+    task: &TaskId,
+    slices: &[SignedSlice],
+) -> Result<Vec<Event>, Refusal> {
+    let known = find(state, task)?;
+    let Stage::Computing = known.stage else { return past(known, TaskState::Dispatched) };
+    // Reservations ended with the deadline, so slices that come after it cannot count.
+    if known.envelope.execute_by <= at {
+        return Ok(close(state, at, known, TaskState::TimedOut, Code::StageTimeout));
+    }
+    match coordinate::accepted(&state.governance, &known.envelope, slices) {
+        Ok(slices) => {
+            let aggregate_by = at.plus(policy_of(state, known)?.deadlines.aggregate_ms);
+            Ok(vec![Event::SlicesAccepted { task: *task, slices, aggregate_by }])
+        }
+        Err(code) => Ok(close(state, at, known, TaskState::Rejected, code)),
+    }
+}
+
+fn record_aggregate(
+    state: &State,
+    at: OrderedMillis,
+    aggregate: &SignedAggregate,
+) -> Result<Vec<Event>, Refusal> {
+    let known = find(state, &aggregate.body.task)?;
+    let Stage::Aggregating { slices, .. } = &known.stage else { return past(known, TaskState::Verifying) };
+    if let Err(code) = aggregate::check(&known.envelope, slices, aggregate) {
+        return Ok(close(state, at, known, TaskState::Rejected, code));
+    }
+    let verify_by = at.plus(policy_of(state, known)?.deadlines.verify_ms);
+    Ok(vec![
+        Event::AggregateRecorded { aggregate: aggregate.clone(), verify_by },
+        transition(
+            state,
+            at,
+            known.envelope.task,
+            TaskState::Dispatched,
+            TaskState::Verifying,
+            Cause::Aggregated,
+        ),
+    ])
+}
+
+fn aggregation_failure(
+    state: &State,
+    at: OrderedMillis,
+    task: &TaskId,
+    code: Code,
+) -> Result<Vec<Event>, Refusal> {
+    let known = find(state, task)?;
+    let (Stage::Computing | Stage::Aggregating { .. }) = known.stage else {
+        return past(known, TaskState::Verifying);
+    };
+    Ok(close(state, at, known, TaskState::Rejected, code))
+}
+
+fn record_verdict(state: &State, at: OrderedMillis, verdict: &SignedVerdict) -> Result<Vec<Event>, Refusal> {
+    let known = find(state, &verdict.body.task)?;
+    verdict::check(&state.governance, &known.envelope, verdict)?;
+    let Stage::Verifying { .. } = known.stage else { return past(known, TaskState::AwaitingSettlement) };
+    match verdict.body.decision {
+        Decision::Accepted => {
+            let final_at = at.plus(policy_of(state, known)?.deadlines.challenge_ms);
+            Ok(vec![
+                Event::VerdictAccepted { verdict: verdict.clone(), final_at },
+                transition(
+                    state,
+                    at,
+                    known.envelope.task,
+                    TaskState::Verifying,
+                    TaskState::AwaitingSettlement,
+                    Cause::Verified,
+                ),
+            ])
+        }
+        Decision::Rejected(code) => Ok(close(state, at, known, TaskState::Rejected, code)),
+    }
+}
+
+fn record_delivery(state: &State, at: OrderedMillis, task: &TaskId) -> Result<Vec<Event>, Refusal> {
+    let known = find(state, task)?;
+    match &known.stage {
+        Stage::Completed { delivered_at: None, .. } => Ok(vec![Event::ResultDelivered { task: *task, at }]),
+        Stage::Completed { delivered_at: Some(_), .. } => Ok(vec![]),
+        Stage::Accepted
+        | Stage::Resolving
+        | Stage::Computing
+        | Stage::Aggregating { .. }
+        | Stage::Verifying { .. }
+        | Stage::AwaitingSettlement { .. }
+        | Stage::Rejected { .. }
+        | Stage::TimedOut { .. } => Err(Code::ResultNotReady.into()),
+    }
+}
+
+/// Everything that is due at `at`: admissions and stages out of time, windows that passed, epochs that ended.
+fn advance(state: &State, at: OrderedMillis) -> Result<Vec<Event>, Refusal> {
+    let mut events = Vec::new();
+    for (task, submission) in &state.requests {
+        if let Answer::Preparing(admission) = &submission.answer
+            && admission.prepare_by.plus(admission_grace(state)) <= at
+        {
+            events.push(Event::AdmissionRefused {
+                task: *task,
+                submitter: admission.request.submitter.clone(),
+                fingerprint: submission.fingerprint,
+                code: Code::QuorumNotPrepared,
+                at,
+                release: admission.vaults.clone(),
+                refund: Some((epoch_at(state, at), refund(*task, &admission.lock))),
+            });
+        }
+    }
+    for task in state.tasks.values().filter(|task| task.timer().is_some_and(|due| due <= at)) {
+        match &task.stage {
+            Stage::AwaitingSettlement { slices, aggregate, verdict, .. } => {
+                let context =
+                    finalize::context(&state.governance, &task.envelope, slices, aggregate, verdict, at)?;
+                let root = finalize::settlement_root(&context);
+                events.push(Event::SettlementFinalized { context, root });
+                events.push(transition(
+                    state,
+                    at,
+                    task.envelope.task,
+                    TaskState::AwaitingSettlement,
+                    TaskState::Completed,
+                    Cause::WindowPassed,
+                ));
+            }
+            Stage::Accepted
+            | Stage::Resolving
+            | Stage::Computing
+            | Stage::Aggregating { .. }
+            | Stage::Verifying { .. } => {
+                events.extend(close(state, at, task, TaskState::TimedOut, Code::StageTimeout));
+            }
+            Stage::Completed { .. } | Stage::Rejected { .. } | Stage::TimedOut { .. } => {}
+        }
+    }
+    events.extend(epoch::close(state, at));
+    Ok(events)
+}
+
+/// The events that end a task without a result; they stand next to each other so that no lock is forgotten.
+fn close(state: &State, at: OrderedMillis, task: &Task, to: TaskState, code: Code) -> Vec<Event> {
+    let envelope = &task.envelope;
+    let cause = match to {
+        TaskState::TimedOut => Cause::Expired(code),
+        TaskState::Accepted
+        | TaskState::Resolving
+        | TaskState::Dispatched
+        | TaskState::Verifying
+        | TaskState::AwaitingSettlement
+        | TaskState::Completed
+        | TaskState::Challenged
+        | TaskState::Rejected => Cause::Refused(code),
+    };
+    let refund = Refund { task: envelope.task, lock: envelope.budget_lock_ref, amount: envelope.locked };
+    vec![
+        Event::TaskClosed { task: envelope.task, to, code, refund: (epoch_at(state, at), refund) },
+        transition(state, at, envelope.task, task.state(), to, cause),
+    ]
+}
+
+fn transition(
+    state: &State,
+    at: OrderedMillis,
+    task: TaskId,
+    from: TaskState,
+    to: TaskState,
+    cause: Cause,
+) -> Event {
+    assert!(from.may_become(to), "{from:?} may not become {to:?} (R041)");
+    Event::TaskTransitioned { task, from, to, cause, epoch: epoch_at(state, at), at }
+}
+
+/// A report about a step that is already behind the task is a repetition and changes nothing; one that comes too
+/// early is refused.
+fn past(task: &Task, wanted: TaskState) -> Result<Vec<Event>, Refusal> {
+    let state = task.state();
+    if state.terminal() || state >= wanted {
+        return Ok(vec![]);
+    }
+    Err(Refusal { code: Code::IllegalTransition, detail: state.as_str().to_string() })
+}
+
+fn find<'a>(state: &'a State, task: &TaskId) -> Result<&'a Task, Refusal> {
+    state.tasks.get(task).ok_or_else(|| Code::NotFound.into())
+}
+
+fn policy_of<'a>(state: &'a State, task: &Task) -> Result<&'a crate::governance::policy::Policy, Refusal> {
+    Ok(state.governance.policy_of(task.envelope.versions.policy)?)
+}
+
+fn epoch_at(state: &State, at: OrderedMillis) -> EpochId {
+    epoch_of(state.governance.policy(), at)
+}
+
+fn refund(task: TaskId, lock: &LockFact) -> Refund {
+    Refund { task, lock: lock.lock, amount: lock.amount }
+}

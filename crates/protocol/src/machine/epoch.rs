@@ -1,0 +1,101 @@
+//! Epochs with something to pay: they close in order, one at a time is paid (R190-R193).
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+use symphony_types::catalogue::Code;
+use symphony_types::id::{EpochId, TaskId};
+use symphony_types::key::Document;
+use symphony_types::time::OrderedMillis;
+
+use super::{Event, Refusal, State};
+use crate::artifact::{SettlementContext, SignedDividends};
+use crate::governance::epoch::end_of;
+use crate::lifecycle::Stage;
+use crate::settlement::payout::{self, EpochStage, SignedConfirmation};
+
+/// When each open epoch ends.
+pub(super) fn ends(state: &State) -> impl Iterator<Item = OrderedMillis> + '_ {
+    state
+        .epochs
+        .iter()
+        .filter(|(_, account)| account.stage == EpochStage::Open)
+        .map(|(epoch, _)| end_of(state.governance.policy(), *epoch))
+}
+
+/// The epochs that are over at `at`.
+pub(super) fn close(state: &State, at: OrderedMillis) -> impl Iterator<Item = Event> + '_ {
+    state
+        .epochs
+        .iter()
+        .filter(move |(epoch, account)| {
+            account.stage == EpochStage::Open && end_of(state.governance.policy(), **epoch) <= at
+        })
+        .map(|(epoch, _)| Event::EpochClosed { epoch: *epoch })
+}
+
+/// The epoch whose dividends are next: the earliest that is over and not yet issued.
+pub(super) fn next_closing(state: &State) -> Option<EpochId> {
+    state.epochs.iter().find(|(_, account)| account.stage == EpochStage::Closing).map(|(epoch, _)| *epoch)
+}
+
+/// Fixes the payout of a closed epoch. A repetition changes nothing. **Errors**: `GOV-0002` out of order,
+/// `SET-0006` a statement that does not add up.
+pub(super) fn dividends(
+    state: &State,
+    epoch: EpochId,
+    statements: &[SignedDividends],
+) -> Result<Vec<Event>, Refusal> {
+    let account = state.epochs.get(&epoch).ok_or(Code::NotFound)?;
+    match account.stage {
+        EpochStage::Issued(..) | EpochStage::Confirmed(_) => return Ok(vec![]),
+        EpochStage::Open => return Err(Code::EpochOpen.into()),
+        EpochStage::Closing if next_closing(state) != Some(epoch) => return Err(Code::EpochOpen.into()),
+        EpochStage::Closing => {}
+    }
+    let mut vaults = Vec::new();
+    for statement in statements {
+        let vault = &statement.body.vault;
+        let contributors = state.contributors.get(vault).ok_or(Code::VaultUnknown)?;
+        if vaults.contains(&vault) {
+            return Err(Code::ClaimInvalid.into());
+        }
+        vaults.push(vault);
+        payout::check_statement(&state.governance, epoch, contributors, statement)?;
+    }
+    let contexts = account.settled.iter().filter_map(|(task, _)| context(state, task));
+    let instructions =
+        payout::instructions(epoch, contexts, &account.refunds, &state.contributors, statements)?;
+    Ok(vec![Event::PayoutIssued { instructions, statements: statements.to_vec() }])
+}
+
+/// Records the chain's confirmation. A repetition changes nothing. **Errors**: `ADM-0003` when it is not the
+/// payout service's, `SET-0008` when it is about another batch.
+pub(super) fn payout(state: &State, confirmation: &SignedConfirmation) -> Result<Vec<Event>, Refusal> {
+    let account = state.epochs.get(&confirmation.body.epoch).ok_or(Code::NotFound)?;
+    if !confirmation.verify(&state.governance.registry.payout) {
+        return Err(Code::Forbidden.into());
+    }
+    match &account.stage {
+        EpochStage::Confirmed(_) => Ok(vec![]),
+        EpochStage::Issued(instructions, _) if instructions.digest() == confirmation.body.batch => {
+            Ok(vec![Event::PayoutConfirmed { confirmation: confirmation.clone() }])
+        }
+        EpochStage::Issued(..) => Err(Code::BatchConflict.into()),
+        EpochStage::Open | EpochStage::Closing => Err(Code::EpochOpen.into()),
+    }
+}
+
+fn context<'a>(state: &'a State, task: &TaskId) -> Option<&'a SettlementContext> {
+    match &state.tasks.get(task)?.stage {
+        Stage::Completed { context, .. } => Some(context),
+        Stage::Accepted
+        | Stage::Resolving
+        | Stage::Computing
+        | Stage::Aggregating { .. }
+        | Stage::Verifying { .. }
+        | Stage::AwaitingSettlement { .. }
+        | Stage::Rejected { .. }
+        | Stage::TimedOut { .. } => None,
+    }
+}

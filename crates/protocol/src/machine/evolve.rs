@@ -1,0 +1,158 @@
+//! What each event does to the state. Cannot fail: `decide` has checked.
+
+use symphony_types::id::TaskId;
+use symphony_types::time::OrderedMillis;
+
+use super::{Answer, Event, State, Submission};
+use crate::artifact::{RecipientClass, SettlementContext};
+use crate::lifecycle::{Stage, Task, TaskState};
+use crate::settlement::payout::{self, EpochStage, PayoutEvidence, Refund};
+
+/// Applies one event.
+pub fn evolve(state: &mut State, at: OrderedMillis, event: &Event) {
+    match event {
+        Event::AdmissionRequested { fingerprint, admission } => {
+            let answer = Answer::Preparing(admission.clone());
+            state.requests.insert(admission.request.task(), Submission { fingerprint: *fingerprint, answer });
+        }
+        Event::AdmissionRefused { task, submitter, fingerprint, code, at, refund, .. } => {
+            let answer = Answer::Refused { submitter: submitter.clone(), code: *code, at: *at };
+            state.requests.insert(*task, Submission { fingerprint: *fingerprint, answer });
+            if let Some((epoch, refund)) = refund {
+                book_refund(state, *epoch, *refund);
+            }
+        }
+        Event::TaskAdmitted { envelope, receipts, absent } => {
+            if let Some(submission) = state.requests.get_mut(&envelope.task) {
+                submission.answer = Answer::Admitted;
+            }
+            let task = Task {
+                envelope: envelope.clone(),
+                receipts: receipts.clone(),
+                absent: absent.clone(),
+                stage: Stage::Accepted,
+                since: at,
+            };
+            state.tasks.insert(envelope.task, task);
+        }
+        Event::TaskTransitioned { task, to, at, .. } => step(state, task, *to, *at),
+        Event::SlicesAccepted { task, slices, aggregate_by } => {
+            set(state, task, Stage::Aggregating { slices: slices.clone(), aggregate_by: *aggregate_by });
+        }
+        Event::AggregateRecorded { aggregate, verify_by } => {
+            update(state, &aggregate.body.task, |stage| match stage {
+                Stage::Aggregating { slices, .. } => {
+                    Stage::Verifying { slices, aggregate: aggregate.clone(), verify_by: *verify_by }
+                }
+                other => unchanged(other),
+            });
+        }
+        Event::VerdictAccepted { verdict, final_at } => {
+            update(state, &verdict.body.task, |stage| match stage {
+                Stage::Verifying { slices, aggregate, .. } => Stage::AwaitingSettlement {
+                    slices,
+                    aggregate,
+                    verdict: verdict.clone(),
+                    final_at: *final_at,
+                },
+                other => unchanged(other),
+            });
+        }
+        Event::TaskClosed { task, to, code, refund: (epoch, refund) } => {
+            let (code, refunded) = (*code, refund.amount);
+            let stage = if *to == TaskState::TimedOut {
+                Stage::TimedOut { code, refunded }
+            } else {
+                Stage::Rejected { code, refunded }
+            };
+            set(state, task, stage);
+            book_refund(state, *epoch, *refund);
+        }
+        Event::SettlementFinalized { context, root } => settle(state, context, *root),
+        Event::ResultDelivered { task, at } => {
+            if let Some(Task { stage: Stage::Completed { delivered_at, .. }, .. }) = state.tasks.get_mut(task)
+            {
+                *delivered_at = Some(*at);
+            }
+        }
+        Event::EpochClosed { epoch } => state.epochs.entry(*epoch).or_default().stage = EpochStage::Closing,
+        Event::PayoutIssued { instructions, statements } => {
+            for (vault, account) in &mut state.contributors {
+                let statement = statements.iter().find(|statement| statement.body.vault == *vault);
+                payout::book(account, instructions.epoch, statement.map(|statement| statement.body.carried));
+            }
+            state.epochs.entry(instructions.epoch).or_default().stage =
+                EpochStage::Issued(instructions.clone(), statements.clone());
+        }
+        Event::PayoutConfirmed { confirmation } => {
+            let account = state.epochs.entry(confirmation.body.epoch).or_default();
+            if let EpochStage::Issued(instructions, statements) = &account.stage {
+                account.stage = EpochStage::Confirmed(PayoutEvidence {
+                    instructions: instructions.clone(),
+                    statements: statements.clone(),
+                    confirmation: confirmation.clone(),
+                });
+            }
+        }
+    }
+}
+
+/// The step itself; stages with data of their own were set by the event that brought the data.
+fn step(state: &mut State, task: &TaskId, to: TaskState, at: OrderedMillis) {
+    match to {
+        TaskState::Resolving => set(state, task, Stage::Resolving),
+        TaskState::Dispatched => set(state, task, Stage::Computing),
+        TaskState::Accepted
+        | TaskState::Verifying
+        | TaskState::AwaitingSettlement
+        | TaskState::Completed
+        | TaskState::Challenged
+        | TaskState::Rejected
+        | TaskState::TimedOut => {}
+    }
+    if let Some(task) = state.tasks.get_mut(task) {
+        assert!(task.state() == to, "the stage of a task follows its transitions (R035)");
+        task.since = at;
+    }
+}
+
+fn settle(state: &mut State, context: &SettlementContext, root: symphony_types::digest::Digest) {
+    for share in context.shares.iter().filter(|share| share.class == RecipientClass::Contributors) {
+        if let Some(account) = share.vault.as_ref().and_then(|vault| state.contributors.get_mut(vault)) {
+            account.pending.push((context.task, context.epoch, share.amount));
+        }
+    }
+    state.epochs.entry(context.epoch).or_default().settled.push((context.task, root));
+    update(state, &context.task, |stage| match stage {
+        Stage::AwaitingSettlement { slices, aggregate, verdict, .. } => Stage::Completed {
+            slices,
+            aggregate,
+            verdict,
+            context: context.clone(),
+            root,
+            delivered_at: None,
+        },
+        other => unchanged(other),
+    });
+}
+
+fn book_refund(state: &mut State, epoch: symphony_types::id::EpochId, refund: Refund) {
+    state.epochs.entry(epoch).or_default().refunds.push(refund);
+}
+
+fn set(state: &mut State, task: &TaskId, stage: Stage) {
+    if let Some(task) = state.tasks.get_mut(task) {
+        task.stage = stage;
+    }
+}
+
+fn update(state: &mut State, task: &TaskId, change: impl FnOnce(Stage) -> Stage) {
+    if let Some(task) = state.tasks.get_mut(task) {
+        task.stage = change(core::mem::replace(&mut task.stage, Stage::Accepted));
+    }
+}
+
+/// An event about a stage that the task is not in: `decide` never lets one through.
+fn unchanged(stage: Stage) -> Stage {
+    unreachable!("an event does not fit the stage {stage:?}")
+}

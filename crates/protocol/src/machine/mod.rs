@@ -1,0 +1,381 @@
+//! The master's machine: one state, commands that ask, events that happened, effects that the outside owes.
+//!
+//! `decide` makes every check and changes nothing; `evolve` cannot fail; `effects` follows from events and
+//! `outstanding` from state alone, so that a restarted master owes exactly what a running one does. This module
+//! alone sees all planes.
+
+mod decide;
+mod effect;
+mod epoch;
+mod evolve;
+
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+use serde::{Deserialize, Serialize};
+use symphony_types::catalogue::Code;
+use symphony_types::digest::Digest;
+use symphony_types::id::{ActorId, EpochId, LockRef, TaskId, VaultId};
+use symphony_types::time::OrderedMillis;
+
+use crate::admission::envelope::PrepareAnswer;
+use crate::admission::request::AdmissionRequest;
+use crate::artifact::{
+    LockFact, SettlementContext, SignedAggregate, SignedDividends, SignedReceipt, SignedSlice, SignedVerdict,
+    TaskEnvelope, TaskRequest,
+};
+use crate::governance::Governance;
+use crate::lifecycle::{Task, TaskState};
+use crate::settlement::payout::{
+    ContributorAccount, EpochAccount, PayoutInstructionSet, Refund, SignedConfirmation,
+};
+
+pub use decide::{decide, fingerprint};
+pub use effect::{effects, outstanding};
+pub use evolve::evolve;
+
+/// Everything that the masters agree on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    /// What governs.
+    pub governance: Governance,
+    /// Requests by the task that they are or would be: the idempotency of submission (R209).
+    pub requests: BTreeMap<TaskId, Submission>,
+    /// Admitted tasks.
+    pub tasks: BTreeMap<TaskId, Task>,
+    /// Epochs that have something to pay.
+    pub epochs: BTreeMap<EpochId, EpochAccount>,
+    /// Contributor money by Vault.
+    pub contributors: BTreeMap<VaultId, ContributorAccount>,
+}
+
+impl State {
+    /// The state before the first command.
+    pub fn genesis(governance: Governance) -> Self {
+        let contributors = governance.registry.vaults.keys().map(|vault| (vault.clone(), Default::default()));
+        Self {
+            contributors: contributors.collect(),
+            governance,
+            requests: BTreeMap::new(),
+            tasks: BTreeMap::new(),
+            epochs: BTreeMap::new(),
+        }
+    }
+
+    /// The next moment at which time alone changes something.
+    pub fn timer(&self) -> Option<OrderedMillis> {
+        let admissions = self.requests.values().filter_map(|submission| match &submission.answer {
+            Answer::Preparing(admission) => Some(admission.prepare_by.plus(admission_grace(self))),
+            Answer::Admitted | Answer::Refused { .. } => None,
+        });
+        let tasks = self.tasks.values().filter_map(Task::timer);
+        let epochs = epoch::ends(self);
+        admissions.chain(tasks).chain(epochs).min()
+    }
+
+    /// How many requests and tasks are not finished.
+    pub fn open(&self) -> usize {
+        let preparing = self.requests.values().filter(|s| matches!(s.answer, Answer::Preparing(_))).count();
+        preparing + self.tasks.values().filter(|task| !task.state().terminal()).count()
+    }
+}
+
+/// The Vaults answer until `prepare_by`; the runner that reports gets as long again.
+fn admission_grace(state: &State) -> u64 {
+    state.governance.policy().deadlines.prepare_ms
+}
+
+/// One submitter's request and what became of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Submission {
+    /// Digest of request and lock: another content under the same name is a conflict.
+    pub fingerprint: Digest,
+    /// What became of it.
+    pub answer: Answer,
+}
+
+/// What became of a request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(clippy::large_enum_variant, reason = "one per request, and preparing is where the work is")]
+pub enum Answer {
+    /// The Vaults are asked.
+    Preparing(AdmissionRequest),
+    /// It is a task.
+    Admitted,
+    /// It will not be a task; nothing is reserved or locked for it.
+    Refused {
+        /// Who asked.
+        submitter: ActorId,
+        /// Why.
+        code: Code,
+        /// When.
+        at: OrderedMillis,
+    },
+}
+
+/// An order to the machine. Outside facts are its fields.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Command {
+    /// A submitter asks; the chain's answer about the lock is attached.
+    SubmitTask {
+        /// What is asked.
+        request: TaskRequest,
+        /// The lock that the submitter names.
+        lock: LockRef,
+        /// That lock as the chain confirmed it, if it did.
+        fact: Option<LockFact>,
+    },
+    /// The Vaults have answered, or time is up.
+    RecordPreparations {
+        /// The task to be.
+        task: TaskId,
+        /// Their answers.
+        answers: Vec<PrepareAnswer>,
+    },
+    /// The Vaults' slices are in, or time is up.
+    RecordSlices {
+        /// The task.
+        task: TaskId,
+        /// What arrived.
+        slices: Vec<SignedSlice>,
+    },
+    /// The aggregator is done.
+    RecordAggregate {
+        /// The aggregate.
+        aggregate: SignedAggregate,
+    },
+    /// The aggregator refused.
+    RecordAggregationFailure {
+        /// The task.
+        task: TaskId,
+        /// Why.
+        code: Code,
+    },
+    /// The verifier decided.
+    RecordVerdict {
+        /// The verdict.
+        verdict: SignedVerdict,
+    },
+    /// The submitter received the result (R232).
+    RecordDelivery {
+        /// The task.
+        task: TaskId,
+    },
+    /// Time has passed.
+    AdvanceTime,
+    /// The Vaults have closed their dividends of an epoch; those without a statement wait.
+    RecordDividends {
+        /// The epoch.
+        epoch: EpochId,
+        /// The statements.
+        statements: Vec<SignedDividends>,
+    },
+    /// The chain confirmed the batch of an epoch.
+    RecordPayout {
+        /// The confirmation.
+        confirmation: SignedConfirmation,
+    },
+}
+
+/// What happened. Appended once, never edited.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Event {
+    /// A request passed the master's checks; the Vaults are asked.
+    AdmissionRequested {
+        /// Digest of request and lock.
+        fingerprint: Digest,
+        /// The request.
+        admission: AdmissionRequest,
+    },
+    /// A request is refused; a lock made for it goes back.
+    AdmissionRefused {
+        /// The task that it would have become.
+        task: TaskId,
+        /// Who asked.
+        submitter: ActorId,
+        /// Digest of request and lock.
+        fingerprint: Digest,
+        /// Why.
+        code: Code,
+        /// When.
+        at: OrderedMillis,
+        /// Vaults that reserved and must release.
+        release: Vec<VaultId>,
+        /// What goes back, in which epoch.
+        refund: Option<(EpochId, Refund)>,
+    },
+    /// A request became a task.
+    TaskAdmitted {
+        /// The order.
+        envelope: TaskEnvelope,
+        /// Receipts of the participating Vaults.
+        receipts: Vec<SignedReceipt>,
+        /// Vaults that do not take part.
+        absent: Vec<(VaultId, Code)>,
+    },
+    /// A task stepped from one state to another (R035).
+    TaskTransitioned {
+        /// The task.
+        task: TaskId,
+        /// Where it was.
+        from: TaskState,
+        /// Where it is.
+        to: TaskState,
+        /// What moved it.
+        cause: Cause,
+        /// In which epoch.
+        epoch: EpochId,
+        /// When.
+        at: OrderedMillis,
+    },
+    /// Enough slices are in.
+    SlicesAccepted {
+        /// The task.
+        task: TaskId,
+        /// Those that count.
+        slices: Vec<SignedSlice>,
+        /// When the aggregate is due.
+        aggregate_by: OrderedMillis,
+    },
+    /// The aggregate fits the order.
+    AggregateRecorded {
+        /// The aggregate.
+        aggregate: SignedAggregate,
+        /// When the verdict is due.
+        verify_by: OrderedMillis,
+    },
+    /// The verifier accepted.
+    VerdictAccepted {
+        /// The verdict.
+        verdict: SignedVerdict,
+        /// When the result becomes final.
+        final_at: OrderedMillis,
+    },
+    /// A task ended without a result; its lock goes back.
+    TaskClosed {
+        /// The task.
+        task: TaskId,
+        /// Rejected or timed out.
+        to: TaskState,
+        /// Why.
+        code: Code,
+        /// What goes back, in which epoch.
+        refund: (EpochId, Refund),
+    },
+    /// A task is settled for good.
+    SettlementFinalized {
+        /// The context.
+        context: SettlementContext,
+        /// Its root.
+        root: Digest,
+    },
+    /// The submitter received the result.
+    ResultDelivered {
+        /// The task.
+        task: TaskId,
+        /// When.
+        at: OrderedMillis,
+    },
+    /// An epoch with something to pay is over.
+    EpochClosed {
+        /// The epoch.
+        epoch: EpochId,
+    },
+    /// The payout of an epoch is fixed.
+    PayoutIssued {
+        /// The instructions.
+        instructions: PayoutInstructionSet,
+        /// The statements that they rest on.
+        statements: Vec<SignedDividends>,
+    },
+    /// The chain did it.
+    PayoutConfirmed {
+        /// The confirmation.
+        confirmation: SignedConfirmation,
+    },
+}
+
+impl Event {
+    /// The task that the event is about; `None` for events of an epoch.
+    pub fn task(&self) -> Option<TaskId> {
+        match self {
+            Self::AdmissionRequested { admission, .. } => Some(admission.request.task()),
+            Self::AdmissionRefused { task, .. }
+            | Self::TaskTransitioned { task, .. }
+            | Self::SlicesAccepted { task, .. }
+            | Self::TaskClosed { task, .. }
+            | Self::ResultDelivered { task, .. } => Some(*task),
+            Self::TaskAdmitted { envelope, .. } => Some(envelope.task),
+            Self::AggregateRecorded { aggregate, .. } => Some(aggregate.body.task),
+            Self::VerdictAccepted { verdict, .. } => Some(verdict.body.task),
+            Self::SettlementFinalized { context, .. } => Some(context.task),
+            Self::EpochClosed { .. } | Self::PayoutIssued { .. } | Self::PayoutConfirmed { .. } => None,
+        }
+    }
+}
+
+/// What moved a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Cause {
+    /// Admission was complete.
+    Admitted,
+    /// Meaning is bound.
+    MeaningBound,
+    /// Assignments are out.
+    Assigned,
+    /// The aggregate arrived.
+    Aggregated,
+    /// The verifier accepted.
+    Verified,
+    /// The challenge window passed.
+    WindowPassed,
+    /// A refusal, by code.
+    Refused(Code),
+    /// A deadline, by code.
+    Expired(Code),
+}
+
+/// What the outside owes after an event. Each may run twice and reports back as a command; the key is the
+/// effect itself: a task or epoch and a step.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Effect {
+    /// Ask the Vaults; report `RecordPreparations`.
+    PrepareTask(TaskId),
+    /// Free what a dead task reserved; nothing to report, the reservation's deadline does the same.
+    ReleaseBudget(TaskId, Vec<VaultId>),
+    /// Assign the slices; report `RecordSlices`.
+    AssignSlices(TaskId),
+    /// Combine; report `RecordAggregate` or `RecordAggregationFailure`.
+    Aggregate(TaskId),
+    /// Verify; report `RecordVerdict`.
+    Verify(TaskId),
+    /// Ask the Vaults for their dividends; report `RecordDividends`.
+    CloseDividends(EpochId),
+    /// Have the batch done; report `RecordPayout`.
+    Pay(EpochId),
+}
+
+/// A command that will not happen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// Why, by code.
+    pub code: Code,
+    /// Why, in words.
+    pub detail: String,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code, self.detail)
+    }
+}
+
+impl core::error::Error for Refusal {}
+
+impl From<Code> for Refusal {
+    fn from(code: Code) -> Self {
+        Self { code, detail: String::from(code.title()) }
+    }
+}

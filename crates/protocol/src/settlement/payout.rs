@@ -1,0 +1,318 @@
+//! The payout of an epoch (R150, R161, R169-R173, D7, D14): what was settled and refunded in it becomes one
+//! instruction set, conserved to the base unit.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+use symphony_types::amount::{self, Sym};
+use symphony_types::catalogue::Code;
+use symphony_types::digest::Digest;
+use symphony_types::id::{AccountId, EpochId, LockRef, TaskId, VaultId};
+use symphony_types::key::{Document, Payout, Signed};
+
+use crate::artifact::{DividendRequest, RecipientClass, SettlementContext, SignedDividends};
+use crate::governance::Governance;
+
+/// Everything that the chain is to do for one epoch; idempotent by its digest (R172).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PayoutInstructionSet {
+    /// The epoch.
+    pub epoch: EpochId,
+    /// Locks to resolve.
+    pub settlements: Vec<EscrowSettlement>,
+    /// Who is paid directly, one entry per account and class, ascending.
+    pub payees: Vec<Payee>,
+    /// Dividend trees that producers claim from.
+    pub dividends: Vec<DividendTree>,
+    /// What unstaked producers forgo.
+    pub pool_return: Sym,
+    /// What the treasury gets.
+    pub treasury: Sym,
+    /// Contributor money that waits, by Vault.
+    pub carries: Vec<Carry>,
+    /// Roots to anchor.
+    pub anchors: Vec<(TaskId, Digest)>,
+}
+
+impl Document for PayoutInstructionSet {
+    const TAG: &'static str = "symphony/payout-instruction-set/v1";
+}
+
+/// One escrow lock resolved: `charged + refunded` is what was locked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EscrowSettlement {
+    /// The task, or the task that a refused request would have become.
+    pub task: TaskId,
+    /// The lock.
+    pub lock: LockRef,
+    /// What is distributed.
+    pub charged: Sym,
+    /// What goes back.
+    pub refunded: Sym,
+}
+
+/// One direct payment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Payee {
+    /// To whom.
+    pub account: AccountId,
+    /// In which capacity.
+    pub class: RecipientClass,
+    /// How much.
+    pub amount: Sym,
+}
+
+/// One Vault's dividend tree.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DividendTree {
+    /// The Vault.
+    pub vault: VaultId,
+    /// Root over its leaves.
+    pub root: Digest,
+    /// How many leaves.
+    pub payees: u64,
+    /// What may be claimed.
+    pub total: Sym,
+}
+
+/// Contributor money of one Vault that waits for a later epoch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Carry {
+    /// The Vault.
+    pub vault: VaultId,
+    /// What starts waiting now.
+    pub into: Sym,
+    /// What stops waiting now.
+    pub out_of: Sym,
+}
+
+/// The payout service's statement that the chain confirmed an epoch's batch (R171).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PayoutConfirmation {
+    /// The epoch.
+    pub epoch: EpochId,
+    /// Digest of the instruction set.
+    pub batch: Digest,
+    /// Hash of the chain transaction.
+    pub transaction: Digest,
+    /// Version of the chain that has it.
+    pub version: u64,
+}
+
+impl Document for PayoutConfirmation {
+    const TAG: &'static str = "symphony/payout-confirmation/v1";
+}
+
+/// A confirmation that the payout service signed.
+pub type SignedConfirmation = Signed<PayoutConfirmation, Payout>;
+
+/// How an epoch was paid.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PayoutEvidence {
+    /// What the chain was told.
+    pub instructions: PayoutInstructionSet,
+    /// The Vaults' dividend statements of the epoch.
+    pub statements: Vec<SignedDividends>,
+    /// The payout service's confirmation.
+    pub confirmation: SignedConfirmation,
+}
+
+/// A lock that goes back whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refund {
+    /// The task, or the task that a refused request would have become.
+    pub task: TaskId,
+    /// The lock.
+    pub lock: LockRef,
+    /// All of it.
+    pub amount: Sym,
+}
+
+/// What an epoch gathers while it is open.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EpochAccount {
+    /// Tasks that were settled, in order, with their roots.
+    pub settled: Vec<(TaskId, Digest)>,
+    /// Locks that go back whole.
+    pub refunds: Vec<Refund>,
+    /// Where the epoch is.
+    pub stage: EpochStage,
+}
+
+/// Where an epoch's payout is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum EpochStage {
+    /// Still gathering.
+    #[default]
+    Open,
+    /// Over; Vaults compute their dividends.
+    Closing,
+    /// Everything is known; the chain has to do it.
+    Issued(PayoutInstructionSet, Vec<SignedDividends>),
+    /// The chain did it.
+    Confirmed(PayoutEvidence),
+}
+
+/// What a Vault's contributors are owed and have not been told yet.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContributorAccount {
+    /// Shares not yet in a dividend statement, by task, in order of settlement.
+    pub pending: Vec<(TaskId, EpochId, Sym)>,
+    /// What the Vault's last statement carried.
+    pub carried: Sym,
+    /// What the chain holds as carried for this Vault.
+    pub waiting: Sym,
+}
+
+/// The question to a Vault at the close of an epoch; the runner adds who is staked.
+pub fn dividend_request(
+    governance: &Governance,
+    vault: &VaultId,
+    epoch: EpochId,
+    account: &ContributorAccount,
+) -> DividendRequest {
+    DividendRequest {
+        vault: vault.clone(),
+        epoch,
+        shares: due(account, epoch).map(|(task, share)| (*task, *share)).collect(),
+        carried_in: account.carried,
+        payees_min: governance.policy().dividend_payees_min,
+        staked: Vec::new(),
+    }
+}
+
+/// Shares of an account up to and including an epoch.
+fn due(account: &ContributorAccount, epoch: EpochId) -> impl Iterator<Item = (&TaskId, &Sym)> {
+    account.pending.iter().filter(move |(_, of, _)| *of <= epoch).map(|(task, _, share)| (task, share))
+}
+
+/// Whether a statement is the Vault's own and adds up. **Errors**: `SET-0006`.
+pub fn check_statement(
+    governance: &Governance,
+    epoch: EpochId,
+    account: &ContributorAccount,
+    statement: &SignedDividends,
+) -> Result<(), Code> {
+    let body = &statement.body;
+    let registered = governance.registry.vaults.get(&body.vault);
+    let allotted = amount::sum(due(account, epoch).map(|(_, share)| *share).chain([account.carried]));
+    let parts = amount::sum([body.total, body.pool_return, body.carried]);
+    let published = body.payees == 0 || body.payees >= u64::from(governance.policy().dividend_payees_min);
+    let sound = registered.is_some_and(|vault| statement.verify(&vault.key))
+        && body.epoch == epoch
+        && Some(body.allotted) == allotted
+        && parts == allotted
+        && published
+        && (body.payees > 0 || body.total == Sym::ZERO);
+    if sound { Ok(()) } else { Err(Code::ClaimInvalid) }
+}
+
+/// Builds the instruction set of a closing epoch from its settled contexts, refunds and the Vaults' statements.
+///
+/// A Vault without a statement keeps its contributors' money waiting on the chain. **Errors**: `GOV-0004` when
+/// an amount does not fit.
+pub fn instructions<'a>(
+    epoch: EpochId,
+    contexts: impl Iterator<Item = &'a SettlementContext>,
+    refunds: &[Refund],
+    contributors: &BTreeMap<VaultId, ContributorAccount>,
+    statements: &[SignedDividends],
+) -> Result<PayoutInstructionSet, Code> {
+    let mut set = PayoutInstructionSet {
+        epoch,
+        settlements: Vec::new(),
+        payees: Vec::new(),
+        dividends: Vec::new(),
+        pool_return: Sym::ZERO,
+        treasury: Sym::ZERO,
+        carries: Vec::new(),
+        anchors: Vec::new(),
+    };
+    let mut payees: BTreeMap<(AccountId, RecipientClass), Sym> = BTreeMap::new();
+    for context in contexts {
+        set.settlements.push(EscrowSettlement {
+            task: context.task,
+            lock: context.lock,
+            charged: context.fee.total,
+            refunded: context.refunded,
+        });
+        set.anchors.push((context.task, super::finalize::settlement_root(context)));
+        for share in &context.shares {
+            match share.class {
+                RecipientClass::Contributors => {}
+                RecipientClass::Treasury => set.treasury = plus(set.treasury, share.amount)?,
+                RecipientClass::VaultOperator
+                | RecipientClass::Executor
+                | RecipientClass::Aggregator
+                | RecipientClass::Verifier => {
+                    let paid = payees.entry((share.account, share.class)).or_default();
+                    *paid = plus(*paid, share.amount)?;
+                }
+            }
+        }
+    }
+    set.settlements.extend(refunds.iter().map(|refund| EscrowSettlement {
+        task: refund.task,
+        lock: refund.lock,
+        charged: Sym::ZERO,
+        refunded: refund.amount,
+    }));
+    set.payees = payees
+        .into_iter()
+        .filter(|(_, amount)| *amount > Sym::ZERO)
+        .map(|((account, class), amount)| Payee { account, class, amount })
+        .collect();
+    for (vault, account) in contributors {
+        let statement = statements.iter().find(|statement| statement.body.vault == *vault);
+        dividends(&mut set, vault, account, statement)?;
+    }
+    Ok(set)
+}
+
+fn dividends(
+    set: &mut PayoutInstructionSet,
+    vault: &VaultId,
+    account: &ContributorAccount,
+    statement: Option<&SignedDividends>,
+) -> Result<(), Code> {
+    let wait = waiting_after(account, set.epoch, statement.map(|statement| statement.body.carried))?;
+    if wait != account.waiting {
+        set.carries.push(Carry { vault: vault.clone(), into: wait, out_of: account.waiting });
+    }
+    let Some(body) = statement.map(|statement| &statement.body) else { return Ok(()) };
+    set.pool_return = plus(set.pool_return, body.pool_return)?;
+    if body.payees > 0 {
+        set.dividends.push(DividendTree {
+            vault: vault.clone(),
+            root: body.root,
+            payees: body.payees,
+            total: body.total,
+        });
+    }
+    Ok(())
+}
+
+/// What the chain holds as waiting for a Vault after an epoch: with a statement what it carries, without one all
+/// that is owed. **Errors**: `GOV-0004` when the sum does not fit.
+fn waiting_after(account: &ContributorAccount, epoch: EpochId, carried: Option<Sym>) -> Result<Sym, Code> {
+    match carried {
+        Some(carried) => Ok(carried),
+        None => amount::sum(due(account, epoch).map(|(_, share)| *share).chain([account.carried]))
+            .ok_or(Code::Internal),
+    }
+}
+
+/// Books a closed epoch into a Vault's contributor account.
+pub fn book(account: &mut ContributorAccount, epoch: EpochId, carried: Option<Sym>) {
+    // The instruction set of this epoch computed the same sum.
+    account.waiting = waiting_after(account, epoch, carried).unwrap_or(account.waiting);
+    if let Some(carried) = carried {
+        account.carried = carried;
+        account.pending.retain(|(_, of, _)| *of > epoch);
+    }
+}
+
+fn plus(a: Sym, b: Sym) -> Result<Sym, Code> {
+    a.checked_add(b).ok_or(Code::Internal)
+}

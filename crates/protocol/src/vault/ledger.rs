@@ -1,0 +1,335 @@
+//! The privacy budget: one entry per task with the set of people it covers, and the balances that follow from all
+//! entries (R063-R070, R073, D2).
+//!
+//! ```text
+//!            commit                 release
+//! (none) -> reserved -> committed    reserved -> released
+//!    prepare   |
+//!              +-> expired  (deadline passed)
+//! ```
+//! Committed, released and expired are final: nothing lowers what is committed (R066).
+//! In a digest of the state an entry stands for itself, its set by the set's digest; balances follow from them.
+
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use serde::{Serialize, Serializer};
+use symphony_types::digest::Digest;
+use symphony_types::epsilon::Epsilon;
+use symphony_types::id::{PolicyVersion, TaskId, UsageScope};
+use symphony_types::subjects::{SubjectIndex, SubjectSet};
+use symphony_types::time::OrderedMillis;
+
+use crate::governance::policy::Privacy;
+
+/// A set of people that no longer changes.
+#[derive(Clone, Debug)]
+pub struct Members {
+    set: Arc<SubjectSet>,
+    digest: Digest,
+}
+
+impl Members {
+    fn new(set: SubjectSet) -> Self {
+        let digest = Digest::of("symphony/vault-members/v1", &set);
+        Self { set: Arc::new(set), digest }
+    }
+
+    /// The people.
+    pub fn set(&self) -> &SubjectSet {
+        &self.set
+    }
+}
+
+impl Serialize for Members {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.digest.serialize(serializer)
+    }
+}
+
+/// What one task holds or has consumed.
+#[derive(Clone, Debug, Serialize)]
+pub struct LedgerEntry {
+    /// The purpose that consent was checked for.
+    pub scope: UsageScope,
+    /// The policy whose limits apply.
+    pub policy: PolicyVersion,
+    /// For each person.
+    pub epsilon: Epsilon,
+    /// Digest of the preparation that asked for it.
+    pub preparation: Digest,
+    /// Who was eligible.
+    pub reserved: Members,
+    /// When it was reserved.
+    pub reserved_at: OrderedMillis,
+    /// When it ends unless committed.
+    pub deadline: OrderedMillis,
+    /// Where it stands.
+    pub state: EntryState,
+}
+
+/// Where an entry stands.
+#[derive(Clone, Debug, Serialize)]
+pub enum EntryState {
+    /// Held.
+    Reserved,
+    /// Consumed, for ever.
+    Committed {
+        /// Whose data the task was given: those of the reserved whose consent still held.
+        members: Members,
+        /// When.
+        at: OrderedMillis,
+        /// Digest of the assignment that it was consumed for.
+        assignment: Digest,
+    },
+    /// Given back because the task died.
+    Released {
+        /// When.
+        at: OrderedMillis,
+    },
+    /// Given back because the deadline passed.
+    Expired {
+        /// When that was noticed.
+        at: OrderedMillis,
+    },
+}
+
+/// What people have left, as columns by subject index.
+#[derive(Clone, Debug, Default)]
+struct Columns {
+    reserved: Vec<Epsilon>,
+    committed: Vec<Epsilon>,
+}
+
+/// What one person has spent under one limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Balance {
+    /// Held by tasks that are not decided yet.
+    pub reserved: Epsilon,
+    /// Consumed.
+    pub committed: Epsilon,
+}
+
+impl Balance {
+    /// Whether `more` still fits under `limit`.
+    pub fn fits(&self, more: Epsilon, limit: Epsilon) -> bool {
+        let spent = self.reserved.checked_add(self.committed).and_then(|spent| spent.checked_add(more));
+        spent.is_some_and(|spent| spent <= limit)
+    }
+}
+
+/// One line of a person's budget history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Movement {
+    /// The task.
+    pub task: TaskId,
+    /// What happened.
+    pub kind: MovementKind,
+    /// How much.
+    pub epsilon: Epsilon,
+    /// When.
+    pub at: OrderedMillis,
+}
+
+/// What happened to a person's budget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MovementKind {
+    /// Held.
+    Reserve,
+    /// Consumed.
+    Commit,
+    /// Given back.
+    Release,
+}
+
+/// All entries and what follows from them.
+#[derive(Clone, Debug, Default)]
+pub struct Ledger {
+    entries: BTreeMap<TaskId, LedgerEntry>,
+    scopes: BTreeMap<UsageScope, Arc<Columns>>,
+    total: Arc<Columns>,
+}
+
+impl Ledger {
+    /// The entry of a task.
+    pub fn entry(&self, task: &TaskId) -> Option<&LedgerEntry> {
+        self.entries.get(task)
+    }
+
+    /// All entries, by task.
+    pub fn entries(&self) -> impl Iterator<Item = (&TaskId, &LedgerEntry)> {
+        self.entries.iter()
+    }
+
+    /// What a person has spent in a scope.
+    pub fn in_scope(&self, scope: &UsageScope, subject: SubjectIndex) -> Balance {
+        self.scopes.get(scope).map(|columns| columns.balance(subject)).unwrap_or_default()
+    }
+
+    /// What a person has spent over all scopes (R073).
+    pub fn in_total(&self, subject: SubjectIndex) -> Balance {
+        self.total.balance(subject)
+    }
+
+    /// Whether `epsilon` more fits under the person's limit of the scope and under the cap (R067).
+    pub fn affords(
+        &self,
+        subject: SubjectIndex,
+        scope: &UsageScope,
+        epsilon: Epsilon,
+        privacy: &Privacy,
+    ) -> bool {
+        let Some(limit) = privacy.scope_limits.get(scope) else { return false };
+        self.in_scope(scope, subject).fits(epsilon, *limit)
+            && self.in_total(subject).fits(epsilon, privacy.subject_cap)
+    }
+
+    /// A person's history in a scope, by task (R069).
+    pub fn movements(&self, scope: &UsageScope, subject: SubjectIndex) -> Vec<Movement> {
+        let mut lines = Vec::new();
+        let mine = self.entries.iter().filter(|(_, entry)| entry.scope == *scope);
+        for (task, entry) in mine.filter(|(_, entry)| entry.reserved.set.contains(subject)) {
+            let line = |kind, at| Movement { task: *task, kind, epsilon: entry.epsilon, at };
+            lines.push(line(MovementKind::Reserve, entry.reserved_at));
+            match &entry.state {
+                EntryState::Reserved => {}
+                EntryState::Committed { members, at, .. } if members.set.contains(subject) => {
+                    lines.push(line(MovementKind::Commit, *at));
+                }
+                EntryState::Committed { at, .. }
+                | EntryState::Released { at }
+                | EntryState::Expired { at } => lines.push(line(MovementKind::Release, *at)),
+            }
+        }
+        lines.sort_by_key(|line| line.at);
+        lines
+    }
+
+    /// Reservations whose deadline has passed.
+    pub fn due(&self, at: OrderedMillis) -> impl Iterator<Item = &TaskId> {
+        let due =
+            move |entry: &LedgerEntry| matches!(entry.state, EntryState::Reserved) && at >= entry.deadline;
+        self.entries.iter().filter(move |(_, entry)| due(entry)).map(|(task, _)| task)
+    }
+
+    pub(crate) fn reserve(&mut self, task: TaskId, draft: Reservation, at: OrderedMillis) {
+        let Reservation { scope, policy, epsilon, preparation, subjects, deadline } = draft;
+        self.columns(&scope, |columns| {
+            for subject in subjects.iter() {
+                columns.hold(subject, epsilon);
+            }
+        });
+        let entry = LedgerEntry {
+            scope,
+            policy,
+            epsilon,
+            preparation,
+            reserved: Members::new(subjects),
+            reserved_at: at,
+            deadline,
+            state: EntryState::Reserved,
+        };
+        let earlier = self.entries.insert(task, entry);
+        assert!(earlier.is_none(), "invariant: a task has one ledger entry");
+    }
+
+    pub(crate) fn commit(
+        &mut self,
+        task: &TaskId,
+        subjects: &SubjectSet,
+        assignment: Digest,
+        at: OrderedMillis,
+    ) {
+        self.settle(task, EntryState::Committed { members: Members::new(subjects.clone()), at, assignment });
+    }
+
+    pub(crate) fn release(&mut self, task: &TaskId, at: OrderedMillis) {
+        self.settle(task, EntryState::Released { at });
+    }
+
+    pub(crate) fn expire(&mut self, task: &TaskId, at: OrderedMillis) {
+        self.settle(task, EntryState::Expired { at });
+    }
+
+    /// Ends a reservation and moves its people's balances.
+    fn settle(&mut self, task: &TaskId, end: EntryState) {
+        let Some(entry) = self.entries.get_mut(task) else {
+            panic!("invariant: only what is reserved ends");
+        };
+        assert!(matches!(entry.state, EntryState::Reserved), "invariant: a ledger entry ends once");
+        entry.state = end;
+        let (scope, epsilon) = (entry.scope.clone(), entry.epsilon);
+        let reserved = entry.reserved.clone();
+        let kept = match &entry.state {
+            EntryState::Committed { members, .. } => Some(members.clone()),
+            EntryState::Reserved | EntryState::Released { .. } | EntryState::Expired { .. } => None,
+        };
+        self.columns(&scope, |columns| {
+            for subject in reserved.set.iter() {
+                columns.free(subject, epsilon);
+            }
+            for subject in kept.iter().flat_map(|members| members.set.iter()) {
+                columns.consume(subject, epsilon);
+            }
+        });
+    }
+
+    /// Applies a change to the columns of a scope and to those over all scopes.
+    fn columns(&mut self, scope: &UsageScope, change: impl Fn(&mut Columns)) {
+        if !self.scopes.contains_key(scope) {
+            self.scopes.insert(scope.clone(), Arc::default());
+        }
+        if let Some(columns) = self.scopes.get_mut(scope) {
+            change(Arc::make_mut(columns));
+        }
+        change(Arc::make_mut(&mut self.total));
+    }
+}
+
+impl Serialize for Ledger {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.entries.serialize(serializer)
+    }
+}
+
+/// What an entry starts with.
+pub(crate) struct Reservation {
+    pub(crate) scope: UsageScope,
+    pub(crate) policy: PolicyVersion,
+    pub(crate) epsilon: Epsilon,
+    pub(crate) preparation: Digest,
+    pub(crate) subjects: SubjectSet,
+    pub(crate) deadline: OrderedMillis,
+}
+
+impl Columns {
+    fn balance(&self, subject: SubjectIndex) -> Balance {
+        let place = subject.0 as usize;
+        let read = |column: &[Epsilon]| column.get(place).copied().unwrap_or_default();
+        Balance { reserved: read(&self.reserved), committed: read(&self.committed) }
+    }
+
+    fn hold(&mut self, subject: SubjectIndex, epsilon: Epsilon) {
+        let held = cell(&mut self.reserved, subject);
+        *held = held.checked_add(epsilon).expect("invariant: a limit fits in epsilon");
+    }
+
+    fn free(&mut self, subject: SubjectIndex, epsilon: Epsilon) {
+        let held = cell(&mut self.reserved, subject);
+        *held = held.checked_sub(epsilon).expect("invariant: what is freed was held");
+    }
+
+    fn consume(&mut self, subject: SubjectIndex, epsilon: Epsilon) {
+        let consumed = cell(&mut self.committed, subject);
+        *consumed = consumed.checked_add(epsilon).expect("invariant: a limit fits in epsilon");
+    }
+}
+
+fn cell(column: &mut Vec<Epsilon>, subject: SubjectIndex) -> &mut Epsilon {
+    let place = subject.0 as usize;
+    if place >= column.len() {
+        column.resize(place + 1, Epsilon::ZERO);
+    }
+    &mut column[place]
+}

@@ -1,0 +1,387 @@
+//! The Vault's machine: what may happen to its people, their consent, their budget and its epochs.
+//!
+//! Only delegates: [`super::subjects`], [`super::consent`], [`super::ledger`] and [`super::dividend`] hold the
+//! rules. Documents of masters come in signed and are checked again on every full replay (R105, R111). Each
+//! command is idempotent: the second time it gives no event, or the refusal that says why it cannot (R064, R209).
+//! There are no effects: whoever asks is answered, and asks again after a crash.
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+use symphony_types::amount::Sym;
+use symphony_types::catalogue::Code;
+use symphony_types::digest::Digest;
+use symphony_types::epsilon::Epsilon;
+use symphony_types::id::{EpochId, PolicyVersion, TaskId, UsageScope, VaultId};
+use symphony_types::key::{Document as _, Master, PublicKey, Signed};
+use symphony_types::subjects::{SubjectIndex, SubjectSet};
+use symphony_types::time::OrderedMillis;
+
+use super::authorize::{self, SignedPreparation};
+use super::consent::{ConsentChange, Consents};
+use super::dividend;
+use super::ledger::{EntryState, Ledger, LedgerEntry, Reservation};
+use super::subjects::{Holdings, Roll, SubjectKey};
+use crate::artifact::{Bucket, DividendStatement, Release, SignedAssignment};
+use crate::governance::Governance;
+use crate::governance::policy::Policy;
+
+/// What the machine takes from governance.
+#[derive(Clone, Debug, Serialize)]
+pub struct Charter {
+    /// This Vault.
+    pub vault: VaultId,
+    /// Whose orders bind it.
+    pub masters: Vec<PublicKey<Master>>,
+    /// Limits by policy version (R070).
+    pub policies: BTreeMap<PolicyVersion, Policy>,
+    /// The version that statements to people are made under.
+    pub active: PolicyVersion,
+}
+
+impl Charter {
+    /// The charter of a Vault under a governance.
+    pub fn of(vault: VaultId, governance: &Governance) -> Self {
+        Self {
+            vault,
+            masters: governance.registry.masters.clone(),
+            policies: governance.policies.clone(),
+            active: governance.active,
+        }
+    }
+
+    /// A policy by its version. **Errors**: `GOV-0001`.
+    pub fn policy(&self, version: PolicyVersion) -> Result<&Policy, Code> {
+        self.policies.get(&version).ok_or(Code::PolicyUnknown)
+    }
+}
+
+/// All that a Vault knows besides the content of its records.
+#[derive(Clone, Debug, Serialize)]
+pub struct State {
+    /// What governance says.
+    pub charter: Charter,
+    /// Who is enrolled.
+    pub subjects: Roll,
+    /// Who has records.
+    pub holdings: Holdings,
+    /// Who allows what.
+    pub consents: Consents,
+    /// Who has spent what.
+    pub ledger: Ledger,
+    /// Dividend statements by epoch.
+    pub epochs: BTreeMap<EpochId, ClosedEpoch>,
+}
+
+/// An epoch whose dividends are stated.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClosedEpoch {
+    /// Digest of the request.
+    pub request: Digest,
+    /// The statement.
+    pub statement: DividendStatement,
+}
+
+/// What somebody wants of a Vault.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Command {
+    /// Give each new key an index.
+    EnrolSubjects {
+        /// Keys, known ones among them.
+        keys: Vec<SubjectKey>,
+    },
+    /// Note what people said.
+    RecordConsents {
+        /// In the order that it was said.
+        changes: Vec<ConsentChange>,
+    },
+    /// Note a batch of records whose rows become durable with this command.
+    AppendRecords {
+        /// Records in the batch.
+        count: u32,
+        /// Merkle root over their commitments.
+        root: Digest,
+        /// Whose they are, ascending, once each.
+        subjects: Vec<SubjectIndex>,
+    },
+    /// Reserve budget of everybody who is eligible.
+    PrepareTask {
+        /// What a master asks.
+        preparation: SignedPreparation,
+    },
+    /// Consume what was reserved, before any result exists (R065).
+    CommitTask {
+        /// What a master orders.
+        assignment: Box<SignedAssignment>,
+    },
+    /// Free what a dead task reserved.
+    ReleaseTask {
+        /// What a master says.
+        release: Signed<Release, Master>,
+    },
+    /// Free what waited too long.
+    ExpireReservations,
+    /// State the dividends of an epoch.
+    CloseEpoch {
+        /// Digest of the master's request.
+        request: Digest,
+        /// What was carried into the epoch.
+        carried_in: Sym,
+        /// The statement that answers it.
+        statement: DividendStatement,
+    },
+}
+
+/// What has happened in a Vault.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Event {
+    /// These are new, and have the next indices in this order.
+    SubjectsEnrolled {
+        /// Their keys.
+        keys: Vec<SubjectKey>,
+    },
+    /// These said something new.
+    ConsentsRecorded {
+        /// What.
+        changes: Vec<ConsentChange>,
+    },
+    /// Records came in.
+    RecordsAppended {
+        /// How many.
+        count: u32,
+        /// Merkle root over their commitments.
+        root: Digest,
+        /// Whose.
+        subjects: Vec<SubjectIndex>,
+    },
+    /// Budget is held.
+    BudgetReserved {
+        /// For this task.
+        task: TaskId,
+        /// In this scope.
+        scope: UsageScope,
+        /// Under these limits.
+        policy: PolicyVersion,
+        /// For each person.
+        epsilon: Epsilon,
+        /// Digest of the preparation.
+        preparation: Digest,
+        /// Who is eligible.
+        subjects: SubjectSet,
+        /// When it ends unless committed.
+        deadline: OrderedMillis,
+    },
+    /// Budget is consumed.
+    BudgetCommitted {
+        /// By this task.
+        task: TaskId,
+        /// Of these people; the others of the reservation have theirs back.
+        subjects: SubjectSet,
+        /// Digest of the assignment.
+        assignment: Digest,
+    },
+    /// Budget is free again because the task died.
+    BudgetReleased {
+        /// The task.
+        task: TaskId,
+    },
+    /// Budget is free again because its deadline passed.
+    BudgetExpired {
+        /// The task.
+        task: TaskId,
+    },
+    /// Dividends are stated.
+    EpochClosed {
+        /// The statement.
+        closed: ClosedEpoch,
+    },
+}
+
+impl State {
+    /// A Vault before its first command.
+    pub fn new(charter: Charter) -> Self {
+        Self {
+            charter,
+            subjects: Roll::default(),
+            holdings: Holdings::default(),
+            consents: Consents::default(),
+            ledger: Ledger::default(),
+            epochs: BTreeMap::new(),
+        }
+    }
+
+    /// People whose consent covers a scope and who have records, as a bucket (R058, D6).
+    pub fn coverage(&self, scope: &UsageScope, at: OrderedMillis) -> Bucket {
+        let covered = self.consents.covered(scope, at);
+        Bucket::of(covered.iter().filter(|subject| self.holdings.holds(*subject)).count() as u64)
+    }
+
+    /// Who may be used for a scope at that moment and can afford it.
+    fn eligible(
+        &self,
+        scope: &UsageScope,
+        epsilon: Epsilon,
+        policy: &Policy,
+        at: OrderedMillis,
+    ) -> SubjectSet {
+        let eligible = |subject: &SubjectIndex| {
+            self.holdings.holds(*subject) && self.ledger.affords(*subject, scope, epsilon, &policy.privacy)
+        };
+        self.consents.covered(scope, at).iter().filter(eligible).collect()
+    }
+}
+
+/// Makes every check and changes nothing.
+///
+/// **Errors**: the code of the refusal.
+pub fn decide(state: &State, at: OrderedMillis, command: &Command) -> Result<Vec<Event>, Code> {
+    match command {
+        Command::EnrolSubjects { keys } => {
+            let keys = state.subjects.newcomers(keys)?;
+            Ok(if keys.is_empty() { vec![] } else { vec![Event::SubjectsEnrolled { keys }] })
+        }
+        Command::RecordConsents { changes } => record_consents(state, changes),
+        Command::AppendRecords { count, root, subjects } => {
+            let known = subjects.iter().all(|subject| state.subjects.contains(*subject));
+            if !known || subjects.is_empty() || !subjects.is_sorted_by(|one, next| one < next) {
+                return Err(Code::SubjectUnknown);
+            }
+            Ok(vec![Event::RecordsAppended { count: *count, root: *root, subjects: subjects.clone() }])
+        }
+        Command::PrepareTask { preparation } => prepare(state, at, preparation),
+        Command::CommitTask { assignment } => commit(state, at, assignment),
+        Command::ReleaseTask { release } => {
+            authorize::signed(release, &state.charter.masters)?;
+            authorize::addressed(&release.body.vault, &state.charter.vault)?;
+            let task = release.body.task;
+            match state.ledger.entry(&task).map(|entry| &entry.state) {
+                Some(EntryState::Reserved) => Ok(vec![Event::BudgetReleased { task }]),
+                None | Some(EntryState::Released { .. } | EntryState::Expired { .. }) => Ok(vec![]),
+                Some(EntryState::Committed { .. }) => Err(Code::IllegalTransition),
+            }
+        }
+        Command::ExpireReservations => {
+            Ok(state.ledger.due(at).map(|task| Event::BudgetExpired { task: *task }).collect())
+        }
+        Command::CloseEpoch { request, carried_in, statement } => {
+            let closed = ClosedEpoch { request: *request, statement: statement.clone() };
+            let fresh = dividend::check_close(&state.epochs, &state.charter.vault, &closed, *carried_in)?;
+            Ok(if fresh { vec![Event::EpochClosed { closed }] } else { vec![] })
+        }
+    }
+}
+
+/// Takes one event into the state.
+pub fn evolve(state: &mut State, at: OrderedMillis, event: &Event) {
+    match event {
+        Event::SubjectsEnrolled { keys } => state.subjects.enrol(keys),
+        Event::ConsentsRecorded { changes } => state.consents.record(at, changes),
+        Event::RecordsAppended { count, root, subjects } => state.holdings.append(*count, root, subjects),
+        Event::BudgetReserved { task, scope, policy, epsilon, preparation, subjects, deadline } => {
+            let reservation = Reservation {
+                scope: scope.clone(),
+                policy: *policy,
+                epsilon: *epsilon,
+                preparation: *preparation,
+                subjects: subjects.clone(),
+                deadline: *deadline,
+            };
+            state.ledger.reserve(*task, reservation, at);
+        }
+        Event::BudgetCommitted { task, subjects, assignment } => {
+            state.ledger.commit(task, subjects, *assignment, at);
+        }
+        Event::BudgetReleased { task } => state.ledger.release(task, at),
+        Event::BudgetExpired { task } => state.ledger.expire(task, at),
+        Event::EpochClosed { closed } => {
+            state.epochs.insert(closed.statement.epoch, closed.clone());
+        }
+    }
+}
+
+fn record_consents(state: &State, changes: &[ConsentChange]) -> Result<Vec<Event>, Code> {
+    let policy = state.charter.policy(state.charter.active)?;
+    let mut last: BTreeMap<(SubjectIndex, &UsageScope), &ConsentChange> = BTreeMap::new();
+    let mut news = Vec::new();
+    for change in changes {
+        if !state.subjects.contains(change.subject) {
+            return Err(Code::SubjectUnknown);
+        }
+        if !policy.privacy.scope_limits.contains_key(&change.scope) {
+            return Err(Code::ScopeUnknown);
+        }
+        let known = match last.insert((change.subject, &change.scope), change) {
+            Some(earlier) => earlier.statement == change.statement,
+            None => state.consents.standing(&change.scope, change.subject).says(change.statement),
+        };
+        if !known {
+            news.push(change.clone());
+        }
+    }
+    Ok(if news.is_empty() { vec![] } else { vec![Event::ConsentsRecorded { changes: news }] })
+}
+
+fn prepare(state: &State, at: OrderedMillis, preparation: &SignedPreparation) -> Result<Vec<Event>, Code> {
+    authorize::signed(preparation, &state.charter.masters)?;
+    let body = &preparation.body;
+    let digest = body.digest();
+    if let Some(entry) = state.ledger.entry(&body.task) {
+        return answered(entry, &digest, at);
+    }
+    authorize::preparation(body, &state.charter.vault, at)?;
+    let policy = state.charter.policy(body.policy)?;
+    if !policy.privacy.scope_limits.contains_key(&body.scope) {
+        return Err(Code::ScopeUnknown);
+    }
+    Ok(vec![Event::BudgetReserved {
+        task: body.task,
+        scope: body.scope.clone(),
+        policy: body.policy,
+        epsilon: body.epsilon,
+        preparation: digest,
+        subjects: state.eligible(&body.scope, body.epsilon, policy, at),
+        deadline: body.deadline,
+    }])
+}
+
+/// The answer to a preparation of a task that has an entry.
+fn answered(entry: &LedgerEntry, preparation: &Digest, at: OrderedMillis) -> Result<Vec<Event>, Code> {
+    if entry.preparation != *preparation {
+        return Err(Code::IdempotencyConflict);
+    }
+    match &entry.state {
+        EntryState::Reserved if at >= entry.deadline => Err(Code::ReservationExpired),
+        EntryState::Reserved | EntryState::Committed { .. } => Ok(vec![]),
+        EntryState::Released { .. } | EntryState::Expired { .. } => Err(Code::ReservationExpired),
+    }
+}
+
+fn commit(state: &State, at: OrderedMillis, assignment: &SignedAssignment) -> Result<Vec<Event>, Code> {
+    authorize::signed(assignment, &state.charter.masters)?;
+    let envelope = &assignment.body.envelope;
+    let digest = assignment.body.digest();
+    let entry = state.ledger.entry(&envelope.task).ok_or(Code::ReservationUnknown)?;
+    match &entry.state {
+        EntryState::Committed { assignment, .. } if *assignment == digest => return Ok(vec![]),
+        EntryState::Committed { .. } => return Err(Code::IdempotencyConflict),
+        EntryState::Reserved if at >= entry.deadline => return Err(Code::ReservationExpired),
+        EntryState::Reserved => {}
+        EntryState::Released { .. } | EntryState::Expired { .. } => return Err(Code::ReservationExpired),
+    }
+    authorize::assignment(&assignment.body, &state.charter.vault, at)?;
+    let same = envelope.scope == entry.scope
+        && envelope.versions.policy == entry.policy
+        && envelope.charge.per_subject() == Some(entry.epsilon);
+    if !same {
+        return Err(Code::EnvelopeInvalid);
+    }
+    let allowed = |subject: &SubjectIndex| state.consents.standing(&entry.scope, *subject).allows(at);
+    let subjects = entry.reserved.set().iter().filter(allowed).collect();
+    Ok(vec![Event::BudgetCommitted { task: envelope.task, subjects, assignment: digest }])
+}
+
+#[cfg(test)]
+mod tests;

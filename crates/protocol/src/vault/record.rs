@@ -1,0 +1,73 @@
+//! The canonical record of a Vault and its commitment (R077, D12).
+//!
+//! `Commitment = SHA256(Serialize(record))` over canonical bytes. The record carries a random salt, so that a
+//! guess of its content cannot be checked against the commitment once the salt is destroyed.
+
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+
+use serde::{Deserialize, Serialize};
+use symphony_types::canonical;
+use symphony_types::catalogue::Code;
+use symphony_types::digest::Digest;
+use symphony_types::id::{AttributeName, Commitment, RequestId, SchemaVersion, SubjectId};
+use symphony_types::limits::TEXT_LEN_MAX;
+use symphony_types::time::RecordMillis;
+
+use crate::governance::semantics::{AttributeLifecycle, Semantics, ValueType};
+
+/// One private record of one person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CanonicalRecord {
+    /// 32 random bytes.
+    pub salt: [u8; 32],
+    /// Version of this shape.
+    pub schema: SchemaVersion,
+    /// Whose record it is.
+    pub subject: SubjectId,
+    /// The uploader's name for it: the same name twice is one record.
+    pub request: RequestId,
+    /// Governed attributes and their values.
+    pub values: BTreeMap<AttributeName, Value>,
+}
+
+/// The value of an attribute.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Value {
+    /// A text as it was written.
+    Text(String),
+    /// A point in time.
+    Time(RecordMillis),
+    /// Hundredths of a currency unit.
+    Cents(u64),
+}
+
+impl CanonicalRecord {
+    /// The record's commitment.
+    pub fn commitment(&self) -> Commitment {
+        Commitment(Digest::of_bytes(&canonical::to_bytes(self)))
+    }
+
+    /// Whether every value is of a registered attribute and its type. **Errors**: `VLT-0001`.
+    pub fn check(&self, semantics: &Semantics) -> Result<(), Code> {
+        if self.values.is_empty() {
+            return Err(Code::RecordInvalid);
+        }
+        for (name, value) in &self.values {
+            let attribute = semantics.attributes.get(name).ok_or(Code::RecordInvalid)?;
+            let live = matches!(
+                attribute.lifecycle,
+                AttributeLifecycle::Registered | AttributeLifecycle::Active | AttributeLifecycle::Deprecated
+            );
+            let fits = match (attribute.value, value) {
+                (ValueType::Text, Value::Text(text)) => !text.is_empty() && text.len() <= TEXT_LEN_MAX,
+                (ValueType::Time, Value::Time(_)) | (ValueType::Cents, Value::Cents(_)) => true,
+                (ValueType::Text | ValueType::Time | ValueType::Cents, _) => false,
+            };
+            if !live || !fits {
+                return Err(Code::RecordInvalid);
+            }
+        }
+        Ok(())
+    }
+}

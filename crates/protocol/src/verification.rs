@@ -1,0 +1,237 @@
+//! The checks of a result, one by one (R118, R131, R132, R134, R135): what the verifier decides by and what
+//! anybody repeats from an evidence bundle, without trust in any node.
+//!
+//! Attestation documents are judged by the attestation engine; its judgement comes in as a function.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use symphony_types::catalogue::Code;
+use symphony_types::digest::Digest;
+use symphony_types::id::{ActorId, Measurement, TaskId, VaultId};
+use symphony_types::key::{Document, PublicKey, SoftwareEnclave};
+use symphony_types::merkle;
+
+use crate::artifact::{Attestation, Decision, Evidence, SignedAggregate, SignedSlice, Verdict};
+use crate::execution::{aggregate, coordinate};
+use crate::governance::Governance;
+
+/// What an attestation must be about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expectation {
+    /// The task.
+    pub task: TaskId,
+    /// The Vault of a slice; `None` for the aggregation.
+    pub vault: Option<VaultId>,
+    /// The actor that was asked.
+    pub actor: ActorId,
+    /// The challenge.
+    pub nonce: Digest,
+    /// Root over the inputs.
+    pub input_root: Digest,
+    /// Digest of the output.
+    pub output: Digest,
+    /// The code that the task was admitted with (R128).
+    pub measurements: Vec<Measurement>,
+}
+
+/// What the attestation engine found in a good attestation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Appraised {
+    /// SHA-256 of the task report as it came.
+    pub report: Digest,
+    /// The enclave's key that its boot report names.
+    pub signing_key: PublicKey<SoftwareEnclave>,
+    /// Whether the enclave is of class `software`.
+    pub software: bool,
+}
+
+/// One check: its name, what it proves, and the code when it failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The check's name.
+    pub check: &'static str,
+    /// What holds when it passes.
+    pub proves: &'static str,
+    /// Why it failed.
+    pub fault: Option<(Code, String)>,
+}
+
+/// Judges an attestation against what it must be about. **Errors**: `EXE-0003` when it is absent, `EXE-0004` with
+/// the reasons when it does not hold.
+pub type Appraise<'a> = &'a dyn Fn(&Attestation, &Expectation) -> Result<Appraised, (Code, String)>;
+
+/// All checks of a result, in a fixed order; every one is made even after one has failed.
+pub fn findings(governance: &Governance, evidence: &Evidence, appraise: Appraise<'_>) -> Vec<Finding> {
+    let envelope = &evidence.envelope.body;
+    let slices: Vec<SignedSlice> = evidence.slices.iter().map(|(slice, _)| slice.clone()).collect();
+    let (aggregate, aggregate_attestation) = &evidence.aggregate;
+    let mut findings = Vec::new();
+    let mut check = |check, proves, result: Result<(), (Code, String)>| {
+        findings.push(Finding { check, proves, fault: result.err() });
+    };
+    check(
+        "envelope-signature",
+        "a registered master gave this order",
+        envelope_signature(governance, evidence),
+    );
+    check(
+        "actors-distinct",
+        "submitter, aggregator and verifier are three actors",
+        actors(governance, evidence),
+    );
+    check(
+        "reserve-receipts",
+        "every participating vault reserved consent-covered budget for this task",
+        receipts(governance, evidence),
+    );
+    check(
+        "slice-headers",
+        "each slice is its vault's, committed the reserved epsilon, and the quorum holds",
+        match coordinate::accepted(governance, envelope, &slices) {
+            Ok(accepted) if accepted == slices => Ok(()),
+            Ok(_) => Err(fault(Code::ResultRejected, "a slice does not count")),
+            Err(code) => Err(fault(code, code.title())),
+        },
+    );
+    check(
+        "slice-attestations",
+        "each slice ran in an approved enclave on the inputs and to the output that its header names",
+        slice_attestations(governance, evidence, appraise),
+    );
+    check(
+        "aggregate-order",
+        "the aggregate is made of exactly these slices, within the cap and the minimum cardinality",
+        aggregate::check(envelope, &slices, aggregate).map_err(|code| fault(code, code.title())),
+    );
+    check(
+        "aggregate-attestation",
+        "the aggregation ran in an approved enclave whose key signed the aggregate",
+        aggregate_attested(evidence, &slices, aggregate, aggregate_attestation, appraise),
+    );
+    findings
+}
+
+/// The verdict that the checks amount to.
+pub fn verdict(governance: &Governance, evidence: &Evidence, appraise: Appraise<'_>) -> Verdict {
+    let findings = findings(governance, evidence, appraise);
+    let faults: Vec<_> =
+        findings.iter().filter_map(|f| f.fault.as_ref().map(|(code, _)| (f.check, *code))).collect();
+    Verdict {
+        task: evidence.envelope.body.task,
+        verifier: governance.registry.verifier.actor.clone(),
+        decision: faults.first().map_or(Decision::Accepted, |(_, code)| Decision::Rejected(*code)),
+        evidence: evidence.digest(),
+        reasons: faults.into_iter().map(|(check, _)| String::from(check)).collect(),
+    }
+}
+
+fn envelope_signature(governance: &Governance, evidence: &Evidence) -> Result<(), (Code, String)> {
+    if governance.registry.masters.iter().any(|key| evidence.envelope.verify(key)) {
+        Ok(())
+    } else {
+        Err(fault(Code::EnvelopeInvalid, "no registered master signed the envelope"))
+    }
+}
+
+fn actors(governance: &Governance, evidence: &Evidence) -> Result<(), (Code, String)> {
+    let submitter = &evidence.envelope.body.submitter;
+    let aggregator = &evidence.envelope.body.coordination.aggregator;
+    let verifier = &governance.registry.verifier.actor;
+    if submitter == aggregator || aggregator == verifier || verifier == submitter {
+        return Err(fault(Code::ResultRejected, "two of the three actors are one"));
+    }
+    Ok(())
+}
+
+fn receipts(governance: &Governance, evidence: &Evidence) -> Result<(), (Code, String)> {
+    let envelope = &evidence.envelope.body;
+    let vaults = &envelope.coordination.participating_vault_ids;
+    let named: Vec<_> = evidence.receipts.iter().map(|receipt| receipt.body.vault.clone()).collect();
+    let digests: Vec<_> = evidence.receipts.iter().map(|receipt| receipt.body.digest()).collect();
+    if named != *vaults || digests != envelope.reservations {
+        return Err(fault(Code::ResultRejected, "the receipts are not the envelope's reservations"));
+    }
+    for receipt in &evidence.receipts {
+        let body = &receipt.body;
+        let signed =
+            governance.registry.vaults.get(&body.vault).is_some_and(|vault| receipt.verify(&vault.key));
+        let reserved = body.refusal.is_none()
+            && body.task == envelope.task
+            && Some(body.epsilon) == envelope.charge.per_subject()
+            && body.deadline == envelope.execute_by;
+        if !signed || !reserved {
+            return Err(fault(Code::ResultRejected, body.vault.as_str()));
+        }
+    }
+    Ok(())
+}
+
+fn slice_attestations(
+    governance: &Governance,
+    evidence: &Evidence,
+    appraise: Appraise<'_>,
+) -> Result<(), (Code, String)> {
+    let envelope = &evidence.envelope.body;
+    for (slice, attestation) in &evidence.slices {
+        let body = &slice.body;
+        let vault = governance.registry.vaults.get(&body.vault);
+        let vault = vault.ok_or_else(|| fault(Code::ResultRejected, body.vault.as_str()))?;
+        let expectation = Expectation {
+            task: envelope.task,
+            vault: Some(body.vault.clone()),
+            actor: vault.executor.clone(),
+            nonce: body.nonce,
+            input_root: body.input_root,
+            output: body.bundle,
+            measurements: envelope.coordination.measurements.clone(),
+        };
+        let appraised = appraise(attestation, &expectation)?;
+        if appraised.report != body.report {
+            return Err(fault(Code::AttestationFailed, "the header names another report"));
+        }
+        software(appraised, envelope.coordination.software_admitted)?;
+    }
+    Ok(())
+}
+
+fn aggregate_attested(
+    evidence: &Evidence,
+    slices: &[SignedSlice],
+    aggregate: &SignedAggregate,
+    attestation: &Attestation,
+    appraise: Appraise<'_>,
+) -> Result<(), (Code, String)> {
+    let envelope = &evidence.envelope.body;
+    let expectation = Expectation {
+        task: envelope.task,
+        vault: None,
+        actor: envelope.coordination.aggregator.clone(),
+        nonce: aggregate::aggregate_nonce(envelope),
+        input_root: bundles_root(slices.iter().map(|slice| slice.body.bundle)),
+        output: aggregate.body.result,
+        measurements: envelope.coordination.measurements.clone(),
+    };
+    let appraised = appraise(attestation, &expectation)?;
+    if appraised.report != aggregate.body.report || !aggregate.verify(&appraised.signing_key) {
+        return Err(fault(Code::AttestationFailed, "the attested enclave did not sign the aggregate"));
+    }
+    software(appraised, envelope.coordination.software_admitted)
+}
+
+/// The root over sealed bundles, in the order of their Vaults: the input of an aggregation.
+pub fn bundles_root(bundles: impl Iterator<Item = Digest>) -> Digest {
+    let leaves: Vec<_> = bundles.map(|bundle| merkle::leaf(&bundle.0)).collect();
+    merkle::root(&leaves)
+}
+
+fn software(appraised: Appraised, admitted: bool) -> Result<(), (Code, String)> {
+    if appraised.software && !admitted {
+        return Err(fault(Code::PlatformRefused, Code::PlatformRefused.title()));
+    }
+    Ok(())
+}
+
+fn fault(code: Code, detail: &str) -> (Code, String) {
+    (code, String::from(detail))
+}

@@ -1,0 +1,444 @@
+//! Admission: every refusal with its code, what a refusal leaves behind, and what an envelope holds.
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use symphony_protocol::admission::envelope::PrepareAnswer;
+use symphony_protocol::admission::request::terms;
+use symphony_protocol::artifact::*;
+use symphony_protocol::governance::Governance;
+use symphony_protocol::governance::epoch::{end_of, epoch_of};
+use symphony_protocol::lifecycle::TaskState;
+use symphony_protocol::machine::{Answer, Command, Effect, Event};
+use symphony_types::amount::Sym;
+use symphony_types::catalogue::Code;
+use symphony_types::digest::Digest;
+use symphony_types::id::{EpochId, LockRef, RequestId};
+use symphony_types::key::{Document, Vault};
+use symphony_types::time::{DAY_MS, OrderedMillis, RecordMillis};
+
+use crate::stage::*;
+use crate::world::{Act, Disturbance, Script, World, receipt};
+
+fn world() -> World {
+    World::new(Script::default())
+}
+
+/// A request that is the campaign but for one thing.
+fn with(change: impl FnOnce(&mut TaskRequest)) -> TaskRequest {
+    let mut request = campaign("c1");
+    change(&mut request);
+    request
+}
+
+/// The campaign with one more operand, and so with what is wrong with that operand.
+fn asking(rule: &str, argument: Argument) -> TaskRequest {
+    with(|request| request.query.operands.push(operand(rule, argument)))
+}
+
+fn text(value: &str) -> Argument {
+    Argument::Text(value.into())
+}
+
+/// Requests that are refused for what they say, with the code of each.
+fn unacceptable() -> Vec<(&'static str, Code, TaskRequest)> {
+    let submitter = |name: &'static str| with(|request| request.submitter = actor(name));
+    let vaults = |names: &[&str]| with(|request| request.vaults = names.iter().map(|n| vault(n)).collect());
+    vec![
+        ("suspended submitter", Code::Forbidden, submitter("banned")),
+        ("submitter without the role", Code::Forbidden, submitter("mute")),
+        ("submitter without the scope", Code::Forbidden, submitter("trainer")),
+        ("the aggregator submits", Code::Forbidden, submitter("aggregator")),
+        ("unknown scope", Code::ScopeUnknown, with(|request| request.scope = scope("espionage"))),
+        ("parse", Code::ClassUnknown, with(|request| request.class = TaskClass::Parse)),
+        ("compute", Code::ClassUnknown, with(|request| request.class = TaskClass::Compute)),
+        ("train", Code::ClassUnknown, with(|request| request.class = TaskClass::Train)),
+        ("unknown vault", Code::VaultUnknown, vaults(&["vault-a", "vault-x"])),
+        ("suspended vault", Code::VaultUnknown, vaults(&["vault-a", "vault-b", "vault-s"])),
+        ("no vault", Code::Malformed, vaults(&[])),
+        ("a vault twice", Code::Malformed, vaults(&["vault-a", "vault-b", "vault-a"])),
+        ("quorum of none", Code::QuorumInvalid, with(|request| request.quorum = 0)),
+        ("quorum above the vaults", Code::QuorumInvalid, with(|request| request.quorum = 4)),
+        ("no cap", Code::CapExceeded, with(|request| request.query.cap = 0)),
+        ("cap above the policy's", Code::CapExceeded, with(|request| request.query.cap = 10_001)),
+        ("no operand", Code::Malformed, with(|request| request.query.operands.clear())),
+        ("unknown rule", Code::AttributeUnknown, asking("commerce.nothing", text("x"))),
+        ("rule without attribute", Code::AttributeUnknown, asking("orphan.rule", text("x"))),
+        ("deprecated attribute", Code::AttributeUnknown, asking("commerce.loyalty_tier", text("gold"))),
+        ("across domains", Code::CrossDomain, asking("commerce.payment_method", text("cash"))),
+        ("local-only attribute", Code::NotQueryable, asking("health.diagnosis_equals", text("flu"))),
+        ("handle as operand", Code::NotQueryable, asking("identity.handle_equals", text("a@b.c"))),
+        ("derived-only, not derived", Code::NotQueryable, asking("geography.district_equals", text("d"))),
+        ("argument of another kind", Code::Malformed, asking("commerce.amount_at_least", Argument::Days(3))),
+        ("text for a set", Code::Malformed, asking("commerce.category_purchase", text("tea"))),
+        (
+            "comparable attribute as output",
+            Code::NotQueryable,
+            with(|request| request.query.output = attribute("geography.city")),
+        ),
+        (
+            "local attribute as output",
+            Code::NotQueryable,
+            with(|request| request.query.output = attribute("health.diagnosis")),
+        ),
+        (
+            "deprecated output",
+            Code::AttributeUnknown,
+            with(|request| request.query.output = attribute("identity.fax_number")),
+        ),
+        (
+            "unknown output",
+            Code::AttributeUnknown,
+            with(|request| request.query.output = attribute("identity.shoe_size")),
+        ),
+    ]
+}
+
+/// R015-R018, R022, R023, R048-R050: each refusal has its code; R025, R026: the lock goes back whole, and neither
+/// a task nor a reservation nor a debt to a Vault remains.
+#[test]
+fn a_refusal_has_its_code_and_refunds_the_lock() {
+    for (name, code, request) in unacceptable() {
+        let mut world = world();
+        let events = world.submit(&request, PLENTY).unwrap();
+        let [Event::AdmissionRefused { code: refused, refund: Some((_, refund)), .. }] = &events[..] else {
+            panic!("{name}: {events:?}")
+        };
+        assert_eq!(*refused, code, "{name}");
+        assert_eq!(refund.amount, PLENTY, "{name}");
+        assert!(world.owed.is_empty() && world.state.tasks.is_empty(), "{name}");
+        world.run(Disturbance::default());
+        assert!(world.locked.is_empty() && world.reserved.is_empty(), "{name}");
+    }
+}
+
+/// R026: a request that nothing is locked for is refused without a trace, and its quote names the very fault.
+#[test]
+fn a_refusal_without_a_lock_leaves_no_trace() {
+    for (name, code, request) in unacceptable() {
+        let mut world = world();
+        let before = world.state.clone();
+        let lock = LockRef(Digest::ZERO);
+        let refusal = world.order(&Command::SubmitTask { request: request.clone(), lock, fact: None });
+        assert!([code, Code::EscrowMissing].contains(&refusal.unwrap_err().code), "{name}");
+        assert_eq!(terms(&world.state.governance, &request, START).unwrap_err(), code, "{name}");
+        assert_eq!(world.state, before);
+    }
+}
+
+/// R015: nobody knows the submitter, so its lock is nobody's business either.
+#[test]
+fn an_unregistered_submitter_is_refused() {
+    let request = with(|request| request.submitter = actor("nobody"));
+    let mut world = world();
+    assert_eq!(world.submit(&request, PLENTY).unwrap_err().code, Code::Forbidden);
+    assert!(world.state.requests.is_empty());
+}
+
+/// R020: without a confirmed lock there is no admission, and nothing is recorded.
+#[test]
+fn no_lock_no_admission() {
+    let request = campaign("c1");
+    let mut world = world();
+    let lock = LockRef(Digest::ZERO);
+    let refusal =
+        world.order(&Command::SubmitTask { request: request.clone(), lock, fact: None }).unwrap_err();
+    assert_eq!(refusal.code, Code::EscrowMissing);
+    assert!(world.state.requests.is_empty());
+    // The same request with its lock is not hindered by the attempt.
+    assert!(!world.submit(&request, PLENTY).unwrap().is_empty());
+}
+
+/// R020, R156: the lock covers the worst case to the last unit, and outlives the task.
+#[test]
+fn a_lock_below_the_worst_case_is_refused() {
+    let request = campaign("c1");
+    let governance = governance();
+    let terms = terms(&governance, &request, START).unwrap();
+    // 10 + 3*2 + 5000*0.01 + 3*0.11*1 SYM
+    assert_eq!(terms.worst_case.total, Sym(6_633_000_000));
+    let refused = |amount: Sym, expires: OrderedMillis| {
+        let mut world = world();
+        let fact = LockFact { expires, ..lock(&request, amount) };
+        let command = Command::SubmitTask { request: request.clone(), lock: fact.lock, fact: Some(fact) };
+        match &world.order(&command).unwrap()[..] {
+            [Event::AdmissionRequested { .. }] => None,
+            [Event::AdmissionRefused { code, refund: Some((_, refund)), .. }] => {
+                assert_eq!(refund.amount, amount);
+                Some(*code)
+            }
+            other => panic!("{other:?}"),
+        }
+    };
+    let (enough, long) = (terms.worst_case.total, terms.lock_until);
+    assert_eq!(refused(enough, long), None);
+    assert_eq!(refused(Sym(enough.0 - 1), long), Some(Code::EscrowTooSmall));
+    assert_eq!(refused(enough, long.minus(1)), Some(Code::EscrowTooSmall));
+}
+
+/// R020: a lock of another account, for another request, or under another name than the submission says, pays for
+/// nothing and is not touched.
+#[test]
+fn a_foreign_lock_is_refused_and_not_refunded() {
+    let request = campaign("c1");
+    let own = lock(&request, PLENTY);
+    let foreign = LockFact { owner: account("trainer"), ..own };
+    let elsewhere = LockFact { purpose: campaign("c2").lock_purpose(), ..own };
+    let renamed = LockFact { lock: LockRef(Digest::ZERO), ..own };
+    for fact in [foreign, elsewhere, renamed] {
+        let mut world = world();
+        let command = Command::SubmitTask { request: request.clone(), lock: own.lock, fact: Some(fact) };
+        assert_eq!(world.order(&command).unwrap_err().code, Code::EscrowMismatch);
+        assert!(world.state.requests.is_empty() && world.state.epochs.is_empty());
+    }
+}
+
+/// R130: a policy that does not admit software enclaves admits nothing that only they could run.
+#[test]
+fn production_policy_refuses_software_enclaves() {
+    let mut world = world();
+    let active = world.state.governance.active;
+    world.state.governance.policies.get_mut(&active).unwrap().software_admitted = false;
+    let events = world.submit(&campaign("c1"), PLENTY).unwrap();
+    assert!(matches!(events[..], [Event::AdmissionRefused { code: Code::PlatformRefused, .. }]));
+}
+
+/// R209: the same request twice is one request, at every later time; another content is a conflict.
+#[test]
+fn a_request_id_serves_one_request() {
+    let mut world = world();
+    let request = campaign("c1");
+    assert_eq!(world.submit(&request, PLENTY).unwrap().len(), 1);
+    for _ in 0..4 {
+        assert_eq!(world.submit(&request, PLENTY), Ok(vec![]));
+        world.step(false);
+    }
+    let changes: [fn(&mut TaskRequest); 5] = [
+        |request| request.query.cap = 4_999,
+        |request| request.quorum = 3,
+        |request| request.recipient = vec![8; 32],
+        |request| request.query.operands.reverse(),
+        |request| drop(request.vaults.pop()),
+    ];
+    for change in changes {
+        let refusal = world.submit(&with(change), PLENTY).unwrap_err();
+        assert_eq!(refusal.code, Code::IdempotencyConflict);
+    }
+    let fact = LockFact { lock: LockRef(Digest::ZERO), ..lock(&request, PLENTY) };
+    let other_lock = Command::SubmitTask { request: request.clone(), lock: fact.lock, fact: Some(fact) };
+    assert_eq!(world.order(&other_lock).unwrap_err().code, Code::IdempotencyConflict);
+    assert_eq!((world.state.requests.len(), world.state.tasks.len()), (1, 1));
+    // Another submitter's request of that name is another request.
+    let mut governed = with(|request| request.submitter = actor("trainer"));
+    governed.scope = scope("training");
+    assert_eq!(world.submit(&governed, PLENTY).unwrap().len(), 1);
+    assert_eq!(world.state.requests.len(), 2);
+}
+
+/// R209: a refused request answers the same again, without a second refund.
+#[test]
+fn a_refused_request_stays_refused() {
+    let mut world = world();
+    let request = with(|request| request.quorum = 9);
+    world.submit(&request, PLENTY).unwrap();
+    assert_eq!(world.submit(&request, PLENTY), Ok(vec![]));
+    let refunds: usize = world.state.epochs.values().map(|account| account.refunds.len()).sum();
+    assert_eq!(refunds, 1);
+    let Answer::Refused { code, .. } = world.state.requests[&request.task()].answer else {
+        panic!("admitted")
+    };
+    assert_eq!(code, Code::QuorumInvalid);
+}
+
+/// R019, R025: Vaults that do not answer at all do not hold a request for ever.
+#[test]
+fn an_unanswered_request_expires() {
+    let mut world = world();
+    let request = campaign("c1");
+    world.submit(&request, PLENTY).unwrap();
+    let due = world.state.timer().unwrap();
+    assert_eq!(world.advance(due.minus(1)), vec![]);
+    let events = world.advance(due);
+    let [Event::AdmissionRefused { code: Code::QuorumNotPrepared, release, refund: Some(_), .. }] =
+        &events[..]
+    else {
+        panic!("{events:?}")
+    };
+    assert_eq!(release.len(), 3);
+    world.run(Disturbance::default());
+    assert!(world.locked.is_empty() && world.reserved.is_empty() && world.state.tasks.is_empty());
+}
+
+/// R019: receipts of another signer, task, epsilon or deadline count as silence.
+#[test]
+fn a_receipt_that_does_not_fit_is_no_receipt() {
+    let bend: [fn(&mut ReserveReceipt); 4] = [
+        |body| body.task = symphony_types::id::TaskId(Digest::ZERO),
+        |body| body.epsilon.0 -= 1,
+        |body| body.deadline = body.deadline.plus(1),
+        |body| body.vault = vault("vault-b"),
+    ];
+    for (case, bend) in bend.into_iter().enumerate() {
+        let mut world = world();
+        let request = campaign("c1");
+        world.submit(&request, PLENTY).unwrap();
+        let Answer::Preparing(admission) = &world.state.requests[&request.task()].answer else { panic!() };
+        let asked: Vec<_> = admission.vaults.iter().map(|vault| admission.preparation(vault)).collect();
+        let mut bent = receipt(&asked[0], None).body;
+        bend(&mut bent);
+        let answers = vec![
+            PrepareAnswer::Receipt(key::<Vault>("vault-a").sign(bent)),
+            PrepareAnswer::Receipt(receipt(&asked[2], None)),
+        ];
+        let events = world.order(&Command::RecordPreparations { task: request.task(), answers }).unwrap();
+        assert!(
+            matches!(events[..], [Event::AdmissionRefused { code: Code::QuorumNotPrepared, .. }]),
+            "case {case}"
+        );
+    }
+}
+
+fn admitted(script: Script) -> (World, TaskEnvelope) {
+    let mut world = World::new(script);
+    let request = campaign("c1");
+    world.submit(&request, PLENTY).unwrap();
+    world.step(false);
+    let envelope = world.task(&request.task()).envelope.clone();
+    (world, envelope)
+}
+
+/// R021, R023, R024, R028-R031: the envelope is complete: who, what, for which purpose, under which versions, paid
+/// and reserved by what, with which Vaults, quorum, cap and deadline.
+#[test]
+fn the_envelope_is_complete() {
+    let script = Script { prepare: [Act::Serve, Act::Refuse, Act::Serve], ..Script::default() };
+    let (world, envelope) = admitted(script);
+    let request = campaign("c1");
+    let task = world.task(&envelope.task);
+    assert_eq!((envelope.task, &envelope.request), (request.task(), &request.request));
+    assert_eq!((envelope.class, &envelope.submitter), (TaskClass::Query, &request.submitter));
+    assert_eq!(envelope.scope, request.scope);
+    assert_eq!(envelope.versions.policy, world.state.governance.active);
+    assert_eq!(envelope.versions.semantic, world.state.governance.semantics.version);
+    assert_eq!((envelope.budget_lock_ref, envelope.locked), (lock(&request, PLENTY).lock, PLENTY));
+    let digests: Vec<_> = task.receipts.iter().map(|receipt| receipt.body.digest()).collect();
+    assert_eq!(envelope.reservations, digests);
+    let coordination = &envelope.coordination;
+    assert_eq!(coordination.participating_vault_ids, [vault("vault-a"), vault("vault-c")]);
+    assert_eq!(task.absent, [(vault("vault-b"), Code::VaultFull)]);
+    assert_eq!(
+        (coordination.minimum_vault_quorum, coordination.aggregation_method),
+        (2, AggregationMethod::Union)
+    );
+    assert_eq!(coordination.aggregator, actor("aggregator"));
+    assert_ne!(coordination.aggregator, envelope.submitter);
+    assert_eq!(coordination.measurements.len(), 1);
+    assert_eq!((envelope.query.cap, envelope.query.minimum_result_cardinality), (5_000, 50));
+    assert_eq!(envelope.query.output, attribute("identity.contact_handle"));
+    assert_eq!(envelope.execute_by, START.plus(62_000));
+    assert_eq!(envelope.recipient, request.recipient);
+    assert_eq!(task.state(), TaskState::Dispatched);
+}
+
+/// R046: recency is two exact bounds, measured from the admission or from the time that the submitter fixed.
+#[test]
+fn recency_resolves_to_exact_bounds() {
+    let bounds = |request: &TaskRequest| {
+        let query = terms(&governance(), request, START).unwrap().query;
+        let Predicate::Between { since, until } = query.operands[2].predicate else { panic!("not recency") };
+        (since, until, query.evaluated_at)
+    };
+    let month = 30 * DAY_MS;
+    let now = START.0;
+    assert_eq!(bounds(&campaign("c1")), (RecordMillis(now - month), RecordMillis(now), START));
+    let fixed = OrderedMillis(now - DAY_MS);
+    let request = with(|request| request.query.evaluate_at = Some(fixed));
+    assert_eq!(bounds(&request), (RecordMillis(fixed.0 - month), RecordMillis(fixed.0), fixed));
+    let early = with(|request| request.query.evaluate_at = Some(OrderedMillis(5)));
+    assert_eq!(bounds(&early).0, RecordMillis(0));
+}
+
+/// R018, R046: every kind of rule binds its argument in one normal form.
+#[test]
+fn arguments_are_normalised() {
+    let request = with(|request| {
+        request.query.operands = vec![
+            operand("commerce.brand_purchase", text("  Luckin \t COFFEE ")),
+            operand(
+                "commerce.category_purchase",
+                Argument::Texts(vec!["Tea".into(), "coffee".into(), " TEA ".into()]),
+            ),
+            operand("commerce.amount_at_least", Argument::AtLeast(1_500)),
+        ];
+    });
+    let query = terms(&governance(), &request, START).unwrap().query;
+    let bound: Vec<_> = query.operands.into_iter().map(|operand| operand.predicate).collect();
+    assert_eq!(
+        bound,
+        [
+            Predicate::TextEquals("luckin coffee".into()),
+            Predicate::TextIn(vec!["coffee".into(), "tea".into()]),
+            Predicate::AtLeast(1_500),
+        ]
+    );
+}
+
+/// R047: the class of a composition is the highest of its operands and its output.
+#[test]
+fn the_composition_has_the_highest_class() {
+    let class = |governance: &Governance| {
+        terms(governance, &campaign("c1"), START).unwrap().query.combined_privacy_class
+    };
+    let mut governance = governance();
+    assert_eq!(class(&governance), PrivacyClass::Identifying);
+    let handle = attribute("identity.contact_handle");
+    governance.semantics.attributes.get_mut(&handle).unwrap().privacy_class = PrivacyClass::Low;
+    assert_eq!(class(&governance), PrivacyClass::Sensitive);
+    let date = attribute("commerce.purchase_date");
+    governance.semantics.attributes.get_mut(&date).unwrap().privacy_class = PrivacyClass::Public;
+    assert_eq!(class(&governance), PrivacyClass::Low);
+}
+
+/// R048: a rule that is denied across domains serves alone in its own.
+#[test]
+fn a_denied_rule_serves_inside_its_domain() {
+    let inside = with(|request| {
+        request.query.operands = vec![
+            operand("commerce.brand_purchase", text("luckin")),
+            operand("commerce.payment_method", text("cash")),
+        ];
+    });
+    assert!(terms(&governance(), &inside, START).is_ok());
+}
+
+/// R029, R192, R214: a task that is requested in one epoch and admitted in the next is of the epoch of its
+/// admission.
+#[test]
+fn the_epoch_of_a_task_is_that_of_its_admission() {
+    let mut world = world();
+    let policy = policy();
+    let end = end_of(&policy, epoch_of(&policy, START));
+    world.now = end.minus(1);
+    let request = campaign("c1");
+    world.submit(&request, PLENTY).unwrap();
+    let answers = world.perform(&Effect::PrepareTask(request.task())).unwrap();
+    world.now = end;
+    world.order(&answers).unwrap();
+    let envelope = &world.task(&request.task()).envelope;
+    assert_eq!(envelope.epoch, epoch_of(&policy, envelope.admitted_at));
+    assert_eq!(envelope.epoch, EpochId(epoch_of(&policy, START).0 + 1));
+}
+
+proptest! {
+    /// R032: the envelope's digest moves with every byte of what it says, and with nothing else.
+    #[test]
+    fn the_envelope_digest_is_of_its_content(cap in 1..10_000u32, recipient in vec(any::<u8>(), 32), days in 0..900u32) {
+        let (_, envelope) = admitted(Script::default());
+        let mut other = envelope.clone();
+        other.query.cap = cap;
+        other.recipient = recipient;
+        other.request = RequestId::new(&format!("r{days}")).unwrap();
+        prop_assert_ne!(envelope.digest(), other.digest());
+        let read: TaskEnvelope = bcs::from_bytes(&bcs::to_bytes(&other).unwrap()).unwrap();
+        prop_assert_eq!(read.digest(), other.digest());
+    }
+}

@@ -1,0 +1,14 @@
+//! The rules from outside: one test world plays Vaults, aggregator, verifier, payout service and chain, and
+//! every path through the machine is driven with every step repeated, failed and crashed.
+#![allow(clippy::unwrap_used, reason = "a test panics rather than returning errors")]
+
+mod admission;
+mod flow;
+mod governance;
+mod lifecycle;
+mod payout;
+mod settlement;
+mod stage;
+mod vectors;
+mod verification;
+mod world;

@@ -1,0 +1,267 @@
+//! The conformance files of `vectors/`: what another implementation must compute from the same values (R032, R077,
+//! R149, R158, D15).
+//!
+//! Each test recomputes its file and compares it whole. A file changes only on purpose: run the tests with
+//! `SYMPHONY_WRITE_VECTORS=1`, then read the difference.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+use symphony_protocol::artifact::*;
+use symphony_protocol::execution::{aggregate::aggregate_nonce, coordinate::slice_nonce};
+use symphony_protocol::governance::pricing::fee;
+use symphony_protocol::settlement::finalize::settlement_root;
+use symphony_protocol::vault::record::{CanonicalRecord, Value as Field};
+use symphony_types::amount::{Sym, split};
+use symphony_types::canonical::to_bytes;
+use symphony_types::digest::Digest;
+use symphony_types::epsilon::Epsilon;
+use symphony_types::id::{RequestId, SchemaVersion, SubjectId};
+use symphony_types::key::{Document, Vault};
+use symphony_types::merkle;
+use symphony_types::time::RecordMillis;
+
+use crate::settlement::settled;
+use crate::stage::{attribute, campaign, key, policy};
+use crate::world::Script;
+
+/// Compares a file with what this implementation computes.
+fn conforms(file: &str, computed: &Value) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../vectors").join(file);
+    let computed = &readable(computed);
+    let text = format!("{}\n", serde_json::to_string_pretty(computed).unwrap());
+    if std::env::var_os("SYMPHONY_WRITE_VECTORS").is_some() {
+        std::fs::write(&path, &text).unwrap();
+    }
+    let stored: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+    assert_eq!(&stored, computed, "{file}");
+}
+
+/// Byte strings as hexadecimal, and numbers that other languages would round as text.
+fn readable(value: &Value) -> Value {
+    let byte = |value: &Value| value.as_u64().and_then(|number| u8::try_from(number).ok());
+    match value {
+        Value::Array(items) => match items.iter().map(byte).collect::<Option<Vec<u8>>>() {
+            Some(bytes) if bytes.len() >= 32 => Value::String(hex::encode(bytes)),
+            _ => Value::Array(items.iter().map(readable).collect()),
+        },
+        Value::Object(fields) => {
+            Value::Object(fields.iter().map(|(name, value)| (name.clone(), readable(value))).collect())
+        }
+        Value::Number(number) if number.as_u64().is_some_and(|number| number >> 53 != 0) => {
+            Value::String(number.to_string())
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.clone(),
+    }
+}
+
+/// The hexadecimal bytes of a field of a stored vector.
+fn bytes_of(file: &str, pointer: &str) -> Vec<u8> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../vectors").join(file);
+    let stored: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    hex::decode(stored.pointer(pointer).and_then(Value::as_str).unwrap()).unwrap()
+}
+
+fn document<T: Document>(value: &T) -> Value {
+    json!({
+        "tag": T::TAG,
+        "canonical": hex::encode(to_bytes(value)),
+        "digest": value.digest().to_hex(),
+    })
+}
+
+/// R032, D15: `vectors/encodings.json`.
+#[test]
+fn encodings_conform() {
+    let (state, context, _) = settled(Script::default());
+    let task = &state.tasks[&context.task];
+    let receipt = &task.receipts[0];
+    let request = campaign("c1");
+    let file = "encodings.json";
+    conforms(
+        file,
+        &json!({
+            "about": "BCS bytes of a document, and SHA-256 over the tag's length as u64 little endian, the tag, the bytes",
+            "request": { "value": request, "document": document(&request) },
+            "envelope": { "value": task.envelope, "document": document(&task.envelope) },
+            "receipt": {
+                "value": receipt.body,
+                "document": document(&receipt.body),
+                "seed": hex::encode(Digest::of_bytes(b"vault-a").0),
+                "key": hex::encode(key::<Vault>("vault-a").public().as_bytes()),
+                "signed": hex::encode(to_bytes(receipt)),
+            },
+            "slice_nonce": slice_nonce(&task.envelope, &receipt.body.vault).to_hex(),
+            "aggregate_nonce": aggregate_nonce(&task.envelope).to_hex(),
+        }),
+    );
+    let read: TaskEnvelope = bcs::from_bytes(&bytes_of(file, "/envelope/document/canonical")).unwrap();
+    assert_eq!(read, task.envelope);
+}
+
+/// R077, D12: `vectors/commitment.json`.
+#[test]
+fn commitments_conform() {
+    let record = CanonicalRecord {
+        salt: [0x5a; 32],
+        schema: SchemaVersion(1),
+        subject: SubjectId::new("person-1").unwrap(),
+        request: RequestId::new("receipt-1").unwrap(),
+        values: [
+            (attribute("commerce.amount"), Field::Cents(3_250)),
+            (attribute("commerce.brand"), Field::Text("Luckin Coffee".into())),
+            (attribute("commerce.purchase_date"), Field::Time(RecordMillis(1_799_000_000_000))),
+            (attribute("geography.city"), Field::Text("上海".into())),
+        ]
+        .into(),
+    };
+    let file = "commitment.json";
+    conforms(
+        file,
+        &json!({
+            "about": "commitment = SHA-256 of the record's BCS bytes, without a tag",
+            "record": record,
+            "canonical": hex::encode(to_bytes(&record)),
+            "commitment": record.commitment().to_string(),
+        }),
+    );
+    let bytes = bytes_of(file, "/canonical");
+    assert_eq!(bcs::from_bytes::<CanonicalRecord>(&bytes).unwrap(), record);
+    assert_eq!(Digest::of_bytes(&bytes), record.commitment().0);
+}
+
+/// R149: `vectors/settlement_root.json`.
+#[test]
+fn settlement_roots_conform() {
+    let (_, context, root) = settled(Script::default());
+    let file = "settlement_root.json";
+    conforms(
+        file,
+        &json!({
+            "about": "RFC 9162 root over tagged parts of the context, in this order: task, envelope, slices, aggregate, verdict, fee, shares, software, finalized_at",
+            "context": context,
+            "canonical": hex::encode(to_bytes(&context)),
+            "root": root.to_hex(),
+        }),
+    );
+    let read: SettlementContext = bcs::from_bytes(&bytes_of(file, "/canonical")).unwrap();
+    assert_eq!(settlement_root(&read), root);
+}
+
+/// R152, R155, R158, D16: `vectors/fee_split.json`.
+#[test]
+fn fees_and_splits_conform() {
+    let prices = policy().fees;
+    let fees: Vec<_> = [(3, 5_000, 110_000), (3, 4_321, 110_000), (1, 0, 1), (64, 1, 3_333_333)]
+        .into_iter()
+        .map(|(vaults, records, micro)| {
+            let charge = PrivacyCharge { exposure: Epsilon(micro), noised: Epsilon(0) };
+            let fee = fee(&prices, vaults, records, charge).unwrap();
+            json!({ "vaults": vaults, "records": records, "micro_epsilon": micro, "fee": fee })
+        })
+        .collect();
+    let cases: [(u64, &[(&str, u64)]); 6] = [
+        (100, &[("a", 1), ("b", 1), ("c", 1)]),
+        (101, &[("c", 1), ("b", 1), ("a", 1)]),
+        (7, &[("a", 0), ("b", 2), ("c", 3)]),
+        (5_954_000_003, &[("a", 4_500), ("b", 2_000), ("c", 1_400), ("d", 600), ("e", 750), ("f", 750)]),
+        (u64::MAX, &[("a", u64::MAX), ("b", u64::MAX - 1), ("c", 1)]),
+        (0, &[("a", 1)]),
+    ];
+    let splits: Vec<_> = cases
+        .into_iter()
+        .map(|(total, weights)| {
+            json!({ "total": total, "weights": weights, "shares": split(Sym(total), weights).unwrap() })
+        })
+        .collect();
+    conforms(
+        "fee_split.json",
+        &json!({
+            "about": "amounts in base units; largest remainder, ties to the smaller recipient; epsilon rounds up",
+            "prices": prices,
+            "fees": fees,
+            "splits": splits,
+        }),
+    );
+}
+
+/// R032, R209: `vectors/task_id.json`.
+#[test]
+fn task_ids_conform() {
+    let ids: Vec<_> = ["c1", "c2", "2026:spring_campaign-7.b"]
+        .into_iter()
+        .map(|request| {
+            let request = campaign(request);
+            json!({
+                "submitter": request.submitter,
+                "request": request.request,
+                "canonical": hex::encode(to_bytes(&(&request.submitter, &request.request))),
+                "task_id": request.task().to_string(),
+            })
+        })
+        .collect();
+    conforms("task_id.json", &json!({ "tag": "symphony/task-id/v1", "tasks": ids }));
+}
+
+/// R020: `vectors/lock_purpose.json`.
+#[test]
+fn lock_purposes_conform() {
+    let purposes: Vec<_> = ["c1", "c2", "2026:spring_campaign-7.b"]
+        .into_iter()
+        .map(|request| {
+            let request = campaign(request);
+            json!({
+                "submitter": request.submitter,
+                "request": request.request,
+                "purpose": lock_purpose(&request.submitter, &request.request).to_hex(),
+            })
+        })
+        .collect();
+    conforms("lock_purpose.json", &json!({ "tag": "symphony/lock-purpose/v1", "locks": purposes }));
+}
+
+/// D15: `vectors/merkle.json`.
+#[test]
+fn merkle_trees_conform() {
+    let trees: Vec<_> = [0usize, 1, 2, 3, 5, 8, 13]
+        .into_iter()
+        .map(|count| {
+            let inputs: Vec<_> = (0..count).map(|at| vec![at as u8; at]).collect();
+            let leaves: Vec<_> = inputs.iter().map(|input| merkle::leaf(input)).collect();
+            let proofs: Vec<Vec<_>> = (0..count)
+                .map(|at| {
+                    let path = merkle::inclusion_proof(&leaves, at).unwrap();
+                    path.iter().map(Digest::to_hex).collect()
+                })
+                .collect();
+            json!({
+                "inputs": inputs.iter().map(hex::encode).collect::<Vec<_>>(),
+                "root": merkle::root(&leaves).to_hex(),
+                "proofs": proofs,
+            })
+        })
+        .collect();
+    conforms("merkle.json", &json!({ "about": "RFC 9162 section 2.1, SHA-256", "trees": trees }));
+}
+
+/// Every file of the folder is named by a test of some crate.
+#[test]
+fn every_vector_file_is_read() {
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut sources = String::new();
+    let mut folders = vec![crates.clone()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                sources.push_str(&std::fs::read_to_string(path).unwrap());
+            }
+        }
+    }
+    for entry in std::fs::read_dir(crates.join("../vectors")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        assert!(sources.contains(&format!("\"{name}\"")), "{name} is read by no test");
+    }
+}

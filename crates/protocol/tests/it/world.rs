@@ -1,0 +1,564 @@
+//! A driver that plays everyone around the machine: Vaults with reservations, an aggregator's enclave, a verifier,
+//! a payout service and a chain with locks. It owes what the machine's effects say and knows what is reserved,
+//! locked and waiting, by its own books.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use symphony_protocol::admission::envelope::PrepareAnswer;
+use symphony_protocol::artifact::*;
+use symphony_protocol::execution::{aggregate::aggregate_nonce, coordinate::slice_nonce};
+use symphony_protocol::lifecycle::{Stage, Task, TaskState};
+use symphony_protocol::machine::{
+    Answer, Command, Effect, Event, Refusal, State, decide, effects, evolve, outstanding,
+};
+use symphony_protocol::settlement::payout::{
+    EpochStage, PayoutConfirmation, PayoutInstructionSet, dividend_request,
+};
+use symphony_protocol::verification::{self, Appraised, Expectation, bundles_root};
+use symphony_types::amount::{Sym, sum};
+use symphony_types::canonical::to_bytes;
+use symphony_types::catalogue::Code;
+use symphony_types::digest::Digest;
+use symphony_types::id::{EpochId, LockRef, TaskId, VaultId};
+use symphony_types::key::{Document, Master, Payout, Vault, Verifier};
+use symphony_types::merkle;
+use symphony_types::time::OrderedMillis;
+
+use crate::stage::{self, START, enclave, key};
+
+/// What a party does when it is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Act {
+    /// Its duty.
+    Serve,
+    /// Says no.
+    Refuse,
+    /// Says nothing, though it did its duty at home.
+    Mumble,
+    /// Nothing at all.
+    Sleep,
+}
+
+/// Who does what in one run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Script {
+    /// Each Vault at admission.
+    pub prepare: [Act; 3],
+    /// Each Vault at execution.
+    pub slice: [Act; 3],
+    /// The aggregator.
+    pub aggregate: Act,
+    /// The verifier.
+    pub verify: Act,
+    /// Each Vault at the close of an epoch.
+    pub dividends: [Act; 3],
+    /// What the aggregation releases.
+    pub outcome: Outcome,
+}
+
+impl Default for Script {
+    fn default() -> Self {
+        Self {
+            prepare: [Act::Serve; 3],
+            slice: [Act::Serve; 3],
+            aggregate: Act::Serve,
+            verify: Act::Serve,
+            dividends: [Act::Serve; 3],
+            outcome: Outcome::Audience { returned: 4_321 },
+        }
+    }
+}
+
+/// How a run is disturbed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Disturbance {
+    /// Every command comes twice, and every effect is done twice.
+    pub twice: bool,
+    /// The master forgets its effects before every step and begins again from its state.
+    pub crash_always: bool,
+    /// It does so before this step only.
+    pub crash_at: Option<usize>,
+}
+
+/// The machine and everyone around it.
+pub(crate) struct World {
+    pub state: State,
+    pub now: OrderedMillis,
+    pub script: Script,
+    /// Events with their times, as a journal has them.
+    pub log: Vec<(OrderedMillis, Event)>,
+    /// Commands that had an effect.
+    pub commands: Vec<Command>,
+    /// What the machine's events have asked for and nobody has answered.
+    pub owed: BTreeSet<Effect>,
+    /// Reservations that stand at the Vaults, with their deadlines.
+    pub reserved: BTreeMap<(TaskId, VaultId), OrderedMillis>,
+    /// Reservations that became charges.
+    pub committed: BTreeSet<(TaskId, VaultId)>,
+    /// Locks on the chain.
+    pub locked: BTreeMap<LockRef, Sym>,
+    /// Contributor money that the chain holds as carried.
+    pub waiting: BTreeMap<VaultId, Sym>,
+    /// Batches that the chain has done.
+    pub batches: BTreeMap<EpochId, Digest>,
+}
+
+impl World {
+    pub(crate) fn new(script: Script) -> Self {
+        Self {
+            state: State::genesis(stage::governance()),
+            now: START,
+            script,
+            log: vec![],
+            commands: vec![],
+            owed: BTreeSet::new(),
+            reserved: BTreeMap::new(),
+            committed: BTreeSet::new(),
+            locked: BTreeMap::new(),
+            waiting: BTreeMap::new(),
+            batches: BTreeMap::new(),
+        }
+    }
+
+    /// Orders a command: decide, evolve, collect effects.
+    pub(crate) fn order(&mut self, command: &Command) -> Result<Vec<Event>, Refusal> {
+        let before = to_bytes(&self.state);
+        let events = match decide(&self.state, self.now, command) {
+            Ok(events) => events,
+            Err(refusal) => {
+                assert_eq!(to_bytes(&self.state), before, "decide changes nothing");
+                return Err(refusal);
+            }
+        };
+        for event in &events {
+            evolve(&mut self.state, self.now, event);
+            self.forget(event);
+            self.owed.extend(effects(&self.state, event));
+            self.log.push((self.now, event.clone()));
+        }
+        if !events.is_empty() {
+            self.commands.push(command.clone());
+        }
+        Ok(events)
+    }
+
+    /// An event answers the effects that it makes obsolete.
+    fn forget(&mut self, event: &Event) {
+        match event {
+            Event::PayoutIssued { instructions, .. } => {
+                self.owed.remove(&Effect::CloseDividends(instructions.epoch));
+            }
+            Event::PayoutConfirmed { confirmation } => {
+                self.owed.remove(&Effect::Pay(confirmation.body.epoch));
+            }
+            Event::AdmissionRequested { .. } | Event::EpochClosed { .. } => {}
+            Event::AdmissionRefused { .. }
+            | Event::TaskAdmitted { .. }
+            | Event::TaskTransitioned { .. }
+            | Event::SlicesAccepted { .. }
+            | Event::AggregateRecorded { .. }
+            | Event::VerdictAccepted { .. }
+            | Event::TaskClosed { .. }
+            | Event::SettlementFinalized { .. }
+            | Event::ResultDelivered { .. } => {
+                let task = event.task().unwrap();
+                // The transition that goes with a step adds nothing new to what the step's own event answered.
+                if !matches!(event, Event::TaskTransitioned { to, .. } if *to != TaskState::Dispatched) {
+                    self.owed.retain(|effect| effect_task(effect) != Some(task) || is_release(effect));
+                }
+            }
+        }
+    }
+
+    /// Locks on the chain and submits.
+    pub(crate) fn submit(&mut self, request: &TaskRequest, amount: Sym) -> Result<Vec<Event>, Refusal> {
+        let fact = stage::lock(request, amount);
+        self.locked.insert(fact.lock, amount);
+        let command = Command::SubmitTask { request: request.clone(), lock: fact.lock, fact: Some(fact) };
+        self.order(&command)
+    }
+
+    pub(crate) fn advance(&mut self, to: OrderedMillis) -> Vec<Event> {
+        self.now = to;
+        self.expire();
+        self.order(&Command::AdvanceTime).unwrap()
+    }
+
+    /// A reservation ends by itself at its deadline.
+    pub(crate) fn expire(&mut self) {
+        self.reserved.retain(|_, deadline| *deadline > self.now);
+    }
+
+    pub(crate) fn task(&self, task: &TaskId) -> &Task {
+        &self.state.tasks[task]
+    }
+
+    /// Runs until nothing is owed and no timer is left.
+    pub(crate) fn run(&mut self, disturbance: Disturbance) {
+        for step in 0.. {
+            assert!(step < 500, "the run does not end: {:?}", self.owed);
+            if disturbance.crash_always || disturbance.crash_at == Some(step) {
+                self.crash();
+            }
+            self.same_debts();
+            if !self.step(disturbance.twice) {
+                let Some(due) = self.state.timer() else { break };
+                let before = self.state.clone();
+                self.advance(due.max(self.now));
+                assert_ne!(before, self.state, "a timer that is due changes something");
+            }
+        }
+        self.now = self.now.plus(stage::EPOCH_MS);
+        self.expire();
+    }
+
+    /// Does one owed effect that its party answers; says whether there was one.
+    pub(crate) fn step(&mut self, twice: bool) -> bool {
+        let owed: Vec<Effect> = self.owed.iter().cloned().collect();
+        for effect in owed {
+            if twice {
+                self.perform(&effect);
+            }
+            let Some(command) = self.perform(&effect) else { continue };
+            self.order(&command).unwrap_or_else(|refusal| panic!("{effect:?}: {refusal}"));
+            if twice {
+                assert_eq!(self.order(&command), Ok(vec![]), "{effect:?} reported twice");
+            }
+            return true;
+        }
+        false
+    }
+
+    /// The process dies and starts again from what is stored.
+    pub(crate) fn crash(&mut self) {
+        self.state = bcs::from_bytes(&to_bytes(&self.state)).unwrap();
+        self.owed = outstanding(&self.state).into_iter().collect();
+    }
+
+    /// A running master and a restarted one owe the same, except for releases, which deadlines do as well.
+    fn same_debts(&self) {
+        let running: BTreeSet<_> = self.owed.iter().filter(|effect| !is_release(effect)).cloned().collect();
+        let restarted: BTreeSet<_> = outstanding(&self.state).into_iter().collect();
+        assert_eq!(running, restarted, "R217: effects and outstanding agree");
+    }
+
+    /// Does what an effect asks; the report, unless the party is silent.
+    pub(crate) fn perform(&mut self, effect: &Effect) -> Option<Command> {
+        match effect {
+            Effect::PrepareTask(task) => Some(self.prepare(task)),
+            Effect::ReleaseBudget(task, vaults) => {
+                for vault in vaults {
+                    self.reserved.remove(&(*task, vault.clone()));
+                }
+                self.owed.remove(effect);
+                None
+            }
+            Effect::AssignSlices(task) => self.slices(task),
+            Effect::Aggregate(task) => match self.script.aggregate {
+                Act::Serve => Some(Command::RecordAggregate { aggregate: self.aggregate(task) }),
+                Act::Refuse => {
+                    Some(Command::RecordAggregationFailure { task: *task, code: Code::AggregationFailed })
+                }
+                Act::Mumble | Act::Sleep => None,
+            },
+            Effect::Verify(task) => match self.script.verify {
+                Act::Serve => Some(Command::RecordVerdict { verdict: self.verdict(task) }),
+                Act::Refuse => {
+                    let mut verdict = self.verdict(task).body;
+                    verdict.decision = Decision::Rejected(Code::ResultRejected);
+                    Some(Command::RecordVerdict { verdict: key::<Verifier>("verifier").sign(verdict) })
+                }
+                Act::Mumble | Act::Sleep => None,
+            },
+            Effect::CloseDividends(epoch) => {
+                Some(Command::RecordDividends { epoch: *epoch, statements: self.statements(*epoch) })
+            }
+            Effect::Pay(epoch) => Some(self.pay(*epoch)),
+        }
+    }
+
+    fn prepare(&mut self, task: &TaskId) -> Command {
+        let Answer::Preparing(admission) = &self.state.requests[task].answer else { panic!("not asked") };
+        let mut answers = vec![];
+        for vault in &admission.vaults {
+            let act = self.script.prepare[index(vault)];
+            let asked = admission.preparation(vault);
+            if matches!(act, Act::Serve | Act::Mumble) && !self.committed.contains(&(*task, vault.clone())) {
+                self.reserved.insert((*task, vault.clone()), asked.deadline);
+            }
+            answers.push(match act {
+                Act::Serve => PrepareAnswer::Receipt(receipt(&asked, None)),
+                Act::Refuse => PrepareAnswer::Receipt(receipt(&asked, Some(Code::VaultFull))),
+                Act::Mumble | Act::Sleep => PrepareAnswer::Silent(vault.clone()),
+            });
+        }
+        Command::RecordPreparations { task: *task, answers }
+    }
+
+    fn slices(&mut self, task: &TaskId) -> Option<Command> {
+        let envelope = self.task(task).envelope.clone();
+        let mut slices = vec![];
+        let mut silent = 0;
+        for vault in &envelope.coordination.participating_vault_ids {
+            let place = (*task, vault.clone());
+            let act = self.script.slice[index(vault)];
+            if matches!(act, Act::Serve | Act::Mumble) && self.reserved.remove(&place).is_some() {
+                self.committed.insert(place.clone());
+            }
+            match act {
+                Act::Serve => slices.push(slice(&envelope, vault)),
+                Act::Refuse => {}
+                Act::Mumble | Act::Sleep => silent += 1,
+            }
+        }
+        // Without any answer the runner waits, and the stage runs out of time.
+        let all = envelope.coordination.participating_vault_ids.len();
+        (silent < all).then_some(Command::RecordSlices { task: *task, slices })
+    }
+
+    pub(crate) fn aggregate(&self, task: &TaskId) -> SignedAggregate {
+        let Task { envelope, stage: Stage::Aggregating { slices, .. }, .. } = self.task(task) else {
+            panic!("nothing to aggregate")
+        };
+        aggregate(envelope, slices, self.script.outcome)
+    }
+
+    /// All that the nodes say of a task that is being verified.
+    pub(crate) fn evidence(&self, task: &TaskId) -> Evidence {
+        let known = self.task(task);
+        let Stage::Verifying { slices, aggregate, .. } = &known.stage else { panic!("nothing to verify") };
+        evidence(known, slices, aggregate)
+    }
+
+    pub(crate) fn verdict(&self, task: &TaskId) -> SignedVerdict {
+        let verdict = verification::verdict(&self.state.governance, &self.evidence(task), &appraise);
+        key::<Verifier>("verifier").sign(verdict)
+    }
+
+    /// What the Vaults state of an epoch, by the script.
+    pub(crate) fn statements(&self, epoch: EpochId) -> Vec<SignedDividends> {
+        let mut statements = vec![];
+        for (vault, account) in &self.state.contributors {
+            let Some(act) = place_of(vault).map(|at| self.script.dividends[at]) else { continue };
+            let request = dividend_request(&self.state.governance, vault, epoch, account);
+            let shares = request.shares.iter().map(|(_, share)| *share);
+            let allotted = sum(shares.chain([request.carried_in])).unwrap();
+            match act {
+                Act::Serve => statements.push(dividends(vault, epoch, allotted, false)),
+                Act::Refuse => statements.push(dividends(vault, epoch, allotted, true)),
+                Act::Mumble | Act::Sleep => {}
+            }
+        }
+        statements
+    }
+
+    /// The chain does a batch once, and its books stay even.
+    fn pay(&mut self, epoch: EpochId) -> Command {
+        let instructions = match &self.state.epochs[&epoch].stage {
+            EpochStage::Issued(instructions, _) => instructions.clone(),
+            other => panic!("nothing to pay: {other:?}"),
+        };
+        let batch = instructions.digest();
+        match self.batches.insert(epoch, batch) {
+            Some(done) => assert_eq!(done, batch, "R172: a batch does not change"),
+            None => self.settle(&instructions),
+        }
+        let transaction = Digest::of("test/transaction", &batch);
+        let body = PayoutConfirmation { epoch, batch, transaction, version: 7 };
+        Command::RecordPayout { confirmation: key::<Payout>("payout").sign(body) }
+    }
+
+    fn settle(&mut self, set: &PayoutInstructionSet) {
+        let mut charged = Sym::ZERO;
+        for settlement in &set.settlements {
+            let locked = self.locked.remove(&settlement.lock).expect("R176: a lock is resolved once");
+            assert_eq!(settlement.charged.checked_add(settlement.refunded), Some(locked), "R156, D5");
+            charged = charged.checked_add(settlement.charged).unwrap();
+        }
+        assert_conserved(set);
+        for carry in &set.carries {
+            let held = self.waiting.insert(carry.vault.clone(), carry.into).unwrap_or_default();
+            assert_eq!(held, carry.out_of, "the chain holds what the master thinks it holds");
+        }
+    }
+}
+
+/// R158, R161, R169, D7: what comes in goes out, to the base unit.
+pub(crate) fn assert_conserved(set: &PayoutInstructionSet) {
+    let all = |amounts: Vec<Sym>| sum(amounts).unwrap();
+    let come = all(set
+        .settlements
+        .iter()
+        .map(|settlement| settlement.charged)
+        .chain(set.carries.iter().map(|carry| carry.out_of))
+        .collect());
+    let gone = all(set
+        .payees
+        .iter()
+        .map(|payee| payee.amount)
+        .chain(set.dividends.iter().map(|tree| tree.total))
+        .chain(set.carries.iter().map(|carry| carry.into))
+        .chain([set.pool_return, set.treasury])
+        .collect());
+    assert_eq!(come, gone, "{set:?}");
+}
+
+/// A statement that pays most, returns some to the pool, or carries everything.
+pub(crate) fn dividends(vault: &VaultId, epoch: EpochId, allotted: Sym, carry: bool) -> SignedDividends {
+    let carried = if carry { allotted } else { Sym::ZERO };
+    let paid = Sym(allotted.0 - carried.0);
+    let pool_return = Sym(paid.0 / 3);
+    let total = Sym(paid.0 - pool_return.0);
+    let payees = if total == Sym::ZERO { 0 } else { 25 };
+    let root = if payees == 0 { merkle::root(&[]) } else { Digest::of("test/tree", &(vault, epoch)) };
+    let vault_key = key::<Vault>(vault.as_str());
+    vault_key.sign(DividendStatement {
+        vault: vault.clone(),
+        epoch,
+        allotted,
+        root,
+        payees,
+        total,
+        pool_return,
+        carried,
+    })
+}
+
+pub(crate) fn receipt(asked: &Preparation, refusal: Option<Code>) -> SignedReceipt {
+    key::<Vault>(asked.vault.as_str()).sign(ReserveReceipt {
+        task: asked.task,
+        vault: asked.vault.clone(),
+        refusal,
+        epsilon: asked.epsilon,
+        coverage: Bucket::of(100_000),
+        deadline: asked.deadline,
+        ledger_head: Digest::of("test/ledger", &asked.vault),
+    })
+}
+
+/// The slice of a Vault that used as many records as its place in the world says.
+pub(crate) fn slice(envelope: &TaskEnvelope, vault: &VaultId) -> SignedSlice {
+    let mut header = SliceHeader {
+        task: envelope.task,
+        vault: vault.clone(),
+        nonce: slice_nonce(envelope, vault),
+        epsilon: envelope.charge.per_subject().unwrap(),
+        coverage: Bucket::of(90_000),
+        records: Bucket::of(1_000 << index(vault)),
+        input_root: Digest::of("test/input", vault),
+        bundle: Digest::of("test/bundle", &(envelope.task, vault)),
+        report: Digest::ZERO,
+        ledger_head: Digest::of("test/head", vault),
+    };
+    header.report = Digest::of_bytes(&slice_attestation(envelope, &header).report);
+    key::<Vault>(vault.as_str()).sign(header)
+}
+
+pub(crate) fn aggregate(
+    envelope: &TaskEnvelope,
+    slices: &[SignedSlice],
+    outcome: Outcome,
+) -> SignedAggregate {
+    let mut header = AggregateHeader {
+        task: envelope.task,
+        aggregator: envelope.coordination.aggregator.clone(),
+        inputs: slices.iter().map(|slice| (slice.body.vault.clone(), slice.body.bundle)).collect(),
+        outcome,
+        result: Digest::of("test/result", &envelope.task),
+        seed: Digest::of("test/seed", &envelope.task),
+        report: Digest::ZERO,
+    };
+    header.report = Digest::of_bytes(&aggregate_attestation(envelope, slices, &header).report);
+    enclave().sign(header)
+}
+
+/// The evidence of a task with these slices and this aggregate.
+pub(crate) fn evidence(task: &Task, slices: &[SignedSlice], aggregate: &SignedAggregate) -> Evidence {
+    let envelope = &task.envelope;
+    Evidence {
+        envelope: key::<Master>("master").sign(envelope.clone()),
+        receipts: task.receipts.clone(),
+        slices: slices
+            .iter()
+            .map(|slice| (slice.clone(), slice_attestation(envelope, &slice.body)))
+            .collect(),
+        aggregate: (aggregate.clone(), aggregate_attestation(envelope, slices, &aggregate.body)),
+    }
+}
+
+fn slice_attestation(envelope: &TaskEnvelope, header: &SliceHeader) -> Attestation {
+    let letter = header.vault.as_str().trim_start_matches("vault-");
+    attest(&Expectation {
+        task: envelope.task,
+        vault: Some(header.vault.clone()),
+        actor: stage::actor(&format!("executor-{letter}")),
+        nonce: header.nonce,
+        input_root: header.input_root,
+        output: header.bundle,
+        measurements: envelope.coordination.measurements.clone(),
+    })
+}
+
+fn aggregate_attestation(
+    envelope: &TaskEnvelope,
+    slices: &[SignedSlice],
+    header: &AggregateHeader,
+) -> Attestation {
+    attest(&Expectation {
+        task: envelope.task,
+        vault: None,
+        actor: header.aggregator.clone(),
+        nonce: aggregate_nonce(envelope),
+        input_root: bundles_root(slices.iter().map(|slice| slice.body.bundle)),
+        output: header.result,
+        measurements: envelope.coordination.measurements.clone(),
+    })
+}
+
+/// The test world's report states in plain bytes what it is about.
+fn attest(about: &Expectation) -> Attestation {
+    Attestation { boot: b"boot".to_vec(), report: stated(about) }
+}
+
+fn stated(about: &Expectation) -> Vec<u8> {
+    to_bytes(&(
+        (&about.task, &about.vault, &about.actor),
+        (&about.nonce, &about.input_root, &about.output),
+        &about.measurements,
+    ))
+}
+
+/// The test world's attestation engine.
+pub(crate) fn appraise(attestation: &Attestation, about: &Expectation) -> Result<Appraised, (Code, String)> {
+    if attestation.report.is_empty() {
+        return Err((Code::AttestationMissing, "no report".into()));
+    }
+    if attestation.report != stated(about) {
+        return Err((Code::AttestationFailed, "the report is about something else".into()));
+    }
+    let signing_key = enclave().public();
+    Ok(Appraised { report: Digest::of_bytes(&attestation.report), signing_key, software: true })
+}
+
+fn index(vault: &VaultId) -> usize {
+    place_of(vault).expect("a vault of the world")
+}
+
+fn place_of(vault: &VaultId) -> Option<usize> {
+    stage::VAULTS.iter().position(|name| *name == vault.as_str())
+}
+
+fn effect_task(effect: &Effect) -> Option<TaskId> {
+    match effect {
+        Effect::PrepareTask(task)
+        | Effect::ReleaseBudget(task, _)
+        | Effect::AssignSlices(task)
+        | Effect::Aggregate(task)
+        | Effect::Verify(task) => Some(*task),
+        Effect::CloseDividends(_) | Effect::Pay(_) => None,
+    }
+}
+
+fn is_release(effect: &Effect) -> bool {
+    matches!(effect, Effect::ReleaseBudget(..))
+}

@@ -1,0 +1,338 @@
+//! The words of the command line. Its help is pinned by a snapshot.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use symphony_chain::transaction::Tier;
+use symphony_sdk::client::Upload;
+use symphony_types::amount::{SYM_DECIMALS, SYM_UNIT, Sym};
+use symphony_types::digest::Digest;
+use symphony_types::id::{ActorId, RequestId, UsageScope};
+
+/// The Symphony platform: audiences across Vaults, without the records
+#[derive(Parser)]
+#[command(name = "symphony", version)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+    /// Print JSON
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Args, Default)]
+pub(crate) struct Connection {
+    /// Folder with client.toml, whose values the other options replace
+    #[arg(long, global = true, env = "SYMPHONY_PROFILE", value_name = "DIR")]
+    pub(crate) profile: Option<PathBuf>,
+    /// The gateway
+    #[arg(long, global = true, env = "SYMPHONY_GATEWAY", value_name = "URL")]
+    pub(crate) gateway: Option<String>,
+    /// PEM file of the authority that the gateway's certificate is from, instead of the system's
+    #[arg(long, global = true, env = "SYMPHONY_CA", value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
+    /// Identity token; better given by environment or file
+    #[arg(long, global = true, env = "SYMPHONY_TOKEN", hide_env_values = true)]
+    pub(crate) token: Option<String>,
+    /// File of the identity token
+    #[arg(long, global = true, env = "SYMPHONY_TOKEN_FILE", value_name = "FILE", conflicts_with = "token")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// Who asks: the token's subject
+    #[arg(long, global = true, env = "SYMPHONY_ACTOR", value_parser = ActorId::new)]
+    pub(crate) actor: Option<ActorId>,
+    /// Key file of the chain account
+    #[arg(long, global = true, env = "SYMPHONY_WALLET", value_name = "FILE")]
+    pub(crate) wallet: Option<PathBuf>,
+    /// Key file that opens results
+    #[arg(long, global = true, env = "SYMPHONY_RECIPIENT", value_name = "FILE")]
+    pub(crate) recipient: Option<PathBuf>,
+    /// Name of the chain
+    #[arg(long, global = true, env = "SYMPHONY_CHAIN")]
+    pub(crate) chain: Option<String>,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Price a campaign; nothing is recorded
+    Quote {
+        /// Campaign file, JSON or TOML
+        spec: PathBuf,
+    },
+    /// Lock the worst case of a campaign's quote
+    Lock {
+        /// Campaign file, JSON or TOML
+        spec: PathBuf,
+        /// Your name for the request
+        #[arg(long, value_parser = RequestId::new)]
+        request_id: RequestId,
+    },
+    /// Quote, lock and submit a campaign; again under the same name it has no second effect
+    Submit {
+        /// Campaign file, JSON or TOML
+        spec: PathBuf,
+        /// Your name for the request; made up when absent
+        #[arg(long, value_parser = RequestId::new)]
+        request_id: Option<RequestId>,
+        /// Follow the task to its end and open the result
+        #[arg(long)]
+        wait: bool,
+    },
+    /// Follow a task to its end
+    Watch {
+        /// Task id, 64 hexadecimal digits
+        #[arg(value_parser = digest)]
+        task: Digest,
+    },
+    /// Open the result of a completed task
+    Result {
+        /// Task id, 64 hexadecimal digits
+        #[arg(value_parser = digest)]
+        task: Digest,
+        /// Write the audience to this file instead
+        #[arg(long, short)]
+        out: Option<PathBuf>,
+    },
+    /// Show a task
+    Task {
+        /// Task id, 64 hexadecimal digits
+        #[arg(value_parser = digest)]
+        task: Digest,
+    },
+    /// Your consents
+    #[command(subcommand)]
+    Consent(Consent),
+    /// A person's privacy budget
+    Budget(Person),
+    /// Send a file to a Vault
+    Upload {
+        /// What the file holds
+        kind: UploadKind,
+        /// JSON lines (.jsonl), Parquet (.parquet) or Arrow stream (.arrow)
+        file: PathBuf,
+        /// A Vault, or your own
+        #[arg(long, default_value = "assigned")]
+        vault: String,
+        /// Your name for the upload: the same again has no second effect; made up when absent
+        #[arg(long, value_parser = RequestId::new)]
+        request_id: Option<RequestId>,
+    },
+    /// A person's records
+    Records(Person),
+    /// Your dividends
+    #[command(subcommand)]
+    Dividends(Dividends),
+    /// Your chain account
+    #[command(subcommand)]
+    Wallet(Wallet),
+    /// The key that opens your results
+    #[command(subcommand)]
+    Recipient(Recipient),
+    /// The evidence of a task
+    #[command(subcommand)]
+    Evidence(Evidence),
+    /// Check an evidence bundle, without a network and without trust in any node
+    Verify {
+        /// The bundle
+        file: PathBuf,
+        /// Digest of the governance that you expect
+        #[arg(long, value_name = "HEX", value_parser = digest)]
+        governance: Option<Digest>,
+    },
+    /// Rebuild the state from a master's journal and compare the state hash
+    Replay {
+        /// A journal export, or the journal database of a master that does not run
+        journal: PathBuf,
+    },
+    /// The network's state
+    Status,
+    /// The catalogue of refusals
+    Errors,
+}
+
+#[derive(Args)]
+pub(crate) struct Person {
+    /// The person; you when absent
+    #[arg(long)]
+    pub(crate) subject: Option<String>,
+    /// A Vault, or your own
+    #[arg(long, default_value = "assigned")]
+    pub(crate) vault: String,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Consent {
+    /// Consent to a use
+    Grant {
+        /// The use, such as marketing
+        #[arg(long, value_parser = UsageScope::new)]
+        scope: UsageScope,
+        /// Until then, in milliseconds since 1970
+        #[arg(long)]
+        expires_ms: Option<u64>,
+    },
+    /// Withdraw the consent to a use
+    Withdraw {
+        /// The use, such as marketing
+        #[arg(long, value_parser = UsageScope::new)]
+        scope: UsageScope,
+    },
+    /// List consents
+    List {
+        #[command(flatten)]
+        person: Person,
+        /// Only for this use
+        #[arg(long)]
+        scope: Option<String>,
+    },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Dividends {
+    /// List dividends
+    List(Person),
+    /// Take every dividend of your account that is not taken yet
+    Claim(Person),
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Wallet {
+    /// Make an account's key in a new file
+    New,
+    /// Show the account
+    Show,
+    /// Add to the account's stake
+    Stake {
+        /// Whose stake it is
+        tier: TierName,
+        /// In SYM
+        #[arg(value_parser = sym)]
+        amount: Sym,
+    },
+    /// Pay another account
+    Transfer {
+        /// Account, 64 hexadecimal digits
+        #[arg(value_parser = digest)]
+        to: Digest,
+        /// In SYM
+        #[arg(value_parser = sym)]
+        amount: Sym,
+    },
+    /// Take back an expired lock that was never used
+    Reclaim {
+        /// Lock reference, 64 hexadecimal digits
+        #[arg(value_parser = digest)]
+        lock: Digest,
+    },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Recipient {
+    /// Make a key in a new file
+    New,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Evidence {
+    /// Write the bundle of a completed task
+    Export {
+        /// Task id, 64 hexadecimal digits
+        #[arg(value_parser = digest)]
+        task: Digest,
+        /// The file to write
+        #[arg(long, short)]
+        out: PathBuf,
+    },
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum UploadKind {
+    Subjects,
+    Consents,
+    Records,
+}
+
+impl From<UploadKind> for Upload {
+    fn from(kind: UploadKind) -> Self {
+        match kind {
+            UploadKind::Subjects => Self::Subjects,
+            UploadKind::Consents => Self::Consents,
+            UploadKind::Records => Self::Records,
+        }
+    }
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum TierName {
+    Master,
+    Enterprise,
+    Producer,
+}
+
+impl From<TierName> for Tier {
+    fn from(name: TierName) -> Self {
+        match name {
+            TierName::Master => Self::Master,
+            TierName::Enterprise => Self::Enterprise,
+            TierName::Producer => Self::Producer,
+        }
+    }
+}
+
+fn digest(text: &str) -> Result<Digest, &'static str> {
+    Digest::from_hex(text).ok_or("64 hexadecimal digits")
+}
+
+/// Reads whole SYM with up to eight decimals, exactly.
+fn sym(text: &str) -> Result<Sym, &'static str> {
+    const WRONG: &str = "SYM with at most eight decimals, such as 12.5";
+    let (whole, part) = text.split_once('.').unwrap_or((text, ""));
+    let decimals = SYM_DECIMALS as usize;
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if whole.is_empty() || part.len() > decimals || !digits(whole) || !digits(part) || text.ends_with('.') {
+        return Err(WRONG);
+    }
+    let whole: u64 = whole.parse().map_err(|_| WRONG)?;
+    let part: u64 = format!("{part:0<decimals$}").parse().map_err(|_| WRONG)?;
+    whole.checked_mul(SYM_UNIT).and_then(|units| units.checked_add(part)).map(Sym).ok_or(WRONG)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn amounts_are_read_exactly() {
+        assert_eq!(sym("12.5"), Ok(Sym(1_250_000_000)));
+        assert_eq!(sym("0.00000001"), Ok(Sym(1)));
+        assert_eq!(sym("184467440737.09551615"), Ok(Sym(u64::MAX)));
+        for wrong in ["", ".5", "5.", "-1", "+1", "1e3", "0.000000001", "184467440737.09551616"] {
+            assert!(sym(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_help_is_pinned() {
+        let mut command = Cli::command().term_width(100);
+        command.clone().debug_assert();
+        let mut text = String::new();
+        pages(&mut command, &mut text);
+        insta::assert_snapshot!(text);
+    }
+
+    fn pages(command: &mut clap::Command, text: &mut String) {
+        command.build();
+        text.push_str(&format!("{}\n", command.render_help()));
+        for inner in command.get_subcommands_mut().filter(|inner| inner.get_name() != "help") {
+            // The options of the connection stand on the first page.
+            let mut inner = inner.clone().mut_args(|arg| {
+                let global = arg.is_global_set();
+                arg.hide(global)
+            });
+            pages(&mut inner, text);
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! The command line: its words, its profile, its output, and what each command does.
+
+pub(crate) mod args;
+mod profile;
+pub(crate) mod run;
+mod show;

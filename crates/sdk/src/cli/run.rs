@@ -1,0 +1,391 @@
+//! What each command does, and the exit code of its end.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use rand::TryRng as _;
+use serde_json::json;
+use symphony_protocol::artifact::AudienceResult;
+use symphony_sdk::campaign::{CampaignError, CampaignSpec, Step};
+use symphony_sdk::client::{ClientError, Format, ProblemDetails};
+use symphony_sdk::recipient::Recipient;
+use symphony_sdk::replay::replay;
+use symphony_sdk::shape::{ConsentEntry, TaskResult};
+use symphony_sdk::verify::verify;
+use symphony_sdk::wallet::{Executed, Wallet, WalletError};
+use symphony_types::digest::Digest;
+use symphony_types::id::{AccountId, LockRef, RequestId, TaskId, VaultId};
+
+use super::args::{self, Cli, Command, Person, UploadKind};
+use super::profile::Profile;
+use super::show::{self, Progress};
+
+/// The command cannot be carried out as it was given: exit code 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Usage(pub(super) String);
+
+const REFUSED: u8 = 1;
+const USAGE: u8 = 2;
+const UNVERIFIED: u8 = 3;
+
+/// Carries out a command and tells how it ended.
+pub(crate) async fn main(cli: Cli) -> ExitCode {
+    let json = cli.json;
+    match run(cli).await {
+        Ok(code) => code,
+        Err(error) => {
+            let problem = error.chain().find_map(refusal);
+            match problem {
+                Some(problem) if json => println!("{}", json!({ "problem": problem })),
+                Some(problem) => eprintln!("refused: {} {}\n{}", problem.code, problem.title, problem.detail),
+                None if json => println!("{}", json!({ "error": format!("{error:#}") })),
+                None => eprintln!("error: {error:#}"),
+            }
+            let usage = error.is::<Usage>()
+                || matches!(error.downcast_ref(), Some(CampaignError::File(..) | CampaignError::Shape(..)))
+                || matches!(error.downcast_ref(), Some(ClientError::Config(_)));
+            ExitCode::from(if usage { USAGE } else { REFUSED })
+        }
+    }
+}
+
+/// The refusal that a fault carries. The errors of wallet and campaign show the client's as their own.
+fn refusal<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a ProblemDetails> {
+    let client = error
+        .downcast_ref::<ClientError>()
+        .or_else(|| match error.downcast_ref::<WalletError>() {
+            Some(WalletError::Client(error)) => Some(error),
+            _ => None,
+        })
+        .or_else(|| match error.downcast_ref::<CampaignError>() {
+            Some(CampaignError::Client(error) | CampaignError::Wallet(WalletError::Client(error))) => {
+                Some(error)
+            }
+            _ => None,
+        });
+    match client {
+        Some(ClientError::Refused(problem)) => Some(problem),
+        _ => None,
+    }
+}
+
+async fn run(cli: Cli) -> Result<ExitCode> {
+    let session = Session { profile: Profile::read(cli.connection)?, json: cli.json };
+    match cli.command {
+        Command::Quote { spec } => session.quote(&spec).await?,
+        Command::Lock { spec, request_id } => session.lock(&spec, &request_id).await?,
+        Command::Submit { spec, request_id, wait } => session.submit(&spec, request_id, wait).await?,
+        Command::Watch { task } => session.watch(TaskId(task)).await?,
+        Command::Result { task, out } => session.result(TaskId(task), out.as_deref()).await?,
+        Command::Task { task } => {
+            show::print(cli.json, &session.profile.client()?.task(TaskId(task)).await?, show::task);
+        }
+        Command::Consent(command) => session.consent(command).await?,
+        Command::Budget(person) => session.budget(&person).await?,
+        Command::Upload { kind, file, vault, request_id } => {
+            session.upload(kind, &file, &vault, request_id).await?;
+        }
+        Command::Records(person) => session.records(&person).await?,
+        Command::Dividends(command) => session.dividends(command).await?,
+        Command::Wallet(command) => session.wallet(command).await?,
+        Command::Recipient(args::Recipient::New) => {
+            let recipient = Recipient::create(session.profile.recipient_file()?)?;
+            session.key("recipient", &hex::encode(recipient.public()));
+        }
+        Command::Evidence(args::Evidence::Export { task, out }) => {
+            let bundle = session.profile.client()?.evidence(TaskId(task)).await?;
+            std::fs::write(&out, &bundle).with_context(|| format!("writing {}", out.display()))?;
+            show::print(cli.json, &json!({"file": out, "bytes": bundle.len()}), |_| {
+                format!("{} bytes in {}", bundle.len(), out.display())
+            });
+        }
+        Command::Verify { file, governance } => return session.verify(&file, governance),
+        Command::Replay { journal } => {
+            let status = replay(&journal, cli.json)?;
+            return Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::from(UNVERIFIED) });
+        }
+        Command::Status => session.status().await?,
+        Command::Errors => session.errors().await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// One command's circumstances.
+struct Session {
+    profile: Profile,
+    json: bool,
+}
+
+impl Session {
+    async fn quote(&self, spec: &Path) -> Result<()> {
+        let quote = self.profile.client()?.quote(&CampaignSpec::read(spec)?.task()).await?;
+        show::print(self.json, &quote, show::quote);
+        Ok(())
+    }
+
+    async fn lock(&self, spec: &Path, request: &RequestId) -> Result<()> {
+        let spec = CampaignSpec::read(spec)?;
+        let submitter = self.profile.submitter()?;
+        let lock = submitter.lock(&spec, request, |_| {}).await?;
+        let answer = json!({"request_id": request, "budget_lock_ref": lock.to_string()});
+        show::print(self.json, &answer, |_| format!("request {request}\nlock    {lock}"));
+        Ok(())
+    }
+
+    async fn submit(&self, spec: &Path, request: Option<RequestId>, wait: bool) -> Result<()> {
+        let spec = CampaignSpec::read(spec)?;
+        let submitter = self.profile.submitter()?;
+        let request = request.map_or_else(|| unique("campaign"), Ok)?;
+        let mut progress = Progress::new();
+        // Known before anything is locked, so that a broken submission can be repeated under the same name.
+        progress.say(&format!("request {request}"));
+        let step = |step| match step {
+            Step::Quoted(quote) => {
+                let worst_case = quote.worst_case.map(|fee| show::sym(fee.total)).unwrap_or_default();
+                progress.say(&format!("quoted {worst_case} SYM at most"));
+            }
+            Step::Locked(lock) => progress.say(&format!("locked {lock}")),
+            Step::Task(task) => progress.show(&task),
+        };
+        if !wait {
+            let task = submitter.submit(&spec, &request, step).await?;
+            show::print(self.json, &task, show::task);
+            return Ok(());
+        }
+        let delivered = submitter.run(&spec, &request, step).await?;
+        let answer = json!({"task": delivered.task, "audience": delivered.audience.as_ref().map(audience)});
+        show::print(self.json, &answer, |_| {
+            let audience = delivered.audience.as_ref();
+            let audience = audience.map(|result| format!("{}\n{}", show::summary(result), show::csv(result)));
+            format!("{}\n{}", show::task(&delivered.task), audience.unwrap_or_default())
+        });
+        Ok(())
+    }
+
+    async fn watch(&self, task: TaskId) -> Result<()> {
+        let mut progress = Progress::new();
+        let task = self.profile.client()?.watch(task, |task| progress.show(task)).await?;
+        show::print(self.json, &task, show::task);
+        Ok(())
+    }
+
+    async fn result(&self, task: TaskId, out: Option<&Path>) -> Result<()> {
+        let recipient = self.profile.recipient()?;
+        let sealed: TaskResult = self.profile.client()?.result(task).await?;
+        let result = recipient.open(task, &sealed.sealed)?;
+        let Some(out) = out else {
+            show::print(self.json, &audience(&result), |_| {
+                format!("{}\n{}", show::summary(&result), show::csv(&result))
+            });
+            return Ok(());
+        };
+        std::fs::write(out, show::csv(&result)).with_context(|| format!("writing {}", out.display()))?;
+        let answer = json!({"file": out, "returned": result.handles.len()});
+        show::print(self.json, &answer, |_| show::summary(&result));
+        Ok(())
+    }
+
+    async fn consent(&self, command: args::Consent) -> Result<()> {
+        let client = self.profile.client()?;
+        let report = match command {
+            args::Consent::Grant { scope, expires_ms } => {
+                client.grant(&scope, expires_ms, &unique("consent")?).await?
+            }
+            args::Consent::Withdraw { scope } => client.withdraw(&scope, &unique("consent")?).await?,
+            args::Consent::List { person, scope } => {
+                let subject = self.profile.subject(person.subject.as_deref())?;
+                let mut consents = client.consents(&person.vault, subject).await?;
+                consents.retain(|consent| scope.as_ref().is_none_or(|scope| *scope == consent.usage_scope));
+                show::print(self.json, &consents, |consents| table_of_consents(consents));
+                return Ok(());
+            }
+        };
+        show::print(self.json, &report, show::upload);
+        Ok(())
+    }
+
+    async fn budget(&self, person: &Person) -> Result<()> {
+        let subject = self.profile.subject(person.subject.as_deref())?;
+        let budget = self.profile.client()?.budget(&person.vault, subject).await?;
+        show::print(self.json, &budget, |budget| {
+            let rows = budget.iter().map(|entry| {
+                let scope = if entry.usage_scope.is_empty() { "(all)" } else { &entry.usage_scope };
+                let limit = show::epsilon(entry.limit_micro_epsilon);
+                let reserved = show::epsilon(entry.reserved_micro_epsilon);
+                [scope.to_owned(), limit, reserved, show::epsilon(entry.committed_micro_epsilon)]
+            });
+            show::table(["scope", "limit", "reserved", "committed"], rows)
+        });
+        Ok(())
+    }
+
+    async fn upload(
+        &self,
+        kind: UploadKind,
+        file: &Path,
+        vault: &str,
+        request: Option<RequestId>,
+    ) -> Result<()> {
+        let format = Format::of(file).ok_or_else(|| {
+            Usage(format!("{}: the file's ending is jsonl, ndjson, parquet, arrow or arrows", file.display()))
+        })?;
+        let request = request.map_or_else(|| unique("upload"), Ok)?;
+        let report = self.profile.client()?.upload(vault, kind.into(), format, &request, file).await?;
+        show::print(self.json, &report, show::upload);
+        Ok(())
+    }
+
+    async fn records(&self, person: &Person) -> Result<()> {
+        let subject = self.profile.subject(person.subject.as_deref())?;
+        let records = self.profile.client()?.records(&person.vault, subject).await?;
+        show::print(self.json, &records, |records| {
+            let rows = records.iter().map(|record| [record.commitment.clone(), record.json.clone()]);
+            show::table(["commitment", "record"], rows)
+        });
+        Ok(())
+    }
+
+    async fn dividends(&self, command: args::Dividends) -> Result<()> {
+        let client = self.profile.client()?;
+        let (args::Dividends::List(person) | args::Dividends::Claim(person)) = &command;
+        let subject = self.profile.subject(person.subject.as_deref())?;
+        let dividends = client.dividends(&person.vault, subject).await?;
+        if matches!(command, args::Dividends::List(_)) {
+            show::print(self.json, &dividends, |dividends| {
+                let rows = dividends.iter().map(|dividend| {
+                    [dividend.epoch_id.to_string(), show::sym(dividend.amount), dividend.account.clone()]
+                });
+                show::table(["epoch", "SYM", "account"], rows)
+            });
+            return Ok(());
+        }
+        let wallet = self.profile.wallet()?;
+        let vault = match person.vault.as_str() {
+            "assigned" => client.assigned().await?.vault_id,
+            named => named.to_owned(),
+        };
+        let vault = VaultId::new(&vault).map_err(|error| Usage(format!("vault: {error}")))?;
+        let own = wallet.account().to_string();
+        let mut claimed = Vec::new();
+        for dividend in dividends.iter().filter(|dividend| dividend.account == own) {
+            if wallet.claim(&client, &vault, dividend).await?.is_some() {
+                claimed.push(dividend.clone());
+            }
+        }
+        show::print(self.json, &claimed, |claimed| {
+            let rows = claimed.iter();
+            let rows = rows.map(|dividend| [dividend.epoch_id.to_string(), show::sym(dividend.amount)]);
+            show::table(["claimed epoch", "SYM"], rows)
+        });
+        Ok(())
+    }
+
+    async fn wallet(&self, command: args::Wallet) -> Result<()> {
+        if matches!(command, args::Wallet::New) {
+            let wallet = Wallet::create(self.profile.wallet_file()?, self.profile.chain()?)?;
+            self.key("account", &wallet.account().to_string());
+            return Ok(());
+        }
+        let (client, wallet) = (self.profile.client()?, self.profile.wallet()?);
+        let executed: Executed = match command {
+            args::Wallet::New | args::Wallet::Show => return self.account(&client, &wallet).await,
+            args::Wallet::Stake { tier, amount } => wallet.stake(&client, tier.into(), amount).await?,
+            args::Wallet::Transfer { to, amount } => wallet.transfer(&client, AccountId(to), amount).await?,
+            args::Wallet::Reclaim { lock } => wallet.reclaim(&client, LockRef(lock)).await?,
+        };
+        self.key("transaction", &executed.hash.to_string());
+        Ok(())
+    }
+
+    async fn account(&self, client: &symphony_sdk::client::Client, wallet: &Wallet) -> Result<()> {
+        let (account, held) = (wallet.account(), wallet.holding(client).await?);
+        let stakes = held.stakes.iter().map(|(tier, stake)| {
+            json!({"tier": format!("{tier:?}").to_lowercase(), "deposit": stake.deposit.0.to_string(),
+                "cooling": stake.cooling.0.to_string()})
+        });
+        let answer = json!({"account": account.to_string(), "balance": held.balance.0.to_string(),
+            "sequence": held.sequence, "stakes": stakes.collect::<Vec<_>>()});
+        show::print(self.json, &answer, |_| {
+            let rows = held
+                .stakes
+                .iter()
+                .map(|(tier, stake)| [format!("stake {tier:?}").to_lowercase(), show::sym(stake.deposit)]);
+            let head = [
+                ["account".to_owned(), account.to_string()],
+                ["balance".to_owned(), show::sym(held.balance)],
+            ];
+            show::table(["", ""], head.into_iter().chain(rows))
+        });
+        Ok(())
+    }
+
+    fn verify(&self, file: &Path, governance: Option<Digest>) -> Result<ExitCode> {
+        let bytes =
+            std::fs::read(file).map_err(|error| Usage(format!("reading {}: {error}", file.display())))?;
+        let report = verify(&bytes, governance);
+        show::print(self.json, &report, show::report);
+        Ok(if report.passed() { ExitCode::SUCCESS } else { ExitCode::from(UNVERIFIED) })
+    }
+
+    async fn status(&self) -> Result<()> {
+        let status = self.profile.client()?.status().await?;
+        show::print(self.json, &status, |status| {
+            let facts = [
+                ("network", status.network.clone()),
+                ("masters", status.masters.to_string()),
+                ("height", status.height.to_string()),
+                ("state hash", status.state_hash.clone()),
+                ("epoch", status.epoch_id.to_string()),
+                ("policy", status.policy_version.to_string()),
+                ("semantics", status.semantic_version.to_string()),
+                ("platform", status.platform_class.clone()),
+            ];
+            let nodes = status.nodes.iter().map(|node| {
+                let reachable = if node.reachable { "yes" } else { "no" };
+                [node.node.clone(), node.role.clone(), reachable.to_owned()]
+            });
+            let facts = show::table(["", ""], facts.map(|(name, value)| [name.to_owned(), value]));
+            format!("{facts}\n{}", show::table(["node", "role", "reachable"], nodes))
+        });
+        Ok(())
+    }
+
+    async fn errors(&self) -> Result<()> {
+        let errors = self.profile.client()?.errors().await?;
+        show::print(self.json, &errors, |errors| {
+            let rows = errors.iter().map(|entry| {
+                let retry = if entry.retryable { "may" } else { "" };
+                [entry.code.clone(), entry.http_status.to_string(), retry.to_owned(), entry.title.clone()]
+            });
+            show::table(["code", "http", "retry", "title"], rows)
+        });
+        Ok(())
+    }
+
+    fn key(&self, name: &str, value: &str) {
+        show::print(self.json, &json!({ name: value }), |_| format!("{name} {value}"));
+    }
+}
+
+fn audience(result: &AudienceResult) -> serde_json::Value {
+    json!({"task_id": result.task.to_string(), "returned": result.outcome.returned(), "handles": result.handles,
+        "eligible_noised": result.eligible_noised, "noise_micro_epsilon": result.noise_epsilon.0})
+}
+
+fn table_of_consents(consents: &[ConsentEntry]) -> String {
+    let rows = consents.iter().map(|consent| {
+        let expires =
+            if consent.expires_ms == 0 { "never".to_owned() } else { consent.expires_ms.to_string() };
+        [consent.usage_scope.clone(), consent.state.clone(), consent.since_ms.to_string(), expires]
+    });
+    show::table(["scope", "state", "since (ms)", "expires (ms)"], rows)
+}
+
+/// A name for a request that its caller did not name.
+fn unique(what: &str) -> Result<RequestId> {
+    let mut bytes = [0; 8];
+    rand::rngs::SysRng.try_fill_bytes(&mut bytes).context("reading randomness")?;
+    Ok(RequestId::new(&format!("{what}-{}", hex::encode(bytes)))?)
+}

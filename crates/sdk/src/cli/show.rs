@@ -1,0 +1,237 @@
+//! How answers look on a terminal: JSON, or tables and lines; and the progress of a task.
+
+use std::io::IsTerminal as _;
+
+use comfy_table::{Table, presets};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+use symphony_protocol::artifact::{AudienceResult, Outcome};
+use symphony_protocol::lifecycle::TaskState;
+use symphony_sdk::shape::{Quote, Task, UploadReport};
+use symphony_sdk::verify::Report;
+use symphony_types::amount::{SYM_DECIMALS, SYM_UNIT, Sym};
+
+/// Prints a value: as JSON, or as `human` writes it.
+pub(super) fn print<T: Serialize>(json: bool, value: &T, human: impl FnOnce(&T) -> String) {
+    let text = if json { serde_json::to_string_pretty(value).unwrap_or_default() } else { human(value) };
+    println!("{text}");
+}
+
+/// A table of texts.
+pub(super) fn table<const N: usize>(head: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_header(head);
+    for row in rows {
+        table.add_row(row);
+    }
+    table.to_string()
+}
+
+/// An amount in SYM, exactly.
+pub(super) fn sym(amount: Sym) -> String {
+    let decimals = SYM_DECIMALS as usize;
+    format!("{}.{:0decimals$}", amount.0 / SYM_UNIT, amount.0 % SYM_UNIT)
+}
+
+/// Privacy loss, exactly.
+pub(super) fn epsilon(micro: u64) -> String {
+    format!("{}.{:06}", micro / 1_000_000, micro % 1_000_000)
+}
+
+pub(super) fn quote(quote: &Quote) -> String {
+    let coverage = quote.coverage.iter().map(|vault| {
+        let reachable = if vault.reachable { "yes" } else { "no" };
+        [vault.vault_id.clone(), format!("≥ {}", vault.consented_bucket), reachable.to_owned()]
+    });
+    let fee = quote.worst_case.iter().flat_map(|fee| {
+        let parts = [
+            ("base", fee.base),
+            ("vaults", fee.vaults),
+            ("records", fee.records),
+            ("epsilon", fee.epsilon),
+            ("worst case", fee.total),
+        ];
+        parts.map(|(name, amount)| [name.to_owned(), sym(amount)])
+    });
+    format!(
+        "{}\n{}\nepsilon per person: {} exposure, {} noised count",
+        table(["fee", "SYM"], fee),
+        table(["vault", "consented", "reachable"], coverage),
+        epsilon(quote.exposure_micro_epsilon),
+        epsilon(quote.noised_micro_epsilon)
+    )
+}
+
+pub(super) fn task(task: &Task) -> String {
+    let charged = task.charged.as_ref().map_or(Sym::ZERO, |fee| fee.total);
+    let facts = [
+        ("task", task.task_id.to_string()),
+        ("request", task.request_id.clone()),
+        ("state", task.state.clone()),
+        ("code", task.code.clone()),
+        ("returned", task.returned.to_string()),
+        ("locked", sym(task.locked)),
+        ("charged", sym(charged)),
+        ("refunded", sym(task.refunded)),
+        ("platform", task.platform_class.clone()),
+        ("settlement root", task.settlement_root.clone()),
+        ("anchor", task.anchor.clone()),
+        ("payout", task.payout.clone()),
+        ("refund", task.refund.clone()),
+    ];
+    let facts = facts.into_iter().filter(|(_, value)| !value.is_empty());
+    let mut text = table(["", ""], facts.map(|(name, value)| [name.to_owned(), value]));
+    if !task.slices.is_empty() {
+        let rows = task.slices.iter();
+        let rows = rows.map(|slice| [slice.vault_id.clone(), slice.state.clone(), slice.code.clone()]);
+        text = format!("{text}\n{}", table(["vault", "state", "code"], rows));
+    }
+    if !task.shares.is_empty() {
+        let rows = task.shares.iter().map(|share| {
+            let class = share.recipient_class.clone();
+            [class, share.vault_id.clone(), share.recipient.clone(), sym(share.amount)]
+        });
+        text = format!("{text}\n{}", table(["share", "vault", "recipient", "SYM"], rows));
+    }
+    text
+}
+
+pub(super) fn upload(report: &UploadReport) -> String {
+    let counts = [report.accepted, report.duplicates, report.refused_total].map(|count| count.to_string());
+    let mut text = table(["accepted", "duplicates", "refused"], [counts]);
+    if !report.refused.is_empty() {
+        let rows = report.refused.iter();
+        let rows = rows.map(|line| [line.line.to_string(), line.code.clone(), line.detail.clone()]);
+        text = format!("{text}\n{}", table(["line", "code", "detail"], rows));
+    }
+    text
+}
+
+pub(super) fn report(report: &Report) -> String {
+    let rows = report.checks.iter().map(|check| {
+        let mark = if check.fault.is_none() { "✓" } else { "✗" };
+        let says =
+            check.fault.as_ref().map_or_else(|| check.proves.to_owned(), |fault| format!("FAILED: {fault}"));
+        [mark.to_owned(), check.name.to_owned(), says]
+    });
+    let mut lines = vec![table(["", "check", "proves"], rows)];
+    lines.push(format!("task        {}", report.task));
+    lines.push(format!("governance  {}", report.governance));
+    if !report.pinned {
+        lines.push("            not pinned: compare it, then give it with --governance".to_owned());
+    }
+    if report.software {
+        lines.push("enclaves    software: not a trusted execution environment".to_owned());
+    }
+    if !report.paid {
+        lines.push("payout      not part of this bundle".to_owned());
+    }
+    lines.push(if report.passed() { "verified" } else { "NOT VERIFIED" }.to_owned());
+    lines.join("\n")
+}
+
+/// The audience as comma-separated values with one column.
+pub(super) fn csv(result: &AudienceResult) -> String {
+    let mut text = "handle\n".to_owned();
+    for handle in &result.handles {
+        if handle.contains([',', '"', '\n', '\r']) {
+            text.push_str(&format!("\"{}\"\n", handle.replace('"', "\"\"")));
+        } else {
+            text.push_str(&format!("{handle}\n"));
+        }
+    }
+    text
+}
+
+/// What a result says beside its audience.
+pub(super) fn summary(result: &AudienceResult) -> String {
+    let eligible = result.eligible_noised.map_or_else(|| "-".to_owned(), |count| count.to_string());
+    match result.outcome {
+        Outcome::Audience { returned } => {
+            let noise = epsilon(result.noise_epsilon.0);
+            format!("{returned} people; about {eligible} eligible (noised, epsilon {noise})")
+        }
+        Outcome::Suppressed => "suppressed: fewer people than the minimum".to_owned(),
+    }
+}
+
+/// The progress of a task, on standard error: a bar on a terminal, else a line a step.
+pub(super) struct Progress {
+    bar: Option<ProgressBar>,
+    last: String,
+}
+
+impl Progress {
+    pub(super) fn new() -> Self {
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let bar = ProgressBar::new(LIFE.len() as u64);
+            let style = ProgressStyle::with_template("{elapsed_precise} [{bar:30}] {pos}/{len} {wide_msg}");
+            bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+        });
+        Self { bar, last: String::new() }
+    }
+
+    pub(super) fn show(&mut self, task: &Task) {
+        let computed = task.slices.iter().filter(|slice| slice.state == "computed").count();
+        let line = match task.slices.len() {
+            0 => task.state.clone(),
+            vaults => format!("{} · {computed}/{vaults} slices {}", task.state, task.code),
+        };
+        self.say(line.trim());
+        let step = LIFE.iter().position(|state| state.as_str() == task.state);
+        if let (Some(bar), Some(step)) = (&self.bar, step) {
+            bar.set_position(step as u64 + 1);
+        }
+        if let (Some(bar), true) = (&self.bar, task.terminal()) {
+            bar.abandon();
+        }
+    }
+
+    pub(super) fn say(&mut self, line: &str) {
+        match &self.bar {
+            Some(bar) => bar.set_message(line.to_owned()),
+            None if self.last != line => eprintln!("{line}"),
+            None => {}
+        }
+        line.clone_into(&mut self.last);
+    }
+}
+
+/// The way of a task that ends well.
+const LIFE: [TaskState; 6] = [
+    TaskState::Accepted,
+    TaskState::Resolving,
+    TaskState::Dispatched,
+    TaskState::Verifying,
+    TaskState::AwaitingSettlement,
+    TaskState::Completed,
+];
+
+#[cfg(test)]
+mod tests {
+    use symphony_types::digest::Digest;
+    use symphony_types::epsilon::Epsilon;
+    use symphony_types::id::TaskId;
+
+    use super::*;
+
+    #[test]
+    fn amounts_and_epsilon_are_written_exactly() {
+        assert_eq!(sym(Sym(1_250_000_001)), "12.50000001");
+        assert_eq!(epsilon(100_000), "0.100000");
+    }
+
+    #[test]
+    fn handles_are_written_as_they_are() {
+        let handles = ["a@example.org", "+65 1", "x,\"y\""].map(str::to_owned).to_vec();
+        let result = AudienceResult {
+            task: TaskId(Digest::ZERO),
+            outcome: Outcome::Audience { returned: 3 },
+            handles,
+            eligible_noised: Some(4),
+            noise_epsilon: Epsilon(100_000),
+        };
+        assert_eq!(csv(&result), "handle\na@example.org\n+65 1\n\"x,\"\"y\"\"\"\n");
+        assert_eq!(summary(&result), "3 people; about 4 eligible (noised, epsilon 0.100000)");
+    }
+}

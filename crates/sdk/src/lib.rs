@@ -1,0 +1,11 @@
+//! What people and programs touch: the client of the public interface, the wallet, the whole campaign as one call, the
+//! opening of results, and the checker of evidence that trusts no node (R134, R207-R210).
+
+pub mod campaign;
+pub mod client;
+pub mod recipient;
+pub mod replay;
+pub mod secret;
+pub mod shape;
+pub mod verify;
+pub mod wallet;

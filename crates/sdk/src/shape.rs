@@ -1,0 +1,301 @@
+//! JSON shapes of the public interface, as the client writes and reads them (R207, R227). Names are those of the
+//! protobuf messages; answers may grow fields that this version does not know.
+
+use serde::{Deserialize, Serialize};
+use symphony_types::amount::Sym;
+use symphony_types::id::TaskId;
+
+macro_rules! shapes {
+    ($($(#[$doc:meta])* $name:ident { $($(#[$attribute:meta])* $field:ident: $type:ty,)* })*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+        #[allow(missing_docs)] // The description of the interface documents every field.
+        pub struct $name { $($(#[$attribute])* pub $field: $type,)* }
+    )*};
+}
+
+shapes! {
+    /// An audience query as the interface takes it.
+    TaskSpec {
+        task_class: String,
+        usage_scope: String,
+        vault_ids: Vec<String>,
+        minimum_vault_quorum: u32,
+        operands: Vec<Operand>,
+        output_attribute: String,
+        audience_cap: u32,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        evaluate_at_ms: Option<u64>,
+    }
+
+    /// A task to admit.
+    SubmitTaskRequest {
+        request_id: String,
+        spec: TaskSpec,
+        budget_lock_ref: String,
+        recipient_key: String,
+    }
+
+    /// What a query would cost and reach.
+    Quote {
+        policy_version: u32,
+        semantic_version: u32,
+        worst_case: Option<Fee>,
+        exposure_micro_epsilon: u64,
+        noised_micro_epsilon: u64,
+        minimum_result_cardinality: u32,
+        coverage: Vec<VaultCoverage>,
+        lock_until_ms: u64,
+    }
+
+    /// How many people of a Vault consented, as a power of two.
+    VaultCoverage {
+        vault_id: String,
+        consented_bucket: u64,
+        reachable: bool,
+    }
+
+    /// Parts of a fee.
+    Fee {
+        #[serde(with = "base_units")]
+        base: Sym,
+        #[serde(with = "base_units")]
+        vaults: Sym,
+        #[serde(with = "base_units")]
+        records: Sym,
+        #[serde(with = "base_units")]
+        epsilon: Sym,
+        #[serde(with = "base_units")]
+        total: Sym,
+    }
+
+    /// A task as its submitter sees it.
+    Task {
+        #[serde(with = "hex_task")]
+        task_id: TaskId,
+        request_id: String,
+        submitter: String,
+        state: String,
+        code: String,
+        schema_version: u32,
+        semantic_version: u32,
+        policy_version: u32,
+        epoch_id: u64,
+        slices: Vec<SliceProgress>,
+        charged: Option<Fee>,
+        #[serde(with = "base_units")]
+        locked: Sym,
+        #[serde(with = "base_units")]
+        refunded: Sym,
+        shares: Vec<ShareEntry>,
+        settlement_root: String,
+        anchor: String,
+        payout: String,
+        platform_class: String,
+        returned: u32,
+        updated_ms: u64,
+        delivered_ms: u64,
+        refund: String,
+    }
+
+    /// What one Vault has done of a task.
+    SliceProgress {
+        vault_id: String,
+        state: String,
+        code: String,
+    }
+
+    /// Who got what of a fee.
+    ShareEntry {
+        recipient_class: String,
+        vault_id: String,
+        recipient: String,
+        #[serde(with = "base_units")]
+        amount: Sym,
+    }
+
+    /// The sealed result of a completed task.
+    TaskResult {
+        #[serde(with = "hex_task")]
+        task_id: TaskId,
+        outcome: String,
+        returned: u32,
+        #[serde(with = "hex_bytes")]
+        sealed: Vec<u8>,
+        settlement_root: String,
+        code: String,
+    }
+
+    /// Approved Vaults.
+    VaultList {
+        vaults: Vec<VaultEntry>,
+    }
+
+    /// An approved Vault.
+    VaultEntry {
+        vault_id: String,
+        operator: String,
+        sealing_key: String,
+        reachable: bool,
+    }
+
+    /// Versions, state and health of the network.
+    Status {
+        network: String,
+        masters: u32,
+        height: u64,
+        state_hash: String,
+        epoch_id: u64,
+        schema_version: u32,
+        semantic_version: u32,
+        policy_version: u32,
+        ordered_ms: u64,
+        platform_class: String,
+        nodes: Vec<NodeHealth>,
+    }
+
+    /// Whether a node answers.
+    NodeHealth {
+        node: String,
+        role: String,
+        reachable: bool,
+        seen_ms: u64,
+    }
+
+    /// What became of an upload.
+    UploadReport {
+        accepted: u64,
+        duplicates: u64,
+        refused_total: u64,
+        refused: Vec<LineRefusal>,
+        commitments: Vec<String>,
+    }
+
+    /// A line that a Vault did not take.
+    LineRefusal {
+        line: u64,
+        code: String,
+        detail: String,
+    }
+
+    /// A person's privacy budget for one scope; the empty scope is the cap over all.
+    BudgetEntry {
+        usage_scope: String,
+        limit_micro_epsilon: u64,
+        reserved_micro_epsilon: u64,
+        committed_micro_epsilon: u64,
+        movements: Vec<BudgetMovement>,
+    }
+
+    /// One movement of a budget.
+    BudgetMovement {
+        task_id: String,
+        kind: String,
+        micro_epsilon: u64,
+        at_ms: u64,
+    }
+
+    /// A person's consent for one scope.
+    ConsentEntry {
+        usage_scope: String,
+        state: String,
+        since_ms: u64,
+        expires_ms: u64,
+    }
+
+    /// A record as its Vault holds it.
+    RecordEntry {
+        commitment: String,
+        json: String,
+    }
+
+    /// A person's dividend of one epoch, with the proof that claims it.
+    DividendEntry {
+        epoch_id: u64,
+        index: u64,
+        #[serde(with = "base_units")]
+        amount: Sym,
+        account: String,
+        path: Vec<String>,
+        root: String,
+        payees: u64,
+    }
+
+    /// One entry of the error catalogue.
+    ErrorEntry {
+        code: String,
+        title: String,
+        http_status: u16,
+        grpc_status: u8,
+        retryable: bool,
+    }
+}
+
+/// One condition: a governed rule and exactly one argument.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Operand {
+    /// The governed derivation rule.
+    pub rule: String,
+    /// Equal to this text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// One of these texts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub texts: Option<Vec<String>>,
+    /// Within so many days.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub days: Option<u32>,
+    /// At least so much.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_least: Option<u64>,
+}
+
+impl Task {
+    /// Whether nothing follows but the payout of its epoch.
+    pub fn terminal(&self) -> bool {
+        matches!(self.state.as_str(), "completed" | "rejected" | "timed_out" | "admission_refused")
+    }
+}
+
+mod base_units {
+    use serde::{Deserialize, Deserializer, Serializer};
+    use symphony_types::amount::Sym;
+
+    pub(super) fn serialize<S: Serializer>(amount: &Sym, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&amount.0)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Sym, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map(Sym).map_err(serde::de::Error::custom)
+    }
+}
+
+mod hex_task {
+    use serde::{Deserialize, Deserializer, Serializer};
+    use symphony_types::digest::Digest;
+    use symphony_types::id::TaskId;
+
+    pub(super) fn serialize<S: Serializer>(task: &TaskId, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(task)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<TaskId, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let digest = Digest::from_hex(&text);
+        digest.map(TaskId).ok_or_else(|| serde::de::Error::custom("a task id is 64 hexadecimal digits"))
+    }
+}
+
+mod hex_bytes {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&hex::encode(bytes))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        hex::decode(String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+    }
+}

@@ -1,0 +1,196 @@
+//! The evidence of a settled task, checked by somebody who trusts no node and has no network (R118, R134, R135, R208).
+//!
+//! Everything is recomputed from the bundle: signatures, attestation, receipts, fee, shares, root, payout. What remains
+//! to be believed is the governance inside it, whose digest is printed so that it can be pinned: keys, prices and approved
+//! code all come from there.
+
+mod payout;
+
+use serde::Serialize;
+use symphony_protocol::artifact::{Attestation, Decision, SignedSlice};
+use symphony_protocol::evidence::{EvidenceBundle, SignedBundle};
+use symphony_protocol::governance::Governance;
+use symphony_protocol::settlement::{finalize, verdict};
+use symphony_protocol::verification::{Expectation, findings};
+use symphony_tee::governed;
+use symphony_types::amount;
+use symphony_types::catalogue::Code;
+use symphony_types::digest::Digest;
+use symphony_types::key::Document as _;
+use symphony_wire::documents::decode;
+
+/// One check of a bundle.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Check {
+    /// Its name.
+    pub name: &'static str,
+    /// What holds when it passes.
+    pub proves: &'static str,
+    /// Why it failed.
+    pub fault: Option<String>,
+}
+
+/// What a bundle proves.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// The task, in hexadecimal digits; empty when the bundle cannot be read.
+    pub task: String,
+    /// The digest of the governance that everything was judged by.
+    pub governance: String,
+    /// Whether that digest was the expected one.
+    pub pinned: bool,
+    /// Whether an enclave without hardware behind it may have served the task (R130).
+    pub software: bool,
+    /// Whether the payout is part of the evidence.
+    pub paid: bool,
+    /// The checks, in order. Those that could not be made after a failure are left out.
+    pub checks: Vec<Check>,
+}
+
+impl Report {
+    /// Whether every check passed.
+    pub fn passed(&self) -> bool {
+        !self.checks.is_empty() && self.failed().next().is_none()
+    }
+
+    /// The checks that failed.
+    pub fn failed(&self) -> impl Iterator<Item = &Check> {
+        self.checks.iter().filter(|check| check.fault.is_some())
+    }
+
+    fn check(&mut self, name: &'static str, proves: &'static str, result: Result<(), String>) {
+        self.checks.push(Check { name, proves, fault: result.err() });
+    }
+}
+
+/// The digest that names a governance.
+pub fn governance_digest(governance: &Governance) -> Digest {
+    Digest::of("symphony/governance/v1", governance)
+}
+
+/// Makes every check of a bundle. `trusted` is the governance that the caller expects.
+pub fn verify(bytes: &[u8], trusted: Option<Digest>) -> Report {
+    let mut report = Report::default();
+    let bundle: SignedBundle = match decode(bytes) {
+        Ok(bundle) => bundle,
+        Err(error) => {
+            report.check("decode", DECODE, Err(error.to_string()));
+            return report;
+        }
+    };
+    report.check("decode", DECODE, Ok(()));
+    let body = &bundle.body;
+    let masters = &body.governance.registry.masters;
+    let signed = masters.iter().any(|key| bundle.verify(key));
+    report.check(
+        "bundle-signature",
+        "a registered master vouches for every bit of this bundle",
+        held(signed, "no registered master signed the bundle"),
+    );
+    let digest = governance_digest(&body.governance);
+    report.task = body.context.task.to_string();
+    report.governance = digest.to_string();
+    report.software = body.context.software;
+    report.paid = body.payout.is_some();
+    if let Some(trusted) = trusted {
+        report.pinned = digest == trusted;
+        let fault = format!("the bundle's governance is {digest}");
+        report.check(
+            "governance-pinned",
+            "this is the governance that was expected",
+            held(report.pinned, &fault),
+        );
+    }
+    let sound = body.governance.check().map_err(str::to_owned);
+    let judgeable = sound.is_ok();
+    report.check("governance-sound", "policies are complete and every share is inside its band", sound);
+    if judgeable {
+        result_checks(&mut report, body);
+        settlement_checks(&mut report, body);
+        if let Some(evidence) = &body.payout {
+            payout::checks(&mut report, body, evidence);
+        }
+    }
+    report
+}
+
+/// Whether the result is right: the verifier's own checks again, then the verdict.
+fn result_checks(report: &mut Report, bundle: &EvidenceBundle) {
+    let EvidenceBundle { governance, evidence, verdict, .. } = bundle;
+    let judge = |attestation: &Attestation, expectation: &Expectation| {
+        governed::judge(&bundle.network, governance, attestation, expectation)
+    };
+    for finding in findings(governance, evidence, &judge) {
+        let fault = finding.fault.map(|(code, detail)| format!("{code}: {detail}"));
+        report.checks.push(Check { name: finding.check, proves: finding.proves, fault });
+    }
+    report.check(
+        "verdict-signature",
+        "the registered verifier, who did not compute the result, decided on this task",
+        verdict::check(governance, &evidence.envelope.body, verdict).map_err(told),
+    );
+    report.check(
+        "verdict-accepted",
+        "the verifier accepted the result",
+        held(
+            verdict.body.decision == Decision::Accepted && verdict.body.reasons.is_empty(),
+            "it was rejected",
+        ),
+    );
+    report.check(
+        "verdict-evidence",
+        "the verifier looked at exactly this evidence",
+        held(verdict.body.evidence == evidence.digest(), "the verdict is about other evidence"),
+    );
+}
+
+/// Whether the settlement follows from the result.
+fn settlement_checks(report: &mut Report, bundle: &EvidenceBundle) {
+    let EvidenceBundle { governance, evidence, verdict, context, root, .. } = bundle;
+    let envelope = &evidence.envelope.body;
+    let slices: Vec<SignedSlice> = evidence.slices.iter().map(|(slice, _)| slice.clone()).collect();
+    let aggregate = &evidence.aggregate.0;
+    let fee = finalize::charged(governance, envelope, slices.len(), aggregate);
+    report.check(
+        "fee",
+        "the fee is the policy's price of what was delivered",
+        fee.map_err(told).and_then(|fee| held(fee == context.fee, "the fee is another")),
+    );
+    let at = context.finalized_at;
+    let recomputed = finalize::context(governance, envelope, &slices, aggregate, verdict, at);
+    report.check(
+        "settlement-context",
+        "everything that was settled follows from the order, the slices, the aggregate and the verdict",
+        recomputed.map_err(told).and_then(|again| held(again == *context, "the recomputed context differs")),
+    );
+    let shared = amount::sum(context.shares.iter().map(|share| share.amount));
+    report.check(
+        "shares",
+        "the shares sum to the fee, to the last base unit",
+        held(shared == Some(context.fee.total), "the shares do not sum to the fee"),
+    );
+    let returned = context.locked.checked_sub(context.fee.total);
+    report.check(
+        "refund",
+        "what was locked and not charged goes back",
+        held(
+            returned == Some(context.refunded) && context.locked == envelope.locked,
+            "the refund is not the lock without the fee",
+        ),
+    );
+    report.check(
+        "settlement-root",
+        "the root commits to exactly this settlement",
+        held(finalize::settlement_root(context) == *root, "the recomputed root differs"),
+    );
+}
+
+fn held(holds: bool, fault: &str) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(fault.to_owned()) }
+}
+
+fn told(code: Code) -> String {
+    format!("{code}: {}", code.title())
+}
+
+const DECODE: &str = "the bytes are the canonical form of one evidence bundle";

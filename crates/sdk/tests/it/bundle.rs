@@ -1,0 +1,362 @@
+//! A settled and paid task with all its evidence, made by the protocol's own functions with keys of the test.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use symphony_protocol::artifact::*;
+use symphony_protocol::evidence::EvidenceBundle;
+use symphony_protocol::execution::{aggregate::aggregate_nonce, coordinate::slice_nonce};
+use symphony_protocol::governance::epoch::epoch_of;
+use symphony_protocol::governance::policy::{Deadlines, Policy, Privacy, QueryFees, Shares};
+use symphony_protocol::governance::registry::{Actor, Registry, VaultRecord, VerifierRecord};
+use symphony_protocol::governance::semantics::Semantics;
+use symphony_protocol::governance::{Governance, pricing};
+use symphony_protocol::settlement::finalize;
+use symphony_protocol::settlement::payout::{
+    ContributorAccount, PayoutConfirmation, PayoutEvidence, instructions,
+};
+use symphony_protocol::verification::bundles_root;
+use symphony_tee::report::*;
+use symphony_types::amount::{Bps, Sym};
+use symphony_types::digest::Digest;
+use symphony_types::epsilon::Epsilon;
+use symphony_types::id::*;
+use symphony_types::key::{self, Document as _, PrivateKey};
+use symphony_types::merkle;
+use symphony_types::time::OrderedMillis;
+use symphony_wire::documents::encode;
+
+pub(crate) const NETWORK: &str = "test";
+const VAULTS: [&str; 2] = ["vault-a", "vault-b"];
+
+pub(crate) fn digest(byte: u8) -> Digest {
+    Digest([byte; 32])
+}
+
+pub(crate) fn actor(name: &str) -> ActorId {
+    ActorId::new(name).unwrap()
+}
+
+fn vault(name: &str) -> VaultId {
+    VaultId::new(name).unwrap()
+}
+
+/// Every private key of the network.
+pub(crate) struct Keys {
+    pub(crate) master: PrivateKey<key::Master>,
+    pub(crate) vault: PrivateKey<key::Vault>,
+    pub(crate) verifier: PrivateKey<key::Verifier>,
+    pub(crate) payout: PrivateKey<key::Payout>,
+    pub(crate) platform: PrivateKey<key::SoftwarePlatform>,
+    pub(crate) enclave: PrivateKey<key::SoftwareEnclave>,
+}
+
+pub(crate) fn keys() -> Keys {
+    Keys {
+        master: PrivateKey::from_seed(&[1; 32]),
+        vault: PrivateKey::from_seed(&[2; 32]),
+        verifier: PrivateKey::from_seed(&[3; 32]),
+        payout: PrivateKey::from_seed(&[4; 32]),
+        platform: PrivateKey::from_seed(&[5; 32]),
+        enclave: PrivateKey::from_seed(&[6; 32]),
+    }
+}
+
+fn policy() -> Policy {
+    Policy {
+        fees: QueryFees {
+            base: Sym(1_000_003),
+            per_vault: Sym(500_007),
+            per_record: Sym(1_001),
+            per_epsilon: Sym(20_011),
+        },
+        shares: Shares {
+            contributors: Bps(4_500),
+            operators: Bps(2_000),
+            executors: Bps(1_500),
+            aggregators: Bps(500),
+            verifiers: Bps(750),
+            treasury: Bps(750),
+        },
+        privacy: Privacy {
+            scope_limits: BTreeMap::from([(UsageScope::new("marketing").unwrap(), Epsilon(5_000_000))]),
+            subject_cap: Epsilon(8_000_000),
+            exposure_charge: Epsilon(400_000),
+            count_epsilon: Epsilon(100_000),
+            minimum_result_cardinality: 10,
+            audience_cap_max: 10_000,
+            selection: SelectionRule::Random,
+        },
+        deadlines: Deadlines {
+            prepare_ms: 10_000,
+            execute_ms: 60_000,
+            aggregate_ms: 30_000,
+            verify_ms: 30_000,
+            challenge_ms: 1_000,
+        },
+        epoch_ms: 60_000,
+        dividend_payees_min: 2,
+        unstaked: Bps(5_000),
+        producer_stake_min: Sym(1),
+        software_admitted: true,
+    }
+}
+
+fn governance(keys: &Keys) -> Governance {
+    let names = ["luckin", "operator", "executor", "aggregator", "verifier", "treasury"];
+    let actors = names.iter().zip(10..).map(|(name, byte)| {
+        let account = AccountId(digest(byte));
+        let (roles, scopes) = (BTreeSet::new(), BTreeSet::new());
+        (actor(name), Actor { account, roles, scopes, suspended: false })
+    });
+    let record = VaultRecord {
+        operator: actor("operator"),
+        executor: actor("executor"),
+        key: keys.vault.public(),
+        sealing_key: vec![7; 32],
+    };
+    Governance {
+        policies: BTreeMap::from([(PolicyVersion(1), policy())]),
+        active: PolicyVersion(1),
+        registry: Registry {
+            actors: actors.collect(),
+            vaults: VAULTS.iter().map(|name| (vault(name), record.clone())).collect(),
+            aggregator: actor("aggregator"),
+            verifier: VerifierRecord { actor: actor("verifier"), key: keys.verifier.public() },
+            masters: vec![keys.master.public()],
+            gateway: PrivateKey::from_seed(&[9; 32]).public(),
+            payout: keys.payout.public(),
+            treasury: actor("treasury"),
+            measurements: BTreeSet::from([Measurement(digest(20))]),
+            platforms: BTreeMap::from([(platform_id(&keys.platform.public()), keys.platform.public())]),
+            platforms_revoked: BTreeSet::new(),
+        },
+        semantics: Semantics {
+            version: SemanticVersion(1),
+            attributes: BTreeMap::new(),
+            rules: BTreeMap::new(),
+        },
+    }
+}
+
+fn envelope(governance: &Governance, receipts: &[SignedReceipt], task: TaskId) -> TaskEnvelope {
+    let policy = governance.policy();
+    TaskEnvelope {
+        task,
+        request: RequestId::new("coupon").unwrap(),
+        class: TaskClass::Query,
+        submitter: actor("luckin"),
+        scope: UsageScope::new("marketing").unwrap(),
+        versions: Versions {
+            schema: SchemaVersion(1),
+            semantic: SemanticVersion(1),
+            policy: PolicyVersion(1),
+        },
+        epoch: EpochId(0),
+        admitted_at: OrderedMillis(1_000),
+        execute_by: OrderedMillis(71_000),
+        budget_lock_ref: LockRef(digest(30)),
+        locked: pricing::worst_case(policy, 2, 5_000).unwrap().total,
+        charge: pricing::charge(policy),
+        reservations: receipts.iter().map(|receipt| receipt.body.digest()).collect(),
+        query: ResolvedQuery {
+            operands: vec![ResolvedOperand {
+                rule: RuleName::new("commerce.brand_purchase").unwrap(),
+                attribute: AttributeName::new("commerce.brand").unwrap(),
+                predicate: Predicate::TextEquals("luckin coffee".to_owned()),
+            }],
+            output: AttributeName::new("identity.contact_handle").unwrap(),
+            combined_privacy_class: PrivacyClass::Identifying,
+            minimum_result_cardinality: 10,
+            cap: 5_000,
+            selection: SelectionRule::Random,
+            evaluated_at: OrderedMillis(1_000),
+        },
+        coordination: CoordinationEnvelope {
+            participating_vault_ids: VAULTS.iter().map(|name| vault(name)).collect(),
+            minimum_vault_quorum: 2,
+            aggregation_method: AggregationMethod::Union,
+            aggregator: actor("aggregator"),
+            measurements: vec![Measurement(digest(20))],
+            software_admitted: true,
+        },
+        recipient: vec![8; 32],
+    }
+}
+
+/// The boot report and the task report of one enclave.
+struct Work {
+    role: EnclaveRole,
+    actor: &'static str,
+    step: String,
+    nonce: Digest,
+    input_root: Digest,
+    output: Digest,
+}
+
+fn attest(keys: &Keys, task: TaskId, work: Work) -> (Attestation, Digest) {
+    let class = PlatformClass::Software;
+    let boot = BootReport {
+        class,
+        role: work.role,
+        chain: NETWORK.to_owned(),
+        node: NodeId::new("node").unwrap(),
+        actor: actor(work.actor),
+        hpke_key: [3; 32],
+        signing_key: keys.enclave.public(),
+        measurement: Measurement(digest(20)),
+        platform: platform_id(&keys.platform.public()),
+        engine: digest(21),
+        nonce: digest(22),
+        notice: class.notice().to_owned(),
+    };
+    let report = AttestationReport {
+        class,
+        boot: boot.digest(),
+        actor: boot.actor.clone(),
+        signing_key: boot.signing_key,
+        measurement: boot.measurement,
+        platform: boot.platform,
+        task,
+        step: work.step,
+        nonce: work.nonce,
+        input_root: work.input_root,
+        output: work.output,
+        schema: SchemaVersion(1),
+        semantic: SemanticVersion(1),
+        policy: PolicyVersion(1),
+        purged: true,
+        memory_locked: false,
+        notice: class.notice().to_owned(),
+    };
+    let (boot, report) = (encode(&keys.platform.sign(boot)), encode(&keys.enclave.sign(report)));
+    let named = Digest::of_bytes(&report);
+    (Attestation { boot, report }, named)
+}
+
+fn receipts(keys: &Keys, policy: &Policy, task: TaskId) -> Vec<SignedReceipt> {
+    let receipt = |name: &&str| {
+        keys.vault.sign(ReserveReceipt {
+            task,
+            vault: vault(name),
+            refusal: None,
+            epsilon: pricing::charge(policy).per_subject().unwrap(),
+            coverage: Bucket(1024),
+            deadline: OrderedMillis(71_000),
+            ledger_head: digest(40),
+        })
+    };
+    VAULTS.iter().map(receipt).collect()
+}
+
+fn slice(keys: &Keys, envelope: &TaskEnvelope, name: &str, records: u64) -> (SignedSlice, Attestation) {
+    let (vault, nonce) = (vault(name), slice_nonce(envelope, &vault(name)));
+    let (input_root, output) = (digest(50), Digest::of_bytes(name.as_bytes()));
+    let step = slice_step(&vault);
+    let work = Work { role: EnclaveRole::Slice, actor: "executor", step, nonce, input_root, output };
+    let (attestation, report) = attest(keys, envelope.task, work);
+    let header = SliceHeader {
+        task: envelope.task,
+        vault,
+        nonce,
+        epsilon: envelope.charge.per_subject().unwrap(),
+        coverage: Bucket(1024),
+        records: Bucket(records),
+        input_root,
+        bundle: output,
+        report,
+        ledger_head: digest(41),
+    };
+    (keys.vault.sign(header), attestation)
+}
+
+fn aggregate(
+    keys: &Keys,
+    envelope: &TaskEnvelope,
+    slices: &[(SignedSlice, Attestation)],
+) -> (SignedAggregate, Attestation) {
+    let inputs: Vec<_> =
+        slices.iter().map(|(slice, _)| (slice.body.vault.clone(), slice.body.bundle)).collect();
+    let work = Work {
+        role: EnclaveRole::Aggregator,
+        actor: "aggregator",
+        step: AGGREGATE_STEP.to_owned(),
+        nonce: aggregate_nonce(envelope),
+        input_root: bundles_root(inputs.iter().map(|(_, bundle)| *bundle)),
+        output: digest(60),
+    };
+    let (attestation, report) = attest(keys, envelope.task, work);
+    let header = AggregateHeader {
+        task: envelope.task,
+        aggregator: actor("aggregator"),
+        inputs,
+        outcome: Outcome::Audience { returned: 777 },
+        result: digest(60),
+        seed: digest(61),
+        report,
+    };
+    (keys.enclave.sign(header), attestation)
+}
+
+/// The whole bundle, not yet signed.
+pub(crate) fn bundle(keys: &Keys) -> EvidenceBundle {
+    let governance = governance(keys);
+    let task = TaskId(digest(70));
+    let receipts = receipts(keys, governance.policy(), task);
+    let envelope = envelope(&governance, &receipts, task);
+    let slices = vec![slice(keys, &envelope, "vault-a", 4096), slice(keys, &envelope, "vault-b", 512)];
+    let aggregate = aggregate(keys, &envelope, &slices);
+    let evidence = Evidence { envelope: keys.master.sign(envelope), receipts, slices, aggregate };
+    let verdict = keys.verifier.sign(Verdict {
+        task,
+        verifier: actor("verifier"),
+        decision: Decision::Accepted,
+        evidence: evidence.digest(),
+        reasons: Vec::new(),
+    });
+    settled(keys, governance, evidence, verdict)
+}
+
+fn settled(
+    keys: &Keys,
+    governance: Governance,
+    evidence: Evidence,
+    verdict: SignedVerdict,
+) -> EvidenceBundle {
+    let slices: Vec<_> = evidence.slices.iter().map(|(slice, _)| slice.clone()).collect();
+    let at = OrderedMillis(130_000);
+    let envelope = &evidence.envelope.body;
+    let context =
+        finalize::context(&governance, envelope, &slices, &evidence.aggregate.0, &verdict, at).unwrap();
+    let root = finalize::settlement_root(&context);
+    let epoch = epoch_of(governance.policy(), at);
+    let mut contributors: BTreeMap<VaultId, ContributorAccount> = BTreeMap::new();
+    for share in context.shares.iter().filter(|share| share.class == RecipientClass::Contributors) {
+        let account = contributors.entry(share.vault.clone().unwrap()).or_default();
+        account.pending.push((context.task, epoch, share.amount));
+    }
+    // One Vault publishes a tree, the other carries.
+    let statements = contributors.iter().enumerate().map(|(index, (vault, account))| {
+        let allotted = account.pending[0].2;
+        let total = if index == 0 { Sym(allotted.0 - 17) } else { Sym::ZERO };
+        keys.vault.sign(DividendStatement {
+            vault: vault.clone(),
+            epoch,
+            allotted,
+            root: merkle::root(&[]),
+            payees: if index == 0 { 3 } else { 0 },
+            total,
+            pool_return: if index == 0 { Sym(17) } else { Sym::ZERO },
+            carried: if index == 0 { Sym::ZERO } else { allotted },
+        })
+    });
+    let statements: Vec<_> = statements.collect();
+    let instructions = instructions(epoch, [&context].into_iter(), &[], &contributors, &statements).unwrap();
+    let confirmation = keys.payout.sign(PayoutConfirmation {
+        epoch,
+        batch: instructions.digest(),
+        transaction: digest(80),
+        version: 9,
+    });
+    let payout = Some(PayoutEvidence { instructions, statements, confirmation });
+    EvidenceBundle { network: NETWORK.to_owned(), governance, evidence, verdict, context, root, payout }
+}

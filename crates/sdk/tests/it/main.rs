@@ -1,0 +1,8 @@
+//! The checker against a bundle made by the protocol's own functions, and the client and wallet against a gateway that
+//! loses answers.
+
+#![allow(clippy::unwrap_used, reason = "a test panics rather than returning errors")]
+
+mod bundle;
+mod gateway;
+mod verify;

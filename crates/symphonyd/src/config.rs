@@ -1,0 +1,97 @@
+//! The configuration of one process (R230): where it listens and where its files are. What the protocol does is
+//! policy and comes from the network file. Unknown keys are errors.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use figment::Figment;
+use figment::providers::{Env, Format, Toml};
+use serde::{Deserialize, Serialize};
+use symphony_types::id::{NodeId, VaultId};
+
+/// One node's configuration; every role reads the same keys, a Vault needs `vault` too.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NodeConfig {
+    /// The node's name, as its certificate has it.
+    pub node: NodeId,
+    /// The network file: governance, addresses, chain.
+    pub network: PathBuf,
+    /// Data and keys; the certificate is in `tls` below it.
+    pub folder: PathBuf,
+    /// Where the node accepts connections.
+    pub listen: SocketAddr,
+    /// The Vault of an enterprise node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vault: Option<VaultId>,
+    /// The measured enclave program; `symphony-enclave` beside this program when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enclave: Option<PathBuf>,
+    /// Records that a Vault takes at most.
+    #[serde(default = "records_max")]
+    pub records_max: u64,
+    /// Requests a second that the gateway takes of one caller.
+    #[serde(default = "requests_per_second")]
+    pub requests_per_second: u32,
+}
+
+const fn records_max() -> u64 {
+    20_000_000
+}
+
+const fn requests_per_second() -> u32 {
+    200
+}
+
+impl NodeConfig {
+    /// Reads a file; `SYMPHONY_NODE_<KEY>` in the environment overrides a key. Relative paths are taken from the
+    /// file's folder. **Errors**: an unreadable file, an unknown key, a value of the wrong type.
+    pub(crate) fn load(path: &Path) -> Result<Self> {
+        let figment = Figment::new().merge(Toml::file_exact(path)).merge(Env::prefixed("SYMPHONY_NODE_"));
+        let mut config: Self = figment.extract().with_context(|| format!("reading {}", path.display()))?;
+        let base = path.parent().unwrap_or_else(|| Path::new("."));
+        config.network = base.join(&config.network);
+        config.folder = base.join(&config.folder);
+        config.enclave = config.enclave.map(|enclave| base.join(enclave));
+        Ok(config)
+    }
+
+    /// The enclave program. **Errors**: this program's own place is not known.
+    pub(crate) fn enclave_program(&self) -> Result<PathBuf> {
+        match &self.enclave {
+            Some(program) => Ok(program.clone()),
+            None => beside("symphony-enclave"),
+        }
+    }
+}
+
+/// A program in the folder of this one. **Errors**: this program's own place is not known, or there is none.
+pub(crate) fn beside(name: &str) -> Result<PathBuf> {
+    let path = std::env::current_exe().context("finding this program")?.with_file_name(name);
+    anyhow::ensure!(path.exists(), "{name} is not beside this program: build the workspace's binaries");
+    Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// R230: every sample configuration of the repository is valid.
+    #[test]
+    fn the_sample_files_are_valid() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config");
+        for role in ["master", "verifier", "payout", "ledger", "vault", "gateway"] {
+            NodeConfig::load(&folder.join(format!("{role}.toml"))).unwrap();
+        }
+    }
+
+    #[test]
+    fn an_unknown_key_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("node.toml");
+        let text = "node = \"m1\"\nnetwork = \"n\"\nfolder = \".\"\nlisten = \"127.0.0.1:1\"\nepoch_ms = 5\n";
+        std::fs::write(&path, text).unwrap();
+        assert!(format!("{:#}", NodeConfig::load(&path).unwrap_err()).contains("epoch_ms"));
+    }
+}

@@ -1,0 +1,229 @@
+//! Makes a development network in a folder: keys, certificates, addresses, governance, client profiles.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::TcpListener;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use symphony_protocol::governance::policy::Policy;
+use symphony_tee::keys::PlatformSeed;
+use symphony_tee::measure;
+use symphony_types::id::{AccountId, NodeId, UsageScope, VaultId};
+use symphony_types::key::{PrivateKey, Treasury, Wallet};
+use symphony_vault::keys::VaultKeys;
+use symphony_wire::tls::authority::{Authority, write_secret};
+use symphony_wire::tls::{NodeRole, Peer};
+
+use crate::config::{NodeConfig, beside};
+use crate::genesis::{self, Parties, Profile};
+use crate::keys::seed;
+use crate::network::Network;
+use crate::token;
+
+/// The network file in the network's folder.
+pub(super) const NETWORK_FILE: &str = "network.bcs";
+/// The network's name.
+const NAME: &str = "symphony-dev";
+/// The chain's name.
+const CHAIN: &str = "symphony-dev-ledger";
+/// Submitters that a development network knows.
+const SUBMITTERS: [&str; 2] = ["luckin", "brand-b"];
+/// How long tokens in the client profiles last. **Units**: seconds.
+const TOKEN_S: u64 = 30 * 86_400;
+
+/// Makes the network. **Errors**: those of the file system, or names that are not valid.
+pub(super) fn network(dir: &Path, vaults: u8, profile: Profile, overrides: &[String]) -> Result<()> {
+    fs::create_dir_all(dir)?;
+    let vaults: Vec<VaultId> = (b'a'..)
+        .take(usize::from(vaults))
+        .map(|letter| VaultId::new(&format!("vault-{}", char::from(letter))))
+        .collect::<Result<_, _>>()?;
+    let nodes = nodes(&vaults)?;
+    let authority = Authority::open(&dir.join("authority"))?;
+    // Held until all are known, so that no two nodes get the same port.
+    let mut listeners = Vec::new();
+    let mut addresses = BTreeMap::new();
+    for (node, role) in &nodes {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        addresses.insert(node.clone(), listener.local_addr()?.to_string());
+        listeners.push(listener);
+        let peer = Peer { role: *role, node: node.clone() };
+        authority.issue(&peer, &["localhost", "127.0.0.1"], &dir.join(node.as_str()).join("tls"))?;
+    }
+    drop(listeners);
+    token::create_issuer(dir)?;
+    fs::copy(dir.join("issuer/jwks.json"), dir.join("gateway/jwks.json"))?;
+    let parties = parties(dir, &vaults)?;
+    let mut governance = genesis::governance(&parties, profile)?;
+    for policy in governance.policies.values_mut() {
+        overrides.iter().try_for_each(|text| override_policy(policy, text))?;
+    }
+    governance.check().map_err(|fault| anyhow::anyhow!("the policy is not sound: {fault}"))?;
+    let network = Network {
+        name: NAME.to_owned(),
+        governance,
+        chain: genesis::chain(&parties, CHAIN)?,
+        nodes: addresses,
+        vaults: vaults.iter().map(|vault| Ok((vault.clone(), enterprise(vault)?))).collect::<Result<_>>()?,
+        master: NodeId::new("master-1")?,
+        verifier: NodeId::new("verifier")?,
+        payout: NodeId::new("payout")?,
+        ledger: NodeId::new("ledger")?,
+        issuer: token::ISSUER.to_owned(),
+        audience: token::AUDIENCE.to_owned(),
+    };
+    for (node, _) in &nodes {
+        let config = NodeConfig {
+            node: node.clone(),
+            network: Path::new("..").join(NETWORK_FILE),
+            folder: ".".into(),
+            listen: network.place(node)?.1,
+            vault: vaults.iter().find(|vault| enterprise(vault).is_ok_and(|name| name == *node)).cloned(),
+            enclave: None,
+            records_max: 20_000_000,
+            requests_per_second: 2_000,
+        };
+        fs::write(dir.join(node.as_str()).join("node.toml"), toml::to_string(&config)?)?;
+    }
+    clients(dir, &network, &vaults)?;
+    // Last, so that a half-made network is made again and not started.
+    network.store(&dir.join(NETWORK_FILE))
+}
+
+/// Whether the enclave program is still the one that governance approved. **Errors**: it is another.
+pub(super) fn check_enclave(network: &Network, dir: &Path) -> Result<()> {
+    let measurement = measure::program(&beside("symphony-enclave")?)?;
+    if !network.governance.registry.measurements.contains(&measurement) {
+        bail!(
+            "the enclave program changed since {} was made and governance has not approved it: start with --fresh",
+            dir.display()
+        );
+    }
+    Ok(())
+}
+
+fn enterprise(vault: &VaultId) -> Result<NodeId> {
+    Ok(NodeId::new(&format!("enterprise-{vault}"))?)
+}
+
+fn nodes(vaults: &[VaultId]) -> Result<Vec<(NodeId, NodeRole)>> {
+    let mut nodes = vec![
+        (NodeId::new("ledger")?, NodeRole::Chain),
+        (NodeId::new("verifier")?, NodeRole::Verifier),
+        (NodeId::new("payout")?, NodeRole::Payout),
+        (NodeId::new("master-1")?, NodeRole::Master),
+        (NodeId::new("gateway")?, NodeRole::Gateway),
+    ];
+    for vault in vaults {
+        nodes.push((enterprise(vault)?, NodeRole::Enterprise));
+    }
+    Ok(nodes)
+}
+
+fn parties(dir: &Path, vaults: &[VaultId]) -> Result<Parties> {
+    let node_seed = |node: &str, key: &str| seed(&dir.join(node).join("keys").join(key));
+    let account = |node: &str, key: &str| -> Result<AccountId> {
+        Ok(PrivateKey::<Wallet>::from_seed(&node_seed(node, key)?).public().account())
+    };
+    let mut platforms = BTreeMap::new();
+    let mut vault_keys = Vec::new();
+    let mut accounts = BTreeMap::new();
+    let mut hosts = vec!["master-1".to_owned()];
+    for vault in vaults {
+        let node = enterprise(vault)?.to_string();
+        let keys = VaultKeys::open(&dir.join(&node).join("data"))?;
+        vault_keys.push((vault.clone(), keys.signing.public(), keys.sealing.public()));
+        accounts.insert(genesis::operator(vault), account(&node, "operator-wallet.seed")?);
+        accounts.insert(genesis::executor(vault), account(&node, "executor-wallet.seed")?);
+        hosts.push(node);
+    }
+    for host in &hosts {
+        let platform = PlatformSeed::new(node_seed(host, "platform.seed")?);
+        platforms.insert(platform.platform(), platform.public());
+    }
+    accounts.insert(genesis::AGGREGATOR.to_owned(), account("master-1", "aggregator-wallet.seed")?);
+    accounts.insert(genesis::VERIFIER.to_owned(), account("verifier", "wallet.seed")?);
+    let treasury = (1..=3)
+        .map(|signer| Ok(PrivateKey::from_seed(&seed(&dir.join(format!("treasury/signer-{signer}.seed")))?)))
+        .collect::<Result<Vec<PrivateKey<Treasury>>>>()?;
+    let treasury_wallet = PrivateKey::<Wallet>::from_seed(&seed(&dir.join("treasury/account.seed"))?);
+    accounts.insert(genesis::TREASURY.to_owned(), treasury_wallet.public().account());
+    let client = |name: &str| -> Result<AccountId> {
+        Ok(PrivateKey::<Wallet>::from_seed(&seed(&client_folder(dir, name).join("wallet.key"))?)
+            .public()
+            .account())
+    };
+    let submitters =
+        SUBMITTERS.iter().map(|name| Ok(((*name).to_owned(), client(name)?))).collect::<Result<_>>()?;
+    Ok(Parties {
+        vaults: vault_keys,
+        master: PrivateKey::from_seed(&node_seed("master-1", "master.seed")?).public(),
+        verifier: PrivateKey::from_seed(&node_seed("verifier", "verifier.seed")?).public(),
+        gateway: PrivateKey::from_seed(&node_seed("gateway", "gateway.seed")?).public(),
+        payout: PrivateKey::from_seed(&node_seed("payout", "payout.seed")?).public(),
+        payout_account: account("payout", "wallet.seed")?,
+        slasher_account: account("master-1", "slasher-wallet.seed")?,
+        treasury: treasury.iter().map(PrivateKey::public).collect(),
+        measurement: measure::program(&beside("symphony-enclave")?)?,
+        platforms,
+        accounts,
+        submitters,
+        funded: vec![client(PRODUCER)?],
+    })
+}
+
+/// A data producer with a profile, for trying uploads and dividends by hand.
+const PRODUCER: &str = "producer-1";
+
+fn client_folder(dir: &Path, name: &str) -> std::path::PathBuf {
+    dir.join("clients").join(name.replace(':', "-"))
+}
+
+/// One folder a client: everything that the `symphony` command needs, under `--profile`.
+fn clients(dir: &Path, network: &Network, vaults: &[VaultId]) -> Result<()> {
+    let gateway = network.nodes.get(&NodeId::new("gateway")?).context("the network has no gateway")?;
+    let mut clients: Vec<(String, &str)> = SUBMITTERS.map(|name| (name.to_owned(), "submitter")).into();
+    clients.push((PRODUCER.to_owned(), "producer"));
+    clients.extend(vaults.iter().map(|vault| (genesis::operator(vault), "operator")));
+    for (actor, role) in clients {
+        let folder = client_folder(dir, &actor);
+        fs::create_dir_all(&folder)?;
+        write_secret(&folder.join("token"), &token::mint(dir, &actor, &[role.to_owned()], TOKEN_S)?)?;
+        fs::copy(dir.join("gateway/tls/ca.pem"), folder.join("ca.pem"))?;
+        seed(&folder.join("wallet.key"))?;
+        seed(&folder.join("recipient.key"))?;
+        let profile = format!(
+            "gateway = \"https://{gateway}\"\nca = \"ca.pem\"\ntoken_file = \"token\"\nwallet = \"wallet.key\"\n\
+             recipient = \"recipient.key\"\nactor = \"{actor}\"\nchain = \"{CHAIN}\"\n"
+        );
+        fs::write(folder.join("client.toml"), profile)?;
+    }
+    Ok(())
+}
+
+fn override_policy(policy: &mut Policy, text: &str) -> Result<()> {
+    let (name, value) = text.split_once('=').context("a policy override is name=number")?;
+    let value: u64 = value.parse().with_context(|| format!("policy override {name}"))?;
+    if name == "minimum" {
+        policy.privacy.minimum_result_cardinality =
+            u32::try_from(value).context("policy override minimum")?;
+        return Ok(());
+    }
+    let place = match name {
+        "prepare" => &mut policy.deadlines.prepare_ms,
+        "execute" => &mut policy.deadlines.execute_ms,
+        "aggregate" => &mut policy.deadlines.aggregate_ms,
+        "verify" => &mut policy.deadlines.verify_ms,
+        "challenge" => &mut policy.deadlines.challenge_ms,
+        "epoch" => &mut policy.epoch_ms,
+        "subject_cap" => &mut policy.privacy.subject_cap.0,
+        scope => {
+            let scope = UsageScope::new(scope)?;
+            let limit = policy.privacy.scope_limits.get_mut(&scope);
+            &mut limit.with_context(|| format!("there is no policy override {name}"))?.0
+        }
+    };
+    *place = value;
+    Ok(())
+}

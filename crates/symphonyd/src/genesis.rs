@@ -1,0 +1,268 @@
+//! The first governance of a development network: who takes part, what things mean, what they cost.
+//!
+//! Everything here is data of the governed store from the first command on; nothing reads it from here later.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::Result;
+use symphony_chain::ledger::{Genesis, Parameters, Roles, TierTerms};
+use symphony_chain::transaction::ChainId;
+use symphony_protocol::artifact::{PrivacyClass, SelectionRule};
+use symphony_protocol::governance::Governance;
+use symphony_protocol::governance::policy::{Deadlines, Policy, Privacy, QueryFees, Shares};
+use symphony_protocol::governance::registry::{Actor, Registry, Role, VaultRecord, VerifierRecord};
+use symphony_protocol::governance::semantics::{
+    Attribute, AttributeLifecycle, CrossDomainPolicy, Queryability, Rule, RuleKind, Semantics, ValueType,
+};
+use symphony_types::amount::{Bps, SYM_UNIT, Sym};
+use symphony_types::epsilon::Epsilon;
+use symphony_types::id::{
+    AccountId, ActorId, AttributeName, Measurement, NameError, PlatformId, PolicyVersion, RuleName,
+    SemanticVersion, UsageScope, VaultId,
+};
+use symphony_types::key::{Gateway, Master, Payout, PublicKey, SoftwarePlatform, Treasury, Vault, Verifier};
+use symphony_types::time::DAY_MS;
+
+/// What the network's makers decide about its policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Profile {
+    /// Software enclaves serve, windows are short.
+    Development,
+    /// As development, but as production is: software enclaves are refused.
+    Production,
+}
+
+/// Public keys and accounts of the network that is being made.
+pub(crate) struct Parties {
+    /// Vaults with their keys.
+    pub vaults: Vec<(VaultId, PublicKey<Vault>, [u8; 32])>,
+    /// The master.
+    pub master: PublicKey<Master>,
+    /// The verifier.
+    pub verifier: PublicKey<Verifier>,
+    /// The gateway.
+    pub gateway: PublicKey<Gateway>,
+    /// The payout service.
+    pub payout: PublicKey<Payout>,
+    /// The payout service's account.
+    pub payout_account: AccountId,
+    /// The settlement plane's slashing account.
+    pub slasher_account: AccountId,
+    /// Who releases from the treasury.
+    pub treasury: Vec<PublicKey<Treasury>>,
+    /// Approved enclave code.
+    pub measurement: Measurement,
+    /// Machines that host enclaves.
+    pub platforms: BTreeMap<PlatformId, PublicKey<SoftwarePlatform>>,
+    /// Accounts of services and operators by actor.
+    pub accounts: BTreeMap<String, AccountId>,
+    /// Accounts of submitters by actor.
+    pub submitters: BTreeMap<String, AccountId>,
+    /// Further accounts that start with money.
+    pub funded: Vec<AccountId>,
+}
+
+/// The operator of a Vault.
+pub(crate) fn operator(vault: &VaultId) -> String {
+    format!("operator:{vault}")
+}
+
+/// The executor behind a Vault's slice enclave.
+pub(crate) fn executor(vault: &VaultId) -> String {
+    format!("executor:{vault}")
+}
+
+/// The aggregator.
+pub(crate) const AGGREGATOR: &str = "aggregator";
+/// The verifier.
+pub(crate) const VERIFIER: &str = "verifier";
+/// The treasury.
+pub(crate) const TREASURY: &str = "treasury";
+
+/// The governance of a new network. **Errors**: an actor has no account, or a name is not valid.
+pub(crate) fn governance(parties: &Parties, profile: Profile) -> Result<Governance> {
+    let policy = policy(profile)?;
+    Ok(Governance {
+        policies: BTreeMap::from([(PolicyVersion(1), policy)]),
+        active: PolicyVersion(1),
+        registry: registry(parties)?,
+        semantics: semantics()?,
+    })
+}
+
+/// The reference ledger of a new network. **Errors**: a name is not valid.
+pub(crate) fn chain(parties: &Parties, name: &str) -> Result<Genesis> {
+    let terms = |minimum: u64, days: u64| TierTerms { minimum: sym(minimum), cooldown_ms: days * DAY_MS };
+    let rich = parties.submitters.values().map(|account| (*account, sym(1_000_000)));
+    let funded = parties.funded.iter().map(|account| (*account, sym(1_000)));
+    Ok(Genesis {
+        chain: ChainId::new(name)?,
+        balances: rich.chain(funded).collect(),
+        treasury: sym(10_000_000),
+        pool: Sym::ZERO,
+        roles: Roles {
+            payout: parties.payout_account,
+            slasher: parties.slasher_account,
+            treasury: parties.treasury.iter().copied().collect(),
+            treasury_threshold: 2,
+        },
+        parameters: Parameters {
+            master: terms(100_000, 30),
+            enterprise: terms(10_000, 30),
+            producer: terms(10, 7),
+            lock_ms_min: 10_000,
+            transaction_ms_max: 600_000,
+            receipt_ms: DAY_MS,
+            payees_per_tree_min: u64::from(PAYEES_MIN),
+        },
+    })
+}
+
+/// Fewest payees of a dividend tree.
+const PAYEES_MIN: u32 = 20;
+
+fn sym(whole: u64) -> Sym {
+    Sym(whole * SYM_UNIT)
+}
+
+fn policy(profile: Profile) -> Result<Policy> {
+    Ok(Policy {
+        fees: QueryFees {
+            base: sym(10),
+            per_vault: sym(5),
+            per_record: Sym(SYM_UNIT / 100),
+            per_epsilon: sym(2),
+        },
+        shares: Shares {
+            contributors: Bps(4_500),
+            operators: Bps(2_000),
+            executors: Bps(1_400),
+            aggregators: Bps(600),
+            verifiers: Bps(750),
+            treasury: Bps(750),
+        },
+        privacy: Privacy {
+            scope_limits: BTreeMap::from([
+                (UsageScope::new("marketing")?, Epsilon(3_000_000)),
+                (UsageScope::new("research")?, Epsilon(2_000_000)),
+            ]),
+            subject_cap: Epsilon(4_000_000),
+            exposure_charge: Epsilon(500_000),
+            count_epsilon: Epsilon(100_000),
+            minimum_result_cardinality: 50,
+            audience_cap_max: 5_000,
+            selection: SelectionRule::Random,
+        },
+        deadlines: Deadlines {
+            prepare_ms: 5_000,
+            execute_ms: 30_000,
+            aggregate_ms: 30_000,
+            verify_ms: 20_000,
+            challenge_ms: 1_000,
+        },
+        epoch_ms: 4_000,
+        dividend_payees_min: PAYEES_MIN,
+        unstaked: Bps(5_000),
+        producer_stake_min: sym(10),
+        software_admitted: profile == Profile::Development,
+    })
+}
+
+fn registry(parties: &Parties) -> Result<Registry> {
+    let mut actors = BTreeMap::new();
+    for (name, account) in &parties.submitters {
+        let scopes = BTreeSet::from([UsageScope::new("marketing")?]);
+        actors.insert(ActorId::new(name)?, actor(*account, Role::TaskSubmitter, scopes));
+    }
+    let mut service = |name: &str, role| -> Result<ActorId> {
+        let id = ActorId::new(name)?;
+        let account = parties.accounts.get(name).copied();
+        let account = account.ok_or_else(|| anyhow::anyhow!("{name} has no account"))?;
+        actors.insert(id.clone(), actor(account, role, BTreeSet::new()));
+        Ok(id)
+    };
+    let mut vaults = BTreeMap::new();
+    for (vault, key, sealing_key) in &parties.vaults {
+        let record = VaultRecord {
+            operator: service(&operator(vault), Role::VaultOperator)?,
+            executor: service(&executor(vault), Role::Executor)?,
+            key: *key,
+            sealing_key: sealing_key.to_vec(),
+        };
+        vaults.insert(vault.clone(), record);
+    }
+    let aggregator = service(AGGREGATOR, Role::Aggregator)?;
+    let verifier = VerifierRecord { actor: service(VERIFIER, Role::Verifier)?, key: parties.verifier };
+    let treasury = service(TREASURY, Role::TreasuryAuthority)?;
+    Ok(Registry {
+        actors,
+        vaults,
+        aggregator,
+        verifier,
+        masters: vec![parties.master],
+        gateway: parties.gateway,
+        payout: parties.payout,
+        treasury,
+        measurements: BTreeSet::from([parties.measurement]),
+        platforms: parties.platforms.clone(),
+        platforms_revoked: BTreeSet::new(),
+    })
+}
+
+fn actor(account: AccountId, role: Role, scopes: BTreeSet<UsageScope>) -> Actor {
+    Actor { account, roles: BTreeSet::from([role]), scopes, suspended: false }
+}
+
+/// Meaning, version 1: commerce, geography and identity (R044-R050).
+fn semantics() -> Result<Semantics> {
+    use AttributeLifecycle::Active;
+    use Queryability::{DeliverableOnly, DerivedOnly, DirectlyQueryable, LocalOnly};
+    let attribute = |name: &str, value, privacy_class, queryability| -> Result<_, NameError> {
+        let domain = name.split('.').next().unwrap_or_default().to_owned();
+        let entry = Attribute { domain, value, privacy_class, queryability, lifecycle: Active };
+        Ok((AttributeName::new(name)?, entry))
+    };
+    let rule = |name: &str, attribute: &str, kind, cross_domain_policy| -> Result<_, NameError> {
+        Ok((
+            RuleName::new(name)?,
+            Rule { attribute: AttributeName::new(attribute)?, kind, cross_domain_policy },
+        ))
+    };
+    let (sensitive, low) = (PrivacyClass::Sensitive, PrivacyClass::Low);
+    let attributes = [
+        attribute("commerce.merchant", ValueType::Text, sensitive, DirectlyQueryable)?,
+        attribute("commerce.category", ValueType::Text, sensitive, DirectlyQueryable)?,
+        attribute("commerce.purchase_date", ValueType::Time, sensitive, DerivedOnly)?,
+        attribute("commerce.amount", ValueType::Cents, sensitive, DerivedOnly)?,
+        attribute("commerce.payment_card", ValueType::Text, PrivacyClass::Identifying, LocalOnly)?,
+        attribute("geography.city", ValueType::Text, low, DirectlyQueryable)?,
+        attribute("identity.contact_handle", ValueType::Text, PrivacyClass::Identifying, DeliverableOnly)?,
+    ];
+    let (allowed, denied) = (CrossDomainPolicy::Allowed, CrossDomainPolicy::Denied);
+    let rules = [
+        rule("commerce.merchant_purchase", "commerce.merchant", RuleKind::Equality, allowed)?,
+        rule("commerce.category_purchase", "commerce.category", RuleKind::SetMembership, allowed)?,
+        rule("commerce.purchase_recency", "commerce.purchase_date", RuleKind::Threshold, allowed)?,
+        rule("commerce.amount_at_least", "commerce.amount", RuleKind::Threshold, denied)?,
+        rule("commerce.card_match", "commerce.payment_card", RuleKind::Equality, allowed)?,
+        rule("geography.city_eligibility", "geography.city", RuleKind::Equality, allowed)?,
+    ];
+    Ok(Semantics {
+        version: SemanticVersion(1),
+        attributes: attributes.into_iter().collect(),
+        rules: rules.into_iter().collect(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// R157, R158: the development policy keeps its shares in the bands and at the whole.
+    #[test]
+    fn the_first_policy_is_sound() {
+        policy(Profile::Development).unwrap().check().unwrap();
+        policy(Profile::Production).unwrap().check().unwrap();
+        semantics().unwrap();
+    }
+}

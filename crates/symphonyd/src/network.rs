@@ -1,0 +1,63 @@
+//! The network file: what every node of a network must know alike. Public; holds no secret.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use anyhow::{Context, Result, anyhow};
+use serde::{Deserialize, Serialize};
+use symphony_chain::ledger::Genesis;
+use symphony_protocol::governance::Governance;
+use symphony_types::id::{NodeId, VaultId};
+use symphony_wire::documents::{decode, encode};
+
+/// A network. **Shape**: canonical bytes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Network {
+    /// Its name.
+    pub name: String,
+    /// What governs from the first command on.
+    pub governance: Governance,
+    /// How the reference ledger starts.
+    pub chain: Genesis,
+    /// Where each node listens.
+    pub nodes: BTreeMap<NodeId, String>,
+    /// The node of each Vault.
+    pub vaults: BTreeMap<VaultId, NodeId>,
+    /// The master.
+    pub master: NodeId,
+    /// The verifier.
+    pub verifier: NodeId,
+    /// The payout service.
+    pub payout: NodeId,
+    /// The host of the ledger.
+    pub ledger: NodeId,
+    /// Whom the gateway believes about callers.
+    pub issuer: String,
+    /// Whom tokens must be meant for.
+    pub audience: String,
+}
+
+impl Network {
+    /// Reads a network file. **Errors**: unreadable, or not sound.
+    pub(crate) fn load(path: &Path) -> Result<Self> {
+        let bytes = std::fs::read(path).with_context(|| format!("reading {}", path.display()))?;
+        let network: Self = decode(&bytes).with_context(|| format!("reading {}", path.display()))?;
+        network
+            .governance
+            .check()
+            .map_err(|fault| anyhow!("the network's governance is not sound: {fault}"))?;
+        Ok(network)
+    }
+
+    /// Writes the network file. **Errors**: those of the file system.
+    pub(crate) fn store(&self, path: &Path) -> Result<()> {
+        Ok(std::fs::write(path, encode(self))?)
+    }
+
+    /// A node's name and address. **Errors**: the network does not know it.
+    pub(crate) fn place(&self, node: &NodeId) -> Result<(NodeId, SocketAddr)> {
+        let address = self.nodes.get(node).with_context(|| format!("the network does not know {node}"))?;
+        Ok((node.clone(), address.parse().with_context(|| format!("the address of {node}"))?))
+    }
+}

@@ -1,0 +1,191 @@
+//! One role a process: configuration and keys in, the role's own `run` out (R010). A binary that is started as one
+//! role has the code of all, but a node's certificate names one role, and every peer checks it.
+
+use std::future::Future;
+use std::io::Read;
+use std::net::TcpListener;
+use std::path::Path;
+use std::pin::Pin;
+
+use anyhow::{Context, Result};
+use symphony_gateway::config::{GatewayConfig, Limits};
+use symphony_master::config::{Addresses, MasterConfig};
+use symphony_master::roles::payout::PayoutConfig;
+use symphony_master::roles::verifier::VerifierConfig;
+use symphony_tee::keys::PlatformSeed;
+use symphony_types::key::{KeyClass, PrivateKey};
+use symphony_vault::node::VaultConfig;
+use symphony_wire::tls::{self, Credentials, NodeRole, Peer};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
+
+use crate::config::NodeConfig;
+use crate::network::Network;
+use crate::{keys, ledger as ledger_host, telemetry};
+
+/// A node that is being stopped.
+pub(crate) type Shutdown = Pin<Box<dyn Future<Output = ()> + Send>>;
+/// A role's life.
+type Life = Pin<Box<dyn Future<Output = Result<()>>>>;
+
+/// What every role starts with.
+pub(crate) struct Start {
+    config: NodeConfig,
+    network: Network,
+    listener: TcpListener,
+    credentials: Credentials,
+    shutdown: Shutdown,
+}
+
+/// Reads the configuration, sets up the process and lives one role. **Errors**: those of the role.
+pub(crate) fn run(path: &Path, supervised: bool, role: fn(Start) -> Result<Life>) -> Result<()> {
+    telemetry::init();
+    let config = NodeConfig::load(path)?;
+    let network = Network::load(&config.network)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let listener =
+            TcpListener::bind(config.listen).with_context(|| format!("listening on {}", config.listen))?;
+        let credentials = Credentials::load(&config.folder.join("tls"))?;
+        let start =
+            Start { config, network, listener, credentials, shutdown: Box::pin(stopping(supervised)) };
+        role(start)?.await
+    })
+}
+
+/// Ends at a signal, or with the supervisor.
+async fn stopping(supervised: bool) {
+    let (sender, orphaned) = oneshot::channel::<()>();
+    if supervised {
+        std::thread::spawn(move || {
+            // Nothing is ever written: the read ends when the supervisor does.
+            let _ = std::io::stdin().read(&mut [0]);
+            drop(sender);
+        });
+    } else {
+        std::mem::forget(sender);
+    }
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        return;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+        _ = orphaned => {}
+    }
+}
+
+fn key<C: KeyClass>(config: &NodeConfig, file: &str) -> Result<PrivateKey<C>> {
+    Ok(PrivateKey::from_seed(&keys::seed(&config.folder.join("keys").join(file))?))
+}
+
+fn platform(config: &NodeConfig) -> Result<PlatformSeed> {
+    Ok(PlatformSeed::new(keys::seed(&config.folder.join("keys/platform.seed"))?))
+}
+
+/// A master.
+pub(crate) fn master(start: Start) -> Result<Life> {
+    let Start { config, network, listener, credentials, shutdown } = start;
+    let vaults = network.vaults.iter().map(|(vault, node)| Ok((vault.clone(), network.place(node)?)));
+    let peers = Addresses {
+        vaults: vaults.collect::<Result<_>>()?,
+        verifier: network.place(&network.verifier)?,
+        payout: network.place(&network.payout)?,
+        chain: network.place(&network.ledger)?,
+    };
+    let master = MasterConfig {
+        key: key(&config, "master.seed")?,
+        enclave_program: config.enclave_program()?,
+        platform_seed: platform(&config)?,
+        network: network.name,
+        node: config.node,
+        folder: config.folder.join("data"),
+        listener,
+        credentials,
+        governance: network.governance,
+        peers,
+    };
+    Ok(Box::pin(symphony_master::node::run(master, shutdown)))
+}
+
+/// The verifier.
+pub(crate) fn verifier(start: Start) -> Result<Life> {
+    let Start { config, network, listener, credentials, shutdown } = start;
+    let verifier = VerifierConfig {
+        key: key(&config, "verifier.seed")?,
+        network: network.name,
+        listener,
+        credentials,
+        governance: network.governance,
+    };
+    Ok(Box::pin(symphony_master::roles::verifier::run(verifier, shutdown)))
+}
+
+/// The payout service.
+pub(crate) fn payout(start: Start) -> Result<Life> {
+    let Start { config, network, listener, credentials, shutdown } = start;
+    let payout = PayoutConfig {
+        key: key(&config, "payout.seed")?,
+        wallet: key(&config, "wallet.seed")?,
+        chain: network.place(&network.ledger)?,
+        chain_name: network.chain.chain.to_string(),
+        folder: config.folder.join("data"),
+        listener,
+        credentials,
+        governance: network.governance,
+    };
+    Ok(Box::pin(symphony_master::roles::payout::run(payout, shutdown)))
+}
+
+/// The host of the reference ledger.
+pub(crate) fn ledger(start: Start) -> Result<Life> {
+    let Start { config, network, listener, credentials, shutdown } = start;
+    let folder = config.folder.join("data");
+    Ok(Box::pin(async move {
+        ledger_host::run(network.name, network.chain, &folder, listener, credentials, shutdown).await
+    }))
+}
+
+/// An enterprise node with its Vault.
+pub(crate) fn vault(start: Start) -> Result<Life> {
+    let Start { config, network, listener, credentials, shutdown } = start;
+    let vault = VaultConfig {
+        vault: config.vault.clone().context("an enterprise node's configuration names its vault")?,
+        enclave_program: config.enclave_program()?,
+        platform_seed: platform(&config)?,
+        node: config.node,
+        network: network.name,
+        folder: config.folder.join("data"),
+        listener,
+        credentials,
+        governance: network.governance,
+        records_max: config.records_max,
+    };
+    Ok(Box::pin(symphony_vault::node::run(vault, shutdown)))
+}
+
+/// The public gateway.
+pub(crate) fn gateway(start: Start) -> Result<Life> {
+    let Start { config, network, listener, credentials, shutdown } = start;
+    let (node, address) = network.place(&network.master)?;
+    let master = tls::connect(address, &credentials, Peer { role: NodeRole::Master, node })?;
+    let limits = Limits {
+        requests_per_second: config.requests_per_second,
+        burst: config.requests_per_second.saturating_mul(4),
+        ..Limits::default()
+    };
+    let gateway = GatewayConfig {
+        listener,
+        certificate: config.folder.join("tls/node.pem"),
+        certificate_key: config.folder.join("tls/node.key"),
+        jwks: config.folder.join("jwks.json"),
+        issuer: network.issuer,
+        audience: network.audience,
+        master,
+        key: key(&config, "gateway.seed")?,
+        limits,
+    };
+    Ok(Box::pin(symphony_gateway::server::run(gateway, shutdown)))
+}

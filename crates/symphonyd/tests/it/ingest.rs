@@ -1,0 +1,272 @@
+//! Every way that data and consents come in, up to one campaign that finds all of it (R014, R055-R058, R069, R074-R080,
+//! R207, R209).
+
+use std::io::Write;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, StringArray, UInt64Array};
+use arrow::ipc::writer::StreamWriter;
+use parquet::arrow::ArrowWriter;
+use reqwest::header::CONTENT_TYPE;
+use serde_json::{Value, json};
+use symphony_sdk::client::{Client, Format, Upload};
+use symphony_sdk::shape::UploadReport;
+use symphony_types::id::{RequestId, UsageScope};
+
+use crate::network::{
+    Network, Person, TURN, VAULTS, code, contact, crowd, eventually, now_ms, spec, subject,
+};
+
+/// R014, R055-R058, R069, R074-R080, R207, R209
+#[tokio::test]
+async fn whatever_way_it_came_in_one_campaign_finds_it() {
+    let _turn = TURN.lock().await;
+    let network = Network::start(&["--policy", "challenge=200"]);
+    network.ready().await;
+    network.upload("lines", &crowd(50)).await;
+    // Numbers beyond the crowd: twenty in a Parquet file, twenty in an Arrow stream.
+    let more = |from: u32, vault: usize| -> Vec<Person> {
+        let person = |number| Person { number, vault, consents: true, eligible: true };
+        (from..from + 20).map(person).collect()
+    };
+    let (parquet, arrow) = (more(1_000, 0), more(2_000, 1));
+    columnar_files_are_records_like_any(&network, &parquet, Format::Parquet).await;
+    columnar_files_are_records_like_any(&network, &arrow, Format::ArrowStream).await;
+    let own = a_person_brings_its_own_record(&network).await;
+    a_person_reads_itself_and_nobody_else(&network).await;
+    the_same_record_twice_is_one_record(&network).await;
+    bad_lines_are_named_and_good_ones_stay(&network).await;
+    let gone = consent_is_granted_withdrawn_and_expires(&network).await;
+    let found = network.submitter("luckin").run(&spec(), &request("everybody"), |_| {}).await.unwrap();
+    let mut expected: Vec<String> =
+        crowd(50).iter().chain(&parquet).chain(&arrow).map(contact).chain([own, line_contact()]).collect();
+    expected.sort();
+    let handles = found.audience.unwrap().handles;
+    assert!(!handles.contains(&gone));
+    assert_eq!(handles, expected);
+}
+
+/// R014, R076, R077
+async fn columnar_files_are_records_like_any(network: &Network, people: &[Person], format: Format) {
+    let vault = VAULTS[people[0].vault];
+    let text = |value: &dyn Fn(&Person) -> String| -> ArrayRef {
+        Arc::new(people.iter().map(|person| Some(value(person))).collect::<StringArray>())
+    };
+    let subjects = text(&subject);
+    let day: ArrayRef = Arc::new(people.iter().map(|_| Some(now_ms() - 86_400_000)).collect::<UInt64Array>());
+    let tables = [
+        (Upload::Subjects, "subjects", vec![("subject", subjects.clone()), ("contact", text(&contact))]),
+        (
+            Upload::Consents,
+            "consents",
+            vec![
+                ("subject", subjects.clone()),
+                ("scope", text(&|_| "marketing".to_owned())),
+                ("state", text(&|_| "granted".to_owned())),
+            ],
+        ),
+        (
+            Upload::Records,
+            "records",
+            vec![
+                ("request_id", text(&|person| format!("table-{}", person.number))),
+                ("subject", subjects),
+                ("commerce.merchant", text(&|_| "Luckin Coffee".to_owned())),
+                ("commerce.purchase_date", day),
+                ("geography.city", text(&|_| "Singapore".to_owned())),
+            ],
+        ),
+    ];
+    let operator = network.client(&format!("operator-{vault}"));
+    for (upload, kind, columns) in tables {
+        let batch = RecordBatch::try_from_iter(columns).unwrap();
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(&table(&batch, format)).unwrap();
+        let key = request(&format!("table-{kind}"));
+        let sent = operator.upload(vault, upload, format, &key, file.path()).await.unwrap();
+        assert_eq!((sent.accepted, sent.refused_total), (20, 0), "{:?}", sent.refused);
+        // The same file under the same name is told what became of it; under another it has no effect.
+        assert_eq!(operator.upload(vault, upload, format, &key, file.path()).await.unwrap(), sent);
+        let other = request(&format!("table-{kind}-again"));
+        let again = operator.upload(vault, upload, format, &other, file.path()).await.unwrap();
+        assert_eq!((again.accepted, again.duplicates), (0, 20));
+    }
+}
+
+fn table(batch: &RecordBatch, format: Format) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    if format == Format::Parquet {
+        let mut writer = ArrowWriter::try_new(&mut bytes, batch.schema(), None).unwrap();
+        writer.write(batch).unwrap();
+        writer.close().unwrap();
+    } else {
+        let mut writer = StreamWriter::try_new(&mut bytes, &batch.schema()).unwrap();
+        writer.write(batch).unwrap();
+        writer.finish().unwrap();
+    }
+    bytes
+}
+
+/// R014, R074, R075, R077, R079
+async fn a_person_brings_its_own_record(network: &Network) -> String {
+    let person = Own::new(network, "own-person");
+    let contact = "own-person@example.org".to_owned();
+    let assigned = person.client.assigned().await.unwrap().vault_id;
+    assert_eq!(person.client.assigned().await.unwrap().vault_id, assigned, "always the same");
+    let line = json!({"subject": "own-person", "contact": contact});
+    assert_eq!(person.post("subjects", "own-1", &line).await.unwrap().accepted, 1);
+    let consent = json!({"subject": "own-person", "scope": "marketing", "state": "granted"});
+    assert_eq!(person.post("consents", "own-2", &consent).await.unwrap().accepted, 1);
+    let record = purchase("own-person", "own-record");
+    let report = person.post("records", "own-3", &record).await.unwrap();
+    assert_eq!((report.accepted, report.commitments.len()), (1, 1));
+    let records = person.client.records("assigned", "own-person").await.unwrap();
+    assert_eq!(records.len(), 1);
+    assert_eq!(records[0].commitment, report.commitments[0]);
+    // Other people are not a person's to bring.
+    let mut foreign = record;
+    foreign["subject"] = json!("person-000000");
+    assert_eq!(person.post("records", "own-4", &foreign).await.unwrap_err(), "ADM-0003");
+    contact
+}
+
+/// R063, R069, R079
+async fn a_person_reads_itself_and_nobody_else(network: &Network) {
+    let own = network.client_as("own-person", "producer");
+    let budget = own.budget("assigned", "own-person").await.unwrap();
+    assert!(budget.iter().all(|entry| entry.reserved_micro_epsilon + entry.committed_micro_epsilon == 0));
+    for vault in VAULTS.into_iter().chain(["assigned"]) {
+        assert_eq!(code(own.budget(vault, "person-000000").await), "ADM-0003");
+        assert_eq!(code(own.records(vault, "person-000000").await), "ADM-0003");
+        assert_eq!(code(own.consents(vault, "person-000000").await), "ADM-0003");
+        assert_eq!(code(own.dividends(vault, "person-000000").await), "ADM-0003");
+    }
+    // An operator sees budgets, never data; a submitter sees nothing; another Vault's operator neither.
+    let operator = network.client("operator-vault-a");
+    operator.budget("vault-a", "person-000000").await.unwrap();
+    assert_eq!(code(operator.records("vault-a", "person-000000").await), "ADM-0003");
+    assert_eq!(code(network.client("luckin").budget("vault-a", "person-000000").await), "ADM-0003");
+    assert_eq!(code(network.client("operator-vault-b").budget("vault-a", "person-000000").await), "ADM-0003");
+}
+
+/// R077, R080, R209
+async fn the_same_record_twice_is_one_record(network: &Network) {
+    let person = Own::new(network, "own-person");
+    let record = purchase("own-person", "own-record");
+    let first = person.post("records", "own-3", &record).await.unwrap();
+    assert_eq!(first.accepted, 1, "the stored answer");
+    let again = person.post("records", "own-5", &record).await.unwrap();
+    assert_eq!((again.accepted, again.duplicates), (0, 1));
+    assert_eq!(again.commitments, first.commitments);
+    assert_eq!(person.client.records("assigned", "own-person").await.unwrap().len(), 1);
+    let other = purchase("own-person", "another-record");
+    assert_eq!(person.post("records", "own-3", &other).await.unwrap_err(), "ADM-0005");
+}
+
+/// R077, R080
+async fn bad_lines_are_named_and_good_ones_stay(network: &Network) {
+    let name = "line-person";
+    let subject = json!({"subject": name, "contact": line_contact()});
+    network.put("vault-c", Upload::Subjects, "line-subject", &[subject]).await;
+    let consent = json!({"subject": name, "scope": "marketing", "state": "granted"});
+    network.put("vault-c", Upload::Consents, "line-consent", &[consent]).await;
+    let mut wrong_type = purchase(name, "line-2");
+    wrong_type["commerce.purchase_date"] = json!("some day");
+    let mut unknown_column = purchase(name, "line-4");
+    unknown_column["commerce.star_sign"] = json!("aries");
+    let lines = [
+        purchase(name, "line-1"),
+        wrong_type,
+        purchase(name, "line-3"),
+        unknown_column,
+        json!([1, 2]),
+        purchase("nobody-here", "line-6"),
+        purchase(name, "line-7"),
+    ];
+    let report = network.put("vault-c", Upload::Records, "line-records", &lines).await;
+    let refused: Vec<_> = report.refused.iter().map(|line| (line.line, line.code.as_str())).collect();
+    assert_eq!((report.accepted, report.refused_total), (3, 4));
+    assert_eq!(refused, [(2, "VLT-0001"), (4, "VLT-0001"), (5, "ADM-0001"), (6, "VLT-0002")]);
+    let scope = json!({"subject": name, "scope": "astrology", "state": "granted"});
+    let report = network.put("vault-c", Upload::Consents, "line-scope", &[scope]).await;
+    assert_eq!(report.refused[0].code, "ADM-0011");
+}
+
+/// R055, R056, R060
+async fn consent_is_granted_withdrawn_and_expires(network: &Network) -> String {
+    let person = Own::new(network, "fickle-person");
+    let contact = "fickle-person@example.org".to_owned();
+    let line = json!({"subject": "fickle-person", "contact": contact});
+    person.post("subjects", "fickle-1", &line).await.unwrap();
+    let record = purchase("fickle-person", "fickle-record");
+    assert_eq!(person.post("records", "fickle-2", &record).await.unwrap().accepted, 1);
+    let marketing = UsageScope::new("marketing").unwrap();
+    let state = async || {
+        let consents = person.client.consents("assigned", "fickle-person").await.unwrap();
+        consents.into_iter().find(|entry| entry.usage_scope == "marketing").map(|entry| entry.state)
+    };
+    assert_eq!(state().await, None);
+    let client = &person.client;
+    assert_eq!(client.grant(&marketing, None, &request("grant-1")).await.unwrap().accepted, 1);
+    assert_eq!(state().await.unwrap(), "granted");
+    assert_eq!(client.withdraw(&marketing, &request("withdraw-1")).await.unwrap().accepted, 1);
+    assert_eq!(state().await.unwrap(), "withdrawn");
+    // An old grant that arrives again is an old grant.
+    client.grant(&marketing, None, &request("grant-1")).await.unwrap();
+    assert_eq!(state().await.unwrap(), "withdrawn");
+    client.grant(&marketing, Some(now_ms() + 1_000), &request("grant-2")).await.unwrap();
+    eventually("the consent expires", async || (state().await? == "expired").then_some(())).await;
+    let astrology = UsageScope::new("astrology").unwrap();
+    assert_eq!(code(client.grant(&astrology, None, &request("grant-3")).await), "ADM-0011");
+    contact
+}
+
+/// A person with a token of its own, which may send one JSON object at a time.
+struct Own {
+    client: Client,
+    http: reqwest::Client,
+    base: String,
+    token: String,
+}
+
+impl Own {
+    fn new(network: &Network, name: &str) -> Self {
+        let roots = reqwest::Certificate::from_pem_bundle(&network.ca()).unwrap();
+        Self {
+            client: network.client_as(name, "producer"),
+            http: reqwest::Client::builder().tls_certs_only(roots).build().unwrap(),
+            base: network.gateway(),
+            token: network.token(name, "producer", 600),
+        }
+    }
+
+    /// Sends one object to the assigned Vault; a refusal is its code.
+    async fn post(&self, kind: &str, key: &str, body: &Value) -> Result<UploadReport, String> {
+        let request = self.http.post(format!("{}/v1/vaults/assigned/{kind}", self.base));
+        let request = request.bearer_auth(&self.token).header("idempotency-key", key);
+        let answer =
+            request.header(CONTENT_TYPE, "application/json").body(body.to_string()).send().await.unwrap();
+        let accepted = answer.status().is_success();
+        let answer: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+        if accepted {
+            Ok(serde_json::from_value(answer).unwrap())
+        } else {
+            Err(answer["code"].as_str().unwrap().to_owned())
+        }
+    }
+}
+
+fn purchase(subject: &str, request: &str) -> Value {
+    json!({
+        "request_id": request, "subject": subject, "commerce.merchant": "Luckin Coffee",
+        "commerce.purchase_date": now_ms() / 86_400_000 * 86_400_000 - 86_400_000, "geography.city": "Singapore",
+    })
+}
+
+fn line_contact() -> String {
+    "line-person@example.org".to_owned()
+}
+
+fn request(name: &str) -> RequestId {
+    RequestId::new(name).unwrap()
+}

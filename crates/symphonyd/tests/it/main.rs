@@ -1,0 +1,10 @@
+//! The whole network as real processes on loopback, driven through its public interface.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, unreachable_pub)]
+
+mod crash;
+mod evidence;
+mod ingest;
+mod network;
+mod refusals;
+mod taint;
+mod transport;

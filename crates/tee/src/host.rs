@@ -1,0 +1,262 @@
+//! The host's side: starts the measured program, checks its boot report, carries frames, ends it (R120, R121).
+//!
+//! Each enclave has a keeper thread that starts the child and passes its frames. The thread is not a
+//! convenience: the kernel ends a child with the *thread* that started it, and a thread of a pool may end early.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use symphony_types::id::Measurement;
+use zeroize::Zeroizing;
+
+use crate::boot::{Boot, BootAnswer, Booted};
+use crate::frame::{self, FrameError};
+use crate::measure;
+use crate::report::SignedBoot;
+use crate::sandbox::LockedDown;
+
+/// An enclave could not be started or did not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    /// The program cannot be read.
+    #[error("measuring the enclave program")]
+    Program(#[source] io::Error),
+    /// The log cannot be written.
+    #[error("opening the enclave's log")]
+    Log(#[source] io::Error),
+    /// The program cannot be started.
+    #[error("starting the enclave")]
+    Spawn(#[source] io::Error),
+    /// The enclave will not boot; the text is its reason.
+    #[error("the enclave refused to boot: {0}")]
+    Refused(String),
+    /// The answer to the boot frame is not one.
+    #[error("the enclave's boot answer is malformed")]
+    Malformed,
+    /// The boot report names something else than was asked for.
+    #[error("the boot report is wrong about its {0}")]
+    Claim(&'static str),
+    /// A frame could not be passed; the enclave is ended.
+    #[error("speaking with the enclave")]
+    Frame(#[from] FrameError),
+    /// The enclave is gone.
+    #[error("the enclave has ended")]
+    Ended,
+    /// The enclave did not answer in time and was ended.
+    #[error("the enclave did not answer within {} ms", .0.as_millis())]
+    Deadline(Duration),
+}
+
+/// A running enclave. Ended on drop.
+pub struct EnclaveProcess {
+    program: PathBuf,
+    log: PathBuf,
+    boot: Boot,
+    booted: Booted,
+    deadline: Duration,
+    pid: AtomicU32,
+    running: Mutex<Running>,
+}
+
+impl EnclaveProcess {
+    /// Starts `program` with an empty environment and its messages appended to `log`, and checks that what
+    /// answers is that program, under the asked identity, quoted by the given platform. Blocks.
+    ///
+    /// **Errors**: [`HostError`]; nothing is left running then.
+    pub fn spawn(program: &Path, boot: Boot, log: &Path) -> Result<Self, HostError> {
+        let (running, booted) = start(program, &boot, log)?;
+        Ok(Self {
+            program: program.into(),
+            log: log.into(),
+            boot: Boot { sealed_keys: Some(booted.sealed_keys.clone()), ..boot },
+            booted,
+            deadline: CALL_DEADLINE,
+            pid: AtomicU32::new(running.child.id()),
+            running: Mutex::new(running),
+        })
+    }
+
+    /// Sets how long one call may take; two minutes otherwise.
+    #[must_use]
+    pub fn with_deadline(self, deadline: Duration) -> Self {
+        Self { deadline, ..self }
+    }
+
+    /// Passes a request and returns the answer. Blocks; calls from several threads queue.
+    ///
+    /// **Errors**: the enclave ended, broke the frame format or was ended for being late. It then stays down
+    /// until [`Self::respawn`].
+    pub fn call(&self, request: &[u8]) -> Result<Vec<u8>, HostError> {
+        self.running().call(request.to_vec(), self.deadline)
+    }
+
+    /// Ends the process, if it still runs, and starts the same program under the same keys. The boot report
+    /// stays valid, byte for byte, so that tasks under way continue.
+    ///
+    /// **Errors**: as [`Self::spawn`]; the enclave is then down.
+    pub fn respawn(&self) -> Result<(), HostError> {
+        let mut running = self.running();
+        running.end();
+        let (reborn, booted) = start(&self.program, &self.boot, &self.log)?;
+        if booted.boot != self.booted.boot {
+            return Err(HostError::Claim("earlier start"));
+        }
+        self.pid.store(reborn.child.id(), Ordering::Release);
+        *running = reborn;
+        Ok(())
+    }
+
+    /// The boot report, already checked against what this host knows.
+    pub fn boot(&self) -> &SignedBoot {
+        &self.booted.boot
+    }
+
+    /// The enclave's keys for a later start of this host, closed to it.
+    pub fn sealed_keys(&self) -> &[u8] {
+        &self.booted.sealed_keys
+    }
+
+    /// What the sandbox held at the first start.
+    pub fn lockdown(&self) -> &LockedDown {
+        &self.booted.lockdown
+    }
+
+    /// The process id of the latest start.
+    pub fn pid(&self) -> u32 {
+        self.pid.load(Ordering::Acquire)
+    }
+
+    fn running(&self) -> MutexGuard<'_, Running> {
+        // A caller that panicked left at worst an ended child, which the next call reports.
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn start(program: &Path, boot: &Boot, log: &Path) -> Result<(Running, Booted), HostError> {
+    let measurement = measure::program(program).map_err(HostError::Program)?;
+    let log = OpenOptions::new().create(true).append(true).open(log).map_err(HostError::Log)?;
+    let mut running = Running::spawn(program, log)?;
+    let answer = running.call_wiped(boot.to_frame(), BOOT_DEADLINE)?;
+    let booted = match bcs::from_bytes(&answer).map_err(|_| HostError::Malformed)? {
+        BootAnswer::Booted(booted) => *booted,
+        BootAnswer::Refused(reason) => return Err(HostError::Refused(reason)),
+    };
+    check(&booted.boot, boot, measurement)?;
+    Ok((running, booted))
+}
+
+fn check(answer: &SignedBoot, asked: &Boot, measurement: Measurement) -> Result<(), HostError> {
+    let (body, identity) = (&answer.body, &asked.identity);
+    let claims = [
+        (answer.verify(&asked.platform_seed.public()), "signature"),
+        (body.platform == asked.platform_seed.platform(), "platform"),
+        (body.measurement == measurement, "measurement"),
+        (body.nonce == asked.nonce, "nonce"),
+        (body.chain == identity.chain, "chain"),
+        (body.node == identity.node, "node"),
+        (body.actor == identity.actor, "actor"),
+        (body.role == identity.role, "role"),
+    ];
+    match claims.iter().find(|(holds, _)| !holds) {
+        Some((_, claim)) => Err(HostError::Claim(claim)),
+        None => Ok(()),
+    }
+}
+
+/// One process and the thread that feeds it.
+struct Running {
+    child: Child,
+    jobs: Option<mpsc::Sender<Job>>,
+    keeper: Option<JoinHandle<()>>,
+}
+
+struct Job {
+    request: Zeroizing<Vec<u8>>,
+    answer: mpsc::Sender<Result<Vec<u8>, HostError>>,
+}
+
+impl Running {
+    fn spawn(program: &Path, log: File) -> Result<Self, HostError> {
+        let mut command = Command::new(program);
+        command.env_clear().stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log);
+        let (jobs, inbox) = mpsc::channel();
+        let (started, child) = mpsc::channel();
+        let keeper = std::thread::Builder::new()
+            .name("enclave-keeper".into())
+            .spawn(move || keep(command, &started, &inbox))
+            .map_err(HostError::Spawn)?;
+        let child = child.recv().map_err(|_| HostError::Ended)?.map_err(HostError::Spawn)?;
+        Ok(Self { child, jobs: Some(jobs), keeper: Some(keeper) })
+    }
+
+    fn call(&mut self, request: Vec<u8>, deadline: Duration) -> Result<Vec<u8>, HostError> {
+        self.call_wiped(Zeroizing::new(request), deadline)
+    }
+
+    fn call_wiped(&mut self, request: Zeroizing<Vec<u8>>, deadline: Duration) -> Result<Vec<u8>, HostError> {
+        let (answer, answered) = mpsc::channel();
+        let jobs = self.jobs.as_ref().ok_or(HostError::Ended)?;
+        jobs.send(Job { request, answer }).map_err(|_| HostError::Ended)?;
+        let result = match answered.recv_timeout(deadline) {
+            Ok(result) => result,
+            Err(RecvTimeoutError::Timeout) => Err(HostError::Deadline(deadline)),
+            Err(RecvTimeoutError::Disconnected) => Err(HostError::Ended),
+        };
+        if result.is_err() {
+            self.end();
+        }
+        result
+    }
+
+    fn end(&mut self) {
+        self.jobs = None;
+        // Both fail only on a child that has already ended and been waited for.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if let Some(keeper) = self.keeper.take() {
+            // The keeper has nothing that panics; if it did, it is gone all the same.
+            let _ = keeper.join();
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+fn keep(mut command: Command, started: &mpsc::Sender<io::Result<Child>>, inbox: &mpsc::Receiver<Job>) {
+    let mut child = match command.spawn() {
+        Ok(child) => child,
+        Err(error) => {
+            let _ = started.send(Err(error));
+            return;
+        }
+    };
+    let (Some(mut to), Some(mut from)) = (child.stdin.take(), child.stdout.take()) else { return };
+    if started.send(Ok(child)).is_err() {
+        return;
+    }
+    while let Ok(Job { request, answer }) = inbox.recv() {
+        let passed = frame::write(&mut to, &request).and_then(|()| frame::read(&mut from));
+        drop(request);
+        // Who asked may have stopped waiting; the child is then being ended.
+        let _ = answer.send(match passed {
+            Ok(Some(response)) => Ok(response),
+            Ok(None) => Err(HostError::Ended),
+            Err(FrameError::Pipe(_) | FrameError::Truncated) => Err(HostError::Ended),
+            Err(error) => Err(error.into()),
+        });
+    }
+}
+
+const BOOT_DEADLINE: Duration = Duration::from_secs(30);
+const CALL_DEADLINE: Duration = Duration::from_secs(120);

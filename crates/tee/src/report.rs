@@ -1,0 +1,146 @@
+//! The two documents of an enclave: the boot report, signed by the platform, names the enclave's keys; the
+//! attestation report, signed by those keys, names one piece of work (R116, R123). Both carry the platform's
+//! class and, for the software class, a sentence that says what it is not (R130).
+
+use serde::{Deserialize, Serialize};
+use symphony_types::digest::Digest;
+use symphony_types::id::{
+    ActorId, Measurement, NodeId, PlatformId, PolicyVersion, SchemaVersion, SemanticVersion, TaskId, VaultId,
+};
+use symphony_types::key::{Document, PublicKey, Signed, SoftwareEnclave, SoftwarePlatform};
+
+/// What stands behind a platform's word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum PlatformClass {
+    /// A locked-down process and no hardware: development only.
+    Software,
+}
+
+impl PlatformClass {
+    /// The word that stands in metrics, the API and reports.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Software => "software",
+        }
+    }
+
+    /// Whether no hardware vouches for the platform.
+    pub const fn is_software(self) -> bool {
+        match self {
+            Self::Software => true,
+        }
+    }
+
+    /// The sentence that a report of this class must carry.
+    pub const fn notice(self) -> &'static str {
+        match self {
+            Self::Software => SOFTWARE_NOTICE,
+        }
+    }
+}
+
+/// What an enclave is there for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum EnclaveRole {
+    /// Evaluates a task over the records of one Vault.
+    Slice,
+    /// Combines the slices of a task.
+    Aggregator,
+}
+
+/// What one start of an enclave is: its code, its keys and where it runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BootReport {
+    /// The platform's class.
+    pub class: PlatformClass,
+    /// What the enclave is there for.
+    pub role: EnclaveRole,
+    /// The name of the network that it serves.
+    pub chain: String,
+    /// The node that started it.
+    pub node: NodeId,
+    /// The actor that answers for it.
+    pub actor: ActorId,
+    /// Material for the enclave is sealed to this X25519 key (R122).
+    pub hpke_key: [u8; 32],
+    /// Signs its attestation reports.
+    pub signing_key: PublicKey<SoftwareEnclave>,
+    /// The program that runs: SHA-256 of its file.
+    pub measurement: Measurement,
+    /// The machine that it runs on.
+    pub platform: PlatformId,
+    /// The rules of its sandbox and session.
+    pub engine: Digest,
+    /// Chosen by who asked for this start.
+    pub nonce: Digest,
+    /// What the class is worth, in words.
+    pub notice: String,
+}
+
+impl Document for BootReport {
+    const TAG: &'static str = "symphony/boot-report/v1";
+}
+
+/// A boot report with the quote of its platform.
+pub type SignedBoot = Signed<BootReport, SoftwarePlatform>;
+
+/// What an enclave did for one step of one task.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttestationReport {
+    /// The platform's class.
+    pub class: PlatformClass,
+    /// The boot report that vouches for the signing key.
+    pub boot: Digest,
+    /// The actor that answers for the enclave.
+    pub actor: ActorId,
+    /// The key that signs this report.
+    pub signing_key: PublicKey<SoftwareEnclave>,
+    /// The program that ran.
+    pub measurement: Measurement,
+    /// The machine that it ran on.
+    pub platform: PlatformId,
+    /// The task.
+    pub task: TaskId,
+    /// The step of the task: [`slice_step`] or [`AGGREGATE_STEP`].
+    pub step: String,
+    /// The challenge of who asked for the step.
+    pub nonce: Digest,
+    /// Root over the inputs.
+    pub input_root: Digest,
+    /// Hash of the output.
+    pub output: Digest,
+    /// Shapes that the inputs were read by.
+    pub schema: SchemaVersion,
+    /// Registry that attributes were read by.
+    pub semantic: SemanticVersion,
+    /// Policy that the step followed.
+    pub policy: PolicyVersion,
+    /// Whether the enclave wiped its inputs after the output was sealed (R117, R127).
+    pub purged: bool,
+    /// Whether key memory is kept from the swap. Stated as it is.
+    pub memory_locked: bool,
+    /// What the class is worth, in words.
+    pub notice: String,
+}
+
+impl Document for AttestationReport {
+    const TAG: &'static str = "symphony/attestation-report/v1";
+}
+
+/// An attestation report with the signature of its enclave.
+pub type SignedReport = Signed<AttestationReport, SoftwareEnclave>;
+
+/// The machine that quotes with `key`.
+pub fn platform_id(key: &PublicKey<SoftwarePlatform>) -> PlatformId {
+    PlatformId(Digest::tagged("symphony/platform/v1", key.as_bytes()))
+}
+
+/// The step in which the records of `vault` are evaluated.
+pub fn slice_step(vault: &VaultId) -> String {
+    format!("slice:{vault}")
+}
+
+/// The step in which slices are combined.
+pub const AGGREGATE_STEP: &str = "aggregate";
+
+const SOFTWARE_NOTICE: &str = "software: not a trusted execution environment";

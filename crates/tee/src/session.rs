@@ -1,0 +1,279 @@
+//! The child's side: becomes an enclave, then answers one frame with one frame until its host closes the pipe.
+//!
+//! Order matters and is fixed here: measure, make or unseal keys, lock down, sign the boot report, forget the
+//! platform seed, answer, serve. Nothing from outside is handled before the sandbox is closed (R121, R123).
+
+use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+
+use symphony_types::canonical;
+use symphony_types::digest::Digest;
+use symphony_types::id::{PolicyVersion, SchemaVersion, SemanticVersion, TaskId};
+use symphony_types::key::{Document, PrivateKey, Signed, SoftwareEnclave};
+use zeroize::{Zeroize as _, Zeroizing};
+
+use crate::boot::{Boot, BootAnswer, Booted};
+use crate::frame::{self, FrameError};
+use crate::keys::{EnclaveKeys, KeyError};
+use crate::measure;
+use crate::report::{AttestationReport, BootReport, PlatformClass, SignedReport};
+use crate::sandbox::{self, SandboxError};
+
+/// The enclave ended for another reason than its host closing the pipe.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// The pipe to the host failed.
+    #[error("serving the host")]
+    Frame(#[from] FrameError),
+    /// The first frame did not say how to boot.
+    #[error("the first frame is not a boot frame")]
+    NotABoot,
+    /// The own program could not be read.
+    #[error("measuring the running program")]
+    Measure(#[source] io::Error),
+    /// Keys could not be made or recovered.
+    #[error("preparing keys")]
+    Keys(#[from] KeyError),
+    /// The process could not be locked down.
+    #[error("locking down")]
+    Sandbox(#[from] SandboxError),
+}
+
+/// What a handler may use of its enclave. Clones share one set of keys, wiped with the last of them.
+#[derive(Clone)]
+pub struct EnclaveContext(Arc<Inner>);
+
+struct Inner {
+    keys: EnclaveKeys,
+    signing: PrivateKey<SoftwareEnclave>,
+    boot: BootReport,
+    boot_digest: Digest,
+}
+
+/// One finished step, as the enclave states it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Work {
+    /// The task.
+    pub task: TaskId,
+    /// The step of the task, as in [`AttestationReport::step`].
+    pub step: String,
+    /// The challenge that came with the request.
+    pub nonce: Digest,
+    /// Root over the inputs.
+    pub input_root: Digest,
+    /// Hash of the output.
+    pub output: Digest,
+    /// Shapes that the inputs were read by.
+    pub schema: SchemaVersion,
+    /// Registry that attributes were read by.
+    pub semantic: SemanticVersion,
+    /// Policy that the step followed.
+    pub policy: PolicyVersion,
+    /// Whether the inputs are wiped.
+    pub purged: bool,
+}
+
+impl EnclaveContext {
+    /// The X25519 secret that opens what was sealed to this enclave.
+    pub fn hpke_secret(&self) -> &[u8; 32] {
+        self.0.keys.hpke_secret()
+    }
+
+    /// The secret under which tokens of one person are recognized within a task (D18).
+    pub fn dedupe_secret(&self) -> &[u8; 32] {
+        self.0.keys.dedupe_secret()
+    }
+
+    /// This start's report.
+    pub fn boot(&self) -> &BootReport {
+        &self.0.boot
+    }
+
+    /// The digest that [`AttestationReport::boot`] cites.
+    pub fn boot_digest(&self) -> Digest {
+        self.0.boot_digest
+    }
+
+    /// Signs for one finished step. Identity, code and platform are the enclave's own and cannot be chosen.
+    pub fn sign(&self, work: Work) -> SignedReport {
+        let boot = &self.0.boot;
+        self.0.signing.sign(AttestationReport {
+            class: boot.class,
+            boot: self.0.boot_digest,
+            actor: boot.actor.clone(),
+            signing_key: boot.signing_key,
+            measurement: boot.measurement,
+            platform: boot.platform,
+            task: work.task,
+            step: work.step,
+            nonce: work.nonce,
+            input_root: work.input_root,
+            output: work.output,
+            schema: work.schema,
+            semantic: work.semantic,
+            policy: work.policy,
+            purged: work.purged,
+            memory_locked: MEMORY_LOCKED,
+            notice: boot.class.notice().into(),
+        })
+    }
+
+    /// Signs another document of this enclave, with the key that its boot report names.
+    pub fn sign_document<T: Document>(&self, document: T) -> Signed<T, SoftwareEnclave> {
+        self.0.signing.sign(document)
+    }
+}
+
+/// The whole life of an enclave program, on standard input and output. Call first and alone in `main`, from the
+/// only thread. `handler_factory` runs inside the sandbox.
+///
+/// **Errors**: why the enclave ended; a refused boot was then also told to the host.
+pub fn run<H>(handler_factory: impl FnOnce(&EnclaveContext) -> H) -> Result<(), SessionError>
+where
+    H: FnMut(&[u8]) -> Vec<u8>,
+{
+    stay_silent_about_data();
+    let (mut input, mut output) = (Pipe(io::stdin()), Pipe(io::stdout()));
+    let Some(first) = frame::read(&mut input)? else { return Ok(()) };
+    let first = Zeroizing::new(first);
+    match start(&first) {
+        Ok((context, booted)) => {
+            drop(first);
+            answer(&mut output, &BootAnswer::Booted(Box::new(booted)))?;
+            serve(&mut input, &mut output, handler_factory(&context))
+        }
+        Err(error) => {
+            answer(&mut output, &BootAnswer::Refused(chain_of(&error)))?;
+            Err(error)
+        }
+    }
+}
+
+/// Answers each frame with one frame until the input ends. Requests are wiped after their answer.
+///
+/// **Errors**: the pipe failed or a frame was over the limit.
+pub fn serve(
+    input: &mut impl Read,
+    output: &mut impl Write,
+    mut handler: impl FnMut(&[u8]) -> Vec<u8>,
+) -> Result<(), SessionError> {
+    while let Some(mut request) = frame::read(input)? {
+        let response = handler(&request);
+        request.zeroize();
+        frame::write(output, &response)?;
+    }
+    Ok(())
+}
+
+fn start(first: &[u8]) -> Result<(EnclaveContext, Booted), SessionError> {
+    let Boot { identity, platform_seed, nonce, sealed_keys } =
+        Boot::from_frame(first).ok_or(SessionError::NotABoot)?;
+    let measurement = measure::running().map_err(SessionError::Measure)?;
+    let (keys, sealed_keys) = match sealed_keys {
+        Some(blob) => (EnclaveKeys::unseal(&blob, &platform_seed, &identity, &measurement)?, blob),
+        None => {
+            let keys = EnclaveKeys::generate()?;
+            let blob = keys.seal(&platform_seed, &identity, &measurement)?;
+            (keys, blob)
+        }
+    };
+    let lockdown = sandbox::lock_down()?;
+    let signing = keys.signing_key();
+    let class = PlatformClass::Software;
+    let boot = BootReport {
+        class,
+        role: identity.role,
+        chain: identity.chain,
+        node: identity.node,
+        actor: identity.actor,
+        hpke_key: keys.hpke_public(),
+        signing_key: signing.public(),
+        measurement,
+        platform: platform_seed.platform(),
+        engine: engine(),
+        nonce,
+        notice: class.notice().into(),
+    };
+    let quoted = platform_seed.quoting_key().sign(boot.clone());
+    drop(platform_seed);
+    let boot_digest = boot.digest();
+    let context = EnclaveContext(Arc::new(Inner { keys, signing, boot, boot_digest }));
+    Ok((context, Booted { boot: quoted, sealed_keys, lockdown }))
+}
+
+/// The rules of this crate that shape an enclave beyond its program: release, filter and sealing suite.
+fn engine() -> Digest {
+    Digest::of("symphony/engine/v1", &(env!("CARGO_PKG_VERSION"), sandbox::filter::digest(), SEALING_SUITE))
+}
+
+/// A panic message may quote what was being worked on; the log gets the place only.
+fn stay_silent_about_data() {
+    std::panic::set_hook(Box::new(|panic| match panic.location() {
+        Some(place) => eprintln!("enclave stopped at {place}"),
+        None => eprintln!("enclave stopped"),
+    }));
+}
+
+fn answer(output: &mut impl Write, answer: &BootAnswer) -> Result<(), SessionError> {
+    Ok(frame::write(output, &canonical::to_bytes(answer))?)
+}
+
+fn chain_of(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+/// A standard stream without the buffer of the standard library, which would keep copies of secrets.
+struct Pipe<F>(F);
+
+impl<F: AsFd> Read for Pipe<F> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        Ok(nix::unistd::read(&self.0, into)?)
+    }
+}
+
+impl<F: AsFd> Write for Pipe<F> {
+    fn write(&mut self, from: &[u8]) -> io::Result<usize> {
+        Ok(nix::unistd::write(&self.0, from)?)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Key memory is not kept from the swap in this class.
+const MEMORY_LOCKED: bool = false;
+const SEALING_SUITE: &str = "x25519-hkdf-sha256-aes-256-gcm";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_frame_gets_its_answer_until_the_input_ends() {
+        let mut input = Vec::new();
+        for body in [b"one".as_slice(), b"", b"three"] {
+            frame::write(&mut input, body).unwrap();
+        }
+        let mut output = Vec::new();
+        serve(&mut input.as_slice(), &mut output, |request| request.iter().rev().copied().collect()).unwrap();
+        let mut answers = output.as_slice();
+        for expected in [b"eno".as_slice(), b"", b"eerht"] {
+            assert_eq!(frame::read(&mut answers).unwrap().unwrap(), expected);
+        }
+        assert!(frame::read(&mut answers).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_first_frame_of_rubbish_is_not_a_boot() {
+        assert!(matches!(start(b"rubbish"), Err(SessionError::NotABoot)));
+    }
+}

@@ -1,0 +1,142 @@
+//! The catalogue of refusals: one code each, never reused, with what a caller may do about it (R210).
+//!
+//! The code is the `type` of a problem response, the detail of a gRPC status, and the label in logs and
+//! metrics.
+
+use core::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// gRPC status codes that the catalogue maps to, by their numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Grpc {
+    /// 3
+    InvalidArgument = 3,
+    /// 4
+    DeadlineExceeded = 4,
+    /// 5
+    NotFound = 5,
+    /// 6
+    AlreadyExists = 6,
+    /// 7
+    PermissionDenied = 7,
+    /// 8
+    ResourceExhausted = 8,
+    /// 9
+    FailedPrecondition = 9,
+    /// 13
+    Internal = 13,
+    /// 14
+    Unavailable = 14,
+    /// 16
+    Unauthenticated = 16,
+}
+
+macro_rules! catalogue {
+    ($($variant:ident $code:literal $http:literal $grpc:ident $retry:literal $title:literal;)*) => {
+        /// A catalogued refusal.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        pub enum Code {$(
+            #[doc = concat!("`", $code, "`: ", $title, ".")]
+            $variant,
+        )*}
+
+        impl Code {
+            /// Every code, in the order of the catalogue.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+
+            /// The code's text, such as `ADM-0006`.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $code),* }
+            }
+
+            /// One line that says what is wrong.
+            pub const fn title(self) -> &'static str {
+                match self { $(Self::$variant => $title),* }
+            }
+
+            /// The HTTP status of the refusal.
+            pub const fn http(self) -> u16 {
+                match self { $(Self::$variant => $http),* }
+            }
+
+            /// The gRPC status of the refusal.
+            pub const fn grpc(self) -> Grpc {
+                match self { $(Self::$variant => Grpc::$grpc),* }
+            }
+
+            /// Whether the same request may succeed later without a change.
+            pub const fn retry(self) -> bool {
+                match self { $(Self::$variant => $retry),* }
+            }
+        }
+    };
+}
+
+catalogue! {
+    Malformed "ADM-0001" 400 InvalidArgument false "the request is malformed";
+    Unauthenticated "ADM-0002" 401 Unauthenticated false "the caller's identity is not proven";
+    Forbidden "ADM-0003" 403 PermissionDenied false "the caller may not do this";
+    NotFound "ADM-0004" 404 NotFound false "there is no such thing, or it is not the caller's";
+    IdempotencyConflict "ADM-0005" 409 AlreadyExists false "the request id was used for another request";
+    EscrowMissing "ADM-0006" 402 FailedPrecondition false "there is no confirmed escrow lock";
+    EscrowTooSmall "ADM-0007" 402 FailedPrecondition false "the escrow lock is below the quote";
+    AttributeUnknown "ADM-0008" 422 InvalidArgument false "an attribute or rule is not active";
+    CrossDomain "ADM-0009" 422 FailedPrecondition false "a rule does not allow use across domains";
+    NotQueryable "ADM-0010" 422 FailedPrecondition false "an attribute cannot be queried at this resolution";
+    ScopeUnknown "ADM-0011" 422 InvalidArgument false "the usage scope is not in the policy";
+    VaultUnknown "ADM-0012" 422 InvalidArgument false "a vault is not approved";
+    QuorumInvalid "ADM-0013" 422 InvalidArgument false "the vault quorum is out of range";
+    CapExceeded "ADM-0014" 422 InvalidArgument false "the audience cap exceeds the policy's";
+    QuorumNotPrepared "ADM-0015" 503 Unavailable true "too few vaults are prepared for the task";
+    ClassUnknown "ADM-0016" 422 InvalidArgument false "the task class is not parse, query, compute or train";
+    BodyTooLarge "ADM-0017" 413 ResourceExhausted false "the request body is too large";
+    RateLimited "ADM-0018" 429 ResourceExhausted true "too many requests";
+    PlatformRefused "ADM-0019" 422 FailedPrecondition false "the policy does not admit this class of enclave";
+    TooManyTasks "ADM-0020" 503 ResourceExhausted true "too many tasks are open";
+    UnsupportedMedia "ADM-0021" 415 InvalidArgument false "the media type is not supported";
+    EscrowMismatch "ADM-0022" 402 FailedPrecondition false "the escrow lock belongs to another request or account";
+    StakeInsufficient "ADM-0023" 403 FailedPrecondition false "the actor's stake is below the policy's minimum";
+    MethodNotAllowed "ADM-0024" 405 InvalidArgument false "the method is not allowed here";
+    QuorumBroken "EXE-0001" 409 FailedPrecondition true "fewer vaults answered than the quorum";
+    BelowCardinality "EXE-0002" 200 FailedPrecondition false "the result is below the minimum cardinality and is suppressed";
+    AttestationMissing "EXE-0003" 409 FailedPrecondition false "an attestation report is missing";
+    AttestationFailed "EXE-0004" 409 FailedPrecondition false "an attestation report does not verify";
+    StageTimeout "EXE-0005" 504 DeadlineExceeded true "a stage of the task took too long";
+    EnvelopeInvalid "EXE-0006" 409 FailedPrecondition false "the assignment does not carry a valid envelope";
+    IllegalTransition "EXE-0007" 409 FailedPrecondition false "the task is not in a state that allows this";
+    ResultNotReady "EXE-0008" 409 FailedPrecondition true "the result is not settled yet";
+    AggregationFailed "EXE-0009" 409 FailedPrecondition true "the aggregator could not combine the slices";
+    ResultRejected "SET-0001" 409 FailedPrecondition false "the verifier rejected the result";
+    PayoutFailed "SET-0002" 503 Unavailable true "the payout batch was not accepted by the chain";
+    InsufficientFunds "SET-0003" 402 FailedPrecondition false "the account's balance is too small";
+    TransactionReplayed "SET-0004" 409 AlreadyExists false "the transaction's sequence number was used";
+    LockUnknown "SET-0005" 404 NotFound false "there is no such escrow lock";
+    ClaimInvalid "SET-0006" 422 InvalidArgument false "the dividend claim does not verify";
+    AlreadyClaimed "SET-0007" 409 AlreadyExists false "the dividend was claimed before";
+    BatchConflict "SET-0008" 409 AlreadyExists false "the batch id was used for another batch";
+    RecordInvalid "VLT-0001" 422 InvalidArgument false "a record does not fit the governed schema";
+    SubjectUnknown "VLT-0002" 404 NotFound false "the vault does not hold this person";
+    ReservationUnknown "VLT-0003" 409 FailedPrecondition false "there is no such reservation";
+    ReservationExpired "VLT-0004" 409 FailedPrecondition false "the reservation's deadline has passed";
+    VaultUnavailable "VLT-0005" 503 Unavailable true "the vault does not answer";
+    ConsentInvalid "VLT-0006" 422 InvalidArgument false "the consent statement is not valid";
+    SealInvalid "VLT-0007" 400 InvalidArgument false "a sealed message does not open";
+    VaultFull "VLT-0008" 507 ResourceExhausted false "the vault's quota is used up";
+    PolicyUnknown "GOV-0001" 422 InvalidArgument false "there is no such policy version";
+    EpochOpen "GOV-0002" 409 FailedPrecondition true "the epoch is still open";
+    Unavailable "GOV-0003" 503 Unavailable true "the service is not available";
+    Internal "GOV-0004" 500 Internal false "an internal fault; the node's log has the details";
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Finds a code by its text.
+pub fn by_str(text: &str) -> Option<Code> {
+    Code::ALL.iter().copied().find(|code| code.as_str() == text)
+}

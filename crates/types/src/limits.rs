@@ -1,0 +1,36 @@
+//! Ceilings on everything that an outsider can grow. A value over its limit is refused at the edge.
+
+/// Characters in a name.
+pub const NAME_LEN_MAX: usize = 64;
+/// Characters in a free text of a record, such as a merchant or a city.
+pub const TEXT_LEN_MAX: usize = 256;
+/// Vaults that one task may ask.
+pub const VAULTS_PER_TASK_MAX: usize = 64;
+/// Operands of one composition.
+pub const OPERANDS_MAX: usize = 16;
+/// Values of one set-membership test.
+pub const SET_VALUES_MAX: usize = 256;
+/// Tasks a master holds that are not yet terminal.
+pub const OPEN_TASKS_MAX: usize = 10_000;
+/// Bytes of one ordered command.
+pub const COMMAND_BYTES_MAX: usize = 1 << 20;
+/// Bytes of one JSON request body at the gateway.
+pub const JSON_BODY_BYTES_MAX: usize = 64 << 10;
+/// Nesting of one JSON request body.
+pub const JSON_DEPTH_MAX: usize = 16;
+/// Bytes of one bulk upload.
+pub const UPLOAD_BYTES_MAX: usize = 256 << 20;
+/// Bytes of one line of a JSON-lines upload.
+pub const UPLOAD_LINE_BYTES_MAX: usize = 16 << 10;
+/// Bytes of one sealed chunk on its way to a Vault.
+pub const CHUNK_BYTES_MAX: usize = 2 << 20;
+/// Bytes of one sealed slice bundle or aggregate, and so of one message between nodes.
+pub const SEALED_BYTES_MAX: usize = 64 << 20;
+/// Bytes of one attestation report.
+pub const REPORT_BYTES_MAX: usize = 16 << 10;
+/// Subjects of one Vault: indices are `u32`, sets are bitmaps.
+pub const SUBJECTS_PER_VAULT_MAX: u32 = 16_000_000;
+/// Producers paid by one dividend tree.
+pub const PAYEES_PER_TREE_MAX: usize = 16_000_000;
+/// Entries of one payout batch.
+pub const PAYOUT_ENTRIES_MAX: usize = 10_000;

@@ -1,0 +1,106 @@
+//! Keeps the slice enclave of a Vault alive, always under the same keys (R116, R121, R199).
+//!
+//! The enclave's keys, sealed to the platform, and the nonce of its boot report stay in the node's folder, so that
+//! the boot report is the same after every restart of enclave or node. Another program gets other keys.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use symphony_tee::boot::{Boot, Identity};
+use symphony_tee::host::{EnclaveProcess, HostError};
+use symphony_tee::keys::PlatformSeed;
+use symphony_tee::report::SignedBoot;
+use symphony_types::catalogue::Code;
+use symphony_types::digest::Digest;
+use symphony_wire::documents;
+use symphony_wire::enclave::{Answer, Call};
+
+use crate::keys;
+use crate::problem::Problem;
+
+/// A running slice enclave.
+pub struct Agent {
+    process: EnclaveProcess,
+    boot: Vec<u8>,
+}
+
+/// How a slice enclave is started.
+pub struct AgentConfig {
+    /// The measured program.
+    pub program: PathBuf,
+    /// Whom it serves.
+    pub identity: Identity,
+    /// The simulated machine under it.
+    pub platform_seed: PlatformSeed,
+    /// The node's folder.
+    pub folder: PathBuf,
+}
+
+impl Agent {
+    /// Starts the enclave and checks its boot report. Blocks. **Errors**: it does not start or does not verify.
+    pub fn start(config: AgentConfig) -> anyhow::Result<Self> {
+        let AgentConfig { program, identity, platform_seed, folder } = config;
+        let (keys_file, log) = (folder.join("enclave.keys"), folder.join("enclave.log"));
+        let boot = |kept: Option<(Digest, Vec<u8>)>| -> anyhow::Result<Boot> {
+            let (nonce, sealed_keys) = match kept {
+                Some((nonce, sealed_keys)) => (nonce, Some(sealed_keys)),
+                None => (Digest(*keys::random()?), None),
+            };
+            Ok(Boot { identity: identity.clone(), platform_seed: platform_seed.clone(), nonce, sealed_keys })
+        };
+        let kept = kept(&keys_file);
+        let again = kept.is_some();
+        let process = match EnclaveProcess::spawn(&program, boot(kept)?, &log) {
+            Err(HostError::Refused(reason)) if again => {
+                tracing::warn!(%reason, "the enclave cannot use its earlier keys and makes new ones");
+                EnclaveProcess::spawn(&program, boot(None)?, &log)?
+            }
+            other => other?,
+        };
+        let nonce = process.boot().body.nonce;
+        let draft = keys_file.with_extension("keys.new");
+        fs::write(&draft, documents::encode(&(nonce, process.sealed_keys())))?;
+        fs::rename(draft, keys_file)?;
+        Ok(Self { boot: documents::encode(process.boot()), process })
+    }
+
+    /// The signed boot report, canonical bytes.
+    pub fn boot(&self) -> &[u8] {
+        &self.boot
+    }
+
+    /// The signed boot report.
+    pub fn report(&self) -> &SignedBoot {
+        self.process.boot()
+    }
+
+    /// The process id of the enclave.
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
+    /// Asks the enclave; starts it again once if it has died. Blocks. **Errors**: its refusal, or it is gone.
+    pub fn call(&self, call: &Call) -> Result<Answer, Problem> {
+        let request = documents::encode(call);
+        let answer = self.process.call(&request).or_else(|error| {
+            tracing::warn!(error = &error as &dyn std::error::Error, "the enclave is started again");
+            self.process.respawn()?;
+            self.process.call(&request)
+        });
+        let answer = answer.map_err(|error| Problem::fault("the enclave does not answer", error))?;
+        match documents::decode(&answer) {
+            Ok(Answer::Refused { code, detail }) => Err(Problem::refused(code, detail)),
+            Ok(answer) => Ok(answer),
+            Err(error) => Err(Problem::fault("the enclave's answer is malformed", error)),
+        }
+    }
+}
+
+/// The enclave gave an answer to another question.
+pub(crate) fn wrong_answer() -> Problem {
+    Problem::refused(Code::Internal, "the enclave answered another question")
+}
+
+fn kept(file: &Path) -> Option<(Digest, Vec<u8>)> {
+    documents::decode(&fs::read(file).ok()?).ok()
+}

@@ -1,0 +1,84 @@
+//! Closes an epoch's dividends: attribution stays here, the statement goes to the master (R161, R162, D7).
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
+use symphony_protocol::artifact::{DividendRequest, SignedDividends};
+use symphony_protocol::vault::authorize;
+use symphony_protocol::vault::dividend::{self, Carried, Closing, Terms};
+use symphony_protocol::vault::machine::Command;
+use symphony_types::catalogue::Code;
+use symphony_types::id::AccountId;
+use symphony_types::key::{Document as _, Master, Signed};
+use symphony_types::subjects::SubjectIndex;
+
+use crate::enterprise::Enterprise;
+use crate::problem::Problem;
+use crate::store::{self, View};
+
+impl Enterprise {
+    /// Builds and notes the dividend tree of an epoch; the same statement for the same request.
+    ///
+    /// **Errors**: not signed by a master, for another Vault, or at odds with an earlier epoch.
+    pub async fn close_dividends(
+        &self,
+        request: Signed<DividendRequest, Master>,
+    ) -> Result<SignedDividends, Problem> {
+        authorize::signed(&request, &self.governance.registry.masters)?;
+        authorize::addressed(&request.body.vault, &self.vault)?;
+        let _one_at_a_time = self.computing.lock().await;
+        let (body, digest) = (request.body.clone(), request.body.digest());
+        if let Some(closed) = self.state().epochs.get(&body.epoch) {
+            if closed.request != digest {
+                return Err(Code::IdempotencyConflict.into());
+            }
+            return Ok(self.keys.signing.sign(closed.statement.clone()));
+        }
+        let closing = self.closing(&body)?;
+        let statement = closing.statement.clone();
+        let sealed = store::seal_closing(&self.keys, body.epoch, &closing);
+        let sealed = sealed.map_err(|error| Problem::fault("dividends cannot be sealed", error))?;
+        let command = Command::CloseEpoch {
+            request: digest,
+            carried_in: body.carried_in,
+            statement: statement.clone(),
+        };
+        let hook =
+            move |transaction: &redb::WriteTransaction| store::put_closing(transaction, body.epoch, &sealed);
+        self.journal.order_with(command, hook).await?;
+        Ok(self.keys.signing.sign(statement))
+    }
+
+    fn closing(&self, request: &DividendRequest) -> Result<Closing, Problem> {
+        let (state, view) = (self.state(), self.store.read()?);
+        let carried = match state.epochs.last_key_value() {
+            None => Carried::default(),
+            Some((epoch, _)) => {
+                view.closing(&self.keys, *epoch)?.map(|last| last.carried).unwrap_or_default()
+            }
+        };
+        let mut usage = BTreeMap::new();
+        for (task, _) in &request.shares {
+            match view.usage(task)? {
+                Some(used) => _ = usage.insert(*task, used),
+                None => tracing::warn!(task = %task, "a share is for a task without a transcript here"),
+            }
+        }
+        let mut wallets = BTreeMap::new();
+        let used = usage.values().flat_map(|used| used.records.iter().map(|(subject, _)| *subject));
+        for subject in used.chain(carried.people.iter().map(|(subject, _)| *subject)) {
+            if let Entry::Vacant(vacant) = wallets.entry(subject) {
+                vacant.insert(self.wallet(&view, subject)?);
+            }
+        }
+        let policy = self.governance.policy();
+        let terms = Terms { payees_min: policy.dividend_payees_min, unstaked: policy.unstaked };
+        let wallet = |subject: SubjectIndex| wallets.get(&subject).copied().flatten();
+        Ok(dividend::close(request, terms, &carried, &usage, wallet)?)
+    }
+
+    fn wallet(&self, view: &View, subject: SubjectIndex) -> Result<Option<AccountId>, Problem> {
+        let profile = view.subject(subject)?.profile(&self.keys, subject);
+        Ok(profile.map_err(|error| Problem::fault("a profile cannot be opened", error))?.wallet)
+    }
+}

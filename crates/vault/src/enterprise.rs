@@ -1,0 +1,193 @@
+//! One Vault: its keys, its store, its journal and the governance that it obeys (R213).
+//!
+//! Everything that changes goes through the journal, with its rows in the same transaction; a restart at any point
+//! finds either all of a step or nothing of it.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use redb::Database;
+use symphony_consensus::journal::JournalError;
+use symphony_consensus::machine::Genesis;
+use symphony_consensus::orderer::{Clock, Orderer as _, Solo};
+use symphony_consensus::replay::Verify;
+use symphony_protocol::artifact::{Bucket, Release, ReserveReceipt, SignedReceipt};
+use symphony_protocol::governance::Governance;
+use symphony_protocol::vault::authorize::{self, SignedPreparation};
+use symphony_protocol::vault::ledger::EntryState;
+use symphony_protocol::vault::machine::{Charter, Command, State};
+use symphony_types::catalogue::Code;
+use symphony_types::digest::Digest;
+use symphony_types::epsilon::Epsilon;
+use symphony_types::id::{TaskId, VaultId};
+use symphony_types::key::{Document as _, Master, Signed};
+use symphony_types::time::OrderedMillis;
+use tokio::sync::Mutex;
+
+use crate::keys::VaultKeys;
+use crate::machine::VaultMachine;
+use crate::problem::Problem;
+use crate::store::{self, Store};
+
+/// A Vault that is open.
+pub struct Enterprise {
+    pub(crate) vault: VaultId,
+    pub(crate) network: String,
+    pub(crate) governance: Governance,
+    pub(crate) keys: VaultKeys,
+    pub(crate) store: Store,
+    pub(crate) journal: Solo<VaultMachine>,
+    pub(crate) clock: Clock,
+    pub(crate) records_max: u64,
+    /// Held while people or records are added, because positions are given out before they are durable.
+    pub(crate) ingesting: Mutex<()>,
+    /// Held while a task is prepared or computed or an epoch is closed.
+    pub(crate) computing: Mutex<()>,
+}
+
+impl Enterprise {
+    /// Opens the Vault of a folder, making it on first use. Blocks while the journal is verified.
+    ///
+    /// **Errors**: keys, the database, or a journal that does not verify.
+    pub fn open(
+        folder: &Path,
+        vault: VaultId,
+        network: &str,
+        governance: Governance,
+        clock: Clock,
+        records_max: u64,
+    ) -> anyhow::Result<Self> {
+        let keys = VaultKeys::open(folder)?;
+        let database = Arc::new(Database::create(folder.join("vault.redb"))?);
+        let name = format!("{network}/{vault}");
+        let genesis = Genesis { name, state: State::new(Charter::of(vault.clone(), &governance)) };
+        let journal = Solo::start(Arc::clone(&database), &genesis, Verify::Links, Arc::clone(&clock));
+        let journal =
+            journal.map_err(|error: JournalError| anyhow::Error::new(error).context("opening the vault"))?;
+        Ok(Self {
+            vault,
+            network: network.to_owned(),
+            governance,
+            keys,
+            store: Store::open(database)?,
+            journal,
+            clock,
+            records_max,
+            ingesting: Mutex::new(()),
+            computing: Mutex::new(()),
+        })
+    }
+
+    /// The Vault's state after the last durable command.
+    pub fn state(&self) -> Arc<State> {
+        self.journal.state()
+    }
+
+    /// Head of the Vault's journal.
+    pub fn head(&self) -> Digest {
+        self.journal.head().hash
+    }
+
+    /// The Vault's clock.
+    pub fn now(&self) -> OrderedMillis {
+        self.journal.head().at.max((self.clock)())
+    }
+
+    /// Returns when the journal has failed, which the node must stop for.
+    pub async fn failed(&self) -> anyhow::Result<()> {
+        Ok(self.journal.ended().await?)
+    }
+
+    /// Reserves budget for a task: the signed answer, the same for the same question (R064, R065).
+    ///
+    /// **Errors**: not signed by a master, for another Vault, or another question for the same task.
+    pub async fn prepare(&self, preparation: SignedPreparation) -> Result<SignedReceipt, Problem> {
+        let body = preparation.body.clone();
+        authorize::signed(&preparation, &self.governance.registry.masters)?;
+        authorize::addressed(&body.vault, &self.vault)?;
+        let _one_at_a_time = self.computing.lock().await;
+        self.expire().await?;
+        let refuse = |code| {
+            let refusal = Some(code);
+            let body = body.clone();
+            Ok(self.receipt(&body.task, refusal, &body.epsilon, Bucket(0), body.deadline))
+        };
+        let attributes = &self.governance.semantics.attributes;
+        if body.attributes.iter().any(|name| !attributes.contains_key(name)) {
+            return refuse(Code::AttributeUnknown);
+        }
+        if let Err(problem) = self.reserve(preparation).await {
+            return match problem {
+                Problem::Refused {
+                    code:
+                        code @ (Code::ScopeUnknown
+                        | Code::PolicyUnknown
+                        | Code::ReservationExpired
+                        | Code::Malformed),
+                    ..
+                } => refuse(code),
+                other => Err(other),
+            };
+        }
+        if let Some(receipt) = self.store.read()?.receipt(&body.task)? {
+            return Ok(receipt);
+        }
+        let state = self.state();
+        let entry = state.ledger.entry(&body.task).ok_or(Code::ReservationUnknown)?;
+        let coverage = Bucket::of(entry.reserved.set().len());
+        let receipt = self.receipt(&body.task, None, &entry.epsilon, coverage, entry.deadline);
+        self.store.write(|transaction| store::put_receipt(transaction, &receipt))?;
+        Ok(receipt)
+    }
+
+    /// Frees what a task reserved. Idempotent. **Errors**: as [`Enterprise::prepare`], or it was committed.
+    pub async fn release(&self, release: Signed<Release, Master>) -> Result<(), Problem> {
+        authorize::signed(&release, &self.governance.registry.masters)?;
+        self.journal.order(Command::ReleaseTask { release }).await?;
+        Ok(())
+    }
+
+    /// Frees reservations whose deadline has passed. **Errors**: the journal stopped.
+    pub async fn expire(&self) -> Result<(), Problem> {
+        if self.state().ledger.due(self.now()).next().is_some() {
+            self.journal.order(Command::ExpireReservations).await?;
+        }
+        Ok(())
+    }
+
+    /// Orders the reservation unless the ledger has it already.
+    async fn reserve(&self, preparation: SignedPreparation) -> Result<(), Problem> {
+        let state = self.state();
+        let same = state.ledger.entry(&preparation.body.task).is_some_and(|entry| {
+            let held = match entry.state {
+                EntryState::Reserved => self.now() < entry.deadline,
+                EntryState::Committed { .. } => true,
+                EntryState::Released { .. } | EntryState::Expired { .. } => false,
+            };
+            held && entry.preparation == preparation.body.digest()
+        });
+        if !same {
+            self.journal.order(Command::PrepareTask { preparation }).await?;
+        }
+        Ok(())
+    }
+
+    fn receipt(
+        &self,
+        task: &TaskId,
+        refusal: Option<Code>,
+        epsilon: &Epsilon,
+        coverage: Bucket,
+        deadline: OrderedMillis,
+    ) -> SignedReceipt {
+        self.keys.signing.sign(ReserveReceipt {
+            task: *task,
+            vault: self.vault.clone(),
+            refusal,
+            epsilon: *epsilon,
+            coverage,
+            deadline,
+            ledger_head: self.head(),
+        })
+    }
+}

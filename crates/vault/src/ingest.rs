@@ -1,0 +1,450 @@
+//! What the Vault's own people and its operator ask of it, sealed to it by the gateway (R055, R074-R080, R209).
+//!
+//! An operation is believed when the gateway signed its exact bytes, it is for this Vault and in time. A person
+//! acts on itself alone; the Vault's operator may upload for anybody. The answer is sealed to the caller, so that
+//! neither gateway nor master reads it. The same request again is answered from the store; the same record again
+//! is the record that is there. Work is done in batches, each one command of the journal with its rows.
+
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use prost::Message as _;
+use symphony_compute::upload::{
+    self, ConsentState, Format, LineError, Lines, ParsedConsent, ParsedRecord, ParsedSubject,
+};
+use symphony_consensus::orderer::Orderer as _;
+use symphony_protocol::vault::consent::{ConsentChange, Statement};
+use symphony_protocol::vault::machine::{Command, Event};
+use symphony_protocol::vault::record::CanonicalRecord;
+use symphony_protocol::vault::subjects::SubjectKey;
+use symphony_types::canonical;
+use symphony_types::catalogue::Code;
+use symphony_types::digest::Digest;
+use symphony_types::id::{ActorId, Commitment, RequestId, SchemaVersion, SubjectId};
+use symphony_types::merkle;
+use symphony_types::subjects::SubjectIndex;
+use symphony_wire::enclave::purpose;
+use symphony_wire::sealed;
+use symphony_wire::signing::{CONTEXT_OPERATION, verify_bytes};
+use symphony_wire::v1::vault_operation::Operation;
+use symphony_wire::v1::{LineRefusal, SignedOperation, UploadFormat, VaultAnswer, VaultOperation};
+
+use crate::enterprise::Enterprise;
+use crate::keys::{self, DataKey};
+use crate::problem::Problem;
+use crate::store::{self, Answered, Profile, RecordRow, SubjectRow, View};
+
+/// On whose behalf a caller may act.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Authority {
+    /// On its own alone.
+    Own(SubjectId),
+    /// Uploads for anybody.
+    Operator,
+}
+
+impl Authority {
+    /// Whether the caller may upload for this person.
+    fn covers(&self, subject: &SubjectId) -> bool {
+        match self {
+            Self::Own(own) => own == subject,
+            Self::Operator => true,
+        }
+    }
+}
+
+impl Enterprise {
+    /// Performs a sealed operation and seals the answer to its caller.
+    ///
+    /// **Errors**: only what happens before the caller is known: the message does not open (`VLT-0007`) or the
+    /// gateway did not sign it (`ADM-0003`). Every other refusal is in the answer.
+    pub async fn operate(self: Arc<Self>, message: Vec<u8>) -> Result<Vec<u8>, Problem> {
+        let runtime = tokio::runtime::Handle::current();
+        // Parsing and sealing take long; the node's other calls go on meanwhile.
+        let work = tokio::task::spawn_blocking(move || runtime.block_on(self.answer(&message)));
+        work.await.map_err(|error| Problem::fault("an operation panicked", error))?
+    }
+
+    async fn answer(&self, message: &[u8]) -> Result<Vec<u8>, Problem> {
+        let place = self.vault.as_str().as_bytes();
+        let opened = self.keys.sealing.open(purpose::OPERATION, place, message);
+        let opened = opened.map_err(|_| Code::SealInvalid)?;
+        let signed = SignedOperation::decode(opened.as_slice()).map_err(|_| Code::Malformed)?;
+        let gateway = &self.governance.registry.gateway;
+        if !verify_bytes(gateway, CONTEXT_OPERATION, &signed.operation, &signed.signature) {
+            return Err(Problem::refused(Code::Forbidden, "the gateway did not sign this operation"));
+        }
+        let operation = VaultOperation::decode(signed.operation.as_slice()).map_err(|_| Code::Malformed)?;
+        let reply_key = operation.reply_key.clone();
+        let answer = self.perform(operation).await.unwrap_or_else(|problem| {
+            let (code, detail) = (problem.code().as_str().to_owned(), problem.detail().to_owned());
+            if let Problem::Fault(..) = problem {
+                // Logs the cause; the status itself is not needed here.
+                let _ = problem.into_status();
+            }
+            VaultAnswer { code, detail, ..VaultAnswer::default() }
+        });
+        let sealed = sealed::seal(&reply_key, purpose::ANSWER, place, &answer.encode_to_vec());
+        sealed.map_err(|_| Problem::refused(Code::Malformed, "the reply key is not valid"))
+    }
+
+    async fn perform(&self, message: VaultOperation) -> Result<VaultAnswer, Problem> {
+        let now = self.now();
+        if message.vault_id != self.vault.as_str() || message.expires_ms <= now.0 {
+            return Err(Problem::refused(
+                Code::Malformed,
+                "the operation is for another vault or out of time",
+            ));
+        }
+        let actor = ActorId::new(&message.actor).map_err(|_| Code::Malformed)?;
+        let request = RequestId::new(&message.request_id).map_err(|_| Code::Malformed)?;
+        let authority = self.authority(&actor, &message.roles)?;
+        let upload = match message.operation.ok_or(Code::Malformed)? {
+            Operation::PutSubjects(put) => (Kind::Subjects, format(put.format)?, put.content),
+            Operation::PutConsents(put) => (Kind::Consents, format(put.format)?, put.content),
+            Operation::PutRecords(put) => (Kind::Records, format(put.format)?, put.content),
+            Operation::ReadBudget(read) => return self.read_budget(&authority, &read.subject),
+            Operation::ReadConsents(read) => return self.read_consents(&authority, &read.subject),
+            Operation::ReadRecords(read) => return self.read_records(&authority, &read.subject, read.limit),
+            Operation::ReadDividends(read) => return self.read_dividends(&authority, &read.subject),
+        };
+        self.put(&authority, (&actor, &request), upload).await
+    }
+
+    /// What the caller's roles allow here. **Errors**: `ADM-0003`.
+    fn authority(&self, actor: &ActorId, roles: &[String]) -> Result<Authority, Problem> {
+        let registry = &self.governance.registry;
+        let operator = registry.vaults.get(&self.vault).map(|vault| &vault.operator);
+        let has = |role: &str| roles.iter().any(|held| held == role);
+        if has("operator") && operator == Some(actor) {
+            return Ok(Authority::Operator);
+        }
+        match SubjectId::new(actor.as_str()) {
+            Ok(own) if has("producer") => Ok(Authority::Own(own)),
+            _ => Err(Problem::refused(Code::Forbidden, "the caller has no role at this vault")),
+        }
+    }
+
+    async fn put(
+        &self,
+        authority: &Authority,
+        name: (&ActorId, &RequestId),
+        (kind, format, content): (Kind, Format, Vec<u8>),
+    ) -> Result<VaultAnswer, Problem> {
+        let key = self.keys.keyed("symphony/operation-key/v1", &canonical::to_bytes(&name));
+        let digest = (kind as u8, format as u8, Digest::of_bytes(&content));
+        let asked = Digest::of("symphony/operation-content/v1", &digest);
+        let _one_at_a_time = self.ingesting.lock().await;
+        if let Some(known) = self.store.read()?.answered(key)? {
+            if known.content != asked {
+                return Err(Code::IdempotencyConflict.into());
+            }
+            return VaultAnswer::decode(known.answer.as_slice())
+                .map_err(|error| Problem::fault("a stored answer is damaged", error));
+        }
+        let answer = match kind {
+            Kind::Subjects => {
+                self.put_subjects(authority, upload_of(upload::subjects(format, &content))?).await
+            }
+            Kind::Consents => {
+                self.put_consents(authority, upload_of(upload::consents(format, &content))?).await
+            }
+            Kind::Records => {
+                let lines = upload::records(format, &content, &self.governance.semantics);
+                self.put_records(authority, upload_of(lines)?).await
+            }
+        }?
+        .into_answer();
+        let answered = Answered { content: asked, answer: answer.encode_to_vec() };
+        self.store.write(|transaction| store::put_answered(transaction, key, &answered))?;
+        Ok(answer)
+    }
+
+    async fn put_subjects(
+        &self,
+        authority: &Authority,
+        mut lines: Lines<'_, ParsedSubject>,
+    ) -> Result<Tally, Problem> {
+        let mut tally = Tally::default();
+        while let Some(batch) = tally.batch(&mut lines, |line| authority.covers(&line.subject)) {
+            self.put_subject_batch(batch, &mut tally).await?;
+        }
+        Ok(tally)
+    }
+
+    async fn put_subject_batch(
+        &self,
+        batch: Vec<(u64, ParsedSubject)>,
+        tally: &mut Tally,
+    ) -> Result<(), Problem> {
+        let (state, view) = (self.state(), self.store.read()?);
+        let mut places: BTreeMap<SubjectKey, usize> = BTreeMap::new();
+        let mut fresh: Vec<(SubjectKey, Profile)> = Vec::new();
+        let mut changed: BTreeMap<SubjectIndex, (SubjectRow, Profile)> = BTreeMap::new();
+        for (_, ParsedSubject { subject, contact, wallet }) in batch {
+            let key = self.keys.subject_key(&subject);
+            let profile = Profile { subject, contact, wallet };
+            let same = match (state.subjects.find(&key), places.get(&key).copied()) {
+                (Some(index), _) => {
+                    let (row, known) = match changed.remove(&index) {
+                        Some(pending) => pending,
+                        None => self.profile_of(&view, index)?,
+                    };
+                    let same = known == profile;
+                    changed.insert(index, (row, profile));
+                    same
+                }
+                (None, Some(place)) => std::mem::replace(&mut fresh[place].1, profile.clone()) == profile,
+                (None, None) => {
+                    places.insert(key, fresh.len());
+                    fresh.push((key, profile));
+                    false
+                }
+            };
+            tally.count(same);
+        }
+        let mut rows = Vec::with_capacity(fresh.len() + changed.len());
+        for (place, (_, profile)) in (state.subjects.len()..).zip(&fresh) {
+            let index = SubjectIndex(place);
+            rows.push((index, SubjectRow::new(&self.keys, index, profile).map_err(unsealed)?));
+        }
+        for (index, (row, profile)) in &changed {
+            rows.push((*index, row.with_profile(&self.keys, *index, profile).map_err(unsealed)?));
+        }
+        if fresh.is_empty() {
+            return self.store.write(|transaction| store::put_subjects(transaction, &rows));
+        }
+        let keys = fresh.iter().map(|(key, _)| *key).collect();
+        let hook = move |transaction: &redb::WriteTransaction| store::put_subjects(transaction, &rows);
+        self.journal.order_with(Command::EnrolSubjects { keys }, hook).await?;
+        Ok(())
+    }
+
+    fn profile_of(&self, view: &View, index: SubjectIndex) -> Result<(SubjectRow, Profile), Problem> {
+        let row = view.subject(index)?;
+        let profile = row.profile(&self.keys, index).map_err(unsealed)?;
+        Ok((row, profile))
+    }
+
+    async fn put_consents(
+        &self,
+        authority: &Authority,
+        mut lines: Lines<'_, ParsedConsent>,
+    ) -> Result<Tally, Problem> {
+        let mut tally = Tally::default();
+        let scopes = &self.governance.policy().privacy.scope_limits;
+        while let Some(batch) = tally.batch(&mut lines, |line| authority.covers(&line.subject)) {
+            let state = self.state();
+            let mut changes = Vec::with_capacity(batch.len());
+            let mut news = false;
+            for (line, consent) in batch {
+                let Some(subject) = state.subjects.find(&self.keys.subject_key(&consent.subject)) else {
+                    tally.refuse(line, Code::SubjectUnknown, None);
+                    continue;
+                };
+                if !scopes.contains_key(&consent.scope) {
+                    tally.refuse(line, Code::ScopeUnknown, None);
+                    continue;
+                }
+                let statement = match consent.state {
+                    ConsentState::Granted => Statement::Granted { expires: consent.expires_at },
+                    ConsentState::Withdrawn => Statement::Withdrawn,
+                };
+                news |= !state.consents.standing(&consent.scope, subject).says(statement);
+                changes.push(ConsentChange { subject, scope: consent.scope, statement });
+            }
+            let count = changes.len() as u64;
+            let mut accepted = 0;
+            if news {
+                let ordered = self.journal.order(Command::RecordConsents { changes }).await?;
+                for event in &ordered.events {
+                    if let Event::ConsentsRecorded { changes } = event {
+                        accepted += changes.len() as u64;
+                    }
+                }
+            }
+            tally.accepted += accepted;
+            tally.duplicates += count - accepted;
+        }
+        Ok(tally)
+    }
+
+    async fn put_records(
+        &self,
+        authority: &Authority,
+        mut lines: Lines<'_, ParsedRecord>,
+    ) -> Result<Tally, Problem> {
+        let mut tally = Tally::default();
+        while let Some(batch) = tally.batch(&mut lines, |line| authority.covers(&line.subject)) {
+            let rows = self.record_rows(batch, &mut tally)?;
+            if rows.is_empty() {
+                continue;
+            }
+            let leaves: Vec<_> = rows.iter().map(|row| merkle::leaf(&row.commitment.0.0)).collect();
+            let subjects: BTreeSet<_> = rows.iter().map(|row| row.subject).collect();
+            let command = Command::AppendRecords {
+                count: rows.len() as u32,
+                root: merkle::root(&leaves),
+                subjects: subjects.into_iter().collect(),
+            };
+            let hook = move |transaction: &redb::WriteTransaction| store::put_records(transaction, &rows);
+            self.journal.order_with(command, hook).await?;
+        }
+        Ok(tally)
+    }
+
+    /// Seals the records of a batch that are new.
+    fn record_rows(
+        &self,
+        batch: Vec<(u64, ParsedRecord)>,
+        tally: &mut Tally,
+    ) -> Result<Vec<RecordRow>, Problem> {
+        let (state, view) = (self.state(), self.store.read()?);
+        let mut room = self.records_max.saturating_sub(state.holdings.count());
+        let request_of = |record: &ParsedRecord| {
+            self.keys.keyed(
+                "symphony/record-request/v1",
+                &canonical::to_bytes(&(&record.subject, &record.request)),
+            )
+        };
+        let requests: Vec<_> = batch.iter().map(|(_, record)| request_of(record)).collect();
+        let mut known = view.known_requests(&requests)?;
+        let mut writers: BTreeMap<SubjectIndex, (DataKey, u32)> = BTreeMap::new();
+        let mut rows = Vec::with_capacity(batch.len());
+        for ((line, record), request) in batch.into_iter().zip(requests) {
+            if let Some(commitment) = known.get(&request) {
+                tally.count(true);
+                tally.note(*commitment);
+                continue;
+            }
+            let Some(subject) = state.subjects.find(&self.keys.subject_key(&record.subject)) else {
+                tally.refuse(line, Code::SubjectUnknown, None);
+                continue;
+            };
+            if room == 0 {
+                tally.refuse(line, Code::VaultFull, None);
+                continue;
+            }
+            let record = CanonicalRecord {
+                salt: *keys::random().map_err(unsealed)?,
+                schema: SCHEMA,
+                subject: record.subject,
+                request: record.request,
+                values: record.values,
+            };
+            if let Err(code) = record.check(&self.governance.semantics) {
+                tally.refuse(line, code, None);
+                continue;
+            }
+            let (key, sequence) = match writers.entry(subject) {
+                Entry::Occupied(writer) => writer.into_mut(),
+                Entry::Vacant(vacant) => {
+                    let key = view.subject(subject)?.data_key(&self.keys, subject).map_err(unsealed)?;
+                    vacant.insert((key, view.next_sequence(subject)?))
+                }
+            };
+            let (commitment, sealed) = store::seal_record(key, &record).map_err(unsealed)?;
+            rows.push(RecordRow { subject, sequence: *sequence, commitment, request, sealed });
+            *sequence += 1;
+            room -= 1;
+            known.insert(request, commitment);
+            tally.count(false);
+            tally.note(commitment);
+        }
+        Ok(rows)
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Subjects,
+    Consents,
+    Records,
+}
+
+/// What became of the lines of an upload.
+#[derive(Default)]
+struct Tally {
+    accepted: u64,
+    duplicates: u64,
+    refused: Vec<LineRefusal>,
+    refused_total: u64,
+    first: Option<Commitment>,
+}
+
+impl Tally {
+    /// The next lines that are well-formed and the caller's to send; `None` when there are no more lines.
+    fn batch<T>(&mut self, lines: &mut Lines<'_, T>, covers: impl Fn(&T) -> bool) -> Option<Vec<(u64, T)>> {
+        let mut batch = Vec::new();
+        let mut ended = true;
+        for (line, parsed) in lines.by_ref() {
+            match parsed {
+                Ok(value) if covers(&value) => batch.push((line, value)),
+                Ok(_) => self.refuse(line, Code::Forbidden, None),
+                Err(LineError { code, detail }) => self.refuse(line, code, Some(detail)),
+            }
+            if batch.len() == BATCH_LEN_MAX {
+                ended = false;
+                break;
+            }
+        }
+        (!ended || !batch.is_empty()).then_some(batch)
+    }
+
+    fn count(&mut self, known: bool) {
+        if known {
+            self.duplicates += 1;
+        } else {
+            self.accepted += 1;
+        }
+    }
+
+    fn note(&mut self, commitment: Commitment) {
+        self.first.get_or_insert(commitment);
+    }
+
+    fn refuse(&mut self, line: u64, code: Code, detail: Option<String>) {
+        self.refused_total += 1;
+        if self.refused.len() < REFUSALS_MAX {
+            let detail = detail.unwrap_or_else(|| code.title().to_owned());
+            self.refused.push(LineRefusal { line, code: code.as_str().to_owned(), detail });
+        }
+    }
+
+    fn into_answer(self) -> VaultAnswer {
+        let single = self.accepted + self.duplicates == 1;
+        VaultAnswer {
+            accepted: self.accepted,
+            duplicates: self.duplicates,
+            refused: self.refused,
+            refused_total: self.refused_total,
+            commitments: self.first.filter(|_| single).map(|one| one.0.0.to_vec()).into_iter().collect(),
+            ..VaultAnswer::default()
+        }
+    }
+}
+
+fn format(number: i32) -> Result<Format, Problem> {
+    match UploadFormat::try_from(number) {
+        Ok(UploadFormat::JsonLines) => Ok(Format::JsonLines),
+        Ok(UploadFormat::Parquet) => Ok(Format::Parquet),
+        Ok(UploadFormat::ArrowStream) => Ok(Format::ArrowStream),
+        Ok(UploadFormat::Unspecified) | Err(_) => Err(Code::UnsupportedMedia.into()),
+    }
+}
+
+fn upload_of<T>(lines: Result<T, upload::UploadError>) -> Result<T, Problem> {
+    lines.map_err(|error| Problem::refused(error.code, error.detail))
+}
+
+fn unsealed(error: keys::KeyError) -> Problem {
+    Problem::fault("a person's row cannot be sealed or opened", error)
+}
+
+/// Lines that become durable together: a command of this many consents stays below the limit of a command.
+const BATCH_LEN_MAX: usize = 10_000;
+/// Refused lines that an answer names.
+const REFUSALS_MAX: usize = 100;
+/// The shape of records that this node writes.
+const SCHEMA: SchemaVersion = SchemaVersion(1);

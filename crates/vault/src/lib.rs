@@ -1,0 +1,19 @@
+//! The enterprise node: one private Vault, its records at rest, consent and budget of its people, and the slices
+//! that it lets its enclave compute (R055-R081, R213).
+//!
+//! [`enterprise`] holds the parts together: [`keys`], [`store`] and the journal of the [`machine`]. [`ingest`]
+//! serves the Vault's own people, [`runtime`] and [`dividend`] serve the masters, [`agent`] keeps the enclave
+//! alive, [`rpc`] is the door and [`node`] runs it all.
+
+pub mod agent;
+pub mod dividend;
+pub mod enterprise;
+pub mod ingest;
+pub mod keys;
+pub mod machine;
+pub mod node;
+pub mod problem;
+mod reading;
+pub mod rpc;
+pub mod runtime;
+pub mod store;

@@ -1,0 +1,111 @@
+//! Runs a Vault: opens it, starts its enclave, serves masters, and frees reservations that ran out (R199).
+//!
+//! A killed node loses nothing: everything that was answered is in the journal's transactions.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context as _, bail};
+use symphony_consensus::orderer::Clock;
+use symphony_protocol::governance::Governance;
+use symphony_tee::boot::Identity;
+use symphony_tee::keys::PlatformSeed;
+use symphony_tee::report::EnclaveRole;
+use symphony_types::id::{NodeId, VaultId};
+use symphony_types::limits::SEALED_BYTES_MAX;
+use symphony_types::time::OrderedMillis;
+use symphony_wire::tls::{self, Credentials, NodeRole};
+use symphony_wire::v1::vault_node_server::VaultNodeServer;
+use tokio::net::TcpListener;
+use tonic::service::Routes;
+
+use crate::agent::{Agent, AgentConfig};
+use crate::enterprise::Enterprise;
+use crate::rpc::Door;
+
+/// How a Vault's node runs. What the protocol does is governance, not this.
+pub struct VaultConfig {
+    /// The Vault.
+    pub vault: VaultId,
+    /// The node's name in its certificate.
+    pub node: NodeId,
+    /// The network's name.
+    pub network: String,
+    /// Keys, database and enclave keys are here.
+    pub folder: PathBuf,
+    /// Where masters connect; bound by the caller.
+    pub listener: std::net::TcpListener,
+    /// The node's certificate.
+    pub credentials: Credentials,
+    /// The measured enclave program.
+    pub enclave_program: PathBuf,
+    /// The simulated machine under the enclave.
+    pub platform_seed: PlatformSeed,
+    /// What governs.
+    pub governance: Governance,
+    /// Records that the Vault takes at most (R080).
+    pub records_max: u64,
+}
+
+/// Runs until `shutdown`. **Errors**: what the node cannot start or go on without.
+pub async fn run(config: VaultConfig, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
+    let VaultConfig { vault, node, network, folder, listener, credentials, governance, .. } = config;
+    let Some(record) = governance.registry.vaults.get(&vault) else {
+        bail!("governance does not know vault {vault}");
+    };
+    let actor = record.executor.clone();
+    let registered = (record.key, record.sealing_key.clone());
+    let agent_config = AgentConfig {
+        program: config.enclave_program,
+        identity: Identity { chain: network.clone(), node, actor, role: EnclaveRole::Slice },
+        platform_seed: config.platform_seed,
+        folder: folder.clone(),
+    };
+    let records_max = config.records_max;
+    let opened = tokio::task::spawn_blocking(move || -> anyhow::Result<(Enterprise, Agent)> {
+        let enterprise = Enterprise::open(&folder, vault, &network, governance, clock(), records_max)?;
+        Ok((enterprise, Agent::start(agent_config).context("starting the slice enclave")?))
+    });
+    let (enterprise, agent) = opened.await??;
+    if registered != (enterprise.keys.signing.public(), enterprise.keys.sealing.public().to_vec()) {
+        bail!("governance has other keys for this vault than its folder");
+    }
+    let (enterprise, agent) = (Arc::new(enterprise), Arc::new(agent));
+    let door = VaultNodeServer::new(Door::new(Arc::clone(&enterprise), agent))
+        .max_decoding_message_size(MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(MESSAGE_BYTES_MAX);
+    listener.set_nonblocking(true)?;
+    let listener = TcpListener::from_std(listener)?;
+    let masters: tls::Approve = Arc::new(|peer| peer.role == NodeRole::Master);
+    let serving = tls::serve(listener, credentials, masters, Routes::new(door), shutdown);
+    tracing::info!(vault = %enterprise.vault, "vault.serve");
+    tokio::select! {
+        served = serving => Ok(served?),
+        failed = enterprise.failed() => failed.context("the vault's journal"),
+        () = expire(&enterprise) => Ok(()),
+    }
+}
+
+/// Frees reservations that ran out, for ever.
+async fn expire(enterprise: &Enterprise) {
+    let mut ticks = tokio::time::interval(EXPIRE_EVERY);
+    loop {
+        ticks.tick().await;
+        if let Err(problem) = enterprise.expire().await {
+            tracing::warn!(%problem, "reservations could not be freed");
+        }
+    }
+}
+
+/// The node's own clock; the journal keeps it from running backwards.
+pub fn clock() -> Clock {
+    Arc::new(|| {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        OrderedMillis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    })
+}
+
+const EXPIRE_EVERY: Duration = Duration::from_secs(5);
+/// A sealed message with its frame.
+const MESSAGE_BYTES_MAX: usize = SEALED_BYTES_MAX + (1 << 20);

@@ -1,0 +1,160 @@
+//! What a person may read of itself: budget, consents, records, dividends (R063, R069, R077, R079).
+//!
+//! The operator may read a person's budget statement and nothing else of it.
+
+use symphony_protocol::vault::consent::Standing;
+use symphony_protocol::vault::dividend;
+use symphony_protocol::vault::ledger::{Balance, Movement, MovementKind};
+use symphony_types::catalogue::Code;
+use symphony_types::epsilon::Epsilon;
+use symphony_types::id::SubjectId;
+use symphony_types::merkle;
+use symphony_types::subjects::{SubjectIndex, SubjectSet};
+use symphony_types::time::OrderedMillis;
+use symphony_wire::v1::{BudgetEntry, BudgetMovement, ConsentEntry, DividendEntry, RecordEntry, VaultAnswer};
+
+use crate::enterprise::Enterprise;
+use crate::ingest::Authority;
+use crate::problem::Problem;
+
+impl Enterprise {
+    /// A person's budget under the active policy.
+    pub(crate) fn read_budget(&self, authority: &Authority, subject: &str) -> Result<VaultAnswer, Problem> {
+        let subject = match authority {
+            Authority::Operator => self.enrolled(subject)?,
+            Authority::Own(_) => self.own(authority, subject)?,
+        };
+        let state = self.state();
+        let privacy = &self.governance.policy().privacy;
+        let total = (state.ledger.in_total(subject), privacy.subject_cap);
+        let mut budget = vec![entry(String::new(), total, vec![])];
+        for (scope, limit) in &privacy.scope_limits {
+            let movements = state.ledger.movements(scope, subject).iter().map(movement).collect();
+            let balance = (state.ledger.in_scope(scope, subject), *limit);
+            budget.push(entry(scope.as_str().to_owned(), balance, movements));
+        }
+        Ok(VaultAnswer { budget, ..VaultAnswer::default() })
+    }
+
+    /// What a person said about the use of its data.
+    pub(crate) fn read_consents(&self, authority: &Authority, subject: &str) -> Result<VaultAnswer, Problem> {
+        let subject = self.own(authority, subject)?;
+        let (state, now) = (self.state(), self.now());
+        let consents = state.consents.of_subject(subject);
+        let consents = consents.filter_map(|(scope, word)| consent(scope.as_str(), word, now)).collect();
+        Ok(VaultAnswer { consents, ..VaultAnswer::default() })
+    }
+
+    /// A person's records, as its commitments were computed over them.
+    pub(crate) fn read_records(
+        &self,
+        authority: &Authority,
+        subject: &str,
+        limit: u32,
+    ) -> Result<VaultAnswer, Problem> {
+        let subject = self.own(authority, subject)?;
+        let limit = limit.clamp(1, RECORDS_MAX) as usize;
+        let mut records = Vec::new();
+        let people: SubjectSet = [subject].into_iter().collect();
+        self.store.read()?.each_record(&self.keys, &people, |_, commitment, record| {
+            if records.len() < limit {
+                let json = serde_json::to_string(record);
+                let json = json.map_err(|error| Problem::fault("a record cannot be shown", error))?;
+                records.push(RecordEntry { commitment: commitment.0.0.to_vec(), json });
+            }
+            Ok(())
+        })?;
+        Ok(VaultAnswer { records, ..VaultAnswer::default() })
+    }
+
+    /// What a person may claim, with the proof that the chain asks for.
+    pub(crate) fn read_dividends(
+        &self,
+        authority: &Authority,
+        subject: &str,
+    ) -> Result<VaultAnswer, Problem> {
+        let subject = self.own(authority, subject)?;
+        let view = self.store.read()?;
+        let profile = view.subject(subject)?.profile(&self.keys, subject);
+        let profile = profile.map_err(|error| Problem::fault("a profile cannot be opened", error))?;
+        let mut dividends = Vec::new();
+        let Some(wallet) = profile.wallet else { return Ok(VaultAnswer::default()) };
+        for (epoch, closed) in &self.state().epochs {
+            let Some(closing) = view.closing(&self.keys, *epoch)? else { continue };
+            let Ok(place) = closing.leaves.binary_search_by_key(&wallet, |leaf| leaf.account) else {
+                continue;
+            };
+            let leaf = &closing.leaves[place];
+            let path = merkle::inclusion_proof(&dividend::hashes(&closing.leaves), place).unwrap_or_default();
+            dividends.push(DividendEntry {
+                epoch_id: epoch.0,
+                index: leaf.index,
+                amount: leaf.amount.0,
+                account: leaf.account.0.0.to_vec(),
+                path: path.iter().map(|hash| hash.0.to_vec()).collect(),
+                root: closed.statement.root.0.to_vec(),
+                payees: closed.statement.payees,
+            });
+        }
+        Ok(VaultAnswer { dividends, ..VaultAnswer::default() })
+    }
+
+    /// The caller's own index. **Errors**: `ADM-0003` for anybody else's, `VLT-0002`.
+    fn own(&self, authority: &Authority, subject: &str) -> Result<SubjectIndex, Problem> {
+        match authority {
+            Authority::Own(own) if own.as_str() == subject => self.enrolled(subject),
+            Authority::Own(_) | Authority::Operator => Err(Code::Forbidden.into()),
+        }
+    }
+
+    fn enrolled(&self, subject: &str) -> Result<SubjectIndex, Problem> {
+        let subject = SubjectId::new(subject).map_err(|_| Code::Malformed)?;
+        Ok(self.state().subjects.find(&self.keys.subject_key(&subject)).ok_or(Code::SubjectUnknown)?)
+    }
+}
+
+fn entry(
+    usage_scope: String,
+    (balance, limit): (Balance, Epsilon),
+    movements: Vec<BudgetMovement>,
+) -> BudgetEntry {
+    BudgetEntry {
+        usage_scope,
+        limit_micro_epsilon: limit.0,
+        reserved_micro_epsilon: balance.reserved.0,
+        committed_micro_epsilon: balance.committed.0,
+        movements,
+    }
+}
+
+fn movement(line: &Movement) -> BudgetMovement {
+    let kind = match line.kind {
+        MovementKind::Reserve => "reserve",
+        MovementKind::Commit => "commit",
+        MovementKind::Release => "release",
+    };
+    BudgetMovement {
+        task_id: line.task.0.0.to_vec(),
+        kind: kind.to_owned(),
+        micro_epsilon: line.epsilon.0,
+        at_ms: line.at.0,
+    }
+}
+
+fn consent(scope: &str, word: Standing, now: OrderedMillis) -> Option<ConsentEntry> {
+    let (state, since, expires) = match word {
+        Standing::Silent => return None,
+        Standing::Granted { since, expires } if word.allows(now) => ("granted", since, expires),
+        Standing::Granted { since, expires } => ("expired", since, expires),
+        Standing::Withdrawn { since } => ("withdrawn", since, None),
+    };
+    Some(ConsentEntry {
+        usage_scope: scope.to_owned(),
+        state: state.to_owned(),
+        since_ms: since.0,
+        expires_ms: expires.map_or(0, |end| end.0),
+    })
+}
+
+/// Records of one answer.
+const RECORDS_MAX: u32 = 1_000;

@@ -1,0 +1,122 @@
+//! The door of a Vault: gRPC for masters, who are the only nodes that connect (R008, R201, R202).
+//!
+//! Bytes become documents here and refusals become statuses; nothing is decided.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use symphony_protocol::artifact::Bucket;
+use symphony_types::catalogue::Code;
+use symphony_types::key::{Document, Master, Signed};
+use symphony_wire::documents;
+use symphony_wire::signing::{CONTEXT_HEALTH, sign_bytes};
+use symphony_wire::v1::vault_node_server::VaultNode;
+use symphony_wire::v1::{
+    Acknowledgement, HealthRequest, ScopeCoverage, SealedAnswer, SealedOperation, SignedDocument,
+    SliceResult, VaultHealth,
+};
+use tonic::{Request, Response, Status};
+
+use prost::Message as _;
+
+use crate::agent::Agent;
+use crate::enterprise::Enterprise;
+use crate::problem::Problem;
+
+/// The service of one Vault.
+pub struct Door {
+    enterprise: Arc<Enterprise>,
+    agent: Arc<Agent>,
+}
+
+impl Door {
+    /// The service over an open Vault and its enclave.
+    pub fn new(enterprise: Arc<Enterprise>, agent: Arc<Agent>) -> Self {
+        Self { enterprise, agent }
+    }
+
+    fn health(&self, challenge: &[u8]) -> Result<VaultHealth, Problem> {
+        if challenge.len() != CHALLENGE_LEN {
+            return Err(Problem::refused(Code::Malformed, "a challenge has 32 bytes"));
+        }
+        let (state, now) = (self.enterprise.state(), self.enterprise.now());
+        let scopes = self.enterprise.governance.policy().privacy.scope_limits.keys();
+        let coverage = scopes.map(|scope| ScopeCoverage {
+            usage_scope: scope.as_str().to_owned(),
+            consented_bucket: state.coverage(scope, now).0,
+        });
+        let mut health = VaultHealth {
+            boot: self.agent.boot().to_vec(),
+            coverage: coverage.collect(),
+            records_bucket: Bucket::of(state.holdings.count()).0,
+            subjects_bucket: Bucket::of(u64::from(state.subjects.len())).0,
+            ledger_head: self.enterprise.head().0.to_vec(),
+            signature: Vec::new(),
+        };
+        let mut message = challenge.to_vec();
+        message.extend_from_slice(&health.encode_to_vec());
+        health.signature = sign_bytes(&self.enterprise.keys.signing, CONTEXT_HEALTH, &message).to_vec();
+        Ok(health)
+    }
+}
+
+#[tonic::async_trait]
+impl VaultNode for Door {
+    async fn prepare(&self, request: Request<SignedDocument>) -> Result<Response<SignedDocument>, Status> {
+        let receipt = self.enterprise.prepare(document(request.get_ref())?).await;
+        answer(receipt)
+    }
+
+    async fn assign_slice(&self, request: Request<SignedDocument>) -> Result<Response<SliceResult>, Status> {
+        let assignment = document(request.get_ref())?;
+        let slice = Arc::clone(&self.enterprise).assign(Arc::clone(&self.agent), assignment).await;
+        let slice = slice.map_err(Problem::into_status)?;
+        Ok(Response::new(SliceResult {
+            header: documents::encode(&slice.header),
+            bundle: slice.bundle,
+            boot: slice.boot,
+            report: slice.report,
+        }))
+    }
+
+    async fn release_budget(
+        &self,
+        request: Request<SignedDocument>,
+    ) -> Result<Response<Acknowledgement>, Status> {
+        self.enterprise.release(document(request.get_ref())?).await.map_err(Problem::into_status)?;
+        Ok(Response::new(Acknowledgement {}))
+    }
+
+    async fn close_dividends(
+        &self,
+        request: Request<SignedDocument>,
+    ) -> Result<Response<SignedDocument>, Status> {
+        let statement = self.enterprise.close_dividends(document(request.get_ref())?).await;
+        answer(statement)
+    }
+
+    async fn operate(&self, request: Request<SealedOperation>) -> Result<Response<SealedAnswer>, Status> {
+        let sealed = Arc::clone(&self.enterprise).operate(request.into_inner().sealed).await;
+        Ok(Response::new(SealedAnswer { sealed: sealed.map_err(Problem::into_status)? }))
+    }
+
+    async fn get_health(&self, request: Request<HealthRequest>) -> Result<Response<VaultHealth>, Status> {
+        Ok(Response::new(self.health(&request.get_ref().challenge).map_err(Problem::into_status)?))
+    }
+}
+
+fn document<T>(message: &SignedDocument) -> Result<Signed<T, Master>, Status>
+where
+    T: Document + DeserializeOwned,
+{
+    documents::decode(&message.document)
+        .map_err(|error| Problem::refused(Code::Malformed, error.to_string()).into_status())
+}
+
+fn answer<T: Serialize>(signed: Result<T, Problem>) -> Result<Response<SignedDocument>, Status> {
+    let document = documents::encode(&signed.map_err(Problem::into_status)?);
+    Ok(Response::new(SignedDocument { document }))
+}
+
+const CHALLENGE_LEN: usize = 32;

@@ -1,0 +1,219 @@
+//! Computes a slice: check the order, judge the aggregator, consume the budget, and only then let the enclave see
+//! records (R057, R065, R087, R105, R110, R111).
+//!
+//! Every step can be repeated: the budget is consumed once, a finished slice is answered from its transcript, and
+//! whatever a crash interrupted is computed again over the same committed people.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use symphony_compute::material::{MaterialBuilder, MaterialError};
+use symphony_consensus::orderer::Orderer as _;
+use symphony_protocol::artifact::{Bucket, SignedAssignment, SliceHeader, TaskEnvelope};
+use symphony_protocol::vault::authorize;
+use symphony_protocol::vault::dividend::Usage;
+use symphony_protocol::vault::ledger::{EntryState, LedgerEntry};
+use symphony_protocol::vault::machine::Command;
+use symphony_tee::appraise::{self, AppraisalPolicy};
+use symphony_tee::report::{EnclaveRole, SignedBoot};
+use symphony_types::catalogue::Code;
+use symphony_types::digest::Digest;
+use symphony_types::id::Measurement;
+use symphony_types::key::Document as _;
+use symphony_types::merkle;
+use symphony_types::subjects::{SubjectIndex, SubjectSet};
+use symphony_wire::documents;
+use symphony_wire::enclave::{Answer, Call, purpose};
+use symphony_wire::sealed;
+use zeroize::Zeroizing;
+
+use crate::agent::{Agent, wrong_answer};
+use crate::enterprise::Enterprise;
+use crate::problem::Problem;
+use crate::store::{self, Transcript};
+
+impl Enterprise {
+    /// Computes the slice of an assignment, or gives the one that was computed.
+    ///
+    /// **Errors**: the order is not a master's or not complete, the aggregator's enclave is not to be believed,
+    /// nothing is reserved, or the enclave refuses.
+    pub async fn assign(
+        self: Arc<Self>,
+        agent: Arc<Agent>,
+        assignment: SignedAssignment,
+    ) -> Result<Transcript, Problem> {
+        authorize::signed(&assignment, &self.governance.registry.masters)?;
+        authorize::addressed(&assignment.body.vault, &self.vault)?;
+        let _one_at_a_time = self.computing.lock().await;
+        let (task, digest) = (assignment.body.envelope.task, assignment.body.digest());
+        if let Some(transcript) = self.store.read()?.transcript(&task)? {
+            return if transcript.assignment == digest {
+                Ok(transcript)
+            } else {
+                Err(Code::IdempotencyConflict.into())
+            };
+        }
+        self.check_receipt(&assignment.body.envelope)?;
+        let policy = self.appraise(&assignment)?;
+        self.commit(&assignment).await?;
+        let this = Arc::clone(&self);
+        let work = tokio::task::spawn_blocking(move || this.compute(&agent, assignment, &policy));
+        work.await.map_err(|error| Problem::fault("a slice panicked", error))?
+    }
+
+    /// Consumes the budget of everybody whose consent still holds, before anything is computed (R057, R065).
+    pub async fn commit(&self, assignment: &SignedAssignment) -> Result<(), Problem> {
+        let state = self.state();
+        let entry = state.ledger.entry(&assignment.body.envelope.task).ok_or(Code::ReservationUnknown)?;
+        let digest = assignment.body.digest();
+        match &entry.state {
+            EntryState::Committed { assignment, .. } if *assignment == digest => Ok(()),
+            EntryState::Committed { .. }
+            | EntryState::Reserved
+            | EntryState::Released { .. }
+            | EntryState::Expired { .. } => {
+                let assignment = Box::new(assignment.clone());
+                self.journal.order(Command::CommitTask { assignment }).await?;
+                Ok(())
+            }
+        }
+    }
+
+    /// The envelope must rest on the very receipt that this Vault gave.
+    fn check_receipt(&self, envelope: &TaskEnvelope) -> Result<(), Problem> {
+        let vaults = &envelope.coordination.participating_vault_ids;
+        let place = vaults.binary_search(&self.vault).map_err(|_| Code::EnvelopeInvalid)?;
+        let receipt = self.store.read()?.receipt(&envelope.task)?.ok_or(Code::ReservationUnknown)?;
+        if envelope.reservations.get(place) != Some(&receipt.body.digest()) {
+            return Err(Problem::refused(Code::EnvelopeInvalid, "the envelope rests on another receipt"));
+        }
+        Ok(())
+    }
+
+    /// Judges the aggregator's boot report by what governance and the task admit (R121, R128, R130).
+    fn appraise(&self, assignment: &SignedAssignment) -> Result<AppraisalPolicy, Problem> {
+        let envelope = &assignment.body.envelope;
+        let policy = self.governance.policy_of(envelope.versions.policy)?;
+        let registry = &self.governance.registry;
+        let admitted: BTreeSet<Measurement> = envelope.coordination.measurements.iter().copied().collect();
+        let policy = AppraisalPolicy {
+            chain: self.network.clone(),
+            measurements: registry.measurements.intersection(&admitted).copied().collect(),
+            platforms: registry.platforms.clone(),
+            revoked_platforms: registry.platforms_revoked.clone(),
+            software_admitted: policy.software_admitted && envelope.coordination.software_admitted,
+        };
+        let boot: SignedBoot = documents::decode(&assignment.body.aggregator_boot).map_err(|_| {
+            Problem::refused(Code::AttestationMissing, "the aggregator's boot report is malformed")
+        })?;
+        let judged = appraise::appraise_boot(&boot, &policy, EnclaveRole::Aggregator);
+        if let Err(reasons) = judged {
+            let reasons: Vec<_> = reasons.iter().map(ToString::to_string).collect();
+            return Err(Problem::refused(Code::AttestationFailed, reasons.join(", ")));
+        }
+        if boot.body.actor != envelope.coordination.aggregator {
+            return Err(Problem::refused(Code::AttestationFailed, "the enclave is another aggregator's"));
+        }
+        Ok(policy)
+    }
+
+    /// Everything after the commit. Blocks.
+    fn compute(
+        &self,
+        agent: &Agent,
+        assignment: SignedAssignment,
+        policy: &AppraisalPolicy,
+    ) -> Result<Transcript, Problem> {
+        let (body, digest) = (&assignment.body, assignment.body.digest());
+        let state = self.state();
+        let entry = state.ledger.entry(&body.envelope.task).ok_or(Code::ReservationUnknown)?;
+        let people = committed(entry)?;
+        let gathered = self.gather(&body.envelope, entry, people)?;
+        let key = agent.report().body.hpke_key;
+        let material = sealed::seal(&key, purpose::MATERIAL, &digest.0, &gathered.material);
+        let material = material.map_err(|error| Problem::fault("material cannot be sealed", error))?;
+        let call = Call::Evaluate {
+            assignment: assignment.clone(),
+            material,
+            policy: documents::encode(policy),
+            masters: self.governance.registry.masters.clone(),
+        };
+        let Answer::Evaluated { bundle, input_root, report } = agent.call(&call)? else {
+            return Err(wrong_answer());
+        };
+        if input_root != gathered.root {
+            return Err(Problem::refused(Code::AttestationFailed, "the enclave computed on other inputs"));
+        }
+        let header = SliceHeader {
+            task: body.envelope.task,
+            vault: self.vault.clone(),
+            nonce: body.nonce,
+            epsilon: entry.epsilon,
+            coverage: Bucket::of(people.len()),
+            records: Bucket::of(gathered.usage.records.iter().map(|(_, count)| u64::from(*count)).sum()),
+            input_root,
+            bundle: Digest::of_bytes(&bundle),
+            report: Digest::of_bytes(&report),
+            ledger_head: self.head(),
+        };
+        let header = self.keys.signing.sign(header);
+        let boot = agent.boot().to_vec();
+        let transcript = Transcript { assignment: digest, header, bundle, boot, report };
+        self.store.write(|transaction| store::put_transcript(transaction, &transcript, &gathered.usage))?;
+        Ok(transcript)
+    }
+
+    /// Opens the records of the committed people that have every attribute of the query, and nothing else (R087).
+    fn gather(
+        &self,
+        envelope: &TaskEnvelope,
+        entry: &LedgerEntry,
+        people: &SubjectSet,
+    ) -> Result<Gathered, Problem> {
+        let mut attributes = BTreeMap::new();
+        for operand in &envelope.query.operands {
+            let governed = self.governance.semantics.attributes.get(&operand.attribute);
+            attributes.insert(operand.attribute.clone(), governed.ok_or(Code::AttributeUnknown)?.value);
+        }
+        let failed = |error: MaterialError| Problem::fault("material cannot be built", error);
+        let mut builder = MaterialBuilder::new(&attributes).map_err(failed)?;
+        let mut leaves = Vec::new();
+        let mut counts: Vec<(SubjectIndex, u32)> = Vec::new();
+        let view = self.store.read()?;
+        view.each_record(&self.keys, people, |subject, commitment, record| {
+            if !attributes.keys().all(|name| record.values.contains_key(name)) {
+                return Ok(());
+            }
+            builder.push(subject, commitment, &record.values).map_err(failed)?;
+            leaves.push(merkle::leaf(&commitment.0.0));
+            match counts.last_mut() {
+                Some((last, count)) if *last == subject => *count += 1,
+                _ => counts.push((subject, 1)),
+            }
+            Ok(())
+        })?;
+        for (subject, _) in &counts {
+            let profile = view.subject(*subject)?.profile(&self.keys, *subject);
+            let profile = profile.map_err(|error| Problem::fault("a profile cannot be opened", error))?;
+            builder.person(*subject, &profile.contact).map_err(failed)?;
+        }
+        let material = builder.finish().map_err(failed)?;
+        let usage = Usage { epsilon: entry.epsilon, records: counts };
+        Ok(Gathered { material, root: merkle::root(&leaves), usage })
+    }
+}
+
+struct Gathered {
+    material: Zeroizing<Vec<u8>>,
+    root: Digest,
+    usage: Usage,
+}
+
+fn committed(entry: &LedgerEntry) -> Result<&SubjectSet, Problem> {
+    match &entry.state {
+        EntryState::Committed { members, .. } => Ok(members.set()),
+        EntryState::Reserved | EntryState::Released { .. } | EntryState::Expired { .. } => {
+            Err(Code::ReservationUnknown.into())
+        }
+    }
+}

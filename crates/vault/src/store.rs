@@ -1,0 +1,389 @@
+//! What a Vault keeps beside its journal, in the same database and the same transactions (R076-R080, R213).
+//!
+//! A record is sealed under its person's data key with its commitment as associated data, and is found by person
+//! or by commitment; both links and the commitment itself are checked on every read, so a changed byte is an
+//! error and never a value (R078). Nothing here is readable without the Vault's keys, except counts.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use redb::{Database, ReadTransaction, ReadableDatabase, TableDefinition, WriteTransaction};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use symphony_protocol::artifact::{SignedReceipt, SignedSlice};
+use symphony_protocol::vault::dividend::{Closing, Usage};
+use symphony_protocol::vault::record::CanonicalRecord;
+use symphony_types::canonical;
+use symphony_types::digest::Digest;
+use symphony_types::id::{AccountId, Commitment, EpochId, SubjectId, TaskId};
+use symphony_types::subjects::{SubjectIndex, SubjectSet};
+use zeroize::Zeroizing;
+
+use crate::keys::{DataKey, KeyError, VaultKeys};
+use crate::problem::Problem;
+
+/// Who a person is. Sealed under the person's key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Profile {
+    /// The uploader's name for the person.
+    pub subject: SubjectId,
+    /// What is delivered for the person.
+    pub contact: String,
+    /// Where its dividends go.
+    pub wallet: Option<AccountId>,
+}
+
+/// A person's row: the wrapped data key and the sealed profile.
+#[derive(Serialize, Deserialize)]
+pub struct SubjectRow {
+    wrapped: Vec<u8>,
+    profile: Vec<u8>,
+}
+
+impl SubjectRow {
+    /// A row with a new data key. **Errors**: no randomness.
+    pub fn new(keys: &VaultKeys, index: SubjectIndex, profile: &Profile) -> Result<Self, KeyError> {
+        let (key, wrapped) = keys.new_data_key(index)?;
+        Self::sealed(&key, wrapped, index, profile)
+    }
+
+    fn sealed(
+        key: &DataKey,
+        wrapped: Vec<u8>,
+        index: SubjectIndex,
+        profile: &Profile,
+    ) -> Result<Self, KeyError> {
+        let plain = Zeroizing::new(canonical::to_bytes(profile));
+        Ok(Self { wrapped, profile: key.seal(&profile_place(index), &plain)? })
+    }
+
+    /// The same person and key with another profile. **Errors**: [`KeyError`].
+    pub fn with_profile(
+        &self,
+        keys: &VaultKeys,
+        index: SubjectIndex,
+        profile: &Profile,
+    ) -> Result<Self, KeyError> {
+        Self::sealed(&self.data_key(keys, index)?, self.wrapped.clone(), index, profile)
+    }
+
+    /// The person's data key. **Errors**: [`KeyError::Open`].
+    pub fn data_key(&self, keys: &VaultKeys, index: SubjectIndex) -> Result<DataKey, KeyError> {
+        keys.data_key(index, &self.wrapped)
+    }
+
+    /// The person's profile. **Errors**: [`KeyError::Open`].
+    pub fn profile(&self, keys: &VaultKeys, index: SubjectIndex) -> Result<Profile, KeyError> {
+        let plain = self.data_key(keys, index)?.open(&profile_place(index), &self.profile)?;
+        bcs::from_bytes(&plain).map_err(|_| KeyError::Open)
+    }
+}
+
+/// A record on its way to disk.
+pub struct RecordRow {
+    /// Whose.
+    pub subject: SubjectIndex,
+    /// Its position among the person's records.
+    pub sequence: u32,
+    /// Its commitment.
+    pub commitment: Commitment,
+    /// Keyed digest of person and request id.
+    pub request: Digest,
+    /// The canonical record under the person's key.
+    pub sealed: Vec<u8>,
+}
+
+/// All that a finished slice left; a repeated assignment is answered from here.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Transcript {
+    /// Digest of the assignment.
+    pub assignment: Digest,
+    /// The signed header.
+    pub header: SignedSlice,
+    /// Signals, sealed to the aggregator.
+    pub bundle: Vec<u8>,
+    /// Signed boot report of the slice enclave.
+    pub boot: Vec<u8>,
+    /// Signed attestation report.
+    pub report: Vec<u8>,
+}
+
+/// An operation that was answered.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Answered {
+    /// Digest of what was asked.
+    pub content: Digest,
+    /// The answer.
+    pub answer: Vec<u8>,
+}
+
+/// The Vault's tables.
+#[derive(Clone)]
+pub struct Store {
+    database: Arc<Database>,
+}
+
+impl Store {
+    /// Opens the tables, making them on first use. **Errors**: storage.
+    pub fn open(database: Arc<Database>) -> Result<Self, Problem> {
+        let store = Self { database };
+        store.write(|transaction| {
+            for table in [RECEIPTS, TRANSCRIPTS, USAGES, OPERATIONS] {
+                transaction.open_table(table)?;
+            }
+            transaction.open_table(SUBJECTS)?;
+            transaction.open_table(RECORDS)?;
+            transaction.open_table(LOCATIONS)?;
+            transaction.open_table(REQUESTS)?;
+            transaction.open_table(DIVIDENDS)?;
+            Ok(())
+        })?;
+        Ok(store)
+    }
+
+    /// Writes outside the journal, durably. **Errors**: storage.
+    pub fn write(
+        &self,
+        rows: impl FnOnce(&WriteTransaction) -> Result<(), redb::Error>,
+    ) -> Result<(), Problem> {
+        let transaction = self.database.begin_write().map_err(redb::Error::from)?;
+        rows(&transaction)?;
+        transaction.commit().map_err(redb::Error::from)?;
+        Ok(())
+    }
+
+    /// A consistent view. **Errors**: storage.
+    pub fn read(&self) -> Result<View, Problem> {
+        Ok(View(self.database.begin_read().map_err(redb::Error::from)?))
+    }
+}
+
+/// Rows of people. **Errors**: storage.
+pub fn put_subjects(
+    transaction: &WriteTransaction,
+    rows: &[(SubjectIndex, SubjectRow)],
+) -> Result<(), redb::Error> {
+    let mut table = transaction.open_table(SUBJECTS)?;
+    for (index, row) in rows {
+        table.insert(index.0, canonical::to_bytes(row).as_slice())?;
+    }
+    Ok(())
+}
+
+/// Rows of records with their links. **Errors**: storage.
+pub fn put_records(transaction: &WriteTransaction, rows: &[RecordRow]) -> Result<(), redb::Error> {
+    let mut records = transaction.open_table(RECORDS)?;
+    let mut locations = transaction.open_table(LOCATIONS)?;
+    let mut requests = transaction.open_table(REQUESTS)?;
+    let mut bytes = Vec::new();
+    for row in rows {
+        let place = (row.subject.0, row.sequence);
+        bytes.clear();
+        bytes.extend_from_slice(&row.commitment.0.0);
+        bytes.extend_from_slice(&row.sealed);
+        records.insert(place, bytes.as_slice())?;
+        locations.insert(row.commitment.0.0, place)?;
+        requests.insert(row.request.0, row.commitment.0.0)?;
+    }
+    Ok(())
+}
+
+/// The receipt of a task. **Errors**: storage.
+pub fn put_receipt(transaction: &WriteTransaction, receipt: &SignedReceipt) -> Result<(), redb::Error> {
+    put(transaction, RECEIPTS, receipt.body.task.0, receipt)
+}
+
+/// The transcript of a task with what it used of each person. **Errors**: storage.
+pub fn put_transcript(
+    transaction: &WriteTransaction,
+    transcript: &Transcript,
+    usage: &Usage,
+) -> Result<(), redb::Error> {
+    let task = transcript.header.body.task.0;
+    put(transaction, TRANSCRIPTS, task, transcript)?;
+    put(transaction, USAGES, task, usage)
+}
+
+/// An answered operation by its key. **Errors**: storage.
+pub fn put_answered(
+    transaction: &WriteTransaction,
+    key: Digest,
+    answered: &Answered,
+) -> Result<(), redb::Error> {
+    put(transaction, OPERATIONS, key, answered)
+}
+
+/// The dividends of an epoch, sealed. **Errors**: storage.
+pub fn put_closing(transaction: &WriteTransaction, epoch: EpochId, sealed: &[u8]) -> Result<(), redb::Error> {
+    transaction.open_table(DIVIDENDS)?.insert(epoch.0, sealed)?;
+    Ok(())
+}
+
+/// The dividends of an epoch under the storage key. **Errors**: [`KeyError`].
+pub fn seal_closing(keys: &VaultKeys, epoch: EpochId, closing: &Closing) -> Result<Vec<u8>, KeyError> {
+    let plain = Zeroizing::new(canonical::to_bytes(closing));
+    keys.storage.seal(&closing_place(epoch), &plain)
+}
+
+fn put<T: Serialize>(
+    transaction: &WriteTransaction,
+    table: Rows,
+    key: Digest,
+    value: &T,
+) -> Result<(), redb::Error> {
+    transaction.open_table(table)?.insert(key.0, canonical::to_bytes(value).as_slice())?;
+    Ok(())
+}
+
+/// The tables at one moment.
+pub struct View(ReadTransaction);
+
+impl View {
+    /// A person's row. **Errors**: storage, or there is none.
+    pub fn subject(&self, index: SubjectIndex) -> Result<SubjectRow, Problem> {
+        let table = self.0.open_table(SUBJECTS).map_err(redb::Error::from)?;
+        let row = table.get(index.0).map_err(redb::Error::from)?.ok_or_else(broken)?;
+        bcs::from_bytes(row.value()).map_err(|error| Problem::fault("a person's row is damaged", error))
+    }
+
+    /// The position that the person's next record gets. **Errors**: storage.
+    pub fn next_sequence(&self, subject: SubjectIndex) -> Result<u32, Problem> {
+        let table = self.0.open_table(RECORDS).map_err(redb::Error::from)?;
+        let mut range = table.range((subject.0, 0)..=(subject.0, u32::MAX)).map_err(redb::Error::from)?;
+        match range.next_back() {
+            None => Ok(0),
+            Some(row) => Ok(row.map_err(redb::Error::from)?.0.value().1.saturating_add(1)),
+        }
+    }
+
+    /// The records that are known by these requests. **Errors**: storage.
+    pub fn known_requests(&self, requests: &[Digest]) -> Result<BTreeMap<Digest, Commitment>, Problem> {
+        let table = self.0.open_table(REQUESTS).map_err(redb::Error::from)?;
+        let mut known = BTreeMap::new();
+        for request in requests {
+            if let Some(commitment) = table.get(request.0).map_err(redb::Error::from)? {
+                known.insert(*request, Commitment(Digest(commitment.value())));
+            }
+        }
+        Ok(known)
+    }
+
+    /// Visits the records of people in ascending order, each opened and checked against its commitment.
+    ///
+    /// **Errors**: storage, a changed byte anywhere, or the visitor's.
+    pub fn each_record(
+        &self,
+        keys: &VaultKeys,
+        people: &SubjectSet,
+        mut visit: impl FnMut(SubjectIndex, &Commitment, &CanonicalRecord) -> Result<(), Problem>,
+    ) -> Result<(), Problem> {
+        let records = self.0.open_table(RECORDS).map_err(redb::Error::from)?;
+        let locations = self.0.open_table(LOCATIONS).map_err(redb::Error::from)?;
+        for subject in people.iter() {
+            let mut key = None;
+            let range = records.range((subject.0, 0)..=(subject.0, u32::MAX)).map_err(redb::Error::from)?;
+            for row in range {
+                let (place, bytes) = row.map_err(redb::Error::from)?;
+                if key.is_none() {
+                    key = Some(self.subject(subject)?.data_key(keys, subject).map_err(unreadable)?);
+                }
+                let Some(key) = &key else { continue };
+                let (commitment, record) = open_record(key, bytes.value())?;
+                let link = locations.get(commitment.0.0).map_err(redb::Error::from)?;
+                if link.map(|link| link.value()) != Some(place.value()) {
+                    return Err(broken());
+                }
+                visit(subject, &commitment, &record)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The receipt of a task. **Errors**: storage.
+    pub fn receipt(&self, task: &TaskId) -> Result<Option<SignedReceipt>, Problem> {
+        self.get(RECEIPTS, task.0)
+    }
+
+    /// The transcript of a task. **Errors**: storage.
+    pub fn transcript(&self, task: &TaskId) -> Result<Option<Transcript>, Problem> {
+        self.get(TRANSCRIPTS, task.0)
+    }
+
+    /// What a task used of each person. **Errors**: storage.
+    pub fn usage(&self, task: &TaskId) -> Result<Option<Usage>, Problem> {
+        self.get(USAGES, task.0)
+    }
+
+    /// An answered operation. **Errors**: storage.
+    pub fn answered(&self, key: Digest) -> Result<Option<Answered>, Problem> {
+        self.get(OPERATIONS, key)
+    }
+
+    /// The dividends of an epoch. **Errors**: storage, or a changed byte.
+    pub fn closing(&self, keys: &VaultKeys, epoch: EpochId) -> Result<Option<Closing>, Problem> {
+        let table = self.0.open_table(DIVIDENDS).map_err(redb::Error::from)?;
+        let Some(sealed) = table.get(epoch.0).map_err(redb::Error::from)? else { return Ok(None) };
+        let plain = keys.storage.open(&closing_place(epoch), sealed.value()).map_err(unreadable)?;
+        bcs::from_bytes(&plain).map(Some).map_err(|error| Problem::fault("dividends are damaged", error))
+    }
+
+    fn get<T: DeserializeOwned>(&self, table: Rows, key: Digest) -> Result<Option<T>, Problem> {
+        let table = self.0.open_table(table).map_err(redb::Error::from)?;
+        let Some(row) = table.get(key.0).map_err(redb::Error::from)? else { return Ok(None) };
+        bcs::from_bytes(row.value())
+            .map(Some)
+            .map_err(|error| Problem::fault("a stored row is damaged", error))
+    }
+}
+
+/// The sealed form of a record with its commitment. **Errors**: no randomness.
+pub fn seal_record(key: &DataKey, record: &CanonicalRecord) -> Result<(Commitment, Vec<u8>), KeyError> {
+    let plain = Zeroizing::new(canonical::to_bytes(record));
+    let commitment = Commitment(Digest::of_bytes(&plain));
+    Ok((commitment, key.seal(&commitment.0.0, &plain)?))
+}
+
+fn open_record(key: &DataKey, bytes: &[u8]) -> Result<(Commitment, CanonicalRecord), Problem> {
+    let (commitment, sealed) = bytes.split_first_chunk::<32>().ok_or_else(broken)?;
+    let plain = key.open(commitment, sealed).map_err(unreadable)?;
+    if Digest::of_bytes(&plain).0 != *commitment {
+        return Err(broken());
+    }
+    let record = bcs::from_bytes(&plain).map_err(|error| Problem::fault("a record is damaged", error))?;
+    Ok((Commitment(Digest(*commitment)), record))
+}
+
+fn unreadable(error: KeyError) -> Problem {
+    Problem::fault("a stored value cannot be opened", error)
+}
+
+fn broken() -> Problem {
+    Problem::fault(
+        "the record store contradicts itself",
+        "a record, its commitment or its person is not there",
+    )
+}
+
+fn profile_place(index: SubjectIndex) -> [u8; 11] {
+    let mut place = *b"profile\0\0\0\0";
+    place[7..].copy_from_slice(&index.0.to_be_bytes());
+    place
+}
+
+fn closing_place(epoch: EpochId) -> [u8; 16] {
+    let mut place = *b"dividend\0\0\0\0\0\0\0\0";
+    place[8..].copy_from_slice(&epoch.0.to_be_bytes());
+    place
+}
+
+type Rows = TableDefinition<'static, [u8; 32], &'static [u8]>;
+
+const SUBJECTS: TableDefinition<'static, u32, &'static [u8]> = TableDefinition::new("vault/subjects");
+const RECORDS: TableDefinition<'static, (u32, u32), &'static [u8]> = TableDefinition::new("vault/records");
+const LOCATIONS: TableDefinition<'static, [u8; 32], (u32, u32)> = TableDefinition::new("vault/locations");
+const REQUESTS: TableDefinition<'static, [u8; 32], [u8; 32]> = TableDefinition::new("vault/requests");
+const DIVIDENDS: TableDefinition<'static, u64, &'static [u8]> = TableDefinition::new("vault/dividends");
+const RECEIPTS: Rows = TableDefinition::new("vault/receipts");
+const TRANSCRIPTS: Rows = TableDefinition::new("vault/transcripts");
+const USAGES: Rows = TableDefinition::new("vault/usages");
+const OPERATIONS: Rows = TableDefinition::new("vault/operations");

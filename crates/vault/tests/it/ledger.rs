@@ -1,0 +1,89 @@
+//! Reservations and commits through the Vault's door, with crashes between all steps.
+
+use symphony_protocol::artifact::{Bucket, Release};
+use symphony_types::catalogue::Code;
+use symphony_types::key::{Master, PrivateKey};
+
+use crate::world::*;
+
+/// R057, R065
+#[tokio::test]
+async fn consent_withdrawn_between_prepare_and_assign_excludes_the_person() {
+    let world = World::new();
+    world.populate(4).await;
+    let receipt = world.prepare(1, 10, 5_000).await;
+    assert_eq!((receipt.body.refusal, receipt.body.coverage), (None, Bucket(4)));
+    assert_eq!(world.budget("p1").await, (10, 0));
+    world.withdraw("p1").await;
+    let assignment = world.master.sign(world.assignment(&receipt));
+    world.vault().commit(&assignment).await.unwrap();
+    assert_eq!(world.budget("p1").await, (0, 0));
+    assert_eq!(world.budget("p2").await, (0, 10));
+}
+
+/// R067
+#[tokio::test]
+async fn the_exhausted_are_left_out_and_no_error() {
+    let world = World::new();
+    world.populate(2).await;
+    for name in 1..=3 {
+        assert_eq!(world.prepare(name, 10, 5_000).await.body.coverage, Bucket(2));
+    }
+    let receipt = world.prepare(4, 10, 5_000).await;
+    assert_eq!((receipt.body.refusal, receipt.body.coverage), (None, Bucket(0)));
+    let release = world.master.sign(Release { task: task(1), vault: vault_id() });
+    world.vault().release(release.clone()).await.unwrap();
+    world.vault().release(release).await.unwrap();
+    assert_eq!(world.prepare(5, 10, 5_000).await.body.coverage, Bucket(2));
+}
+
+/// R064, R068, R212
+#[tokio::test]
+async fn a_crash_between_any_two_steps_loses_and_doubles_nothing() {
+    let mut world = World::new();
+    world.populate(3).await;
+    world.reopen();
+    let receipt = world.prepare(1, 10, 5_000).await;
+    world.reopen();
+    assert_eq!(world.prepare(1, 10, 5_000).await, receipt);
+    assert_eq!(world.budget("p0").await, (10, 0));
+    let assignment = world.master.sign(world.assignment(&receipt));
+    world.vault().commit(&assignment).await.unwrap();
+    let head = world.vault().head();
+    world.reopen();
+    world.vault().commit(&assignment).await.unwrap();
+    assert_eq!(world.prepare(1, 10, 5_000).await, receipt);
+    assert_eq!((world.budget("p0").await, world.vault().head()), ((0, 10), head));
+    world.prepare(2, 10, 4_000).await;
+    world.at(4_000);
+    world.reopen();
+    world.vault().expire().await.unwrap();
+    assert_eq!(world.budget("p0").await, (0, 10));
+    let late = world.prepare(2, 10, 4_000).await;
+    assert_eq!(late.body.refusal, Some(Code::ReservationExpired));
+}
+
+/// R105, R111
+#[tokio::test]
+async fn foreign_signatures_and_other_vaults_are_refused() {
+    let world = World::new();
+    world.populate(2).await;
+    let stranger = PrivateKey::<Master>::from_seed(&[77; 32]);
+    let forged = world.vault().prepare(stranger.sign(world.preparation(1, 10, 5_000))).await.unwrap_err();
+    assert_eq!(forged.code(), Code::Forbidden);
+    let mut elsewhere = world.preparation(1, 10, 5_000);
+    elsewhere.vault = symphony_types::id::VaultId::new("south").unwrap();
+    let elsewhere = world.vault().prepare(world.master.sign(elsewhere)).await.unwrap_err();
+    assert_eq!(elsewhere.code(), Code::EnvelopeInvalid);
+    let mut unknown = world.preparation(1, 10, 5_000);
+    unknown.scope = symphony_types::id::UsageScope::new("politics").unwrap();
+    let unknown = world.vault().prepare(world.master.sign(unknown)).await.unwrap();
+    assert_eq!(unknown.body.refusal, Some(Code::ScopeUnknown));
+    let receipt = world.prepare(1, 10, 5_000).await;
+    let forged = world.vault().commit(&stranger.sign(world.assignment(&receipt))).await.unwrap_err();
+    assert_eq!(forged.code(), Code::Forbidden);
+    assert_eq!(world.budget("p0").await, (10, 0));
+    let conflict =
+        world.vault().prepare(world.master.sign(world.preparation(1, 9, 5_000))).await.unwrap_err();
+    assert_eq!(conflict.code(), Code::IdempotencyConflict);
+}

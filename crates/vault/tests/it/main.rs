@@ -1,0 +1,9 @@
+//! One Vault from outside: uploads, reservations, crashes, a slice in the real enclave, dividends.
+
+// Helpers of tests panic like tests do.
+#![allow(clippy::unwrap_used)]
+
+mod ingest;
+mod ledger;
+mod slice;
+mod world;

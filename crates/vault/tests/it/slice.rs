@@ -1,0 +1,155 @@
+//! A slice in the real enclave program, its repetition, and the dividends that follow from it.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+
+use symphony_protocol::artifact::{Bucket, DividendRequest, SignedAssignment};
+use symphony_tee::appraise::AppraisalPolicy;
+use symphony_tee::boot::Identity;
+use symphony_tee::measure;
+use symphony_tee::report::EnclaveRole;
+use symphony_types::amount::Sym;
+use symphony_types::canonical;
+use symphony_types::catalogue::Code;
+use symphony_types::digest::Digest;
+use symphony_types::dividend::DividendLeaf;
+use symphony_types::id::{AccountId, EpochId, NodeId};
+use symphony_types::merkle;
+use symphony_vault::agent::{Agent, AgentConfig};
+use symphony_wire::documents;
+use symphony_wire::enclave::{Answer, Call};
+use symphony_wire::v1::ReadDividends;
+use symphony_wire::v1::vault_operation::Operation;
+use tempfile::TempDir;
+
+use crate::world::*;
+
+/// The enclave program: named by `SYMPHONY_ENCLAVE`, else built beside this test.
+fn program() -> PathBuf {
+    if let Some(path) = std::env::var_os("SYMPHONY_ENCLAVE") {
+        return path.into();
+    }
+    let test = std::env::current_exe().unwrap();
+    let folder = test.ancestors().nth(2).unwrap();
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let status = Command::new(cargo)
+        .args(["build", "--offline", "--package", "symphony-enclave", "--target-dir"])
+        .arg(folder.parent().unwrap())
+        .status()
+        .unwrap();
+    assert!(status.success(), "building the enclave program");
+    folder.join("symphony-enclave")
+}
+
+fn agent(world: &World, program: &Path, folder: &Path, name: &str, role: EnclaveRole) -> Agent {
+    let node = NodeId::new("node").unwrap();
+    let identity = Identity { chain: NETWORK.into(), node, actor: actor(name), role };
+    let platform_seed = world.platform.clone();
+    Agent::start(AgentConfig { program: program.into(), identity, platform_seed, folder: folder.into() })
+        .unwrap()
+}
+
+/// The assignment as a master makes it: with the aggregator's boot report and the keys that it sealed.
+fn assign(
+    world: &World,
+    aggregator: &Agent,
+    slice: &Agent,
+    name: u8,
+    receipt: &symphony_protocol::artifact::SignedReceipt,
+) -> SignedAssignment {
+    let mut assignment = world.assignment(receipt);
+    assert_eq!(assignment.envelope.task, task(name));
+    let registry = &world.governance.registry;
+    let policy = AppraisalPolicy {
+        chain: NETWORK.into(),
+        measurements: registry.measurements.clone(),
+        platforms: registry.platforms.clone(),
+        revoked_platforms: registry.platforms_revoked.clone(),
+        software_admitted: true,
+    };
+    let call = Call::OpenTask {
+        envelope: world.master.sign(assignment.envelope.clone()),
+        slices: vec![(vault_id(), slice.boot().to_vec())],
+        policy: documents::encode(&policy),
+        masters: registry.masters.clone(),
+    };
+    let Answer::Opened { mut keys } = aggregator.call(&call).unwrap() else { panic!("not opened") };
+    assignment.aggregator_boot = aggregator.boot().to_vec();
+    assignment.sealed_keys = keys.remove(0).1;
+    world.master.sign(assignment)
+}
+
+/// R065, R078, R105, R110, R111, R161, R162
+#[tokio::test]
+async fn a_slice_is_computed_once_and_its_people_are_paid() {
+    let program = program();
+    let mut world = World::with(&[measure::program(&program).unwrap()]);
+    world.populate(5).await;
+    let elsewhere = TempDir::new().unwrap();
+    let aggregator = agent(&world, &program, elsewhere.path(), "aggregator", EnclaveRole::Aggregator);
+    let slice = Arc::new(agent(&world, &program, world.path(), "acme-executor", EnclaveRole::Slice));
+    let receipt = world.prepare(1, 10, 5_000).await;
+    world.withdraw("p4").await;
+    let assignment = assign(&world, &aggregator, &slice, 1, &receipt);
+    let mut unattested = assignment.body.clone();
+    unattested.aggregator_boot = slice.boot().to_vec();
+    let refusal = Arc::clone(world.vault())
+        .assign(Arc::clone(&slice), world.master.sign(unattested))
+        .await
+        .unwrap_err();
+    assert_eq!(refusal.code(), Code::AttestationFailed);
+    assert_eq!(
+        world.budget("p0").await,
+        (10, 0),
+        "nothing is consumed for an aggregator that is not believed"
+    );
+
+    // The node dies after the commit, and its enclave with it.
+    world.vault().commit(&assignment).await.unwrap();
+    drop(slice);
+    world.reopen();
+    let slice = Arc::new(agent(&world, &program, world.path(), "acme-executor", EnclaveRole::Slice));
+    let done = Arc::clone(world.vault()).assign(Arc::clone(&slice), assignment.clone()).await.unwrap();
+    let header = &done.header.body;
+    assert!(done.header.verify(&world.governance.registry.vaults[&vault_id()].key));
+    assert_eq!((header.coverage, header.records, header.nonce), (Bucket(4), Bucket(4), Digest([8; 32])));
+    assert_eq!(header.bundle, Digest::of_bytes(&done.bundle));
+    world.reopen();
+    let again = Arc::clone(world.vault()).assign(Arc::clone(&slice), assignment).await.unwrap();
+    assert_eq!((&again.bundle, &again.header, &again.report), (&done.bundle, &done.header, &done.report));
+    assert_eq!((world.budget("p0").await, world.budget("p4").await), ((0, 10), (0, 0)));
+    pay(&mut world).await;
+}
+
+async fn pay(world: &mut World) {
+    let wallet = |n: u8| {
+        let mut bytes = [0; 32];
+        bytes[31] = n + 1;
+        AccountId(Digest(bytes))
+    };
+    let request = world.master.sign(DividendRequest {
+        vault: vault_id(),
+        epoch: EpochId(3),
+        shares: vec![(task(1), Sym(403))],
+        carried_in: Sym(0),
+        payees_min: 2,
+        staked: vec![wallet(0)],
+    });
+    let closed = world.vault().close_dividends(request.clone()).await.unwrap();
+    world.reopen();
+    assert_eq!(world.vault().close_dividends(request).await.unwrap(), closed);
+    let statement = closed.body;
+    assert_eq!(statement.payees, 4);
+    let parts = statement.total.0 + statement.pool_return.0 + statement.carried.0;
+    assert_eq!((statement.allotted, parts), (Sym(403), 403));
+    let read = Operation::ReadDividends(ReadDividends { subject: "p0".into() });
+    let mine = world.ask(("p0", "producer"), "read", read).await.dividends.remove(0);
+    let leaf = DividendLeaf { account: wallet(0), index: mine.index, amount: Sym(mine.amount) };
+    assert_eq!(mine.amount, 101, "staked: one of four, and one of the three units left over");
+    let path: Vec<_> = mine.path.iter().map(|hash| Digest(hash.as_slice().try_into().unwrap())).collect();
+    let hash = merkle::leaf(&canonical::to_bytes(&leaf));
+    assert!(merkle::verify_inclusion(statement.root, hash, leaf.index, statement.payees, &path));
+    let read = Operation::ReadDividends(ReadDividends { subject: "p4".into() });
+    assert!(world.ask(("p4", "producer"), "read", read).await.dividends.is_empty());
+}

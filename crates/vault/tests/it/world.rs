@@ -1,0 +1,357 @@
+//! A Vault in a folder that vanishes, with a master, a gateway and governance around it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use prost::Message as _;
+use symphony_protocol::artifact::*;
+use symphony_protocol::governance::Governance;
+use symphony_protocol::governance::policy::{Deadlines, Policy, Privacy, QueryFees, Shares};
+use symphony_protocol::governance::registry::{Registry, VaultRecord, VerifierRecord};
+use symphony_protocol::governance::semantics::{
+    Attribute, AttributeLifecycle, Queryability, Semantics, ValueType,
+};
+use symphony_tee::keys::PlatformSeed;
+use symphony_types::amount::{Bps, Sym};
+use symphony_types::digest::Digest;
+use symphony_types::epsilon::Epsilon;
+use symphony_types::id::*;
+use symphony_types::key::{Document as _, Gateway, Master, PrivateKey, PublicKey};
+use symphony_types::time::{OrderedMillis, RecordMillis};
+use symphony_vault::enterprise::Enterprise;
+use symphony_vault::keys::VaultKeys;
+use symphony_wire::enclave::purpose;
+use symphony_wire::sealed::{self, SealingKey};
+use symphony_wire::signing::{CONTEXT_OPERATION, sign_bytes};
+use symphony_wire::v1::vault_operation::Operation;
+use symphony_wire::v1::*;
+use tempfile::TempDir;
+
+pub(crate) struct World {
+    pub(crate) folder: TempDir,
+    pub(crate) governance: Governance,
+    pub(crate) enterprise: Option<Arc<Enterprise>>,
+    pub(crate) now: Arc<AtomicU64>,
+    pub(crate) master: PrivateKey<Master>,
+    pub(crate) gateway: PrivateKey<Gateway>,
+    pub(crate) platform: PlatformSeed,
+}
+
+pub(crate) const OPERATOR: (&str, &str) = ("acme", "operator");
+
+impl World {
+    pub(crate) fn new() -> Self {
+        Self::with(&[])
+    }
+
+    /// A world whose governance approves these programs.
+    pub(crate) fn with(measurements: &[Measurement]) -> Self {
+        let folder = TempDir::new().unwrap();
+        let (master, gateway) = (PrivateKey::from_seed(&[1; 32]), PrivateKey::<Gateway>::from_seed(&[2; 32]));
+        let platform = PlatformSeed::new([3; 32]);
+        let keys = VaultKeys::open(folder.path()).unwrap();
+        let vault = VaultRecord {
+            operator: actor("acme"),
+            executor: actor("acme-executor"),
+            key: keys.signing.public(),
+            sealing_key: keys.sealing.public().to_vec(),
+        };
+        let registry = Registry {
+            actors: BTreeMap::new(),
+            vaults: [(vault_id(), vault)].into(),
+            aggregator: actor("aggregator"),
+            verifier: VerifierRecord { actor: actor("verifier"), key: PublicKey::from_bytes([0; 32]) },
+            masters: vec![master.public()],
+            gateway: gateway.public(),
+            payout: PublicKey::from_bytes([0; 32]),
+            treasury: actor("treasury"),
+            measurements: measurements.iter().copied().collect(),
+            platforms: [(platform.platform(), platform.public())].into(),
+            platforms_revoked: [].into(),
+        };
+        let governance = Governance {
+            policies: [(PolicyVersion(1), policy())].into(),
+            active: PolicyVersion(1),
+            registry,
+            semantics: semantics(),
+        };
+        let now = Arc::new(AtomicU64::new(1_000));
+        let mut world = Self { folder, governance, enterprise: None, now, master, gateway, platform };
+        world.reopen();
+        world
+    }
+
+    /// Ends the Vault without a word and opens it again.
+    pub(crate) fn reopen(&mut self) {
+        self.close();
+        let now = Arc::clone(&self.now);
+        let clock = Arc::new(move || OrderedMillis(now.load(Ordering::SeqCst)));
+        let governance = self.governance.clone();
+        let opened = Enterprise::open(self.path(), vault_id(), NETWORK, governance, clock, 50_000).unwrap();
+        self.enterprise = Some(Arc::new(opened));
+    }
+
+    pub(crate) fn close(&mut self) {
+        if let Some(enterprise) = self.enterprise.take() {
+            assert_eq!(Arc::strong_count(&enterprise), 1, "somebody else holds the vault");
+        }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub(crate) fn vault(&self) -> &Arc<Enterprise> {
+        self.enterprise.as_ref().unwrap()
+    }
+
+    pub(crate) fn at(&self, millis: u64) {
+        self.now.store(millis, Ordering::SeqCst);
+    }
+
+    pub(crate) fn message(
+        &self,
+        (actor, role): (&str, &str),
+        request: &str,
+        operation: Operation,
+    ) -> VaultOperation {
+        VaultOperation {
+            actor: actor.into(),
+            roles: vec![role.into()],
+            request_id: request.into(),
+            vault_id: vault_id().as_str().into(),
+            expires_ms: self.now.load(Ordering::SeqCst) + 60_000,
+            reply_key: SealingKey::from_seed(&[5; 32]).public().to_vec(),
+            operation: Some(operation),
+        }
+    }
+
+    pub(crate) fn sealed(&self, message: &VaultOperation, gateway: &PrivateKey<Gateway>) -> Vec<u8> {
+        let operation = message.encode_to_vec();
+        let signature = sign_bytes(gateway, CONTEXT_OPERATION, &operation).to_vec();
+        let signed = SignedOperation { operation, signature }.encode_to_vec();
+        let key = &self.governance.registry.vaults[&vault_id()].sealing_key;
+        sealed::seal(key, purpose::OPERATION, vault_id().as_str().as_bytes(), &signed).unwrap()
+    }
+
+    pub(crate) async fn ask(&self, who: (&str, &str), request: &str, operation: Operation) -> VaultAnswer {
+        let message = self.sealed(&self.message(who, request, operation), &self.gateway);
+        let answer = Arc::clone(self.vault()).operate(message).await.unwrap();
+        let key = SealingKey::from_seed(&[5; 32]);
+        let answer = key.open(purpose::ANSWER, vault_id().as_str().as_bytes(), &answer).unwrap();
+        VaultAnswer::decode(answer.as_slice()).unwrap()
+    }
+
+    /// People `p0..`, each with a wallet, consent for marketing and one coffee.
+    pub(crate) async fn populate(&self, people: u32) {
+        let subjects = lines(people, |n| {
+            format!(r#"{{"subject":"p{n}","contact":"p{n}@example.org","wallet":"{:064x}"}}"#, n + 1)
+        });
+        let done = self.ask(OPERATOR, "subjects", put_subjects(&subjects)).await;
+        assert_eq!((done.accepted, done.refused_total), (u64::from(people), 0), "{done:?}");
+        let consents =
+            lines(people, |n| format!(r#"{{"subject":"p{n}","scope":"marketing","state":"granted"}}"#));
+        let done = self.ask(OPERATOR, "consents", put_consents(&consents)).await;
+        assert_eq!((done.accepted, done.refused_total), (u64::from(people), 0), "{done:?}");
+        let done = self.ask(OPERATOR, "records", put_records(&lines(people, coffee))).await;
+        assert_eq!((done.accepted, done.refused_total), (u64::from(people), 0), "{done:?}");
+    }
+
+    pub(crate) async fn withdraw(&self, person: &str) {
+        let line = format!(r#"{{"subject":"{person}","scope":"marketing","state":"withdrawn"}}"#);
+        let done = self.ask((person, "producer"), "withdraw", put_consents(&line)).await;
+        assert_eq!(done.accepted, 1, "{done:?}");
+    }
+
+    pub(crate) fn preparation(&self, name: u8, epsilon: u64, deadline: u64) -> Preparation {
+        Preparation {
+            task: task(name),
+            vault: vault_id(),
+            scope: UsageScope::new("marketing").unwrap(),
+            epsilon: Epsilon(epsilon),
+            policy: PolicyVersion(1),
+            attributes: vec![attribute("commerce.merchant")],
+            deadline: OrderedMillis(deadline),
+        }
+    }
+
+    pub(crate) async fn prepare(&self, name: u8, epsilon: u64, deadline: u64) -> SignedReceipt {
+        let signed = self.master.sign(self.preparation(name, epsilon, deadline));
+        let receipt = self.vault().prepare(signed).await.unwrap();
+        assert!(receipt.verify(&self.governance.registry.vaults[&vault_id()].key));
+        receipt
+    }
+
+    pub(crate) fn envelope(&self, receipt: &SignedReceipt) -> TaskEnvelope {
+        let epsilon = receipt.body.epsilon;
+        TaskEnvelope {
+            task: receipt.body.task,
+            request: RequestId::new("campaign").unwrap(),
+            class: TaskClass::Query,
+            submitter: actor("brand"),
+            scope: UsageScope::new("marketing").unwrap(),
+            versions: Versions {
+                schema: SchemaVersion(1),
+                semantic: SemanticVersion(1),
+                policy: PolicyVersion(1),
+            },
+            epoch: EpochId(0),
+            admitted_at: OrderedMillis(1_000),
+            execute_by: receipt.body.deadline,
+            budget_lock_ref: LockRef(Digest::ZERO),
+            locked: Sym(1_000),
+            charge: PrivacyCharge { exposure: Epsilon(epsilon.0 - 1), noised: Epsilon(1) },
+            reservations: vec![receipt.body.digest()],
+            query: query(),
+            coordination: CoordinationEnvelope {
+                participating_vault_ids: vec![vault_id()],
+                minimum_vault_quorum: 1,
+                aggregation_method: AggregationMethod::Union,
+                aggregator: actor("aggregator"),
+                measurements: self.governance.registry.measurements.iter().copied().collect(),
+                software_admitted: true,
+            },
+            recipient: SealingKey::from_seed(&[6; 32]).public().to_vec(),
+        }
+    }
+
+    pub(crate) fn assignment(&self, receipt: &SignedReceipt) -> Assignment {
+        Assignment {
+            envelope: self.envelope(receipt),
+            vault: vault_id(),
+            nonce: Digest([8; 32]),
+            aggregator_boot: vec![],
+            sealed_keys: vec![],
+        }
+    }
+
+    pub(crate) async fn budget(&self, person: &str) -> (u64, u64) {
+        let read = Operation::ReadBudget(ReadBudget { subject: person.into() });
+        let answer = self.ask((person, "producer"), "read", read).await;
+        let cap = answer.budget.iter().find(|entry| entry.usage_scope.is_empty()).unwrap();
+        (cap.reserved_micro_epsilon, cap.committed_micro_epsilon)
+    }
+}
+
+pub(crate) const NETWORK: &str = "test";
+
+pub(crate) fn vault_id() -> VaultId {
+    VaultId::new("north").unwrap()
+}
+
+pub(crate) fn actor(name: &str) -> ActorId {
+    ActorId::new(name).unwrap()
+}
+
+pub(crate) fn task(name: u8) -> TaskId {
+    TaskId(Digest([name; 32]))
+}
+
+pub(crate) fn attribute(name: &str) -> AttributeName {
+    AttributeName::new(name).unwrap()
+}
+
+pub(crate) fn lines(count: u32, line: impl Fn(u32) -> String) -> String {
+    (0..count).map(line).collect::<Vec<_>>().join("\n")
+}
+
+pub(crate) fn coffee(n: u32) -> String {
+    format!(
+        r#"{{"request_id":"coffee-{n}","subject":"p{n}","commerce.merchant":"Cafe Luna","commerce.amount":"5.80"}}"#
+    )
+}
+
+pub(crate) fn put_subjects(content: &str) -> Operation {
+    Operation::PutSubjects(PutSubjects { format: JSON, content: content.into() })
+}
+
+pub(crate) fn put_consents(content: &str) -> Operation {
+    Operation::PutConsents(PutConsents { format: JSON, content: content.into() })
+}
+
+pub(crate) fn put_records(content: &str) -> Operation {
+    Operation::PutRecords(PutRecords { format: JSON, content: content.into() })
+}
+
+pub(crate) fn read_records(person: &str) -> Operation {
+    Operation::ReadRecords(ReadRecords { subject: person.into(), limit: 10 })
+}
+
+const JSON: i32 = UploadFormat::JsonLines as i32;
+
+fn query() -> ResolvedQuery {
+    ResolvedQuery {
+        operands: vec![ResolvedOperand {
+            rule: RuleName::new("commerce.merchant_is").unwrap(),
+            attribute: attribute("commerce.merchant"),
+            predicate: Predicate::TextEquals("cafe luna".into()),
+        }],
+        output: attribute("contact.handle"),
+        combined_privacy_class: PrivacyClass::Identifying,
+        minimum_result_cardinality: 2,
+        cap: 100,
+        selection: SelectionRule::Random,
+        evaluated_at: OrderedMillis(RecordMillis(1_000).0),
+    }
+}
+
+fn semantics() -> Semantics {
+    let governed = |domain: &str, value, queryability| Attribute {
+        domain: domain.into(),
+        value,
+        privacy_class: PrivacyClass::Sensitive,
+        queryability,
+        lifecycle: AttributeLifecycle::Active,
+    };
+    let queryable = Queryability::DirectlyQueryable;
+    Semantics {
+        version: SemanticVersion(1),
+        attributes: [
+            (attribute("commerce.merchant"), governed("commerce", ValueType::Text, queryable)),
+            (attribute("commerce.amount"), governed("commerce", ValueType::Cents, queryable)),
+            (
+                attribute("contact.handle"),
+                governed("contact", ValueType::Text, Queryability::DeliverableOnly),
+            ),
+        ]
+        .into(),
+        rules: BTreeMap::new(),
+    }
+}
+
+fn policy() -> Policy {
+    Policy {
+        fees: QueryFees { base: Sym(1), per_vault: Sym(1), per_record: Sym(1), per_epsilon: Sym(1) },
+        shares: Shares {
+            contributors: Bps(4_500),
+            operators: Bps(2_000),
+            executors: Bps(1_200),
+            aggregators: Bps(800),
+            verifiers: Bps(700),
+            treasury: Bps(800),
+        },
+        privacy: Privacy {
+            scope_limits: [(UsageScope::new("marketing").unwrap(), Epsilon(30))].into(),
+            subject_cap: Epsilon(40),
+            exposure_charge: Epsilon(9),
+            count_epsilon: Epsilon(1),
+            minimum_result_cardinality: 2,
+            audience_cap_max: 5_000,
+            selection: SelectionRule::Random,
+        },
+        deadlines: Deadlines {
+            prepare_ms: 10,
+            execute_ms: 10,
+            aggregate_ms: 10,
+            verify_ms: 10,
+            challenge_ms: 10,
+        },
+        epoch_ms: 1_000,
+        dividend_payees_min: 2,
+        unstaked: Bps(5_000),
+        producer_stake_min: Sym(1),
+        software_admitted: true,
+    }
+}

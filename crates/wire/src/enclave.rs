@@ -1,0 +1,119 @@
+//! What a node and its enclave say to each other: canonical bytes in frames on the enclave's standard input and
+//! output. Attestation documents are opaque here; the `tee` crate knows them.
+
+use serde::{Deserialize, Serialize};
+use symphony_protocol::artifact::{SignedAggregate, SignedAssignment, SignedEnvelope};
+use symphony_types::catalogue::Code;
+use symphony_types::digest::Digest;
+use symphony_types::id::{TaskId, VaultId};
+use symphony_types::key::{Document, Master, PublicKey, Signed, SoftwareEnclave};
+
+/// A request of the host to its enclave.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Call {
+    /// To an aggregator: make the task's keys and seal them to each slice enclave.
+    OpenTask {
+        /// The order.
+        envelope: SignedEnvelope,
+        /// Boot report of each participating Vault's enclave (canonical `SignedBoot`).
+        slices: Vec<(VaultId, Vec<u8>)>,
+        /// Canonical `AppraisalPolicy` that the boot reports are appraised by.
+        policy: Vec<u8>,
+        /// Keys that may have signed the envelope.
+        masters: Vec<PublicKey<Master>>,
+    },
+    /// To an aggregator: open the bundles, combine, seal to the submitter.
+    Aggregate {
+        /// The order.
+        envelope: SignedEnvelope,
+        /// Makes the report fresh.
+        nonce: Digest,
+        /// Sealed bundles by Vault, ascending.
+        bundles: Vec<(VaultId, Vec<u8>)>,
+        /// Keys that may have signed the envelope.
+        masters: Vec<PublicKey<Master>>,
+    },
+    /// To a slice enclave: evaluate the query on sealed material.
+    Evaluate {
+        /// The order, with the aggregator's boot report and the task keys inside.
+        assignment: SignedAssignment,
+        /// Arrow batches sealed to this enclave, see `compute::material`.
+        material: Vec<u8>,
+        /// Canonical `AppraisalPolicy` that the aggregator's boot report is appraised by.
+        policy: Vec<u8>,
+        /// Keys that may have signed the assignment.
+        masters: Vec<PublicKey<Master>>,
+    },
+}
+
+/// The enclave's answer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[allow(clippy::large_enum_variant)] // One exists at a time, and it is encoded at once.
+pub enum Answer {
+    /// Task keys, sealed to each slice enclave.
+    Opened {
+        /// Canonical sealed `SignedTaskKeys` by Vault.
+        keys: Vec<(VaultId, Vec<u8>)>,
+    },
+    /// The aggregate.
+    Aggregated {
+        /// What the aggregator says of it.
+        header: SignedAggregate,
+        /// The result, sealed to the submitter.
+        sealed: Vec<u8>,
+        /// Canonical signed attestation report.
+        report: Vec<u8>,
+    },
+    /// The slice.
+    Evaluated {
+        /// Signals sealed to the aggregator's enclave.
+        bundle: Vec<u8>,
+        /// Merkle root over the commitments of the rows that went in.
+        input_root: Digest,
+        /// Canonical signed attestation report.
+        report: Vec<u8>,
+    },
+    /// The enclave will not do it.
+    Refused {
+        /// Why, by code.
+        code: Code,
+        /// Why, in words without any private value.
+        detail: String,
+    },
+}
+
+/// What the aggregator's enclave gives a slice enclave for one task; sealed to it, never seen outside (D18).
+#[derive(Clone, Serialize, Deserialize)]
+pub struct TaskKeys {
+    /// The task.
+    pub task: TaskId,
+    /// The Vault whose enclave these are for.
+    pub vault: VaultId,
+    /// Keys the de-duplication tokens.
+    pub dedupe: [u8; 32],
+    /// The HPKE key that signals are sealed to.
+    pub aggregator_key: Vec<u8>,
+}
+
+impl Document for TaskKeys {
+    const TAG: &'static str = "symphony/task-keys/v1";
+}
+
+/// Task keys that the aggregator's enclave signed with its boot-attested key.
+pub type SignedTaskKeys = Signed<TaskKeys, SoftwareEnclave>;
+
+/// Purposes of sealed messages: each is bound into the HPKE context, so that one never opens as another.
+pub mod purpose {
+    /// Task keys, aggregator to slice enclave; associated data: task id and vault id.
+    pub const TASK_KEYS: &str = "symphony/seal/task-keys/v1";
+    /// Record material, Vault to its slice enclave; associated data: digest of the signed assignment.
+    pub const MATERIAL: &str = "symphony/seal/material/v1";
+    /// Slice signals, slice enclave to aggregator; associated data: task id and vault id.
+    pub const BUNDLE: &str = "symphony/seal/bundle/v1";
+    /// The result, aggregator to submitter; associated data: task id.
+    pub const RESULT: &str = "symphony/seal/result/v1";
+    /// A user's operation, gateway to Vault; associated data: the Vault's name.
+    pub const OPERATION: &str = "symphony/seal/operation/v1";
+    /// A Vault's answer to an operation; associated data: the Vault's name.
+    pub const ANSWER: &str = "symphony/seal/answer/v1";
+}

@@ -1,0 +1,35 @@
+//! Runs the benchmarks of every crate that declares one.
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use crate::cargo;
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Passed on to the benchmarks, such as a filter
+    #[arg(last = true)]
+    rest: Vec<String>,
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    // The profile of development: dependencies are optimised in it, and one build serves tests and benchmarks.
+    let mut command = cargo::cargo(["bench", "--locked", "--workspace", "--profile", "dev"]);
+    for bench in benches()? {
+        command.args(["--bench", &bench]);
+    }
+    if !args.rest.is_empty() {
+        command.arg("--").args(&args.rest);
+    }
+    cargo::run(&mut command)
+}
+
+/// The names of all benchmarks of the workspace.
+fn benches() -> Result<Vec<String>> {
+    let printed = cargo::output(&mut cargo::cargo(["metadata", "--no-deps", "--format-version", "1"]))?;
+    let metadata: Value = serde_json::from_slice(&printed).context("reading cargo metadata")?;
+    let packages = metadata["packages"].as_array().context("cargo metadata has no packages")?;
+    let targets = packages.iter().filter_map(|package| package["targets"].as_array()).flatten();
+    let benches = targets.filter(|target| target["kind"][0] == "bench");
+    Ok(benches.filter_map(|target| target["name"].as_str().map(str::to_owned)).collect())
+}
