@@ -1,5 +1,6 @@
 //! Sealed bundles, sealed results and attestation reports: bulk that never passes the journal. The journal has
-//! their digests; a blob that is lost or changed is fetched again from who made it.
+//! their digests. A bundle that is lost or changed is fetched again from its Vault; a report that is lost is shown as
+//! absent, and the verifier rejects the result.
 
 use std::fs::{self, File};
 use std::io::{self, Write};

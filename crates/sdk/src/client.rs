@@ -12,6 +12,7 @@ use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Certificate, Method, RequestBuilder, Response, Url};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use symphony_chain::ledger::Receipt;
 use symphony_chain::ledger::query::{Answer, Query};
 use symphony_chain::port;
@@ -264,14 +265,14 @@ impl Client {
         self.read(&["vaults", vault, "subjects", subject, "dividends"]).await
     }
 
-    /// Grants the caller's consent for a scope, until `expires_ms` if given.
+    /// Grants the caller's consent for a scope at its assigned Vault, until `expires_ms` if given.
     pub async fn grant(
         &self,
         scope: &UsageScope,
         expires_ms: Option<u64>,
         key: &RequestId,
     ) -> Result<UploadReport, ClientError> {
-        let grant = expires_ms.map(|expires_ms| serde_json::json!({"expires_ms": expires_ms}));
+        let grant = expires_ms.map(|expires_ms| json!({"expires_ms": expires_ms}));
         self.repeat(|| {
             let request = self.request(Method::PUT, &["consents", scope.as_str()]);
             let request = request.header(IDEMPOTENCY_KEY, key.as_str());
@@ -280,10 +281,53 @@ impl Client {
         .await
     }
 
-    /// Withdraws the caller's consent for a scope.
+    /// Withdraws the caller's consent for a scope at its assigned Vault.
     pub async fn withdraw(&self, scope: &UsageScope, key: &RequestId) -> Result<UploadReport, ClientError> {
         let path = ["consents", scope.as_str()];
         self.repeat(|| self.request(Method::DELETE, &path).header(IDEMPOTENCY_KEY, key.as_str())).await
+    }
+
+    /// Grants a person's consent for a scope at a Vault that holds its data, until `expires_ms` if given. Only that
+    /// person and the Vault's operator may.
+    pub async fn grant_at(
+        &self,
+        vault: &str,
+        subject: &str,
+        scope: &UsageScope,
+        expires_ms: Option<u64>,
+        key: &RequestId,
+    ) -> Result<UploadReport, ClientError> {
+        let mut consent = json!({"subject": subject, "scope": scope, "state": "granted"});
+        if let Some(expires_ms) = expires_ms {
+            consent["expires_at"] = expires_ms.into();
+        }
+        self.put_consent(vault, &consent, key).await
+    }
+
+    /// Withdraws a person's consent for a scope at a Vault that holds its data. Only that person and the Vault's
+    /// operator may.
+    pub async fn withdraw_at(
+        &self,
+        vault: &str,
+        subject: &str,
+        scope: &UsageScope,
+        key: &RequestId,
+    ) -> Result<UploadReport, ClientError> {
+        let consent = json!({"subject": subject, "scope": scope, "state": "withdrawn"});
+        self.put_consent(vault, &consent, key).await
+    }
+
+    async fn put_consent(
+        &self,
+        vault: &str,
+        consent: &Value,
+        key: &RequestId,
+    ) -> Result<UploadReport, ClientError> {
+        self.repeat(|| {
+            let request = self.request(Method::POST, &["vaults", vault, "consents"]);
+            request.header(IDEMPOTENCY_KEY, key.as_str()).json(consent)
+        })
+        .await
     }
 
     /// Has the chain execute a signed transaction; the same bytes again give the same receipt (R172).

@@ -34,6 +34,9 @@ pub(crate) struct NodeConfig {
     /// Requests a second that the gateway takes of one caller.
     #[serde(default = "requests_per_second")]
     pub requests_per_second: u32,
+    /// Development only: a folder for every message with other nodes, in clear.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wiretap: Option<PathBuf>,
 }
 
 const fn records_max() -> u64 {
@@ -54,6 +57,7 @@ impl NodeConfig {
         config.network = base.join(&config.network);
         config.folder = base.join(&config.folder);
         config.enclave = config.enclave.map(|enclave| base.join(enclave));
+        config.wiretap = config.wiretap.map(|wiretap| base.join(wiretap));
         Ok(config)
     }
 

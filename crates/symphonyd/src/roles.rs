@@ -7,7 +7,7 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::pin::Pin;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use symphony_gateway::config::{GatewayConfig, Limits};
 use symphony_master::config::{Addresses, MasterConfig};
 use symphony_master::roles::payout::PayoutConfig;
@@ -15,6 +15,7 @@ use symphony_master::roles::verifier::VerifierConfig;
 use symphony_tee::keys::PlatformSeed;
 use symphony_types::key::{KeyClass, PrivateKey};
 use symphony_vault::node::VaultConfig;
+use symphony_wire::tls::wiretap::Wiretap;
 use symphony_wire::tls::{self, Credentials, NodeRole, Peer};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
@@ -42,15 +43,26 @@ pub(crate) fn run(path: &Path, supervised: bool, role: fn(Start) -> Result<Life>
     telemetry::init();
     let config = NodeConfig::load(path)?;
     let network = Network::load(&config.network)?;
+    let wiretap = config.wiretap.as_deref().map(|folder| wiretap(folder, &network)).transpose()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let listener =
             TcpListener::bind(config.listen).with_context(|| format!("listening on {}", config.listen))?;
-        let credentials = Credentials::load(&config.folder.join("tls"))?;
+        let credentials = Credentials::load(&config.folder.join("tls"))?.tapped(wiretap);
         let start =
             Start { config, network, listener, credentials, shutdown: Box::pin(stopping(supervised)) };
         role(start)?.await
     })
+}
+
+/// Opens the wiretap that a development network may have. **Errors**: the policy is not one for development.
+fn wiretap(folder: &Path, network: &Network) -> Result<Wiretap> {
+    ensure!(
+        network.governance.policy().software_admitted,
+        "a wiretap is for development, and this network's policy refuses software enclaves"
+    );
+    tracing::warn!(folder = %folder.display(), "every message with other nodes is written down in clear");
+    Wiretap::open(folder).with_context(|| format!("opening the wiretap {}", folder.display()))
 }
 
 /// Ends at a signal, or with the supervisor.

@@ -171,12 +171,18 @@ pub(crate) enum Consent {
         /// Until then, in milliseconds since 1970
         #[arg(long)]
         expires_ms: Option<u64>,
+        /// A Vault, or your own
+        #[arg(long, default_value = "assigned")]
+        vault: String,
     },
     /// Withdraw the consent to a use
     Withdraw {
         /// The use, such as marketing
         #[arg(long, value_parser = UsageScope::new)]
         scope: UsageScope,
+        /// A Vault, or your own
+        #[arg(long, default_value = "assigned")]
+        vault: String,
     },
     /// List consents
     List {

@@ -26,6 +26,8 @@ use super::show::{self, Progress};
 #[error("{0}")]
 pub(super) struct Usage(pub(super) String);
 
+/// Stands for the Vault that the caller's name is assigned to.
+const ASSIGNED: &str = "assigned";
 const REFUSED: u8 = 1;
 const USAGE: u8 = 2;
 const UNVERIFIED: u8 = 3;
@@ -189,11 +191,20 @@ impl Session {
 
     async fn consent(&self, command: args::Consent) -> Result<()> {
         let client = self.profile.client()?;
+        let key = unique("consent")?;
         let report = match command {
-            args::Consent::Grant { scope, expires_ms } => {
-                client.grant(&scope, expires_ms, &unique("consent")?).await?
+            args::Consent::Grant { scope, expires_ms, vault } if vault == ASSIGNED => {
+                client.grant(&scope, expires_ms, &key).await?
             }
-            args::Consent::Withdraw { scope } => client.withdraw(&scope, &unique("consent")?).await?,
+            args::Consent::Grant { scope, expires_ms, vault } => {
+                client.grant_at(&vault, self.profile.actor()?.as_str(), &scope, expires_ms, &key).await?
+            }
+            args::Consent::Withdraw { scope, vault } if vault == ASSIGNED => {
+                client.withdraw(&scope, &key).await?
+            }
+            args::Consent::Withdraw { scope, vault } => {
+                client.withdraw_at(&vault, self.profile.actor()?.as_str(), &scope, &key).await?
+            }
             args::Consent::List { person, scope } => {
                 let subject = self.profile.subject(person.subject.as_deref())?;
                 let mut consents = client.consents(&person.vault, subject).await?;
@@ -263,7 +274,7 @@ impl Session {
         }
         let wallet = self.profile.wallet()?;
         let vault = match person.vault.as_str() {
-            "assigned" => client.assigned().await?.vault_id,
+            ASSIGNED => client.assigned().await?.vault_id,
             named => named.to_owned(),
         };
         let vault = VaultId::new(&vault).map_err(|error| Usage(format!("vault: {error}")))?;

@@ -175,6 +175,7 @@ async fn upload(
 
 struct World {
     stage: Shared,
+    url: String,
     client: Client,
     folder: tempfile::TempDir,
 }
@@ -205,7 +206,8 @@ impl World {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(async move { axum::serve(listener, router).await });
-        Self { stage, client: Client::new(&url, None, Some("token")).unwrap(), folder }
+        let client = Client::new(&url, None, Some("token")).unwrap();
+        Self { stage, url, client, folder }
     }
 
     /// The wallet as a process finds it after its start.
@@ -317,6 +319,45 @@ async fn a_file_is_sent_under_its_name_and_media_type() {
         world.stage.lock().unwrap().uploads,
         [(expected, "upload-1".to_owned(), b"{}\n{}\n".to_vec())]
     );
+}
+
+/// R055: the command line takes a person's consent to the Vault that it names.
+#[tokio::test]
+async fn consent_goes_to_the_named_vault() {
+    let world = World::open().await;
+    let url = world.url.clone();
+    let symphony = move |words: &str| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_symphony"));
+        command.args(["--gateway", &url, "--token", "token", "--actor", "person-1", "consent"]);
+        command.args(words.split(' ')).output().unwrap()
+    };
+    let ended = tokio::task::spawn_blocking(move || {
+        [
+            symphony("grant --scope marketing --expires-ms 5 --vault vault-b"),
+            symphony("grant --scope research --vault vault-c"),
+            symphony("withdraw --scope marketing --vault vault-b"),
+        ]
+    });
+    for output in ended.await.unwrap() {
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    let stage = world.stage.lock().unwrap();
+    let sent: Vec<(&str, Value)> = stage
+        .uploads
+        .iter()
+        .map(|(what, _, body)| (what.as_str(), serde_json::from_slice(body).unwrap()))
+        .collect();
+    let consent = |scope: &str, state: &str| json!({"subject": "person-1", "scope": scope, "state": state});
+    let mut passing = consent("marketing", "granted");
+    passing["expires_at"] = json!(5);
+    let expected = [
+        ("vault-b/consents application/json Bearer token", passing),
+        ("vault-c/consents application/json Bearer token", consent("research", "granted")),
+        ("vault-b/consents application/json Bearer token", consent("marketing", "withdrawn")),
+    ];
+    assert_eq!(sent, expected);
+    let keys: BTreeSet<_> = stage.uploads.iter().map(|(_, key, _)| key).collect();
+    assert_eq!(keys.len(), 3, "three statements, not one repeated");
 }
 
 /// R210

@@ -83,6 +83,7 @@ pub(super) fn network(dir: &Path, vaults: u8, profile: Profile, overrides: &[Str
             enclave: None,
             records_max: 20_000_000,
             requests_per_second: 2_000,
+            wiretap: None,
         };
         fs::write(dir.join(node.as_str()).join("node.toml"), toml::to_string(&config)?)?;
     }

@@ -36,6 +36,7 @@ async fn whatever_way_it_came_in_one_campaign_finds_it() {
     a_person_reads_itself_and_nobody_else(&network).await;
     the_same_record_twice_is_one_record(&network).await;
     bad_lines_are_named_and_good_ones_stay(&network).await;
+    a_person_decides_at_every_vault_that_holds_it(&network).await;
     let gone = consent_is_granted_withdrawn_and_expires(&network).await;
     let found = network.submitter("luckin").run(&spec(), &request("everybody"), |_| {}).await.unwrap();
     let mut expected: Vec<String> =
@@ -219,6 +220,31 @@ async fn consent_is_granted_withdrawn_and_expires(network: &Network) -> String {
     let astrology = UsageScope::new("astrology").unwrap();
     assert_eq!(code(client.grant(&astrology, None, &request("grant-3")).await), "ADM-0011");
     contact
+}
+
+/// R055, R057, R079: an operator put the person into a Vault that its name is not assigned to.
+async fn a_person_decides_at_every_vault_that_holds_it(network: &Network) {
+    let (name, marketing) = ("guest-person", UsageScope::new("marketing").unwrap());
+    let client = network.client_as(name, "producer");
+    let assigned = client.assigned().await.unwrap().vault_id;
+    let vault = VAULTS.into_iter().find(|vault| *vault != assigned).unwrap();
+    let line = json!({"subject": name, "contact": "guest-person@example.org"});
+    network.put(vault, Upload::Subjects, "guest", &[line]).await;
+    let state = async || {
+        let consents = client.consents(vault, name).await.unwrap();
+        consents.into_iter().find(|entry| entry.usage_scope == "marketing").map(|entry| entry.state)
+    };
+    assert_eq!(code(client.grant(&marketing, None, &request("guest-0")).await), "VLT-0002");
+    let granted = client.grant_at(vault, name, &marketing, None, &request("guest-1")).await.unwrap();
+    assert_eq!((granted.accepted, state().await.as_deref()), (1, Some("granted")));
+    // Nobody else decides for it, and it for nobody else.
+    let other = network.client_as("own-person", "producer");
+    for (by, of) in [(&other, name), (&client, "own-person"), (&network.client("luckin"), name)] {
+        assert_eq!(code(by.withdraw_at(vault, of, &marketing, &request("guest-2")).await), "ADM-0003");
+    }
+    assert_eq!(state().await.as_deref(), Some("granted"));
+    let withdrawn = client.withdraw_at(vault, name, &marketing, &request("guest-3")).await.unwrap();
+    assert_eq!((withdrawn.accepted, state().await.as_deref()), (1, Some("withdrawn")));
 }
 
 /// A person with a token of its own, which may send one JSON object at a time.

@@ -51,11 +51,11 @@ impl Network {
 
     /// Starts the network of a folder, making it if there is none.
     pub fn start_in(dir: &Path, args: &[&str]) -> Self {
-        Self::start_logging(dir, args, "info")
+        Self::start_with(dir, args, &[])
     }
 
-    /// As [`Self::start_in`]; `log` is the filter of every node's log.
-    pub fn start_logging(dir: &Path, args: &[&str], log: &str) -> Self {
+    /// As [`Self::start_in`], with more in the environment of every node.
+    pub fn start_with(dir: &Path, args: &[&str], environment: &[(&str, &str)]) -> Self {
         let program = Path::new(env!("CARGO_BIN_EXE_symphonyd"));
         assert!(
             program.with_file_name("symphony-enclave").exists(),
@@ -65,7 +65,8 @@ impl Network {
             .args(["dev", "--dir"])
             .arg(dir)
             .args(args)
-            .env("SYMPHONY_LOG", log)
+            .env("SYMPHONY_LOG", "info")
+            .envs(environment.iter().copied())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();

@@ -1,5 +1,6 @@
 //! Every refusal of the coupon campaign on a running network: its catalogue code, and afterwards nothing that is
-//! still reserved or locked (R015-R025, R017, R048-R050, R057-R067, R088-R090, R107, R108, R128, R130, R209, R210).
+//! still reserved or locked (R015-R025, R017, R048-R050, R057-R067, R088-R090, R107, R108, R125, R128, R130, R132, R209,
+//! R210).
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -36,7 +37,9 @@ struct Stage {
 #[tokio::test]
 async fn a_refusal_has_its_code_and_leaves_nothing_behind() {
     let _turn = TURN.lock().await;
-    let network = Network::start(&["--policy", "prepare=2000,execute=6000,challenge=200,epoch=1500"]);
+    // The limit of marketing is six charges.
+    let policy = "prepare=2000,execute=6000,challenge=200,epoch=1500,marketing=3600000";
+    let network = Network::start(&["--policy", policy]);
     network.ready().await;
     // Sixty a Vault who bought it, and ten who bought elsewhere.
     let mut people = crowd(60);
@@ -50,6 +53,7 @@ async fn a_refusal_has_its_code_and_leaves_nothing_behind() {
     stage.an_unapproved_enclave_rejects_the_task().await;
     stage.everybody_is_charged(0).await;
     stage.the_same_request_twice_is_one_task().await;
+    stage.a_lost_attestation_rejects_the_task().await;
     stage.a_silent_vault_is_left_out_when_the_quorum_holds().await;
     stage.withdrawn_consent_excludes().await;
     stage.too_few_people_are_suppressed().await;
@@ -239,6 +243,26 @@ impl Stage {
         assert_ne!(handles(&again), audience);
     }
 
+    /// R125, R132
+    async fn a_lost_attestation_rejects_the_task(&self) {
+        let request = request("lost-report");
+        let lock = self.luckin.lock(&spec(), &request, |_| {}).await.unwrap();
+        // Nothing is aggregated or verified before the last slice is there.
+        let last = self.network.enclave_pid("enterprise-vault-c").unwrap();
+        self.network.pause(last, true);
+        let task = self.submit(&spec(), &request, lock).await.unwrap().task_id;
+        let report = self.network.dir.join(format!("master-1/data/blobs/{task}/report-vault-a"));
+        eventually("a slice is reported", async || report.exists().then_some(())).await;
+        fs::remove_file(&report).unwrap();
+        self.network.pause(last, false);
+        self.luckin.client.watch(task, |_| {}).await.unwrap();
+        assert!(!report.exists(), "nobody made it again");
+        assert_eq!(code(self.luckin.client.result(task).await), "EXE-0008");
+        self.refunded(&request, lock, "rejected", "EXE-0003").await;
+        // What people's data gave is charged to them, though nobody was paid.
+        self.everybody_is_charged(3 * CHARGE).await;
+    }
+
     /// R108, R199
     async fn a_silent_vault_is_left_out_when_the_quorum_holds(&self) {
         let enclave = self.network.enclave_pid("enterprise-vault-c").unwrap();
@@ -300,7 +324,7 @@ impl Stage {
 
     /// R067, R068
     async fn exhausted_budget_excludes_everybody(&self) {
-        // The limit of the scope is five charges; those that a Vault missed are made up for here.
+        // The limit of the scope is six charges; those that a Vault missed are made up for here.
         let mut ended = None;
         for round in 0..4 {
             let run = self.luckin.run(&spec(), &request(&format!("last-{round}")), |_| {}).await.unwrap();

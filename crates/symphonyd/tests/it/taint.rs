@@ -1,18 +1,20 @@
 //! Plaintext of people stays in its Vault's enclave: marked data is uploaded and asked for, and then looked for
-//! everywhere else — in every file and log of every node, in the master's memory all the while, in what is handed out.
+//! everywhere else — in every file and log of every node, in every message between nodes with TLS taken off, in the
+//! master's memory all the while (its enclave's answers come by a pipe and are no message), in what is handed out.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value, json};
 use symphony_sdk::client::{Format, Upload};
 use symphony_types::id::RequestId;
 
-use crate::network::{Network, VAULTS, now_ms, spec};
+use crate::network::{Network, TURN, VAULTS, now_ms, spec};
 
 /// In every name, contact, merchant and city that is nobody's to see.
 const PRIVATE: &str = "zqprivate7f3ataint";
@@ -24,14 +26,30 @@ const CONSENT_ENDS: u64 = 4_102_568_256_789;
 const PEOPLE: usize = 60;
 /// Bytes of memory or of a file that are searched at once.
 const PIECE: usize = 1 << 20;
+/// Every node with its role.
+const NODES: [(&str, &str); 8] = [
+    ("master-1", "master"),
+    ("gateway", "gateway"),
+    ("enterprise-vault-a", "vault"),
+    ("enterprise-vault-b", "vault"),
+    ("enterprise-vault-c", "vault"),
+    ("verifier", "verifier"),
+    ("payout", "payout"),
+    ("ledger", "ledger"),
+];
+/// Has a node write its messages down, in a folder of this name beside its configuration.
+const WIRETAP: (&str, &str) = ("SYMPHONY_NODE_WIRETAP", "messages");
 
 /// R002, R058, R076, R226: no file below the network's folder has a person's data in clear, in any usual encoding,
-/// not a Vault's either, with every node logging everything; nor has the master's memory or anything handed out.
+/// not a Vault's either, with every node logging everything; nor has a message, the master's memory or anything
+/// handed out.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_persons_data_is_nowhere_in_clear() {
+    let _turn = TURN.lock().await;
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path().join("network");
-    let network = Network::start_logging(&dir, &["--policy", "challenge=300,epoch=1000"], "trace");
+    let policy = ["--policy", "challenge=300,epoch=1000"];
+    let network = Network::start_with(&dir, &policy, &[("SYMPHONY_LOG", "trace"), WIRETAP]);
     network.ready().await;
     let master = network.pid("master-1");
     let (private, public) = (Needles::of(PRIVATE), Needles::of(PUBLIC));
@@ -59,6 +77,7 @@ async fn a_persons_data_is_nowhere_in_clear() {
     }
     network.stop();
     check_files(&dir, &private, &public);
+    check_messages(&dir, &private);
 }
 
 fn check_files(dir: &Path, private: &Needles, public: &Needles) {
@@ -85,6 +104,104 @@ fn check_files(dir: &Path, private: &Needles, public: &Needles) {
         assert!(log.contains("\"level\":\"TRACE\"") && log.contains("Data {"), "{node} logged its frames");
     }
     println!("{} files searched; the question is in {asked:?}", files.len());
+}
+
+/// Searches what every node said and heard. Uploads are no exception: the gateway, where a caller's TLS ends, seals
+/// them to the Vault, so that nobody's data is plain in any message between nodes.
+fn check_messages(dir: &Path, private: &Needles) {
+    let (number, in_headers) = (Needles::number(CONSENT_ENDS), Needles::in_headers(PRIVATE));
+    let (mut said, mut heads) = (BTreeMap::<String, Vec<u8>>::new(), BTreeMap::<String, Vec<u8>>::new());
+    let mut messages = 0;
+    for (node, _) in NODES {
+        for file in files(&dir.join(node).join(WIRETAP.1)) {
+            let name = file.file_name().unwrap().to_str().unwrap();
+            let (peer, direction) = (name.split('.').next().unwrap(), name.rsplit('.').next().unwrap());
+            let way = format!("{node} {direction} {peer}");
+            let bytes = fs::read(&file).unwrap();
+            for body in bodies(&bytes).into_values() {
+                messages += uncompressed(&body);
+                said.entry(way.clone()).or_default().extend(body);
+            }
+            heads.entry(way).or_default().extend(bytes);
+        }
+    }
+    for (way, bytes) in &said {
+        for needles in [private, &number] {
+            assert_eq!(needles.find(bytes), None, "{way}");
+        }
+    }
+    for (way, bytes) in &heads {
+        assert_eq!(in_headers.find(bytes), None, "{way}");
+    }
+    // What is allowed in clear is found where it passes, at both ends and in both directions.
+    for (way, text) in [
+        ("gateway sent master-1", PUBLIC),
+        ("master-1 received gateway", PUBLIC),
+        ("master-1 sent gateway", "luckin"),
+        ("master-1 sent enterprise-vault-a", PUBLIC),
+        ("enterprise-vault-a received master-1", PUBLIC),
+        ("master-1 received enterprise-vault-a", "vault-a"),
+        ("master-1 sent verifier", PUBLIC),
+        ("master-1 received verifier", "verifier"),
+    ] {
+        assert_eq!(Needles::of(text).find(&said[way]), Some("raw"), "{way}: {text}");
+    }
+    for way in ["gateway sent master-1", "master-1 sent enterprise-vault-a", "master-1 sent ledger"] {
+        assert!(Needles::in_headers("symphony.internal").find(&heads[way]).is_some(), "{way}");
+    }
+    println!("{messages} messages searched, of {:?}", said.keys());
+}
+
+/// What one direction of an HTTP/2 connection carries, by stream: a message may be cut by the heads of frames.
+fn bodies(bytes: &[u8]) -> BTreeMap<[u8; 4], Vec<u8>> {
+    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    let mut rest = bytes.strip_prefix(PREFACE).unwrap_or(bytes);
+    let mut bodies: BTreeMap<_, Vec<u8>> = BTreeMap::new();
+    // A connection may have ended within a frame.
+    while let Some((&[high, middle, low, kind, flags, ref stream @ ..], after)) =
+        rest.split_first_chunk::<9>()
+    {
+        assert!(kind <= 9, "not a frame of HTTP/2");
+        let length = u32::from_be_bytes([0, high, middle, low]) as usize;
+        let (payload, next) = after.split_at(length.min(after.len()));
+        if kind == 0 {
+            assert_eq!(flags & 8, 0, "the frame is padded");
+            bodies.entry(*stream).or_default().extend_from_slice(payload);
+        }
+        rest = next;
+    }
+    bodies
+}
+
+/// How many gRPC messages are in a body, none of which is compressed.
+fn uncompressed(body: &[u8]) -> usize {
+    let (mut rest, mut messages) = (body, 0);
+    while let Some(([compressed, length @ ..], after)) = rest.split_first_chunk::<5>() {
+        assert_eq!(*compressed, 0, "the message is compressed");
+        let length = u32::from_be_bytes(*length) as usize;
+        rest = after.get(length..).unwrap_or_default();
+        messages += 1;
+    }
+    messages
+}
+
+/// R002: a node does not write messages down where people's own data may be.
+#[test]
+fn a_production_policy_refuses_a_wiretap() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("network");
+    let symphonyd = || Command::new(env!("CARGO_BIN_EXE_symphonyd"));
+    let create = ["dev", "--create-only", "--profile", "production", "--dir"];
+    assert!(symphonyd().args(create).arg(&dir).status().unwrap().success());
+    for (node, role) in NODES {
+        let mut node_alone = symphonyd();
+        node_alone.args([role, "--supervised", "--config"]).arg(dir.join(node).join("node.toml"));
+        // Nobody supervises it: a node that does start ends at once, and well.
+        let ended = node_alone.stdin(Stdio::null()).env(WIRETAP.0, WIRETAP.1).output().unwrap();
+        let says = String::from_utf8_lossy(&ended.stderr);
+        assert!(!ended.status.success() && says.contains("a wiretap is for development"), "{node}: {says}");
+        assert!(!dir.join(node).join(WIRETAP.1).exists());
+    }
 }
 
 /// Uploads marked people, asks for them, reads what can be read; gives what the network handed out sealed.
@@ -233,6 +350,11 @@ impl Needles {
         needles
     }
 
+    /// A text as the headers of HTTP/2 have it, at any bit of a byte.
+    fn in_headers(text: &str) -> Self {
+        Self((0..8).map(|bit| ("huffman", huffman_inside(text, bit))).collect())
+    }
+
     /// How the text is written in these bytes, if it is.
     fn find(&self, bytes: &[u8]) -> Option<&'static str> {
         self.0.iter().find(|(_, needle)| contains(bytes, needle)).map(|(name, _)| *name)
@@ -248,6 +370,26 @@ fn base64_inside(text: &[u8], place: usize) -> Vec<u8> {
     digits
         .map(|digit| DIGITS[usize::from((0..6).fold(0, |value, i| value << 1 | bit(digit * 6 + i)))])
         .collect()
+}
+
+/// The whole bytes of a text in the Huffman code of HPACK (RFC 7541, appendix B), where it starts at this bit of a byte.
+fn huffman_inside(text: &str, bit: usize) -> Vec<u8> {
+    // Symbols of one length have consecutive codes, in this order.
+    const CODES: [(u32, u32, &str); 3] = [
+        (5, 0x00, "012aceiost"),
+        (6, 0x14, " %-./3456789=A_bdfghlmnpru"),
+        (7, 0x5c, ":BCDEFGHIJKLMNOPQRSTUVWYjkqvwxyz"),
+    ];
+    let mut bits = Vec::new();
+    for symbol in text.chars() {
+        let (length, code) = CODES
+            .iter()
+            .find_map(|(length, first, symbols)| Some((*length, *first + symbols.find(symbol)? as u32)))
+            .expect("the table has this symbol");
+        bits.extend((0..length).rev().map(|place| (code >> place & 1) as u8));
+    }
+    let whole = bits[(8 - bit) % 8..].chunks_exact(8);
+    whole.map(|byte| byte.iter().fold(0, |value, bit| value << 1 | bit)).collect()
 }
 
 /// Whether the needle occurs: compares at the last byte and moves on by where that byte is in the needle.
@@ -323,6 +465,12 @@ fn the_search_finds_what_is_hidden() {
         assert_eq!(needles.find(&bytes), Some(name));
     }
     assert_eq!(needles.find(b"market-1 bWFya2V0LTE= 6d61726b65742d31"), None);
+    // An example of RFC 7541: www.example.com
+    let header = [0xf1, 0xe3, 0xc2, 0xe5, 0xf2, 0x3a, 0x6b, 0xa0, 0xab, 0x90, 0xf4, 0xff];
+    for text in ["www.example", "ww.example.com", "w.example.com", ".example.com"] {
+        assert_eq!(Needles::in_headers(text).find(&header), Some("huffman"), "{text}");
+    }
+    assert_eq!(Needles::in_headers("www.exemple").find(&header), None);
     let number = Needles::number(CONSENT_ENDS);
     assert_eq!(number.find(&CONSENT_ENDS.to_le_bytes()), Some("little end first"));
     assert_eq!(number.find(&CONSENT_ENDS.to_be_bytes()), Some("big end first"));

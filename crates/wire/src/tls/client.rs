@@ -13,6 +13,7 @@ use tokio_rustls::TlsConnector;
 use tonic::transport::{Channel, Endpoint, Uri};
 use tower::service_fn;
 
+use super::stream::PeerStream;
 use super::{Credentials, Peer, TlsError};
 
 /// A connection attempt that takes longer has failed.
@@ -40,8 +41,9 @@ pub fn connect(address: SocketAddr, credentials: &Credentials, expected: Peer) -
         .initial_stream_window_size(8 << 20)
         .initial_connection_window_size(16 << 20)
         .http2_keep_alive_interval(Duration::from_secs(20));
+    let wiretap = credentials.wiretap.clone();
     let connect = move |_: Uri| {
-        let (connector, expected) = (connector.clone(), expected.clone());
+        let (connector, expected, wiretap) = (connector.clone(), expected.clone(), wiretap.clone());
         async move {
             let stream = TcpStream::connect(address).await?;
             stream.set_nodelay(true)?;
@@ -51,7 +53,7 @@ pub fn connect(address: SocketAddr, credentials: &Credentials, expected: Peer) -
             if certificate.and_then(Peer::of_certificate).as_ref() != Some(&expected) {
                 return Err(io::Error::new(io::ErrorKind::PermissionDenied, format!("not {expected}")));
             }
-            Ok(TokioIo::new(stream))
+            Ok(TokioIo::new(PeerStream::new(stream, expected, wiretap.as_ref())?))
         }
     };
     Ok(endpoint.connect_with_connector_lazy(service_fn(connect)))

@@ -7,6 +7,8 @@
 pub mod authority;
 mod client;
 mod server;
+mod stream;
+pub mod wiretap;
 
 use std::fmt;
 use std::path::Path;
@@ -20,6 +22,8 @@ use symphony_types::id::NodeId;
 use thiserror::Error;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
+
+use self::wiretap::Wiretap;
 
 pub use client::connect;
 pub use server::{Approve, serve};
@@ -136,6 +140,7 @@ pub struct Credentials {
     key: Arc<PrivateKeyDer<'static>>,
     roots: Arc<RootCertStore>,
     provider: Arc<CryptoProvider>,
+    wiretap: Option<Wiretap>,
 }
 
 impl Credentials {
@@ -148,6 +153,11 @@ impl Credentials {
         let chain = CertificateDer::pem_file_iter(folder.join("node.pem"))?.collect::<Result<_, _>>()?;
         let key = PrivateKeyDer::from_pem_file(folder.join("node.key"))?;
         let provider = Arc::new(aws_lc_rs::default_provider());
-        Ok(Self { chain, key: Arc::new(key), roots: Arc::new(roots), provider })
+        Ok(Self { chain, key: Arc::new(key), roots: Arc::new(roots), provider, wiretap: None })
+    }
+
+    /// The same credentials; every connection that is made or accepted with them is tapped if there is a wiretap.
+    pub fn tapped(self, wiretap: Option<Wiretap>) -> Self {
+        Self { wiretap, ..self }
     }
 }

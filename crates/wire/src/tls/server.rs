@@ -2,14 +2,11 @@
 
 use std::future::Future;
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use rustls::ServerConfig;
 use rustls::server::WebPkiClientVerifier;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
@@ -18,8 +15,9 @@ use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::service::Routes;
 use tonic::transport::Server;
-use tonic::transport::server::Connected;
 
+use super::stream::PeerStream;
+use super::wiretap::Wiretap;
 use super::{Credentials, Peer, TlsError};
 
 /// Handshakes under way at once; more wait in the kernel's queue.
@@ -29,6 +27,9 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Decides whether a node with a valid certificate may connect here.
 pub type Approve = Arc<dyn Fn(&Peer) -> bool + Send + Sync>;
+
+/// A connection of a node that is known and approved.
+type Accepted = PeerStream<TlsStream<TcpStream>>;
 
 /// Serves gRPC over mutual TLS until `shutdown`. A handler finds the [`Peer`] among the request's extensions.
 /// **Errors**: [`TlsError`]; a refused connection is not an error.
@@ -47,8 +48,9 @@ pub async fn serve(
         .with_client_cert_verifier(verifier)
         .with_single_cert(credentials.chain, credentials.key.clone_key())?;
     config.alpn_protocols = vec![b"h2".to_vec()];
-    let (sender, receiver) = mpsc::channel::<io::Result<PeerStream>>(HANDSHAKES_MAX);
-    let accepting = tokio::spawn(accept(listener, TlsAcceptor::from(Arc::new(config)), approve, sender));
+    let (sender, receiver) = mpsc::channel::<io::Result<Accepted>>(HANDSHAKES_MAX);
+    let gate = Gate { acceptor: TlsAcceptor::from(Arc::new(config)), approve, wiretap: credentials.wiretap };
+    let accepting = tokio::spawn(accept(listener, gate, sender));
     let served = Server::builder()
         .http2_keepalive_interval(Some(Duration::from_secs(20)))
         .initial_stream_window_size(8 << 20)
@@ -60,18 +62,21 @@ pub async fn serve(
     Ok(served?)
 }
 
-async fn accept(
-    listener: TcpListener,
+/// What a connection passes before it is served.
+#[derive(Clone)]
+struct Gate {
     acceptor: TlsAcceptor,
     approve: Approve,
-    sender: mpsc::Sender<io::Result<PeerStream>>,
-) {
+    wiretap: Option<Wiretap>,
+}
+
+async fn accept(listener: TcpListener, gate: Gate, sender: mpsc::Sender<io::Result<Accepted>>) {
     let slots = Arc::new(Semaphore::new(HANDSHAKES_MAX));
     while let Ok(slot) = slots.clone().acquire_owned().await {
         let Ok((stream, _)) = listener.accept().await else { continue };
-        let (acceptor, approve, sender) = (acceptor.clone(), approve.clone(), sender.clone());
+        let (gate, sender) = (gate.clone(), sender.clone());
         tokio::spawn(async move {
-            let outcome = timeout(HANDSHAKE_TIMEOUT, handshake(stream, acceptor, approve)).await;
+            let outcome = timeout(HANDSHAKE_TIMEOUT, handshake(stream, gate)).await;
             match outcome {
                 Ok(Ok(stream)) => {
                     // Only a server that is shutting down has dropped the receiver.
@@ -85,49 +90,15 @@ async fn accept(
     }
 }
 
-async fn handshake(stream: TcpStream, acceptor: TlsAcceptor, approve: Approve) -> io::Result<PeerStream> {
+async fn handshake(stream: TcpStream, gate: Gate) -> io::Result<Accepted> {
     stream.set_nodelay(true)?;
-    let stream = acceptor.accept(stream).await?;
+    let stream = gate.acceptor.accept(stream).await?;
     let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
     let peer = certificate
         .and_then(Peer::of_certificate)
         .ok_or_else(|| io::Error::new(io::ErrorKind::PermissionDenied, "the certificate names no node"))?;
-    if !approve(&peer) {
+    if !(gate.approve)(&peer) {
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, format!("{peer} is not approved here")));
     }
-    Ok(PeerStream { stream, peer })
-}
-
-/// A connection whose other side is known.
-struct PeerStream {
-    stream: TlsStream<TcpStream>,
-    peer: Peer,
-}
-
-impl Connected for PeerStream {
-    type ConnectInfo = Peer;
-
-    fn connect_info(&self) -> Peer {
-        self.peer.clone()
-    }
-}
-
-impl AsyncRead for PeerStream {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for PeerStream {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write(cx, buf)
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
-    }
+    PeerStream::new(stream, peer, gate.wiretap.as_ref())
 }
