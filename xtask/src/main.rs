@@ -14,6 +14,7 @@ mod fix;
 mod generated;
 mod proto;
 mod replay;
+mod sim;
 mod test;
 
 use anyhow::Result;
@@ -40,6 +41,8 @@ enum Command {
     Demo(demo::Args),
     /// Replays a journal and compares the state hash
     Replay(replay::Args),
+    /// Simulates clusters with faults and liars, one for each seed
+    Sim(sim::Args),
     /// Generates the Rust code of the protobuf files
     Proto(proto::Args),
     /// Generates the error catalogue and the REST description
@@ -58,6 +61,7 @@ fn main() -> Result<()> {
         Command::Dev(args) => dev::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Sim(args) => sim::run(&args),
         Command::Proto(args) => proto::run(&args),
         Command::Api(args) => api::run(&args),
         Command::Docs => docs::run(),

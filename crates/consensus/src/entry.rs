@@ -23,8 +23,8 @@ pub struct Entry {
     pub command: Vec<u8>,
     /// Canonical bytes of the list of events.
     pub events: Vec<u8>,
-    /// Digest of the state after the events.
-    pub state: Digest,
+    /// Digest of the state after the events; only the last entry of a durable write has one.
+    pub state: Option<Digest>,
 }
 
 /// The end of a chain.
@@ -36,11 +36,16 @@ pub struct Head {
     pub hash: Digest,
     /// Ordered time of the last entry.
     pub at: OrderedMillis,
-    /// Digest of the state after the last entry.
+    /// Digest of the state after the last entry that has one.
     pub state: Digest,
 }
 
 impl Head {
+    /// The end of the chain after an entry with that digest.
+    pub(crate) fn after(&self, entry: &Entry, hash: Digest) -> Self {
+        Self { height: entry.height, hash, at: entry.at, state: entry.state.unwrap_or(self.state) }
+    }
+
     /// The head of a chain without entries.
     pub fn of_genesis(root: Digest, state: Digest) -> Self {
         Self { height: 0, hash: root, at: OrderedMillis(0), state }

@@ -6,6 +6,7 @@
 
 use std::io;
 use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -30,6 +31,9 @@ pub enum JournalError {
     /// The database failed.
     #[error("journal storage failed")]
     Storage(#[source] redb::Error),
+    /// The database could not make sense of its file.
+    #[error("journal file is damaged")]
+    Damaged,
     /// An export could not be read or written.
     #[error("journal export failed")]
     Io(#[from] io::Error),
@@ -52,6 +56,9 @@ pub enum JournalError {
         /// What is wrong with it.
         fault: Fault,
     },
+    /// The decided block of a height has no proof, or is not what the journal has.
+    #[error("block {0} does not fit its proof or the journal")]
+    Block(u64),
     /// Somebody else wrote to the journal since it was opened.
     #[error("journal was written by somebody else")]
     Overtaken,
@@ -88,8 +95,8 @@ pub struct Draft {
     pub command: Vec<u8>,
     /// Canonical bytes of the list of events.
     pub events: Vec<u8>,
-    /// Digest of the state after the events.
-    pub state: Digest,
+    /// Digest of the state after the events, in the last draft of a write.
+    pub state: Option<Digest>,
     /// Rows of the caller that become durable with the entry.
     pub hook: Option<Hook>,
 }
@@ -130,6 +137,15 @@ impl<M: Machine> Journal<M> {
     ///
     /// **Errors**: after any error the journal must be opened again, because the outcome on disk is not known.
     pub fn append(&mut self, drafts: Vec<Draft>) -> Result<Head, JournalError> {
+        self.append_with(drafts, |_| Ok(()))
+    }
+
+    /// [`Journal::append`] with rows of the caller that become durable even without a draft.
+    pub fn append_with(
+        &mut self,
+        drafts: Vec<Draft>,
+        also: impl FnOnce(&WriteTransaction) -> Result<(), redb::Error>,
+    ) -> Result<Head, JournalError> {
         let mut transaction = self.database.begin_write()?;
         transaction.set_durability(Durability::Immediate)?;
         let mut head = self.head;
@@ -153,17 +169,36 @@ impl<M: Machine> Journal<M> {
                 if entries.insert(entry.height, row.as_slice())?.is_some() {
                     return Err(JournalError::Overtaken);
                 }
-                head = Head { height: entry.height, hash, at: entry.at, state: entry.state };
+                head = head.after(&entry, hash);
                 if let Some(hook) = draft.hook {
                     hook(&transaction)?;
                 }
             }
             meta.insert(HEAD, canonical::to_bytes(&head).as_slice())?;
         }
+        also(&transaction)?;
         transaction.commit()?;
         self.head = head;
         Ok(head)
     }
+}
+
+/// Opens a database and checks every page of it against its checksum. If the last transaction is damaged, the one
+/// before is in force: for who gets what is missing from others.
+///
+/// **Errors**: [`JournalError::Damaged`] where the database would have panicked.
+pub fn checked(
+    open: impl FnOnce() -> Result<Database, redb::DatabaseError>,
+) -> Result<Database, JournalError> {
+    // The database trusts its own pages and panics on some that are not its own; it is dropped before anybody sees it.
+    catch_unwind(AssertUnwindSafe(|| {
+        let mut database = open()?;
+        if !database.check_integrity()? {
+            tracing::warn!("the journal's file was damaged; its last intact transaction is in force");
+        }
+        Ok(database)
+    }))
+    .unwrap_or(Err(JournalError::Damaged))
 }
 
 /// Up to `limit` entries that follow `height`, each with its digest checked.

@@ -72,6 +72,9 @@ pub enum Failure {
     /// The rules or a hook panicked: an invariant is broken.
     #[error("the writer of the journal panicked")]
     Panicked,
+    /// The cluster has decided what the rules refuse here: this node is not as the others.
+    #[error("the cluster decided what the rules refuse here: {0}")]
+    Diverged(String),
 }
 
 /// Places commands in one order for all nodes of a cluster.
@@ -91,6 +94,17 @@ pub trait Orderer<M: Machine>: Send + Sync {
     /// All commands ordered from now on, by height; closed when the orderer ends. Who lags behind reads the
     /// state or the journal again.
     fn subscribe(&self) -> broadcast::Receiver<Arc<Ordered<M>>>;
+
+    /// Whether this node makes the next block.
+    fn leads(&self) -> bool;
+
+    /// Takes no more commands, answers those that have their place, and returns when ordering has ended.
+    ///
+    /// **Errors**: the failure, if it ended by one.
+    async fn stop(&self) -> Result<(), Failure>;
+
+    /// Returns when ordering has ended: by [`Orderer::stop`], or with the failure that a node must stop for.
+    async fn ended(&self) -> Result<(), Failure>;
 }
 
 /// A cluster of one: the order is that of its own journal.
@@ -185,23 +199,6 @@ impl<M: Machine> Solo<M> {
         export(&*self.database, writer)
     }
 
-    /// Takes no more commands, answers those that wait, and returns when the writer has ended.
-    ///
-    /// **Errors**: the failure, if the writer ended by one.
-    pub async fn stop(&self) -> Result<(), Failure> {
-        self.close();
-        self.ended().await
-    }
-
-    /// Returns when the writer has ended: by [`Solo::stop`], or with the failure that a node must stop for.
-    pub async fn ended(&self) -> Result<(), Failure> {
-        let mut ended = self.ended.clone();
-        match ended.wait_for(Option::is_some).await {
-            Ok(outcome) => outcome.clone().unwrap_or(Err(Failure::Panicked)),
-            Err(_) => Err(Failure::Panicked),
-        }
-    }
-
     fn close(&self) {
         self.inbox.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
@@ -239,6 +236,23 @@ impl<M: Machine> Orderer<M> for Solo<M> {
         match self.stream.upgrade() {
             Some(stream) => stream.subscribe(),
             None => broadcast::channel(1).1,
+        }
+    }
+
+    fn leads(&self) -> bool {
+        true
+    }
+
+    async fn stop(&self) -> Result<(), Failure> {
+        self.close();
+        self.ended().await
+    }
+
+    async fn ended(&self) -> Result<(), Failure> {
+        let mut ended = self.ended.clone();
+        match ended.wait_for(Option::is_some).await {
+            Ok(outcome) => outcome.clone().unwrap_or(Err(Failure::Panicked)),
+            Err(_) => Err(Failure::Panicked),
         }
     }
 }
@@ -309,14 +323,14 @@ impl<M: Machine> Writer<M> {
                         M::evolve(next, now, event);
                     }
                     (height, at) = (height + 1, now);
-                    let digest = state_digest(next);
                     let Waiting { bytes: command, hook, reply, .. } = waiting;
-                    drafts.push(Draft { at, command, events: bytes, state: digest, hook });
+                    drafts.push(Draft { at, command, events: bytes, state: None, hook });
                     answers.push((reply, Ok(Arc::new(Ordered { height, at, events }))));
                 }
             }
         }
-        if !drafts.is_empty() {
+        if let Some(last) = drafts.last_mut() {
+            last.state = Some(state_digest(&*state));
             let head = self.journal.append(drafts)?;
             assert_eq!(head.height, height, "invariant: an answer names the height of its entry");
             self.state = Arc::clone(&state);
@@ -359,4 +373,4 @@ const BATCH_LEN_MAX: usize = 256;
 /// Commands that wait before their senders do.
 const INBOX_LEN_MAX: usize = 256;
 /// Ordered commands that a subscriber may lag behind.
-const STREAM_LEN_MAX: usize = 4096;
+pub(crate) const STREAM_LEN_MAX: usize = 4096;

@@ -154,10 +154,12 @@ impl<M: Machine> Rebuild<M> {
         for event in &events {
             M::evolve(&mut self.state, entry.at, event);
         }
-        if self.verify == Verify::Full && state_digest(&self.state) != entry.state {
+        if let (Verify::Full, Some(expected)) = (self.verify, entry.state)
+            && state_digest(&self.state) != expected
+        {
             return Err(Fault::State);
         }
-        self.head = Head { height: entry.height, hash, at: entry.at, state: entry.state };
+        self.head = self.head.after(&entry, hash);
         Ok(())
     }
 

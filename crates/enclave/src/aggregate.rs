@@ -4,7 +4,7 @@
 use symphony_compute::combine::combine;
 use symphony_compute::slice::SliceSignals;
 use symphony_protocol::artifact::{
-    AggregateHeader, AggregationMethod, Outcome, SignedEnvelope, TaskEnvelope,
+    AggregateHeader, AggregationMethod, EndorsedEnvelope, Outcome, TaskEnvelope,
 };
 use symphony_tee::report::{AGGREGATE_STEP, EnclaveRole};
 use symphony_tee::session::Work;
@@ -26,7 +26,7 @@ use crate::station::Station;
 /// Makes the task's keys for each admitted slice enclave.
 pub(crate) fn open_task<S: Station>(
     handler: &Handler<S>,
-    envelope: &SignedEnvelope,
+    envelope: &EndorsedEnvelope,
     slices: &[(VaultId, Vec<u8>)],
     policy: &[u8],
     masters: &[PublicKey<Master>],
@@ -57,7 +57,7 @@ pub(crate) fn open_task<S: Station>(
 /// Combines the bundles to the submitter's result.
 pub(crate) fn aggregate<S: Station>(
     handler: &Handler<S>,
-    envelope: &SignedEnvelope,
+    envelope: &EndorsedEnvelope,
     nonce: Digest,
     bundles: &[(VaultId, Vec<u8>)],
     masters: &[PublicKey<Master>],
@@ -137,10 +137,10 @@ fn open_bundle<S: Station>(
     Ok(signals)
 }
 
-/// The order, if a master signed it and it names this enclave's actor as aggregator.
+/// The order, if the masters endorse it and it names this enclave's actor as aggregator.
 fn own_order<'a, S: Station>(
     handler: &Handler<S>,
-    envelope: &'a SignedEnvelope,
+    envelope: &'a EndorsedEnvelope,
     masters: &[PublicKey<Master>],
 ) -> Result<&'a TaskEnvelope, Refusal> {
     verify_order(envelope, masters)?;

@@ -1,6 +1,6 @@
 //! What runs inside an enclave: one handler that answers a host's calls, for slice and aggregator alike.
 //!
-//! The host carries sealed bytes and is believed nothing: each call brings its signed order, and what is opened
+//! The host carries sealed bytes and is believed nothing: each call brings its endorsed order, and what is opened
 //! is bound to that order (R110, R116, R121, R126). An enclave does only what its boot report says it is for.
 
 mod aggregate;

@@ -1,11 +1,12 @@
 //! Why a call is not done, and the checks that both roles share.
 
 use symphony_protocol::artifact::{TaskClass, TaskEnvelope};
+use symphony_protocol::governance::registry::majority;
 use symphony_tee::appraise::{AppraisalPolicy, appraise_boot};
 use symphony_tee::report::{BootReport, EnclaveRole, SignedBoot};
 use symphony_types::catalogue::Code;
 use symphony_types::id::{TaskId, VaultId};
-use symphony_types::key::{Document, Master, PublicKey, Signed};
+use symphony_types::key::{Document, Endorsed, Master, PublicKey};
 use symphony_wire::documents;
 
 /// An expected answer: a code, and words without any private value.
@@ -22,15 +23,15 @@ impl Refusal {
     }
 }
 
-/// Whether a master signed the order.
+/// Whether a majority of the masters endorses the order (R195).
 pub(crate) fn verify_order<T: Document>(
-    order: &Signed<T, Master>,
+    order: &Endorsed<T, Master>,
     masters: &[PublicKey<Master>],
 ) -> Result<(), Refusal> {
-    if masters.iter().any(|master| order.verify(master)) {
+    if order.verify(masters.iter(), majority(masters.len())) {
         return Ok(());
     }
-    Err(Refusal::new(Code::EnvelopeInvalid, "no master signed the order"))
+    Err(Refusal::new(Code::EnvelopeInvalid, "no majority of the masters endorses the order"))
 }
 
 /// Whether the order is one that an enclave of this program serves.

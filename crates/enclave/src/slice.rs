@@ -2,7 +2,7 @@
 //! aggregator's enclave (R087, R092, R110, R126, R127).
 
 use symphony_compute::{material, slice};
-use symphony_protocol::artifact::{Assignment, SignedAssignment};
+use symphony_protocol::artifact::{Assignment, EndorsedAssignment};
 use symphony_tee::report::{EnclaveRole, slice_step};
 use symphony_tee::session::Work;
 use symphony_types::catalogue::Code;
@@ -19,7 +19,7 @@ use crate::station::Station;
 
 pub(crate) fn evaluate<S: Station>(
     handler: &Handler<S>,
-    assignment: &SignedAssignment,
+    assignment: &EndorsedAssignment,
     material: &[u8],
     policy: &[u8],
     masters: &[PublicKey<Master>],

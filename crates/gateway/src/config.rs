@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use symphony_types::id::NodeId;
 use symphony_types::key::{Gateway, PrivateKey};
 use tonic::transport::Channel;
 
@@ -20,8 +21,8 @@ pub struct GatewayConfig {
     pub issuer: String,
     /// The audience that tokens must name.
     pub audience: String,
-    /// The way to a master.
-    pub master: Channel,
+    /// The ways to all masters, in the order in which this gateway prefers them.
+    pub masters: Vec<(NodeId, Channel)>,
     /// Signs callers and operations.
     pub key: PrivateKey<Gateway>,
     /// Ceilings of this process.

@@ -1,7 +1,7 @@
-//! What every request shares: who may ask, the way to a master, and the key that speaks for callers.
+//! What every request shares: who may ask, the ways to the masters, and the key that speaks for callers.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::extract::{FromRequestParts, Request, State};
 use axum::middleware::Next;
@@ -10,22 +10,15 @@ use http::header;
 use http::request::Parts;
 use symphony_types::catalogue::Code;
 use symphony_types::key::{self, PrivateKey};
-use symphony_types::limits::SEALED_BYTES_MAX;
 use symphony_types::time::OrderedMillis;
 use symphony_wire::caller::{self, Caller};
-use symphony_wire::v1::platform_client::PlatformClient;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tonic::transport::Channel;
 
 use crate::config::Limits;
 use crate::identity::Identity;
+use crate::masters::Masters;
 use crate::operations::VaultDirectory;
 use crate::problem::Problem;
-
-/// How long a master may take for one answer.
-const MASTER_DEADLINE: Duration = Duration::from_secs(60);
-/// Room for the fields around the largest sealed message.
-const MESSAGE_BYTES_MAX: usize = SEALED_BYTES_MAX + (64 << 10);
 
 /// The shared state of one gateway.
 pub(crate) struct Gateway {
@@ -36,14 +29,14 @@ pub(crate) struct Gateway {
     streams: Arc<Semaphore>,
     pub(crate) uploads: Semaphore,
     pub(crate) columnar_uploads: Semaphore,
-    master: PlatformClient<Channel>,
+    pub(crate) masters: Masters,
 }
 
 impl Gateway {
     pub(crate) fn new(
         identity: Identity,
         key: PrivateKey<key::Gateway>,
-        master: Channel,
+        masters: Masters,
         limits: Limits,
     ) -> Self {
         Self {
@@ -54,9 +47,7 @@ impl Gateway {
             streams: Arc::new(Semaphore::new(limits.streams)),
             uploads: Semaphore::new(limits.uploads),
             columnar_uploads: Semaphore::new(limits.columnar_uploads),
-            master: PlatformClient::new(master)
-                .max_decoding_message_size(MESSAGE_BYTES_MAX)
-                .max_encoding_message_size(MESSAGE_BYTES_MAX),
+            masters,
         }
     }
 
@@ -66,20 +57,8 @@ impl Gateway {
         place.map_err(|_| Problem::new(Code::Unavailable, "too many progress streams"))
     }
 
-    /// A client of the master.
-    pub(crate) fn master(&self) -> PlatformClient<Channel> {
-        self.master.clone()
-    }
-
-    /// A message to the master in the caller's name; `method` is the RPC's name.
-    pub(crate) fn ask<T>(&self, caller: &Caller, method: &str, message: T) -> tonic::Request<T> {
-        let mut request = self.watch(caller, method, message);
-        request.set_timeout(MASTER_DEADLINE);
-        request
-    }
-
-    /// The same for an answer that comes bit by bit and has no deadline.
-    pub(crate) fn watch<T>(&self, caller: &Caller, method: &str, message: T) -> tonic::Request<T> {
+    /// A message to a master in the caller's name; `method` is the RPC's name.
+    pub(crate) fn name<T>(&self, caller: &Caller, method: &str, message: T) -> tonic::Request<T> {
         let mut request = tonic::Request::new(message);
         caller::attach(request.metadata_mut(), &self.key, caller, method, now());
         request

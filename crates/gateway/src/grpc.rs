@@ -1,4 +1,5 @@
-//! The same operations over gRPC, on the same port: each call goes on to the master in the caller's name (R203).
+//! The same operations over gRPC, on the same port: each call goes on to the masters in the caller's name (R203), and
+//! its answer is confirmed as over REST.
 //!
 //! `VaultAccess` is the gateway's own: it seals a user's operation to a Vault as the REST routes do.
 
@@ -19,26 +20,19 @@ use tonic::{Request, Response, Status};
 
 use crate::gateway::{Gateway, proven};
 use crate::problem::Problem;
+use crate::watch::watch;
 
 /// Serves users.
 #[derive(Clone)]
 pub(crate) struct Users(pub(crate) Arc<Gateway>);
 
-impl Users {
-    /// The same message in the proven caller's name.
-    fn on<T>(&self, request: Request<T>, method: &str) -> Result<Request<T>, Status> {
-        let caller = caller_of(&request)?;
-        Ok(self.0.ask(&caller, method, request.into_inner()))
-    }
-}
-
 fn caller_of<T>(request: &Request<T>) -> Result<Caller, Status> {
     proven(request.extensions()).map_err(|problem| problem.status())
 }
 
-/// The master's answer without its metadata; its refusal with the code alone.
-fn back<T>(answer: Result<Response<T>, Status>) -> Result<Response<T>, Status> {
-    answer.map(|answer| Response::new(answer.into_inner())).map_err(|status| Problem::from(status).status())
+/// A confirmed answer, or the refusal with its code.
+fn back<T>(answer: Result<T, Problem>) -> Result<Response<T>, Status> {
+    answer.map(Response::new).map_err(|problem| problem.status())
 }
 
 #[tonic::async_trait]
@@ -46,65 +40,73 @@ impl Platform for Users {
     type WatchTaskStream = Pin<Box<dyn Stream<Item = Result<Task, Status>> + Send>>;
 
     async fn get_quote(&self, request: Request<TaskSpec>) -> Result<Response<Quote>, Status> {
-        back(self.0.master().get_quote(self.on(request, "GetQuote")?).await)
+        let caller = caller_of(&request)?;
+        back(self.0.get_quote(&caller, request.into_inner()).await)
     }
 
     async fn submit_task(&self, request: Request<SubmitTaskRequest>) -> Result<Response<Task>, Status> {
-        back(self.0.master().submit_task(self.on(request, "SubmitTask")?).await)
+        let caller = caller_of(&request)?;
+        back(self.0.submit_task(&caller, request.into_inner()).await)
     }
 
     async fn get_task(&self, request: Request<TaskRef>) -> Result<Response<Task>, Status> {
-        back(self.0.master().get_task(self.on(request, "GetTask")?).await)
+        let caller = caller_of(&request)?;
+        back(self.0.get_task(&caller, request.into_inner()).await)
     }
 
     async fn watch_task(&self, request: Request<TaskRef>) -> Result<Response<Self::WatchTaskStream>, Status> {
         let caller = caller_of(&request)?;
         let place = self.0.stream_place().map_err(|problem| problem.status())?;
-        let request = self.0.watch(&caller, "WatchTask", request.into_inner());
-        let tasks = back(self.0.master().watch_task(request).await)?.into_inner();
-        let tasks = tasks.map(move |task| {
-            let _held = &place;
-            task.map_err(|status| Problem::from(status).status())
-        });
-        Ok(Response::new(Box::pin(tasks)))
+        let steps = watch(Arc::clone(&self.0), caller, request.into_inner(), place).await;
+        let steps = steps.map_err(|problem| problem.status())?;
+        Ok(Response::new(Box::pin(steps.map(|step| step.map_err(|problem| problem.status())))))
     }
 
     async fn get_result(&self, request: Request<TaskRef>) -> Result<Response<TaskResult>, Status> {
-        back(self.0.master().get_result(self.on(request, "GetResult")?).await)
+        let caller = caller_of(&request)?;
+        back(self.0.get_result(&caller, request.into_inner()).await)
     }
 
     async fn get_evidence(&self, request: Request<TaskRef>) -> Result<Response<EvidenceBundle>, Status> {
-        back(self.0.master().get_evidence(self.on(request, "GetEvidence")?).await)
+        let caller = caller_of(&request)?;
+        back(self.0.get_evidence(&caller, request.into_inner()).await)
     }
 
     async fn list_vaults(&self, request: Request<ListVaultsRequest>) -> Result<Response<VaultList>, Status> {
-        back(self.0.master().list_vaults(self.on(request, "ListVaults")?).await)
+        let caller = caller_of(&request)?;
+        back(self.0.list_vaults(&caller).await)
     }
 
     async fn assign_vault(
         &self,
         request: Request<AssignVaultRequest>,
     ) -> Result<Response<VaultEntry>, Status> {
-        back(self.0.master().assign_vault(self.on(request, "AssignVault")?).await)
+        let caller = caller_of(&request)?;
+        back(self.0.assign_vault(&caller).await)
     }
 
     async fn relay_to_vault(
         &self,
         request: Request<SealedRequest>,
     ) -> Result<Response<SealedResponse>, Status> {
-        back(self.0.master().relay_to_vault(self.on(request, "RelayToVault")?).await)
+        let caller = caller_of(&request)?;
+        // Whoever sealed the operation opens the answer, and sees whether it is the Vault's.
+        back(self.0.relay(&caller, request.into_inner(), Ok).await)
     }
 
     async fn submit_transaction(&self, request: Request<ChainBytes>) -> Result<Response<ChainBytes>, Status> {
-        back(self.0.master().submit_transaction(self.on(request, "SubmitTransaction")?).await)
+        let caller = caller_of(&request)?;
+        back(self.0.submit_transaction(&caller, request.into_inner()).await)
     }
 
     async fn query_chain(&self, request: Request<ChainBytes>) -> Result<Response<ChainBytes>, Status> {
-        back(self.0.master().query_chain(self.on(request, "QueryChain")?).await)
+        let caller = caller_of(&request)?;
+        back(self.0.query_chain(&caller, request.into_inner()).await)
     }
 
     async fn get_status(&self, request: Request<StatusRequest>) -> Result<Response<PlatformStatus>, Status> {
-        back(self.0.master().get_status(self.on(request, "GetStatus")?).await)
+        let caller = caller_of(&request)?;
+        back(self.0.get_status(&caller).await)
     }
 }
 

@@ -16,8 +16,7 @@ use symphony_wire::sealed::{SealingKey, seal};
 use symphony_wire::signing::{CONTEXT_OPERATION, sign_bytes};
 use symphony_wire::v1::vault_operation::Operation;
 use symphony_wire::v1::{
-    AssignVaultRequest, ListVaultsRequest, SealedRequest, SignedOperation, VaultAnswer, VaultEntry,
-    VaultOperation,
+    SealedRequest, SealedResponse, SignedOperation, VaultAnswer, VaultEntry, VaultOperation,
 };
 
 use crate::gateway::{Gateway, now};
@@ -37,7 +36,7 @@ pub(crate) struct SealedVault {
     key: Vec<u8>,
 }
 
-/// The Vaults as last listed by a master.
+/// The Vaults as last listed by a majority of the masters.
 #[derive(Default)]
 pub(crate) struct VaultDirectory {
     listed: Mutex<Option<(Instant, BTreeMap<String, SealedVault>)>>,
@@ -60,20 +59,18 @@ impl Gateway {
     /// The Vault of a name, or the caller's assigned one. **Errors**: `ADM-0012`, or the master's refusal.
     pub(crate) async fn vault(&self, caller: &Caller, name: &str) -> Result<SealedVault, Problem> {
         if name == ASSIGNED {
-            let request = self.ask(caller, "AssignVault", AssignVaultRequest {});
-            return sealed_vault(self.master().assign_vault(request).await?.into_inner());
+            return sealed_vault(self.assign_vault(caller).await?);
         }
         let found = match self.vaults.find(name) {
             Some(found) => found,
-            None => self.list_vaults(caller).await?.remove(name),
+            None => self.listed_vaults(caller).await?.remove(name),
         };
         found.ok_or_else(|| Problem::new(Code::VaultUnknown, "no approved vault has this name"))
     }
 
-    async fn list_vaults(&self, caller: &Caller) -> Result<BTreeMap<String, SealedVault>, Problem> {
-        let request = self.ask(caller, "ListVaults", ListVaultsRequest {});
+    async fn listed_vaults(&self, caller: &Caller) -> Result<BTreeMap<String, SealedVault>, Problem> {
         let mut vaults = BTreeMap::new();
-        for entry in self.master().list_vaults(request).await?.into_inner().vaults {
+        for entry in self.list_vaults(caller).await?.vaults {
             vaults.insert(entry.vault_id.clone(), sealed_vault(entry)?);
         }
         self.vaults.replace(vaults.clone());
@@ -104,14 +101,15 @@ impl Gateway {
             .await
             .map_err(|_| Problem::new(Code::Internal, "sealing the operation"))??;
         let message = SealedRequest { vault_id: vault.id.as_str().to_owned(), sealed };
-        let request = self.ask(caller, "RelayToVault", message);
-        let answer = self.master().relay_to_vault(request).await?.into_inner();
-        let answer =
-            reply.open(purpose::ANSWER, vault.id.as_str().as_bytes(), &answer.sealed).map_err(|fault| {
-                Problem::new(Code::SealInvalid, format!("opening the vault's answer: {fault}"))
-            })?;
-        let answer = VaultAnswer::decode(answer.as_slice())
-            .map_err(|_| Problem::new(Code::SealInvalid, "the vault's answer is malformed"))?;
+        // Bytes that do not open are a master's fault; another one may bring the Vault's.
+        let open = |answer: SealedResponse| {
+            let answer = reply.open(purpose::ANSWER, vault.id.as_str().as_bytes(), &answer.sealed).map_err(
+                |fault| Problem::new(Code::SealInvalid, format!("opening the vault's answer: {fault}")),
+            )?;
+            VaultAnswer::decode(answer.as_slice())
+                .map_err(|_| Problem::new(Code::SealInvalid, "the vault's answer is malformed"))
+        };
+        let answer = self.relay(caller, message, open).await?;
         if answer.code.is_empty() { Ok(answer) } else { Err(Problem::told(&answer.code, &answer.detail)) }
     }
 

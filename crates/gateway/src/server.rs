@@ -27,6 +27,7 @@ use crate::connection::Guarded;
 use crate::gateway::{self, Gateway};
 use crate::grpc::Users;
 use crate::identity::Identity;
+use crate::masters::Masters;
 use crate::problem::{self, Problem};
 use crate::{pace, rest};
 
@@ -47,7 +48,7 @@ pub async fn run(
         Identity::new(&jwks, &config.issuer, &config.audience).context("reading the issuer's keys")?;
     let limits = config.limits;
     config.listener.set_nonblocking(true).context("preparing the listener")?;
-    let gateway = Arc::new(Gateway::new(identity, config.key, config.master, limits));
+    let gateway = Arc::new(Gateway::new(identity, config.key, Masters::new(config.masters), limits));
     let service = router(&gateway).into_make_service_with_connect_info::<SocketAddr>();
 
     let handle = Handle::new();

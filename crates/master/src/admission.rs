@@ -1,11 +1,11 @@
 //! Effects of admission: asking the Vaults for consent and budget, and freeing what a dead task reserved
-//! (R017, R019, R025). One call a Vault, in parallel, repeated until the deadline.
+//! (R017, R019, R025). A majority of the masters endorses what is asked; then one call a Vault, in parallel, repeated
+//! until the deadline.
 
 use std::time::Duration;
 
 use futures::future::join_all;
 use symphony_protocol::admission::envelope::PrepareAnswer;
-use symphony_protocol::admission::request::AdmissionRequest;
 use symphony_protocol::artifact::{Release, SignedReceipt};
 use symphony_protocol::machine::{Answer, Command};
 use symphony_types::id::{TaskId, VaultId};
@@ -15,7 +15,9 @@ use symphony_wire::status::problem_of;
 use symphony_wire::v1::SignedDocument;
 use tokio::time::sleep;
 
+use crate::claim::Subject;
 use crate::effects::Fault;
+use crate::endorsing::endorsed;
 use crate::node::{Node, now};
 
 /// Pause between two calls to a Vault that does not answer.
@@ -32,15 +34,19 @@ pub async fn prepare(node: &Node, task: &TaskId) -> Result<(), Fault> {
     else {
         return Ok(());
     };
-    let asked = admission.vaults.iter().map(|vault| ask(node, admission, vault));
-    let answers = join_all(asked).await;
+    let asked = admission.vaults.iter();
+    let asked = asked.map(|vault| (Subject::Preparation(*task, vault.clone()), admission.preparation(vault)));
+    let endorsed = endorsed(node, asked.collect()).await?;
+    let answers = endorsed
+        .iter()
+        .map(|preparation| ask(node, &preparation.body.vault, encode(preparation), admission.prepare_by));
+    let answers = join_all(answers).await;
     Ok(node.order(Command::RecordPreparations { task: *task, answers }).await?)
 }
 
-async fn ask(node: &Node, admission: &AdmissionRequest, vault: &VaultId) -> PrepareAnswer {
-    let document = encode(&node.sign(admission.preparation(vault)));
+async fn ask(node: &Node, vault: &VaultId, document: Vec<u8>, by: OrderedMillis) -> PrepareAnswer {
     loop {
-        let Some(left) = left(admission.prepare_by) else { return PrepareAnswer::Silent(vault.clone()) };
+        let Some(left) = left(by) else { return PrepareAnswer::Silent(vault.clone()) };
         match call(node, vault, &document, left.min(CALL_TIMEOUT)).await {
             Ok(receipt) => return PrepareAnswer::Receipt(receipt),
             Err(detail) => tracing::warn!(%vault, detail, "a vault does not answer a preparation"),
@@ -66,14 +72,17 @@ async fn call(
 }
 
 /// Tells Vaults to free what a dead task reserved. A Vault that cannot be reached frees it at the deadline.
-/// **Errors**: never; the deadline is the undo.
+/// **Errors**: [`Fault`] while the other masters do not see it dead; else never, the deadline is the undo.
 pub async fn release(node: &Node, task: &TaskId, vaults: &[VaultId]) -> Result<(), Fault> {
-    join_all(vaults.iter().map(|vault| release_one(node, task, vault))).await;
+    let releases = vaults
+        .iter()
+        .map(|vault| (Subject::Release(*task, vault.clone()), Release { task: *task, vault: vault.clone() }));
+    let endorsed = endorsed(node, releases.collect()).await?;
+    join_all(endorsed.iter().map(|release| release_one(node, &release.body.vault, encode(release)))).await;
     Ok(())
 }
 
-async fn release_one(node: &Node, task: &TaskId, vault: &VaultId) {
-    let document = encode(&node.sign(Release { task: *task, vault: vault.clone() }));
+async fn release_one(node: &Node, vault: &VaultId, document: Vec<u8>) {
     for _ in 0..RELEASE_ATTEMPTS {
         let Ok(mut client) = node.peers.vault(vault) else { return };
         let mut request = tonic::Request::new(SignedDocument { document: document.clone() });

@@ -10,6 +10,8 @@ use symphony_types::id::{NodeId, VaultId};
 use symphony_types::key::{Master, PrivateKey};
 use symphony_wire::tls::Credentials;
 
+use crate::ordering::Voting;
+
 /// Everything that [`crate::node::run`] needs.
 pub struct MasterConfig {
     /// The name of the network.
@@ -18,11 +20,11 @@ pub struct MasterConfig {
     pub node: NodeId,
     /// Where journal, blobs and the enclave's sealed keys live.
     pub folder: PathBuf,
-    /// Where the gateway connects. Bound by the caller.
+    /// Where the gateway and the other masters connect. Bound by the caller.
     pub listener: TcpListener,
     /// This node's certificate.
     pub credentials: Credentials,
-    /// Signs envelopes and instructions.
+    /// Endorses documents.
     pub key: PrivateKey<Master>,
     /// What governs from the first command on.
     pub governance: Governance,
@@ -32,11 +34,15 @@ pub struct MasterConfig {
     pub platform_seed: PlatformSeed,
     /// Where the other nodes are.
     pub peers: Addresses,
+    /// What it votes with; `None` for a master alone.
+    pub voting: Option<Voting>,
 }
 
 /// Where the other nodes are.
 #[derive(Clone, Debug)]
 pub struct Addresses {
+    /// The other masters; none for a cluster of one.
+    pub masters: BTreeMap<NodeId, SocketAddr>,
     /// Enterprise nodes by Vault.
     pub vaults: BTreeMap<VaultId, (NodeId, SocketAddr)>,
     /// The verifier.

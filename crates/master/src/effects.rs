@@ -1,22 +1,27 @@
-//! Performs what the state owes: one runner per effect, retried until the machine has moved on. The state alone
-//! says what is owed, so a restarted master continues where the last one fell.
+//! Performs what is leased to this master: one runner per effect, tried again until it is done or the lease has gone
+//! to another master (R196). The state alone says what this master holds, so after a restart it goes on with that.
+//!
+//! When a lease moves, the attempt under way ends by itself and no other follows. It is not aborted: its report is
+//! judged by what it says, and may be the first.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use symphony_consensus::orderer::Orderer;
-use symphony_protocol::machine::{Effect, effects, outstanding};
+use symphony_protocol::machine::{Effect, effect_for};
 use symphony_types::catalogue::Code;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::sleep;
 
-use crate::node::{Node, begin, end};
+use crate::node::Node;
 use crate::{admission, execution, settlement};
 
 /// First pause after a failure; doubles up to [`PAUSE_MAX`].
 const PAUSE: Duration = Duration::from_millis(100);
 /// The longest pause.
 const PAUSE_MAX: Duration = Duration::from_secs(2);
+/// The pause after a refusal for good. It may have been this master alone that was refused, or only now.
+const PAUSE_REFUSED: Duration = Duration::from_secs(10);
 
 /// What a runner reports when it could not finish.
 #[derive(Debug, thiserror::Error)]
@@ -24,7 +29,7 @@ pub enum Fault {
     /// Somebody does not answer; try again.
     #[error("{0}")]
     Again(String),
-    /// The machine or a node refused for good; nothing is left to do here.
+    /// The machine or a node refused, and asking again at once cannot help.
     #[error("{0}: {1}")]
     Refused(Code, String),
 }
@@ -58,49 +63,70 @@ impl From<std::io::Error> for Fault {
     }
 }
 
-/// Follows the journal and starts a runner for everything that becomes owed.
+/// Effects that are being performed here.
+#[derive(Default)]
+pub(crate) struct Runners(Mutex<BTreeSet<Effect>>);
+
+impl Runners {
+    /// Whether an effect was not being performed yet; marks it.
+    fn begin(&self, effect: &Effect) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(effect.clone())
+    }
+
+    /// An effect is done.
+    fn end(&self, effect: &Effect) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(effect);
+    }
+
+    /// Whether a runner goes on; if not, its effect is no longer being performed. Both in one step: a lease that comes
+    /// back meanwhile finds either the old runner going on or room for a new one.
+    fn goes_on(&self, effect: &Effect, held: impl FnOnce() -> bool) -> bool {
+        let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = held();
+        if !held {
+            running.remove(effect);
+        }
+        held
+    }
+}
+
+/// Follows the journal and starts a runner for everything that this master is given to do.
 pub async fn run(node: Arc<Node>) {
     let mut ordered = node.orderer.subscribe();
-    launch_all(&node, outstanding(&node.state()));
+    launch_held(&node);
     loop {
         match ordered.recv().await {
             Ok(ordered) => {
-                let state = node.state();
-                for event in &ordered.events {
-                    launch_all(&node, effects(&state, event));
+                for effect in ordered.events.iter().filter_map(|event| effect_for(&node.id, event)) {
+                    launch(&node, effect);
                 }
             }
-            Err(RecvError::Lagged(_)) => launch_all(&node, outstanding(&node.state())),
+            Err(RecvError::Lagged(_)) => launch_held(&node),
             Err(RecvError::Closed) => return,
         }
     }
 }
 
-fn launch_all(node: &Arc<Node>, owed: Vec<Effect>) {
-    for effect in owed {
-        if begin(node, &effect) {
-            tokio::spawn(perform(Arc::clone(node), effect));
-        }
+fn launch_held(node: &Arc<Node>) {
+    for effect in node.state().held_by(&node.id) {
+        launch(node, effect);
+    }
+}
+
+fn launch(node: &Arc<Node>, effect: &Effect) {
+    if node.runners.begin(effect) {
+        tokio::spawn(perform(Arc::clone(node), effect.clone()));
     }
 }
 
 async fn perform(node: Arc<Node>, effect: Effect) {
     let mut pause = PAUSE;
-    loop {
-        let outcome = match &effect {
-            Effect::PrepareTask(task) => admission::prepare(&node, task).await,
-            Effect::ReleaseBudget(task, vaults) => admission::release(&node, task, vaults).await,
-            Effect::AssignSlices(task) => execution::assign(&node, task).await,
-            Effect::Aggregate(task) => execution::aggregate(&node, task).await,
-            Effect::Verify(task) => settlement::verify(&node, task).await,
-            Effect::CloseDividends(epoch) => settlement::close_dividends(&node, *epoch).await,
-            Effect::Pay(epoch) => settlement::pay(&node, *epoch).await,
-        };
-        match outcome {
-            Ok(()) => break,
+    while node.runners.goes_on(&effect, || node.state().holds(&node.id, &effect)) {
+        match attempt(&node, &effect).await {
+            Ok(()) => return node.runners.end(&effect),
             Err(Fault::Refused(code, detail)) => {
                 tracing::error!(?effect, %code, detail, "an effect was refused");
-                break;
+                sleep(PAUSE_REFUSED).await;
             }
             Err(Fault::Again(detail)) => {
                 tracing::warn!(?effect, detail, "an effect is tried again");
@@ -109,5 +135,46 @@ async fn perform(node: Arc<Node>, effect: Effect) {
             }
         }
     }
-    end(&node, &effect);
+}
+
+async fn attempt(node: &Arc<Node>, effect: &Effect) -> Result<(), Fault> {
+    match effect {
+        Effect::PrepareTask(task) => admission::prepare(node, task).await,
+        Effect::ReleaseBudget(task, vaults) => admission::release(node, task, vaults).await,
+        Effect::AssignSlices(task) => execution::assign(node, task).await,
+        Effect::Aggregate(task) => execution::aggregate(node, task).await,
+        Effect::Verify(task) => settlement::verify(node, task).await,
+        Effect::CloseDividends(epoch) => settlement::close_dividends(node, *epoch).await,
+        Effect::Pay(epoch) => settlement::pay(node, *epoch).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use symphony_types::id::EpochId;
+
+    use super::*;
+
+    /// R196: an effect has one runner here, however often it is leased to this master.
+    #[test]
+    fn an_effect_has_one_runner() {
+        let (runners, effect) = (Runners::default(), Effect::Pay(EpochId(1)));
+        assert!(runners.begin(&effect));
+        assert!(!runners.begin(&effect));
+        assert!(runners.begin(&Effect::Pay(EpochId(2))));
+        runners.end(&effect);
+        assert!(runners.begin(&effect));
+    }
+
+    /// R196: a lease that comes back while its old runner stops is performed: by the old runner if that has seen it,
+    /// and otherwise there is room for a new one.
+    #[test]
+    fn a_lease_that_comes_back_is_not_lost() {
+        let (runners, effect) = (Runners::default(), Effect::Pay(EpochId(1)));
+        assert!(runners.begin(&effect));
+        assert!(runners.goes_on(&effect, || true));
+        assert!(!runners.begin(&effect), "the old runner goes on");
+        assert!(!runners.goes_on(&effect, || false));
+        assert!(runners.begin(&effect), "the old runner has stopped");
+    }
 }

@@ -1,19 +1,28 @@
 //! Effects of execution (R105-R117): task keys from the aggregator's enclave, one assignment a Vault, the sealed
 //! bundles to the aggregator. Masters carry ciphertext only.
+//!
+//! Every order is endorsed by a majority of the masters, and bulk is at a majority of them before a command names it
+//! (R195, R196). Task keys stay here: each master has an aggregator's enclave of its own.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
-use symphony_protocol::artifact::{Assignment, SignedSlice, TaskEnvelope};
+use serde::{Deserialize, Serialize};
+use symphony_protocol::artifact::{
+    Assignment, EndorsedAssignment, EndorsedEnvelope, SignedSlice, TaskEnvelope,
+};
 use symphony_protocol::execution::aggregate::aggregate_nonce;
-use symphony_protocol::execution::coordinate::slice_nonce;
-use symphony_protocol::lifecycle::Stage;
-use symphony_protocol::machine::Command;
+use symphony_protocol::execution::coordinate;
+use symphony_protocol::lifecycle::{Stage, Task};
+use symphony_protocol::machine::{Command, Effect, State};
 use symphony_tee::governed;
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
 use symphony_types::id::{TaskId, VaultId};
+use symphony_types::key::{Master, PublicKey};
+use symphony_types::time::OrderedMillis;
 use symphony_wire::documents::{decode, encode};
 use symphony_wire::enclave::{Answer, Call};
 use symphony_wire::status::problem_of;
@@ -21,8 +30,11 @@ use symphony_wire::v1::{SignedDocument, SliceResult};
 use tokio::time::sleep;
 
 use crate::admission::left;
-use crate::blobs::Kind;
+use crate::blobs::{Kind, Place};
+use crate::bulk;
+use crate::claim::{self, Handed, Subject};
 use crate::effects::Fault;
+use crate::endorsing::endorsed;
 use crate::node::{Node, challenge, now};
 
 /// Pause between two calls to a Vault that does not answer.
@@ -33,6 +45,15 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(120);
 /// **Units**: milliseconds.
 const REPORT_MARGIN_MS: u64 = 500;
 
+/// What this master's aggregator made for a task, and the attempts that it was used for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Opened {
+    /// Task keys, sealed to the slice enclaves.
+    keys: Vec<(VaultId, Vec<u8>)>,
+    /// Bundles of these attempts are sealed to this master's aggregator.
+    attempts: BTreeSet<u32>,
+}
+
 /// Assigns every slice of a task and reports those that arrive in time. **Errors**: [`Fault`].
 pub async fn assign(node: &Arc<Node>, task: &TaskId) -> Result<(), Fault> {
     let state = node.state();
@@ -40,27 +61,81 @@ pub async fn assign(node: &Arc<Node>, task: &TaskId) -> Result<(), Fault> {
         return Ok(());
     };
     let envelope = &known.envelope;
-    let keys = match open_task(node, envelope).await {
-        Ok(keys) => keys,
-        Err(Fault::Refused(code, detail)) => {
-            tracing::warn!(%task, %code, detail, "the aggregator refused to open the task");
-            return Ok(node.order(Command::RecordAggregationFailure { task: *task, code }).await?);
-        }
-        Err(again) => return Err(again),
+    let vaults = &envelope.coordination.participating_vault_ids;
+    let report_by = envelope.execute_by.minus(REPORT_MARGIN_MS);
+    let slices = match slices(node, &state, envelope, vaults, report_by).await {
+        Ok(slices) => slices,
+        Err(fault) => return failed(node, &Effect::AssignSlices(*task), fault).await,
     };
-    let slices = join_all(keys.into_iter().map(|(vault, keys)| collect(node, envelope, vault, keys))).await;
-    let slices = slices.into_iter().flatten().collect();
+    // Where the Vaults have turned to another master meanwhile, what is missing here is no verdict on the task.
+    if slices.len() < vaults.len() && !node.state().holds(&node.id, &Effect::AssignSlices(*task)) {
+        return Err(moved());
+    }
     Ok(node.order(Command::RecordSlices { task: *task, slices }).await?)
 }
 
-/// Has the aggregator's enclave make the task's keys and seal them to each participating Vault's enclave. They are
-/// kept before they are first used: sealing is random, and a Vault computes one assignment of a task, so a restarted
-/// master must send the very same one again.
-async fn open_task(node: &Arc<Node>, envelope: &TaskEnvelope) -> Result<Vec<(VaultId, Vec<u8>)>, Fault> {
-    let kept = node.blobs.get(&envelope.task, &Kind::TaskKeys);
-    if let Some(keys) = kept.and_then(|bytes| decode(&bytes).ok()) {
-        return Ok(keys);
+/// Reports what the aggregator's enclave refused for good, if the effect is still this master's to fail. **Errors**:
+/// every other fault as it came.
+async fn failed(node: &Node, effect: &Effect, fault: Fault) -> Result<(), Fault> {
+    let (Fault::Refused(code, detail), Some(task)) = (&fault, effect.task()) else { return Err(fault) };
+    tracing::warn!(%task, %code, detail, "the aggregator refused");
+    if !node.state().holds(&node.id, effect) {
+        return Err(moved());
     }
+    Ok(node.order(Command::RecordAggregationFailure { task, code: *code }).await?)
+}
+
+fn moved() -> Fault {
+    Fault::Again("the task has moved on".to_owned())
+}
+
+/// The slices of some Vaults, sealed to this master's aggregator, as far as they arrive in time. **Errors**:
+/// [`Fault::Refused`] when the aggregator's enclave refuses the task.
+async fn slices(
+    node: &Arc<Node>,
+    state: &State,
+    envelope: &TaskEnvelope,
+    vaults: &[VaultId],
+    by: OrderedMillis,
+) -> Result<Vec<SignedSlice>, Fault> {
+    let task = envelope.task;
+    let Some((_, attempt)) = claim::assigning(state, &task) else { return Err(moved()) };
+    let opened = open_task(node, envelope, attempt).await?;
+    let handed = opened.keys.into_iter().filter(|(vault, _)| vaults.contains(vault));
+    let handed = handed.map(|(vault, sealed_keys)| {
+        let aggregator_boot = encode(node.aggregator.boot());
+        let handed = Handed { task, vault, attempt, aggregator_boot, sealed_keys };
+        let assignment = handed.assignment(envelope);
+        (Subject::Assignment(handed), assignment)
+    });
+    let endorsed = match endorsed(node, handed.collect()).await {
+        // What the others refuse is no verdict on the task.
+        Err(fault) => return Err(Fault::Again(fault.to_string())),
+        Ok(endorsed) => endorsed,
+    };
+    Ok(join_all(endorsed.iter().map(|order| collect(node, order, by))).await.into_iter().flatten().collect())
+}
+
+/// Has the aggregator's enclave make the task's keys and seal them to each participating Vault's enclave. They are
+/// kept before they are first used: sealing is random, and a Vault computes one assignment of an attempt, so a restarted
+/// master must send the very same one again.
+async fn open_task(node: &Arc<Node>, envelope: &TaskEnvelope, attempt: u32) -> Result<Opened, Fault> {
+    let task = envelope.task;
+    let mut opened = opened(node, &task);
+    if opened.keys.is_empty() {
+        opened.keys = make_keys(node, envelope).await?;
+    }
+    if opened.attempts.insert(attempt) {
+        node.blobs.put_keys(&task, &encode(&opened))?;
+    }
+    Ok(opened)
+}
+
+fn opened(node: &Node, task: &TaskId) -> Opened {
+    node.blobs.keys(task).and_then(|bytes| decode(&bytes).ok()).unwrap_or_default()
+}
+
+async fn make_keys(node: &Arc<Node>, envelope: &TaskEnvelope) -> Result<Vec<(VaultId, Vec<u8>)>, Fault> {
     let state = node.state();
     let mut slices = Vec::new();
     for vault in &envelope.coordination.participating_vault_ids {
@@ -78,42 +153,39 @@ async fn open_task(node: &Arc<Node>, envelope: &TaskEnvelope) -> Result<Vec<(Vau
         slices.push((vault.clone(), health.boot));
     }
     let call = Call::OpenTask {
-        envelope: node.sign(envelope.clone()),
+        envelope: order(node, envelope).await?,
         slices,
         policy: encode(&governed::policy(&node.network, &state.governance)),
-        masters: state.governance.registry.masters.clone(),
+        masters: masters(&state),
     };
     match enclave(node, call).await? {
-        Answer::Opened { keys } => {
-            node.blobs.put(&envelope.task, &Kind::TaskKeys, &encode(&keys))?;
-            Ok(keys)
-        }
+        Answer::Opened { keys } => Ok(keys),
         Answer::Refused { code, detail } => Err(Fault::Refused(code, detail)),
-        Answer::Aggregated { .. } | Answer::Evaluated { .. } => {
-            Err(Fault::Refused(Code::AggregationFailed, "the enclave answered another question".to_owned()))
-        }
+        Answer::Aggregated { .. } | Answer::Evaluated { .. } => Err(wrong_answer()),
     }
+}
+
+/// The order of a task for this master's enclave. **Errors**: [`Fault::Again`].
+async fn order(node: &Node, envelope: &TaskEnvelope) -> Result<EndorsedEnvelope, Fault> {
+    let documents = vec![(Subject::Envelope(envelope.task), envelope.clone())];
+    let order = endorsed(node, documents).await?.pop();
+    order.ok_or_else(|| Fault::Again("the order was not endorsed".to_owned()))
+}
+
+fn masters(state: &State) -> Vec<PublicKey<Master>> {
+    state.governance.registry.masters.values().copied().collect()
 }
 
 /// One Vault's slice; `None` when it refused or did not answer in time.
 async fn collect(
     node: &Arc<Node>,
-    envelope: &TaskEnvelope,
-    vault: VaultId,
-    sealed_keys: Vec<u8>,
+    order: &EndorsedAssignment,
+    report_by: OrderedMillis,
 ) -> Option<SignedSlice> {
-    let assignment = Assignment {
-        envelope: envelope.clone(),
-        nonce: slice_nonce(envelope, &vault),
-        aggregator_boot: encode(node.aggregator.boot()),
-        sealed_keys,
-        vault: vault.clone(),
-    };
-    let document = encode(&node.sign(assignment));
-    let report_by = envelope.execute_by.minus(REPORT_MARGIN_MS);
+    let (vault, document) = (&order.body.vault, encode(order));
     loop {
-        match call(node, &vault, &document, left(report_by)?.min(CALL_TIMEOUT)).await {
-            Ok(result) => match keep(node, envelope, &vault, &result) {
+        match call(node, vault, &document, left(report_by)?.min(CALL_TIMEOUT)).await {
+            Ok(result) => match keep(node, &order.body, result).await {
                 Ok(slice) => return Some(slice),
                 Err(error) => tracing::warn!(%vault, error, "a slice cannot be used"),
             },
@@ -139,25 +211,23 @@ async fn call(
     Ok(client.assign_slice(request).await.map_err(|status| problem_of(&status))?.into_inner())
 }
 
-/// Checks that a result is what its header says, and keeps the bulk of it.
-fn keep(
-    node: &Node,
-    envelope: &TaskEnvelope,
-    vault: &VaultId,
-    result: &SliceResult,
-) -> Result<SignedSlice, String> {
+/// Checks that a result is what its header says, and keeps the bulk of it at a majority of the masters.
+async fn keep(node: &Node, order: &Assignment, result: SliceResult) -> Result<SignedSlice, String> {
     let slice: SignedSlice = decode(&result.header).map_err(|error| error.to_string())?;
-    if slice.body.vault != *vault || slice.body.bundle != Digest::of_bytes(&result.bundle) {
-        return Err("the bundle is not the header's".to_owned());
+    let body = &slice.body;
+    let named =
+        body.bundle == Digest::of_bytes(&result.bundle) && body.report == Digest::of_bytes(&result.report);
+    if body.vault != order.vault || body.attempt != order.attempt || !named {
+        return Err("the bundle or the report is not the header's".to_owned());
     }
-    let parts = [
-        (Kind::Bundle(vault), &result.bundle),
-        (Kind::SliceBoot(vault), &result.boot),
-        (Kind::SliceReport(vault), &result.report),
+    let place = |kind, digest| Place { task: order.envelope.task, kind, digest };
+    let vault = || body.vault.clone();
+    let blobs = [
+        (place(Kind::Bundle(vault()), body.bundle), result.bundle),
+        (place(Kind::SliceReport(vault()), body.report), result.report),
+        (place(Kind::SliceBoot(vault()), body.report), result.boot),
     ];
-    for (kind, bytes) in parts {
-        node.blobs.put(&envelope.task, &kind, bytes).map_err(|error| error.to_string())?;
-    }
+    bulk::secure(node, &blobs).await?;
     Ok(slice)
 }
 
@@ -165,52 +235,86 @@ fn keep(
 pub async fn aggregate(node: &Arc<Node>, task: &TaskId) -> Result<(), Fault> {
     let state = node.state();
     let Some(known) = state.tasks.get(task) else { return Ok(()) };
-    let Stage::Aggregating { slices, .. } = &known.stage else { return Ok(()) };
+    let Stage::Aggregating { slices, aggregate_by } = &known.stage else { return Ok(()) };
     let envelope = &known.envelope;
+    if !opened(node, task).attempts.contains(&coordinate::attempt(slices)) {
+        return take_over(node, &state, known, slices, *aggregate_by).await;
+    }
     let mut bundles = Vec::new();
     for slice in slices {
         let body = &slice.body;
-        let Some(bundle) = node.blobs.get_exact(task, &Kind::Bundle(&body.vault), body.bundle) else {
-            return Err(fetch_again(node, envelope, &body.vault).await);
+        let place = Place { task: *task, kind: Kind::Bundle(body.vault.clone()), digest: body.bundle };
+        let Some(bundle) = bulk::get(node, &place).await else {
+            return Err(fetch_again(node, &state, envelope, &body.vault, *aggregate_by).await);
         };
         bundles.push((body.vault.clone(), bundle));
     }
     let call = Call::Aggregate {
-        envelope: node.sign(envelope.clone()),
+        envelope: order(node, envelope).await?,
         nonce: aggregate_nonce(envelope),
         bundles,
-        masters: state.governance.registry.masters.clone(),
+        masters: masters(&state),
     };
-    let command = match enclave(node, call).await? {
+    match enclave(node, call).await? {
         Answer::Aggregated { header, sealed, report } => {
-            node.blobs.put(task, &Kind::Result, &sealed)?;
-            node.blobs.put(task, &Kind::AggregateReport, &report)?;
-            node.blobs.put(task, &Kind::AggregateBoot, &encode(node.aggregator.boot()))?;
-            Command::RecordAggregate { aggregate: header }
+            let place = |kind, digest| Place { task: *task, kind, digest };
+            let named = header.body.report;
+            let blobs = [
+                (place(Kind::Result, header.body.result), sealed),
+                (place(Kind::AggregateReport, named), report),
+                (place(Kind::AggregateBoot, named), encode(node.aggregator.boot())),
+            ];
+            bulk::secure(node, &blobs).await.map_err(Fault::Again)?;
+            Ok(node.order(Command::RecordAggregate { aggregate: header }).await?)
         }
         Answer::Refused { code, detail } => {
-            tracing::warn!(%task, %code, detail, "the aggregator refused");
-            Command::RecordAggregationFailure { task: *task, code }
+            failed(node, &Effect::Aggregate(*task), Fault::Refused(code, detail)).await
         }
         Answer::Opened { .. } | Answer::Evaluated { .. } => {
-            Command::RecordAggregationFailure { task: *task, code: Code::AggregationFailed }
-        }
-    };
-    Ok(node.order(command).await?)
-}
-
-/// A bundle was lost here; its Vault has the very same bytes.
-async fn fetch_again(node: &Arc<Node>, envelope: &TaskEnvelope, vault: &VaultId) -> Fault {
-    let keys = match open_task(node, envelope).await {
-        Ok(keys) => keys,
-        Err(fault) => return fault,
-    };
-    for (of, sealed_keys) in keys {
-        if of == *vault {
-            collect(node, envelope, of, sealed_keys).await;
+            failed(node, &Effect::Aggregate(*task), wrong_answer()).await
         }
     }
-    Fault::Again(format!("the bundle of {vault} was fetched again"))
+}
+
+fn wrong_answer() -> Fault {
+    Fault::Refused(Code::AggregationFailed, "the enclave answered another question".to_owned())
+}
+
+/// The accepted bundles are sealed to the aggregator of a master that lost the lease: the Vaults seal the same slices
+/// to this master's, for a later attempt. Half of the time that is left is for that. **Errors**: always [`Fault::Again`]
+/// or a refusal; what was recorded is aggregated the next time.
+async fn take_over(
+    node: &Arc<Node>,
+    state: &State,
+    task: &Task,
+    accepted: &[SignedSlice],
+    aggregate_by: OrderedMillis,
+) -> Result<(), Fault> {
+    let now = now();
+    let by = now.plus(aggregate_by.0.saturating_sub(now.0) / 2);
+    let vaults: Vec<VaultId> = accepted.iter().map(|slice| slice.body.vault.clone()).collect();
+    let id = task.envelope.task;
+    let slices = match slices(node, state, &task.envelope, &vaults, by).await {
+        Ok(slices) => slices,
+        Err(fault) => return failed(node, &Effect::Aggregate(id), fault).await,
+    };
+    node.order(Command::RecordSlices { task: id, slices }).await?;
+    Err(Fault::Again("the slices were assigned again for this master's aggregator".to_owned()))
+}
+
+/// A bundle was lost everywhere; its Vault has the very same bytes.
+async fn fetch_again(
+    node: &Arc<Node>,
+    state: &State,
+    envelope: &TaskEnvelope,
+    vault: &VaultId,
+    aggregate_by: OrderedMillis,
+) -> Fault {
+    let vaults = std::slice::from_ref(vault);
+    match slices(node, state, envelope, vaults, aggregate_by.minus(REPORT_MARGIN_MS)).await {
+        Ok(_) => Fault::Again(format!("the bundle of {vault} was fetched again")),
+        Err(fault) => fault,
+    }
 }
 
 async fn enclave(node: &Arc<Node>, call: Call) -> Result<Answer, Fault> {

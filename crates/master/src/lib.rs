@@ -2,16 +2,23 @@
 //!
 //! The five names again: [`admission`], [`execution`], [`settlement`] perform the effects of the plane of that
 //! name. [`rpc`] is what the gateway calls, [`views`] the read side, [`roles`] the processes of their own with
-//! keys of their own: verifier and payout.
+//! keys of their own: verifier and payout. Between masters: [`claim`] is what they ask each other to endorse,
+//! [`endorsing`] asks, [`cluster`] answers, [`bulk`] spreads the [`blobs`].
 
 pub mod admission;
 pub mod blobs;
+pub mod bulk;
 pub mod chain;
+pub mod claim;
+pub mod cluster;
 pub mod config;
 pub mod effects;
+pub mod endorsing;
 pub mod execution;
 pub mod machine;
+pub mod net;
 pub mod node;
+pub mod ordering;
 pub mod peers;
 pub mod roles;
 pub mod rpc;

@@ -1,7 +1,7 @@
 //! The protocol's machine in the shape that the journal drives.
 
 use symphony_consensus::machine::Machine;
-use symphony_protocol::machine::{self, Command, Event, Refusal, State};
+use symphony_protocol::machine::{self, Event, Order, Refusal, State};
 use symphony_types::time::OrderedMillis;
 
 /// The rules of the whole protocol.
@@ -10,12 +10,12 @@ pub struct Protocol;
 
 impl Machine for Protocol {
     type State = State;
-    type Command = Command;
+    type Command = Order;
     type Event = Event;
     type Refusal = Refusal;
 
-    fn decide(state: &State, at: OrderedMillis, command: &Command) -> Result<Vec<Event>, Refusal> {
-        machine::decide(state, at, command)
+    fn decide(state: &State, at: OrderedMillis, order: &Order) -> Result<Vec<Event>, Refusal> {
+        machine::decide(state, at, order)
     }
 
     fn evolve(state: &mut State, at: OrderedMillis, event: &Event) {

@@ -1,47 +1,59 @@
 //! The running master: journal, aggregator enclave, effect runners, clock, health rounds, RPC.
 
-use std::collections::BTreeSet;
 use std::future::Future;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 use rand::RngExt;
 use symphony_consensus::machine::Genesis;
-use symphony_consensus::orderer::{OrderError, Orderer, Solo};
-use symphony_consensus::replay::Verify;
-use symphony_protocol::machine::{Command, Effect, Refusal, State};
+use symphony_consensus::orderer::{OrderError, Orderer};
+use symphony_consensus::quorum::node::Quorum;
+use symphony_consensus::quorum::socket::RemoteGuard;
+use symphony_protocol::machine::{Command, Order, Refusal, State};
 use symphony_tee::boot::{Boot, Identity};
 use symphony_tee::host::EnclaveProcess;
 use symphony_tee::keys::PlatformSeed;
 use symphony_tee::report::EnclaveRole;
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
-use symphony_types::key::{Document, Master, PrivateKey, Signed};
+use symphony_types::id::NodeId;
+use symphony_types::key::{Endorsement, Master, PrivateKey};
 use symphony_types::time::OrderedMillis;
 use symphony_wire::tls::{self, NodeRole, Peer};
+use symphony_wire::v1;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tonic::service::Routes;
+use tonic::service::interceptor::InterceptedService;
 
 use crate::blobs::Blobs;
 use crate::chain::{LedgerChain, LedgerChannel};
+use crate::cluster::only;
 use crate::config::MasterConfig;
+use crate::effects::Runners;
 use crate::machine::Protocol;
+use crate::ordering::Ordering;
 use crate::peers::Peers;
-use crate::{effects, rpc};
+use crate::{cluster, effects, net, ordering, rpc};
 
 /// How often Vaults are asked how they are.
 const HEALTH_EVERY: Duration = Duration::from_secs(2);
 /// The longest sleep of the clock: a new timer is seen at the latest after.
 const CLOCK_TICK_MAX: Duration = Duration::from_millis(100);
+/// How long a master that does not lead leaves it to the leader to order the passing of time. **Units**: milliseconds.
+const FOLLOWER_GRACE_MS: u64 = 300;
 
 /// One master.
 pub struct Node {
     /// The name of the network.
     pub network: String,
+    /// This node: whom effects are leased to.
+    pub id: NodeId,
     /// Orders commands and holds the state.
-    pub orderer: Solo<Protocol>,
+    pub orderer: Arc<dyn Orderer<Protocol>>,
+    /// The orderer of three with its guard, where this master is not alone.
+    pub quorum: Option<(Arc<Quorum<Protocol>>, RemoteGuard)>,
     /// The other nodes.
     pub peers: Peers,
     /// The chain.
@@ -50,10 +62,10 @@ pub struct Node {
     pub blobs: Blobs,
     /// The aggregator's enclave.
     pub aggregator: EnclaveProcess,
-    /// Signs envelopes and instructions.
+    /// Endorses documents.
     key: PrivateKey<Master>,
     /// Effects that are being performed.
-    pub(crate) running: Mutex<BTreeSet<Effect>>,
+    pub(crate) runners: Runners,
 }
 
 impl Node {
@@ -62,9 +74,53 @@ impl Node {
         self.orderer.state()
     }
 
-    /// Orders a command. **Errors**: the machine's refusal; `GOV-0003` when the orderer has stopped.
+    /// Whether this master makes the next block, so that what any master could order is left to it.
+    pub fn leads(&self) -> bool {
+        self.orderer.leads()
+    }
+
+    /// What this master says of itself (R221). How heads compare is for whoever sees more than one.
+    pub async fn health(&self) -> v1::MasterHealth {
+        let head = self.orderer.head();
+        let alone = v1::MasterHealth {
+            node: self.id.to_string(),
+            reachable: true,
+            height: head.height,
+            state_hash: head.state.0.to_vec(),
+            head: "unknown".to_owned(),
+            leader: self.leads(),
+            guard_class: "none".to_owned(),
+            guard_admission: "none".to_owned(),
+            voting: true,
+            ..v1::MasterHealth::default()
+        };
+        let Some((quorum, guard)) = &self.quorum else { return alone };
+        let (gauges, guard) = (quorum.gauges(), guard.clone());
+        let status = tokio::task::spawn_blocking(move || guard.status()).await.ok().and_then(Result::ok);
+        let of_guard = |word: fn(&symphony_consensus::quorum::socket::Status) -> &'static str| {
+            status.as_ref().map_or("unknown", word).to_owned()
+        };
+        v1::MasterHealth {
+            guard_class: of_guard(|status| status.class.as_str()),
+            guard_admission: of_guard(|status| status.admission.as_str()),
+            voting: gauges.votes,
+            block_height: gauges.height,
+            round: gauges.round,
+            block_ms: gauges.block_ms,
+            lag: gauges.lag,
+            view_changes: gauges.counts.view_changes,
+            nil_votes: gauges.counts.nil_votes,
+            missed_votes: gauges.missed.get(usize::from(gauges.seat.0)).copied().unwrap_or(0),
+            guard_refusals: gauges.counts.refusals,
+            rotations: gauges.rotations,
+            forged: gauges.counts.forged,
+            ..alone
+        }
+    }
+
+    /// Orders a command as this master. **Errors**: the machine's refusal; `GOV-0003` when the orderer has stopped.
     pub async fn order(&self, command: Command) -> Result<(), Refusal> {
-        match self.orderer.order(command).await {
+        match self.orderer.order(Order { by: self.id.clone(), command }).await {
             Ok(_) => Ok(()),
             Err(OrderError::Refused(refusal)) => Err(refusal),
             Err(OrderError::Stopped) => Err(Code::Unavailable.into()),
@@ -72,9 +128,9 @@ impl Node {
         }
     }
 
-    /// Signs a document as this master.
-    pub fn sign<T: Document>(&self, document: T) -> Signed<T, Master> {
-        self.key.sign(document)
+    /// This master's word for the document with that digest.
+    pub fn endorse(&self, document: &Digest) -> Endorsement<Master> {
+        self.key.endorse(document)
     }
 
     /// Calls the aggregator's enclave; an enclave that died is started again with the same keys first.
@@ -109,8 +165,15 @@ pub(crate) fn challenge() -> [u8; 32] {
 pub async fn run(config: MasterConfig, shutdown: impl Future<Output = ()>) -> Result<()> {
     std::fs::create_dir_all(&config.folder)?;
     let genesis = Genesis { name: config.network.clone(), state: State::genesis(config.governance.clone()) };
-    let orderer = Solo::open(&config.folder.join("journal.redb"), &genesis, Verify::Full, Arc::new(now))
-        .context("opening the journal")?;
+    let journal = config.folder.join("journal.redb");
+    let Ordering { orderer, quorum } = match &config.voting {
+        None => ordering::alone(&journal, &genesis)?,
+        Some(voting) => {
+            let (addresses, credentials) = (&config.peers, &config.credentials);
+            ordering::agreed(&config.node, &journal, &genesis, voting, addresses, credentials).await?
+        }
+    };
+    anyhow::ensure!(orderer.state().leases_agree(), "invariant: what is owed is leased, and nothing else");
     let peers = Peers::new(&config.peers, &config.credentials)?;
     let chain = LedgerChain::new(LedgerChannel(peers.chain()));
     let listener = config.listener;
@@ -127,21 +190,36 @@ pub async fn run(config: MasterConfig, shutdown: impl Future<Output = ()>) -> Re
         tokio::task::spawn_blocking(move || start_enclave(&program, &folder, identity, seed)).await??;
     let node = Arc::new(Node {
         network: config.network,
+        id: config.node,
         orderer,
+        quorum,
         peers,
         chain,
         blobs: Blobs::open(&config.folder.join("blobs"))?,
         aggregator,
         key: config.key,
-        running: Mutex::default(),
+        runners: Runners::default(),
     });
     let background = [
         tokio::spawn(effects::run(Arc::clone(&node))),
         tokio::spawn(advance(Arc::clone(&node))),
+        tokio::spawn(renew(Arc::clone(&node))),
         tokio::spawn(health(Arc::clone(&node))),
     ];
-    let routes = Routes::new(rpc::service(Arc::clone(&node)));
-    let approve = Arc::new(|peer: &Peer| peer.role == NodeRole::Gateway);
+    let platform = InterceptedService::new(rpc::service(Arc::clone(&node)), only(NodeRole::Gateway));
+    let masters = InterceptedService::new(cluster::service(Arc::clone(&node)), only(NodeRole::Master));
+    let mut routes = Routes::new(platform).add_service(masters);
+    if let (Some((quorum, _)), Some(voting)) = (&node.quorum, &config.voting) {
+        let committee = &voting.committee;
+        let seats =
+            committee.seats().zip(&committee.members).map(|(seat, member)| (member.node.clone(), seat));
+        routes = routes.add_service(net::service(Arc::clone(quorum), seats.collect()));
+    }
+    let registered = config.governance.registry.masters.clone();
+    let approve = Arc::new(move |peer: &Peer| {
+        peer.role == NodeRole::Gateway
+            || (peer.role == NodeRole::Master && registered.contains_key(&peer.node))
+    });
     tracing::info!(height = node.orderer.head().height, "master is up");
     let ended = node.orderer.ended();
     tokio::select! {
@@ -182,21 +260,44 @@ fn start_enclave(
     Ok(enclave)
 }
 
-/// Orders the passing of time whenever something is due.
+/// Orders the passing of time whenever something is due. Every master does, the leader first.
 async fn advance(node: Arc<Node>) {
     loop {
-        let now = now();
-        match node.state().timer() {
-            Some(due) if due <= now => {
-                if let Err(refusal) = node.order(Command::AdvanceTime).await {
-                    tracing::error!(%refusal, "time could not advance");
-                    sleep(CLOCK_TICK_MAX).await;
-                }
-            }
-            Some(due) => sleep(Duration::from_millis(due.0 - now.0).min(CLOCK_TICK_MAX)).await,
-            None => sleep(CLOCK_TICK_MAX).await,
+        let due = node.state().timer();
+        let wait = until(due.map(|due| if node.leads() { due } else { due.plus(FOLLOWER_GRACE_MS) }));
+        if !wait.is_zero() {
+            sleep(wait).await;
+            continue;
+        }
+        if let Err(refusal) = node.order(Command::AdvanceTime).await {
+            tracing::error!(%refusal, "time could not advance");
+        }
+        // Ordered time may lag behind this node's clock; then nothing was due yet.
+        if node.state().timer() == due {
+            sleep(CLOCK_TICK_MAX).await;
         }
     }
+}
+
+/// Renews what this master holds, while it holds something. A master whose clock runs ahead renews at most once a tick.
+async fn renew(node: Arc<Node>) {
+    loop {
+        let wait = until(node.state().renewal(&node.id));
+        if wait.is_zero() {
+            if let Err(refusal) = node.order(Command::RenewLeases).await {
+                tracing::warn!(%refusal, "leases could not be renewed");
+            }
+            sleep(CLOCK_TICK_MAX).await;
+        } else {
+            sleep(wait).await;
+        }
+    }
+}
+
+/// How long to sleep before something is due, by this node's clock; zero when it is.
+fn until(due: Option<OrderedMillis>) -> Duration {
+    let left = due.map(|due| Duration::from_millis(due.0.saturating_sub(now().0)));
+    left.map_or(CLOCK_TICK_MAX, |left| left.min(CLOCK_TICK_MAX))
 }
 
 /// Asks every Vault how it is, again and again.
@@ -216,14 +317,4 @@ async fn health(node: Arc<Node>) {
             }
         }
     }
-}
-
-/// Whether an effect was not being performed yet; marks it.
-pub(crate) fn begin(node: &Node, effect: &Effect) -> bool {
-    node.running.lock().unwrap_or_else(PoisonError::into_inner).insert(effect.clone())
-}
-
-/// An effect is no longer being performed.
-pub(crate) fn end(node: &Node, effect: &Effect) {
-    node.running.lock().unwrap_or_else(PoisonError::into_inner).remove(effect);
 }

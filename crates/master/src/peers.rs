@@ -7,13 +7,14 @@ use std::time::Duration;
 use symphony_protocol::artifact::Bucket;
 use symphony_protocol::governance::Governance;
 use symphony_types::catalogue::Code;
-use symphony_types::id::{UsageScope, VaultId};
+use symphony_types::id::{NodeId, UsageScope, VaultId};
 use symphony_types::limits::SEALED_BYTES_MAX;
 use symphony_types::time::OrderedMillis;
 use symphony_wire::signing::{CONTEXT_HEALTH, verify_bytes};
 use symphony_wire::tls::{self, Credentials, NodeRole, Peer, TlsError};
 use symphony_wire::v1;
 use symphony_wire::v1::chain_node_client::ChainNodeClient;
+use symphony_wire::v1::master_node_client::MasterNodeClient;
 use symphony_wire::v1::payout_node_client::PayoutNodeClient;
 use symphony_wire::v1::vault_node_client::VaultNodeClient;
 use symphony_wire::v1::verifier_node_client::VerifierNodeClient;
@@ -25,11 +26,16 @@ use crate::config::Addresses;
 const MESSAGE_BYTES_MAX: usize = SEALED_BYTES_MAX + (1 << 20);
 /// A Vault that was not heard of for this long counts as unreachable. **Units**: milliseconds.
 const SILENT_MS: u64 = 6_000;
+/// How long another master may take to answer a question.
+pub(crate) const MASTER_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long another master may take with one blob.
+pub(crate) const BULK_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a health question may take.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The other nodes.
 pub struct Peers {
+    masters: BTreeMap<NodeId, Channel>,
     vaults: BTreeMap<VaultId, Channel>,
     verifier: Channel,
     payout: Channel,
@@ -59,13 +65,30 @@ impl Peers {
             .iter()
             .map(|(vault, place)| Ok((vault.clone(), channel(NodeRole::Enterprise, place)?)))
             .collect::<Result<_, TlsError>>()?;
+        let masters = addresses
+            .masters
+            .iter()
+            .map(|(node, address)| Ok((node.clone(), channel(NodeRole::Master, &(node.clone(), *address))?)))
+            .collect::<Result<_, TlsError>>()?;
         Ok(Self {
+            masters,
             vaults,
             verifier: channel(NodeRole::Verifier, &addresses.verifier)?,
             payout: channel(NodeRole::Payout, &addresses.payout)?,
             chain: channel(NodeRole::Chain, &addresses.chain)?,
             health: Mutex::default(),
         })
+    }
+
+    /// The other masters with an address.
+    pub fn masters(&self) -> impl Iterator<Item = &NodeId> {
+        self.masters.keys()
+    }
+
+    /// A client of another master; `None` for one without an address.
+    pub fn master(&self, node: &NodeId) -> Option<MasterNodeClient<Channel>> {
+        let client = MasterNodeClient::new(self.masters.get(node)?.clone());
+        Some(client.max_decoding_message_size(MESSAGE_BYTES_MAX).max_encoding_message_size(MESSAGE_BYTES_MAX))
     }
 
     /// A client of one Vault. **Errors**: `ADM-0012` for one without an address.

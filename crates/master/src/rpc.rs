@@ -7,15 +7,16 @@ use std::time::Duration;
 
 use futures::Stream;
 use symphony_chain::port::{Chain, Request as ChainRequest, Response as ChainResponse, Transport};
-use symphony_consensus::orderer::Orderer;
 use symphony_protocol::admission::request::{SCHEMA, terms};
 use symphony_protocol::artifact::{LockFact, TaskRequest};
+use symphony_protocol::evidence::EndorsedBundle;
 use symphony_protocol::governance::epoch::epoch_of;
 use symphony_protocol::lifecycle::Stage;
 use symphony_protocol::machine::{Answer, Command, fingerprint};
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
 use symphony_types::id::{ActorId, LockRef, TaskId, VaultId};
+use symphony_types::key::Document as _;
 use symphony_types::limits::SEALED_BYTES_MAX;
 use symphony_wire::caller::{self, Caller};
 use symphony_wire::status::refusal;
@@ -26,8 +27,11 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 
-use crate::blobs::Kind;
+use crate::blobs::{Kind, Place};
+use crate::bulk;
 use crate::chain::LedgerChannel;
+use crate::claim::{Claim, Subject};
+use crate::endorsing::endorsements;
 use crate::node::{Node, now};
 use crate::views;
 
@@ -35,6 +39,8 @@ use crate::views;
 const ADMISSION_WAIT: Duration = Duration::from_secs(20);
 /// How long a relayed operation may take.
 const RELAY_TIMEOUT: Duration = Duration::from_secs(300);
+/// How often an evidence bundle is made until a majority makes the same one.
+const EVIDENCE_ATTEMPTS: u32 = 3;
 /// Steps of a watched task that wait for a slow reader.
 const WATCH_BUFFER: usize = 32;
 
@@ -110,6 +116,31 @@ impl Service {
         };
         // Past the wait the caller gets the pending state and asks again.
         let _ = tokio::time::timeout(ADMISSION_WAIT, wait).await;
+    }
+
+    /// The bundle with the endorsements of a majority. While the masters see the payout at different moments it is made
+    /// again. **Errors**: `GOV-0005`.
+    async fn endorsed_bundle(&self, id: &TaskId) -> Result<EndorsedBundle, Status> {
+        let mut why = Code::Undecided.title().to_owned();
+        for _ in 0..EVIDENCE_ATTEMPTS {
+            let body =
+                views::settled(&self.node, id, vec![]).await.ok_or_else(|| plain(Code::ResultNotReady))?;
+            let claims = vec![
+                Claim { subject: Subject::Envelope(*id), document: body.evidence.envelope.body.digest() },
+                Claim { subject: Subject::Bundle(*id), document: body.digest() },
+            ];
+            let mut bundle = EndorsedBundle { body, endorsements: vec![] };
+            match endorsements(&self.node, claims).await {
+                Ok(endorsements) => {
+                    let mut endorsements = endorsements.into_iter();
+                    bundle.body.evidence.envelope.endorsements = endorsements.next().unwrap_or_default();
+                    bundle.endorsements = endorsements.next().unwrap_or_default();
+                    return Ok(bundle);
+                }
+                Err(fault) => why = fault.to_string(),
+            }
+        }
+        Err(refusal(Code::Undecided, why))
     }
 
     async fn chain_call(&self, bytes: Vec<u8>) -> Result<Vec<u8>, Status> {
@@ -203,10 +234,14 @@ impl Platform for Service {
         else {
             return Err(plain(Code::ResultNotReady));
         };
-        let sealed = self.node.blobs.get_exact(&id, &Kind::Result, aggregate.body.result);
-        let sealed =
-            sealed.ok_or_else(|| refusal(Code::Internal, "the sealed result is not in the store"))?;
-        if delivered_at.is_none() {
+        // A master that does not hold the bytes vouches for their digest; the gateway gets them from another one.
+        let place = Place { task: id, kind: Kind::Result, digest: aggregate.body.result };
+        let sealed = bulk::get(&self.node, &place).await;
+        let alone = state.governance.registry.masters.len() == 1;
+        if alone && sealed.is_none() {
+            return Err(refusal(Code::Internal, "the sealed result is not in the store"));
+        }
+        if delivered_at.is_none() && sealed.is_some() {
             // Recorded before the first byte leaves (R232).
             let delivery = Command::RecordDelivery { task: id };
             self.node.order(delivery).await.map_err(|error| refusal(error.code, error.detail))?;
@@ -217,9 +252,10 @@ impl Platform for Service {
             task_id: id.0.0.to_vec(),
             outcome: convert::outcome(&outcome).to_owned(),
             returned: outcome.returned(),
-            sealed,
+            sealed: sealed.unwrap_or_default(),
             settlement_root: root.0.to_vec(),
             code: if suppressed { Code::BelowCardinality.as_str().to_owned() } else { String::new() },
+            sealed_digest: aggregate.body.result.0.to_vec(),
         }))
     }
 
@@ -229,8 +265,9 @@ impl Platform for Service {
     ) -> Result<Response<v1::EvidenceBundle>, Status> {
         let caller = self.caller(request.metadata(), "GetEvidence")?;
         let id = convert::task_id(request.get_ref()).map_err(refused)?;
-        let bundle = views::bundle(&self.node, &caller.actor, &id).map_err(plain)?;
-        Ok(Response::new(v1::EvidenceBundle { bundle: documents::encode(&self.node.sign(bundle)) }))
+        views::provable(&self.node.state(), &caller.actor, &id).map_err(plain)?;
+        let bundle = self.endorsed_bundle(&id).await?;
+        Ok(Response::new(v1::EvidenceBundle { bundle: documents::encode(&bundle) }))
     }
 
     async fn list_vaults(
@@ -311,9 +348,10 @@ impl Platform for Service {
                 seen_ms: health.map_or(0, |health| health.seen.0),
             }
         });
+        let itself = self.node.health().await;
         Ok(Response::new(v1::Status {
             network: self.node.network.clone(),
-            masters: 1,
+            masters: u32::try_from(governance.registry.masters.len()).unwrap_or(u32::MAX),
             height: head.height,
             state_hash: head.state.0.to_vec(),
             epoch_id: epoch_of(governance.policy(), now()).0,
@@ -324,6 +362,7 @@ impl Platform for Service {
             platform_class: if governance.policy().software_admitted { "software" } else { "hardware" }
                 .to_owned(),
             nodes: nodes.collect(),
+            master_nodes: vec![itself],
         }))
     }
 }

@@ -6,18 +6,23 @@ use std::time::Duration;
 use futures::future::join_all;
 use symphony_chain::port::Chain;
 use symphony_protocol::artifact::{
-    Attestation, DividendRequest, Evidence, SignedAggregate, SignedDividends, SignedSlice, SignedVerdict,
+    Attestation, Evidence, SignedAggregate, SignedDividends, SignedSlice, SignedVerdict,
 };
 use symphony_protocol::lifecycle::{Stage, Task};
 use symphony_protocol::machine::Command;
 use symphony_protocol::settlement::payout::{EpochStage, SignedConfirmation, dividend_request};
+use symphony_types::digest::Digest;
 use symphony_types::id::{EpochId, TaskId, VaultId};
+use symphony_types::key::{Document as _, Endorsed, Endorsement, Master};
 use symphony_wire::documents::{decode, encode};
 use symphony_wire::v1::SignedDocument;
 use tokio::time::sleep;
 
-use crate::blobs::Kind;
+use crate::blobs::{Kind, Place};
+use crate::bulk;
+use crate::claim::{Claim, Subject};
 use crate::effects::Fault;
+use crate::endorsing::{endorsed, endorsements};
 use crate::node::Node;
 
 /// How long one call may take.
@@ -32,33 +37,71 @@ pub async fn verify(node: &Node, task: &TaskId) -> Result<(), Fault> {
     let state = node.state();
     let Some(known) = state.tasks.get(task) else { return Ok(()) };
     let Stage::Verifying { slices, aggregate, .. } = &known.stage else { return Ok(()) };
-    let evidence = evidence(node, known, slices, aggregate);
-    let mut request = tonic::Request::new(SignedDocument { document: encode(&node.sign(evidence)) });
+    let mut body = evidence(node, known, slices, aggregate, vec![]).await;
+    let claims = vec![
+        Claim { subject: Subject::Envelope(*task), document: known.envelope.digest() },
+        Claim { subject: Subject::Evidence(*task), document: body.digest() },
+    ];
+    let mut endorsements = endorsements(node, claims).await?.into_iter();
+    body.envelope.endorsements = endorsements.next().unwrap_or_default();
+    let evidence: Endorsed<Evidence, Master> =
+        Endorsed { body, endorsements: endorsements.next().unwrap_or_default() };
+    let mut request = tonic::Request::new(SignedDocument { document: encode(&evidence) });
     request.set_timeout(CALL_TIMEOUT);
     let answer = node.peers.verifier().verify(request).await?.into_inner();
     let verdict: SignedVerdict = decode(&answer.document).map_err(|error| Fault::Again(error.to_string()))?;
     Ok(node.order(Command::RecordVerdict { verdict }).await?)
 }
 
-/// All that was said of a result. An attestation that was lost is shown as absent, and the verifier rejects it.
-pub fn evidence(node: &Node, task: &Task, slices: &[SignedSlice], aggregate: &SignedAggregate) -> Evidence {
-    let id = task.envelope.task;
-    let blob = |kind: Kind<'_>| node.blobs.get(&id, &kind).unwrap_or_default();
-    let attested = slices.iter().map(|slice| {
-        let vault = &slice.body.vault;
-        let attestation =
-            Attestation { boot: blob(Kind::SliceBoot(vault)), report: blob(Kind::SliceReport(vault)) };
-        (slice.clone(), attestation)
-    });
-    Evidence {
-        envelope: node.sign(task.envelope.clone()),
-        receipts: task.receipts.clone(),
-        slices: attested.collect(),
-        aggregate: (
-            aggregate.clone(),
-            Attestation { boot: blob(Kind::AggregateBoot), report: blob(Kind::AggregateReport) },
-        ),
+/// The slices and the aggregate that a task has had verified, or is having; `None` before.
+pub fn verifying(task: &Task) -> Option<(&[SignedSlice], &SignedAggregate)> {
+    match &task.stage {
+        Stage::Verifying { slices, aggregate, .. }
+        | Stage::AwaitingSettlement { slices, aggregate, .. }
+        | Stage::Completed { slices, aggregate, .. } => Some((slices, aggregate)),
+        Stage::Accepted
+        | Stage::Resolving
+        | Stage::Computing
+        | Stage::Aggregating { .. }
+        | Stage::Rejected { .. }
+        | Stage::TimedOut { .. } => None,
     }
+}
+
+/// All that was said of a result, with the endorsements of its order. An attestation that no master has any more is
+/// shown as absent, and the verifier rejects it.
+pub async fn evidence(
+    node: &Node,
+    task: &Task,
+    slices: &[SignedSlice],
+    aggregate: &SignedAggregate,
+    endorsements: Vec<Endorsement<Master>>,
+) -> Evidence {
+    let id = task.envelope.task;
+    let mut attested = Vec::with_capacity(slices.len());
+    for slice in slices {
+        let (vault, report) = (slice.body.vault.clone(), slice.body.report);
+        let attestation =
+            attestation(node, id, Kind::SliceReport(vault.clone()), Kind::SliceBoot(vault), report);
+        attested.push((slice.clone(), attestation.await));
+    }
+    let report = aggregate.body.report;
+    let of_aggregate = attestation(node, id, Kind::AggregateReport, Kind::AggregateBoot, report).await;
+    Evidence {
+        envelope: Endorsed { body: task.envelope.clone(), endorsements },
+        receipts: task.receipts.clone(),
+        slices: attested,
+        aggregate: (aggregate.clone(), of_aggregate),
+    }
+}
+
+async fn attestation(node: &Node, task: TaskId, of: Kind, by: Kind, digest: Digest) -> Attestation {
+    let report = bulk::get(node, &Place { task, kind: of, digest }).await;
+    let boot = match &report {
+        Some(_) => bulk::get(node, &Place { task, kind: by, digest }).await,
+        None => None,
+    };
+    Attestation { boot: boot.unwrap_or_default(), report: report.unwrap_or_default() }
 }
 
 /// Asks the Vaults for their dividend statements of an epoch and reports them. **Errors**: [`Fault`].
@@ -74,15 +117,16 @@ pub async fn close_dividends(node: &Node, epoch: EpochId) -> Result<(), Fault> {
         let mut request = dividend_request(&state.governance, vault, epoch, account);
         if !request.shares.is_empty() {
             request.staked = staked.iter().copied().collect();
-            asked.push(statement(node, vault, request));
+            asked.push((Subject::Dividends(epoch, vault.clone(), request.staked.clone()), request));
         }
     }
-    let statements = join_all(asked).await.into_iter().flatten().collect();
+    let asked = endorsed(node, asked).await?;
+    let statements = asked.iter().map(|request| statement(node, &request.body.vault, encode(request)));
+    let statements = join_all(statements).await.into_iter().flatten().collect();
     Ok(node.order(Command::RecordDividends { epoch, statements }).await?)
 }
 
-async fn statement(node: &Node, vault: &VaultId, request: DividendRequest) -> Option<SignedDividends> {
-    let document = encode(&node.sign(request));
+async fn statement(node: &Node, vault: &VaultId, document: Vec<u8>) -> Option<SignedDividends> {
     for _ in 0..DIVIDEND_ATTEMPTS {
         let mut request = tonic::Request::new(SignedDocument { document: document.clone() });
         request.set_timeout(CALL_TIMEOUT);
@@ -105,8 +149,9 @@ pub async fn pay(node: &Node, epoch: EpochId) -> Result<(), Fault> {
     else {
         return Ok(());
     };
-    let mut request =
-        tonic::Request::new(SignedDocument { document: encode(&node.sign(instructions.clone())) });
+    let documents = vec![(Subject::Payout(epoch), instructions.clone())];
+    let document = endorsed(node, documents).await?.first().map(encode).unwrap_or_default();
+    let mut request = tonic::Request::new(SignedDocument { document });
     request.set_timeout(CALL_TIMEOUT);
     let answer = node.peers.payout().pay(request).await?.into_inner();
     let confirmation: SignedConfirmation =

@@ -9,6 +9,7 @@ use symphony_protocol::machine::{Answer, State};
 use symphony_protocol::settlement::payout::{EpochStage, PayoutEvidence};
 use symphony_types::catalogue::Code;
 use symphony_types::id::{ActorId, EpochId, TaskId};
+use symphony_types::key::{Endorsement, Master};
 use symphony_wire::{convert, v1};
 
 use crate::node::Node;
@@ -169,17 +170,25 @@ fn paid(state: &State, epoch: EpochId) -> Option<&PayoutEvidence> {
     }
 }
 
-/// The self-contained evidence of a completed task. **Errors**: `ADM-0004`, `EXE-0008`.
-pub fn bundle(node: &Node, actor: &ActorId, id: &TaskId) -> Result<EvidenceBundle, Code> {
-    let state = node.state();
+/// Whether an actor may have the evidence of a task now. **Errors**: `ADM-0004`, `EXE-0008`.
+pub fn provable(state: &State, actor: &ActorId, id: &TaskId) -> Result<(), Code> {
     let task = state.tasks.get(id).filter(|task| task.envelope.submitter == *actor).ok_or(Code::NotFound)?;
-    let Stage::Completed { slices, aggregate, verdict, context, root, .. } = &task.stage else {
-        return Err(Code::ResultNotReady);
-    };
-    Ok(EvidenceBundle {
+    if matches!(task.stage, Stage::Completed { .. }) { Ok(()) } else { Err(Code::ResultNotReady) }
+}
+
+/// The self-contained evidence of a completed task, with the endorsements of its order; `None` before.
+pub async fn settled(
+    node: &Node,
+    id: &TaskId,
+    endorsements: Vec<Endorsement<Master>>,
+) -> Option<EvidenceBundle> {
+    let state = node.state();
+    let task = state.tasks.get(id)?;
+    let Stage::Completed { slices, aggregate, verdict, context, root, .. } = &task.stage else { return None };
+    Some(EvidenceBundle {
         network: node.network.clone(),
         governance: state.governance.clone(),
-        evidence: settlement::evidence(node, task, slices, aggregate),
+        evidence: settlement::evidence(node, task, slices, aggregate, endorsements).await,
         verdict: verdict.clone(),
         context: context.clone(),
         root: *root,

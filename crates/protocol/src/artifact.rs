@@ -16,7 +16,7 @@ use symphony_types::id::{
     AccountId, ActorId, AttributeName, EpochId, LockRef, Measurement, PolicyVersion, RequestId, RuleName,
     SchemaVersion, SemanticVersion, TaskId, UsageScope, VaultId,
 };
-use symphony_types::key::{Document, Master, Signed, SoftwareEnclave, Vault, Verifier};
+use symphony_types::key::{Document, Endorsed, Master, Signed, SoftwareEnclave, Vault, Verifier};
 use symphony_types::time::{OrderedMillis, RecordMillis};
 
 /// The four classes of work (R022).
@@ -286,8 +286,8 @@ impl Document for TaskEnvelope {
     const TAG: &'static str = "symphony/task-envelope/v1";
 }
 
-/// An envelope that a master signed.
-pub type SignedEnvelope = Signed<TaskEnvelope, Master>;
+/// An envelope that masters endorse.
+pub type EndorsedEnvelope = Endorsed<TaskEnvelope, Master>;
 
 /// The question to a Vault at admission: may this task use your people's data, and is budget reserved?
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -359,8 +359,11 @@ pub struct Assignment {
     pub envelope: TaskEnvelope,
     /// The Vault that this copy is for.
     pub vault: VaultId,
-    /// Makes the slice's attestation report fresh; used once (R123).
+    /// Makes the slice's attestation report fresh: it serves this slice of this task only (R123).
     pub nonce: Digest,
+    /// Which time the task's slices are assigned. Another master that takes over has another aggregator's enclave, so
+    /// the same slice is computed once more, for a higher attempt and without a further charge (R196).
+    pub attempt: u32,
     /// Boot report of the aggregator's enclave, canonical bytes, for the Vault's own appraisal.
     pub aggregator_boot: Vec<u8>,
     /// Task keys that the aggregator's enclave sealed to the slice enclave of this Vault.
@@ -368,11 +371,11 @@ pub struct Assignment {
 }
 
 impl Document for Assignment {
-    const TAG: &'static str = "symphony/assignment/v1";
+    const TAG: &'static str = "symphony/assignment/v2";
 }
 
-/// An assignment that a master signed.
-pub type SignedAssignment = Signed<Assignment, Master>;
+/// An assignment that masters endorse.
+pub type EndorsedAssignment = Endorsed<Assignment, Master>;
 
 /// What a Vault says of its finished slice; the bundle itself is sealed to the aggregator (R110).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -383,6 +386,8 @@ pub struct SliceHeader {
     pub vault: VaultId,
     /// The assignment's nonce.
     pub nonce: Digest,
+    /// The assignment's attempt.
+    pub attempt: u32,
     /// Committed for each evaluated person, before the result existed (R065).
     pub epsilon: Epsilon,
     /// Evaluated people, as a bucket.
@@ -400,7 +405,7 @@ pub struct SliceHeader {
 }
 
 impl Document for SliceHeader {
-    const TAG: &'static str = "symphony/slice-header/v1";
+    const TAG: &'static str = "symphony/slice-header/v2";
 }
 
 /// A slice header that a Vault signed.
@@ -489,7 +494,7 @@ pub type SignedVerdict = Signed<Verdict, Verifier>;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Evidence {
     /// The order.
-    pub envelope: SignedEnvelope,
+    pub envelope: EndorsedEnvelope,
     /// Receipts of the participating Vaults.
     pub receipts: Vec<SignedReceipt>,
     /// Slices that arrived, by Vault in ascending order, each with its attestation.
@@ -499,7 +504,13 @@ pub struct Evidence {
 }
 
 impl Document for Evidence {
-    const TAG: &'static str = "symphony/evidence/v1";
+    const TAG: &'static str = "symphony/evidence/v2";
+
+    /// Of everything but the endorsements of the order, which are checked for themselves: two masters with the same
+    /// evidence may have the word of different majorities.
+    fn digest(&self) -> Digest {
+        Digest::of(Self::TAG, &(&self.envelope.body, &self.receipts, &self.slices, &self.aggregate))
+    }
 }
 
 /// Boot report and task report of one enclave, as the canonical bytes of their signed documents. Kept opaque
@@ -639,6 +650,14 @@ pub struct DividendRequest {
 
 impl Document for DividendRequest {
     const TAG: &'static str = "symphony/dividend-request/v1";
+}
+
+impl DividendRequest {
+    /// What makes a repeated request the same one. Who is staked is as it was when the epoch was first closed: a master
+    /// that takes over may see the chain a moment later (R196).
+    pub fn question(&self) -> Digest {
+        Self { staked: Vec::new(), ..self.clone() }.digest()
+    }
 }
 
 /// What the submitter finds when it opens the sealed result (D19, R093).

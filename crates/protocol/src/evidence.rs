@@ -5,7 +5,7 @@ use alloc::string::String;
 
 use serde::{Deserialize, Serialize};
 use symphony_types::digest::Digest;
-use symphony_types::key::{Document, Master, Signed};
+use symphony_types::key::{Document, Endorsed, Master};
 
 use crate::artifact::{Evidence, SettlementContext, SignedVerdict};
 use crate::governance::Governance;
@@ -31,8 +31,14 @@ pub struct EvidenceBundle {
 }
 
 impl Document for EvidenceBundle {
-    const TAG: &'static str = "symphony/evidence-bundle/v1";
+    const TAG: &'static str = "symphony/evidence-bundle/v2";
+
+    /// Of everything, with the evidence by its own digest: see [`Evidence`].
+    fn digest(&self) -> Digest {
+        let Self { network, governance, evidence, verdict, context, root, payout } = self;
+        Digest::of(Self::TAG, &(network, governance, evidence.digest(), verdict, context, root, payout))
+    }
 }
 
-/// A bundle that a master signed, so that not one bit of it can be exchanged unseen.
-pub type SignedBundle = Signed<EvidenceBundle, Master>;
+/// A bundle that masters endorse, so that not one bit of it can be exchanged unseen.
+pub type EndorsedBundle = Endorsed<EvidenceBundle, Master>;

@@ -1,7 +1,7 @@
 //! The rules of Symphony: the whole specification of behaviour is in this crate.
 //!
 //! Pure and `no_std`. One shape everywhere: `decide` checks and changes nothing, `evolve` cannot fail,
-//! `effects` says what the outside must do. Outside facts arrive as fields of commands.
+//! events lease to one node what must be done outside. Outside facts arrive as fields of commands.
 #![no_std]
 
 extern crate alloc;

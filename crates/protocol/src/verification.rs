@@ -72,7 +72,7 @@ pub fn findings(governance: &Governance, evidence: &Evidence, appraise: Appraise
     };
     check(
         "envelope-signature",
-        "a registered master gave this order",
+        "a majority of the registered masters gave this order",
         envelope_signature(governance, evidence),
     );
     check(
@@ -127,10 +127,10 @@ pub fn verdict(governance: &Governance, evidence: &Evidence, appraise: Appraise<
 }
 
 fn envelope_signature(governance: &Governance, evidence: &Evidence) -> Result<(), (Code, String)> {
-    if governance.registry.masters.iter().any(|key| evidence.envelope.verify(key)) {
+    if governance.registry.endorsed(&evidence.envelope) {
         Ok(())
     } else {
-        Err(fault(Code::EnvelopeInvalid, "no registered master signed the envelope"))
+        Err(fault(Code::EnvelopeInvalid, "no majority of the registered masters endorses the envelope"))
     }
 }
 

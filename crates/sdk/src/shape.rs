@@ -152,6 +152,42 @@ shapes! {
         ordered_ms: u64,
         platform_class: String,
         nodes: Vec<NodeHealth>,
+        #[serde(default)]
+        master_nodes: Vec<MasterHealth>,
+    }
+
+    /// One master, beside how it compares with the others.
+    MasterHealth {
+        node: String,
+        reachable: bool,
+        height: u64,
+        state_hash: String,
+        head: String,
+        leader: bool,
+        guard_class: String,
+        guard_admission: String,
+        /// Whether its guard's key has a vote now.
+        voting: bool,
+        /// Last decided block.
+        block_height: u64,
+        /// Round under way.
+        round: u32,
+        /// Mean time of a height decided here, milliseconds.
+        block_ms: u64,
+        /// Blocks that another master claims to have more.
+        lag: u64,
+        /// Rounds after the first that it entered, since its start.
+        view_changes: u64,
+        /// Votes for no block.
+        nil_votes: u64,
+        /// Own precommits that decided certificates lack.
+        missed_votes: u64,
+        /// Votes and proposals that its guard withheld.
+        guard_refusals: u64,
+        /// Keys of guards that it saw rotate.
+        rotations: u64,
+        /// Messages of others whose signature does not hold.
+        forged: u64,
     }
 
     /// Whether a node answers.

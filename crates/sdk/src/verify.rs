@@ -8,7 +8,7 @@ mod payout;
 
 use serde::Serialize;
 use symphony_protocol::artifact::{Attestation, Decision, SignedSlice};
-use symphony_protocol::evidence::{EvidenceBundle, SignedBundle};
+use symphony_protocol::evidence::{EndorsedBundle, EvidenceBundle};
 use symphony_protocol::governance::Governance;
 use symphony_protocol::settlement::{finalize, verdict};
 use symphony_protocol::verification::{Expectation, findings};
@@ -71,7 +71,7 @@ pub fn governance_digest(governance: &Governance) -> Digest {
 /// Makes every check of a bundle. `trusted` is the governance that the caller expects.
 pub fn verify(bytes: &[u8], trusted: Option<Digest>) -> Report {
     let mut report = Report::default();
-    let bundle: SignedBundle = match decode(bytes) {
+    let bundle: EndorsedBundle = match decode(bytes) {
         Ok(bundle) => bundle,
         Err(error) => {
             report.check("decode", DECODE, Err(error.to_string()));
@@ -80,12 +80,10 @@ pub fn verify(bytes: &[u8], trusted: Option<Digest>) -> Report {
     };
     report.check("decode", DECODE, Ok(()));
     let body = &bundle.body;
-    let masters = &body.governance.registry.masters;
-    let signed = masters.iter().any(|key| bundle.verify(key));
     report.check(
         "bundle-signature",
-        "a registered master vouches for every bit of this bundle",
-        held(signed, "no registered master signed the bundle"),
+        "a majority of the registered masters vouches for every bit of this bundle",
+        held(body.governance.registry.endorsed(&bundle), "no majority of the registered masters endorses it"),
     );
     let digest = governance_digest(&body.governance);
     report.task = body.context.task.to_string();

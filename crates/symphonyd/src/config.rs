@@ -28,6 +28,12 @@ pub(crate) struct NodeConfig {
     /// The measured enclave program; `symphony-enclave` beside this program when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enclave: Option<PathBuf>,
+    /// The committee that the masters were founded with; a master alone has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub committee: Option<PathBuf>,
+    /// The socket of a master's guard; a master alone has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guard: Option<PathBuf>,
     /// Records that a Vault takes at most.
     #[serde(default = "records_max")]
     pub records_max: u64,
@@ -56,8 +62,9 @@ impl NodeConfig {
         let base = path.parent().unwrap_or_else(|| Path::new("."));
         config.network = base.join(&config.network);
         config.folder = base.join(&config.folder);
-        config.enclave = config.enclave.map(|enclave| base.join(enclave));
-        config.wiretap = config.wiretap.map(|wiretap| base.join(wiretap));
+        for file in [&mut config.enclave, &mut config.committee, &mut config.guard, &mut config.wiretap] {
+            *file = file.take().map(|file| base.join(file));
+        }
         Ok(config)
     }
 
@@ -97,5 +104,19 @@ mod tests {
         let text = "node = \"m1\"\nnetwork = \"n\"\nfolder = \".\"\nlisten = \"127.0.0.1:1\"\nepoch_ms = 5\n";
         std::fs::write(&path, text).unwrap();
         assert!(format!("{:#}", NodeConfig::load(&path).unwrap_err()).contains("epoch_ms"));
+    }
+
+    /// R230: files of a master's guard are found from the configuration's folder, whoever reads it.
+    #[test]
+    fn relative_paths_start_at_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("node.toml");
+        let text = "node = \"m1\"\nnetwork = \"n\"\nfolder = \".\"\nlisten = \"127.0.0.1:1\"\n\
+                    committee = \"../c\"\nguard = \"g/s\"\n";
+        std::fs::write(&path, text).unwrap();
+        let config = NodeConfig::load(&path).unwrap();
+        assert_eq!(config.committee, Some(folder.path().join("../c")));
+        assert_eq!(config.guard, Some(folder.path().join("g/s")));
+        assert_eq!(config.enclave, None);
     }
 }

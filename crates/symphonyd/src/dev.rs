@@ -1,6 +1,7 @@
 //! `symphonyd dev`: a whole network on one machine. The first start makes keys, a certificate authority and the
 //! first governance in a folder; every start supervises one process a node and starts again whatever ends.
 
+mod committee;
 mod create;
 
 use std::collections::BTreeMap;
@@ -19,6 +20,8 @@ use crate::config::beside;
 use crate::genesis::Profile;
 use crate::network::Network;
 
+/// Masters of a new network unless it is said otherwise.
+const MASTERS_DEFAULT: &str = "3";
 /// Pause before a node that ended is started again.
 const RESTART_PAUSE: Duration = Duration::from_millis(300);
 /// How long a node may take to end by itself.
@@ -29,6 +32,9 @@ pub(crate) struct Args {
     /// The network's folder; made on first use
     #[arg(long, default_value = "dev-data")]
     dir: PathBuf,
+    /// Masters of a new network, 1 or 3
+    #[arg(long, default_value = MASTERS_DEFAULT, value_parser = masters)]
+    masters: u8,
     /// Vaults of a new network
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=16))]
     vaults: u8,
@@ -47,8 +53,24 @@ pub(crate) struct Args {
     policy: Vec<String>,
 }
 
+/// How many masters a network may have: the error says why not others.
+fn masters(text: &str) -> Result<u8, String> {
+    match text {
+        "1" => Ok(1),
+        "3" => Ok(3),
+        "2" => Err("two masters cannot lose one: a majority of 2 is both; take 1 or 3".to_owned()),
+        _ => Err("a network has 1 master, or 3 of which one may fail".to_owned()),
+    }
+}
+
 /// Makes the network if there is none, and supervises it until a signal. **Errors**: the folder cannot be used.
 pub(crate) fn run(args: &Args) -> Result<()> {
+    if args.masters > 1 && args.profile == Profile::Production {
+        bail!(
+            "the guards of this machine's masters are of class software, and the production policy refuses that \
+             class: take the development profile, or one master"
+        );
+    }
     let network_file = args.dir.join(create::NETWORK_FILE);
     if args.fresh && args.dir.exists() {
         if !network_file.exists() {
@@ -57,7 +79,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         fs::remove_dir_all(&args.dir)?;
     }
     if !network_file.exists() {
-        create::network(&args.dir, args.vaults, args.profile, &args.policy)?;
+        create::network(&args.dir, args.masters, args.vaults, args.profile, &args.policy)?;
     }
     let network = Network::load(&network_file)?;
     create::check_enclave(&network, &args.dir)?;
@@ -78,9 +100,11 @@ async fn supervise(dir: &Path, network: &Network) -> Result<()> {
     println!("enclaves are of class software: for development, never for real data");
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let (stop, stopping) = tokio::sync::watch::channel(false);
-    let nodes: Vec<_> = roles(network)
+    let mut processes = guards(dir, network)?;
+    processes.extend(nodes(dir, network)?);
+    let nodes: Vec<_> = processes
         .into_iter()
-        .map(|(node, role)| tokio::spawn(keep_up(dir.to_owned(), node, role, stopping.clone())))
+        .map(|process| tokio::spawn(keep_up(dir.to_owned(), process, stopping.clone())))
         .collect();
     tokio::select! {
         _ = terminate.recv() => {}
@@ -93,13 +117,49 @@ async fn supervise(dir: &Path, network: &Network) -> Result<()> {
     Ok(())
 }
 
+/// A process to keep up.
+struct Process {
+    /// Names its log and the file with its id.
+    name: String,
+    program: PathBuf,
+    arguments: Vec<PathBuf>,
+}
+
+impl Process {
+    fn new(name: String, program: &str, role: Option<&str>, config: PathBuf) -> Result<Self> {
+        let mut arguments: Vec<PathBuf> = role.into_iter().map(PathBuf::from).collect();
+        arguments.extend(["--supervised".into(), "--config".into(), config]);
+        Ok(Self { name, program: beside(program)?, arguments })
+    }
+}
+
+/// A guard for each master's vote; a master alone does not vote. **Errors**: there is no guard program.
+fn guards(dir: &Path, network: &Network) -> Result<Vec<Process>> {
+    let voting = network.masters.iter().filter(|_| network.masters.len() > 1);
+    voting
+        .map(|master| {
+            let config = dir.join(master.as_str()).join(committee::GUARD_CONFIG);
+            Process::new(format!("{master}-guard"), "symphony-guard", None, config)
+        })
+        .collect()
+}
+
+/// Every node of the network. **Errors**: this program's own place is not known.
+fn nodes(dir: &Path, network: &Network) -> Result<Vec<Process>> {
+    let process = |(node, role): (NodeId, &str)| {
+        let config = dir.join(node.as_str()).join("node.toml");
+        Process::new(node.to_string(), "symphonyd", Some(role), config)
+    };
+    roles(network).into_iter().map(process).collect()
+}
+
 /// Every node with its role's subcommand; those that others call come first.
 fn roles(network: &Network) -> BTreeMap<NodeId, &'static str> {
     let mut roles: BTreeMap<NodeId, &'static str> =
         network.vaults.values().map(|node| (node.clone(), "vault")).collect();
     for node in network.nodes.keys() {
         let role = match node {
-            node if *node == network.master => "master",
+            node if network.masters.contains(node) => "master",
             node if *node == network.verifier => "verifier",
             node if *node == network.payout => "payout",
             node if *node == network.ledger => "ledger",
@@ -111,15 +171,14 @@ fn roles(network: &Network) -> BTreeMap<NodeId, &'static str> {
     roles
 }
 
-/// Starts a node again whenever it ends, until the supervisor stops.
+/// Starts a process again whenever it ends, until the supervisor stops.
 async fn keep_up(
     dir: PathBuf,
-    node: NodeId,
-    role: &'static str,
+    process: Process,
     mut stopping: tokio::sync::watch::Receiver<bool>,
 ) -> Result<()> {
     while !*stopping.borrow() {
-        let mut child = start(&dir, &node, role)?;
+        let mut child = start(&dir, &process)?;
         // Held here: waiting for a child closes a standard input that it still has.
         let lifeline = child.stdin.take();
         let ended = tokio::select! {
@@ -128,7 +187,8 @@ async fn keep_up(
         };
         match ended {
             Some(status) => {
-                eprintln!("{node} ended with {status}, starting it again");
+                let name = &process.name;
+                eprintln!("{name} ended with {status}, starting it again");
                 sleep(RESTART_PAUSE).await;
             }
             None => {
@@ -140,24 +200,22 @@ async fn keep_up(
     Ok(())
 }
 
-fn start(dir: &Path, node: &NodeId, role: &str) -> Result<Child> {
-    let log = open_log(&dir.join(format!("logs/{node}.log")))?;
-    let child = Command::new(beside("symphonyd")?)
-        .arg(role)
-        .arg("--supervised")
-        .arg("--config")
-        .arg(dir.join(node.as_str()).join("node.toml"))
+fn start(dir: &Path, process: &Process) -> Result<Child> {
+    let name = &process.name;
+    let log = open_log(&dir.join(format!("logs/{name}.log")))?;
+    let child = Command::new(&process.program)
+        .args(&process.arguments)
         .stdin(Stdio::piped())
         .stdout(log.try_clone()?)
         .stderr(log)
         .kill_on_drop(true)
         .spawn()
-        .with_context(|| format!("starting {node}"))?;
+        .with_context(|| format!("starting {name}"))?;
     if let Some(pid) = child.id() {
         // Moved into place, so that nobody reads half a number.
-        let part = dir.join(format!("{node}.pid"));
+        let part = dir.join(format!("{name}.pid"));
         fs::write(&part, pid.to_string())?;
-        fs::rename(part, dir.join(format!("run/{node}.pid")))?;
+        fs::rename(part, dir.join(format!("run/{name}.pid")))?;
     }
     Ok(child)
 }
@@ -172,4 +230,19 @@ async fn stop(mut child: Child) -> Result<()> {
 
 fn open_log(path: &Path) -> Result<File> {
     Ok(OpenOptions::new().create(true).append(true).open(path)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// R007, R196: a network has one master or three; two could not lose one.
+    #[test]
+    fn a_network_has_one_master_or_three() {
+        assert_eq!((masters("1"), masters("3"), masters(MASTERS_DEFAULT).is_ok()), (Ok(1), Ok(3), true));
+        assert!(masters("2").unwrap_err().contains("cannot lose one"));
+        for wrong in ["0", "4", "7", "-1", "three", ""] {
+            assert!(masters(wrong).is_err(), "{wrong}");
+        }
+    }
 }

@@ -17,7 +17,7 @@ use symphony_protocol::governance::semantics::{
 use symphony_types::amount::{Bps, SYM_UNIT, Sym};
 use symphony_types::epsilon::Epsilon;
 use symphony_types::id::{
-    AccountId, ActorId, AttributeName, Measurement, NameError, PlatformId, PolicyVersion, RuleName,
+    AccountId, ActorId, AttributeName, Measurement, NameError, NodeId, PlatformId, PolicyVersion, RuleName,
     SemanticVersion, UsageScope, VaultId,
 };
 use symphony_types::key::{Gateway, Master, Payout, PublicKey, SoftwarePlatform, Treasury, Vault, Verifier};
@@ -36,8 +36,8 @@ pub(crate) enum Profile {
 pub(crate) struct Parties {
     /// Vaults with their keys.
     pub vaults: Vec<(VaultId, PublicKey<Vault>, [u8; 32])>,
-    /// The master.
-    pub master: PublicKey<Master>,
+    /// The masters with their keys.
+    pub masters: BTreeMap<NodeId, PublicKey<Master>>,
     /// The verifier.
     pub verifier: PublicKey<Verifier>,
     /// The gateway.
@@ -159,6 +159,7 @@ fn policy(profile: Profile) -> Result<Policy> {
             aggregate_ms: 30_000,
             verify_ms: 20_000,
             challenge_ms: 1_000,
+            lease_ms: 3_000,
         },
         epoch_ms: 4_000,
         dividend_payees_min: PAYEES_MIN,
@@ -199,7 +200,7 @@ fn registry(parties: &Parties) -> Result<Registry> {
         vaults,
         aggregator,
         verifier,
-        masters: vec![parties.master],
+        masters: parties.masters.clone(),
         gateway: parties.gateway,
         payout: parties.payout,
         treasury,

@@ -24,8 +24,8 @@ pub(crate) struct Network {
     pub nodes: BTreeMap<NodeId, String>,
     /// The node of each Vault.
     pub vaults: BTreeMap<VaultId, NodeId>,
-    /// The master.
-    pub master: NodeId,
+    /// The masters by seat.
+    pub masters: Vec<NodeId>,
     /// The verifier.
     pub verifier: NodeId,
     /// The payout service.
@@ -53,6 +53,11 @@ impl Network {
     /// Writes the network file. **Errors**: those of the file system.
     pub(crate) fn store(&self, path: &Path) -> Result<()> {
         Ok(std::fs::write(path, encode(self))?)
+    }
+
+    /// The other masters and where they are. **Errors**: the network does not know one.
+    pub(crate) fn other_masters(&self, node: &NodeId) -> Result<BTreeMap<NodeId, SocketAddr>> {
+        self.masters.iter().filter(|master| *master != node).map(|master| self.place(master)).collect()
     }
 
     /// A node's name and address. **Errors**: the network does not know it.

@@ -1,20 +1,24 @@
 //! One role a process: configuration and keys in, the role's own `run` out (R010). A binary that is started as one
 //! role has the code of all, but a node's certificate names one role, and every peer checks it.
 
+use std::fs;
 use std::future::Future;
 use std::io::Read;
 use std::net::TcpListener;
 use std::path::Path;
 use std::pin::Pin;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use symphony_gateway::config::{GatewayConfig, Limits};
 use symphony_master::config::{Addresses, MasterConfig};
+use symphony_master::ordering::Voting;
 use symphony_master::roles::payout::PayoutConfig;
 use symphony_master::roles::verifier::VerifierConfig;
 use symphony_tee::keys::PlatformSeed;
+use symphony_types::id::NodeId;
 use symphony_types::key::{KeyClass, PrivateKey};
 use symphony_vault::node::VaultConfig;
+use symphony_wire::documents::decode;
 use symphony_wire::tls::wiretap::Wiretap;
 use symphony_wire::tls::{self, Credentials, NodeRole, Peer};
 use tokio::signal::unix::{SignalKind, signal};
@@ -97,15 +101,24 @@ fn platform(config: &NodeConfig) -> Result<PlatformSeed> {
     Ok(PlatformSeed::new(keys::seed(&config.folder.join("keys/platform.seed"))?))
 }
 
-/// A master.
+/// A master: alone, or one of three.
 pub(crate) fn master(start: Start) -> Result<Life> {
     let Start { config, network, listener, credentials, shutdown } = start;
+    let voting = match (&config.committee, &config.guard) {
+        (Some(committee), Some(guard)) => {
+            let bytes = fs::read(committee).with_context(|| format!("reading {}", committee.display()))?;
+            Some(Voting { committee: decode(&bytes)?, guard: guard.clone() })
+        }
+        (None, None) if network.masters.len() == 1 => None,
+        _ => bail!("a master of several needs its committee and its guard, a master alone has neither"),
+    };
     let vaults = network.vaults.iter().map(|(vault, node)| Ok((vault.clone(), network.place(node)?)));
     let peers = Addresses {
         vaults: vaults.collect::<Result<_>>()?,
         verifier: network.place(&network.verifier)?,
         payout: network.place(&network.payout)?,
         chain: network.place(&network.ledger)?,
+        masters: network.other_masters(&config.node)?,
     };
     let master = MasterConfig {
         key: key(&config, "master.seed")?,
@@ -118,6 +131,7 @@ pub(crate) fn master(start: Start) -> Result<Life> {
         credentials,
         governance: network.governance,
         peers,
+        voting,
     };
     Ok(Box::pin(symphony_master::node::run(master, shutdown)))
 }
@@ -181,8 +195,12 @@ pub(crate) fn vault(start: Start) -> Result<Life> {
 /// The public gateway.
 pub(crate) fn gateway(start: Start) -> Result<Life> {
     let Start { config, network, listener, credentials, shutdown } = start;
-    let (node, address) = network.place(&network.master)?;
-    let master = tls::connect(address, &credentials, Peer { role: NodeRole::Master, node })?;
+    let connect = |node: &NodeId| {
+        let (node, address) = network.place(node)?;
+        let peer = Peer { role: NodeRole::Master, node: node.clone() };
+        Ok((node, tls::connect(address, &credentials, peer)?))
+    };
+    let masters = network.masters.iter().map(connect).collect::<Result<_>>()?;
     let limits = Limits {
         requests_per_second: config.requests_per_second,
         burst: config.requests_per_second.saturating_mul(4),
@@ -195,7 +213,7 @@ pub(crate) fn gateway(start: Start) -> Result<Life> {
         jwks: config.folder.join("jwks.json"),
         issuer: network.issuer,
         audience: network.audience,
-        master,
+        masters,
         key: key(&config, "gateway.seed")?,
         limits,
     };

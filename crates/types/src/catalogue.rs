@@ -128,6 +128,7 @@ catalogue! {
     EpochOpen "GOV-0002" 409 FailedPrecondition true "the epoch is still open";
     Unavailable "GOV-0003" 503 Unavailable true "the service is not available";
     Internal "GOV-0004" 500 Internal false "an internal fault; the node's log has the details";
+    Undecided "GOV-0005" 503 Unavailable true "the masters do not agree yet";
 }
 
 impl fmt::Display for Code {

@@ -5,7 +5,21 @@
 //! use symphony_types::key::{Payout, PrivateKey, PublicKey, Verifier};
 //! let verifier: PublicKey<Verifier> = PrivateKey::<Payout>::from_seed(&[7; 32]).public();
 //! ```
+//!
+//! What no single key is believed for carries the endorsements of several, [`Endorsed`] (R195). Keys of another class
+//! do not count, whatever they signed:
+//!
+//! ```compile_fail,E0308
+//! use symphony_types::key::{Document, Endorsed, Master, PrivateKey, Vault};
+//! # #[derive(serde::Serialize)]
+//! # struct Order(u64);
+//! # impl Document for Order { const TAG: &'static str = "example/order/v1"; }
+//! let order: Endorsed<Order, Master> = PrivateKey::from_seed(&[7; 32]).endorsed(Order(1));
+//! order.verify([PrivateKey::<Vault>::from_seed(&[7; 32]).public()].iter(), 1);
+//! ```
 
+use alloc::collections::BTreeSet;
+use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
 use core::marker::PhantomData;
@@ -15,6 +29,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::digest::Digest;
 use crate::id::AccountId;
+use crate::limits::ENDORSEMENTS_MAX;
 
 /// What a key may be used for.
 pub trait KeyClass: Clone + Copy + fmt::Debug + PartialEq + Eq + PartialOrd + Ord {
@@ -87,8 +102,23 @@ impl<C: KeyClass> PrivateKey<C> {
 
     /// Signs a document.
     pub fn sign<T: Document>(&self, body: T) -> Signed<T, C> {
-        let signature = self.key.sign(&message::<C>(&body.digest())).to_bytes();
-        Signed { body, key: self.public(), signature: Signature(signature) }
+        let signature = self.signature(&body.digest());
+        Signed { body, key: self.public(), signature }
+    }
+
+    /// This key's word for the document with that digest.
+    pub fn endorse(&self, document: &Digest) -> Endorsement<C> {
+        Endorsement { key: self.public(), signature: self.signature(document) }
+    }
+
+    /// A document that this key alone endorses.
+    pub fn endorsed<T: Document>(&self, body: T) -> Endorsed<T, C> {
+        let endorsements = vec![self.endorse(&body.digest())];
+        Endorsed { body, endorsements }
+    }
+
+    fn signature(&self, document: &Digest) -> Signature {
+        Signature(self.key.sign(&message::<C>(document)).to_bytes())
     }
 }
 
@@ -184,6 +214,43 @@ impl<T: Document, C: KeyClass> Signed<T, C> {
     /// Whether `expected` signed this body.
     pub fn verify(&self, expected: &PublicKey<C>) -> bool {
         self.key == *expected && expected.verifies(&self.body.digest(), &self.signature)
+    }
+}
+
+/// One key's word for a document.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(bound = "")]
+pub struct Endorsement<C: KeyClass> {
+    /// Who claims to have signed.
+    pub key: PublicKey<C>,
+    /// The signature over the class, the document's tag and its digest, as of a [`Signed`] document.
+    pub signature: Signature,
+}
+
+/// A document with the endorsements of several keys of class `C`. Nothing here is believed before [`Self::verify`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(bound(serialize = "T: Serialize", deserialize = "T: Deserialize<'de>"))]
+pub struct Endorsed<T, C: KeyClass> {
+    /// What is endorsed.
+    pub body: T,
+    /// Who endorses it; the order says nothing.
+    pub endorsements: Vec<Endorsement<C>>,
+}
+
+impl<T: Document, C: KeyClass> Endorsed<T, C> {
+    /// Whether at least `quorum` of these keys endorse this body. Each key counts once, and one endorsement that does
+    /// not count spoils the document, so that none of its bytes can be exchanged unseen.
+    pub fn verify<'a>(&self, keys: impl Iterator<Item = &'a PublicKey<C>>, quorum: usize) -> bool
+    where
+        C: 'a,
+    {
+        if quorum == 0 || !(quorum..=ENDORSEMENTS_MAX).contains(&self.endorsements.len()) {
+            return false;
+        }
+        let mut keys: BTreeSet<_> = keys.collect();
+        let document = self.body.digest();
+        let mut endorsements = self.endorsements.iter();
+        endorsements.all(|one| keys.remove(&one.key) && one.key.verifies(&document, &one.signature))
     }
 }
 

@@ -34,3 +34,5 @@ pub const SUBJECTS_PER_VAULT_MAX: u32 = 16_000_000;
 pub const PAYEES_PER_TREE_MAX: usize = 16_000_000;
 /// Entries of one payout batch.
 pub const PAYOUT_ENTRIES_MAX: usize = 10_000;
+/// Keys that endorse one document.
+pub const ENDORSEMENTS_MAX: usize = 16;

@@ -9,7 +9,7 @@ use symphony_protocol::vault::dividend::{self, Carried, Closing, Terms};
 use symphony_protocol::vault::machine::Command;
 use symphony_types::catalogue::Code;
 use symphony_types::id::AccountId;
-use symphony_types::key::{Document as _, Master, Signed};
+use symphony_types::key::{Endorsed, Master};
 use symphony_types::subjects::SubjectIndex;
 
 use crate::enterprise::Enterprise;
@@ -17,17 +17,17 @@ use crate::problem::Problem;
 use crate::store::{self, View};
 
 impl Enterprise {
-    /// Builds and notes the dividend tree of an epoch; the same statement for the same request.
+    /// Builds and notes the dividend tree of an epoch; the same statement for the same question.
     ///
-    /// **Errors**: not signed by a master, for another Vault, or at odds with an earlier epoch.
+    /// **Errors**: not endorsed by the masters, for another Vault, or at odds with an earlier epoch.
     pub async fn close_dividends(
         &self,
-        request: Signed<DividendRequest, Master>,
+        request: Endorsed<DividendRequest, Master>,
     ) -> Result<SignedDividends, Problem> {
-        authorize::signed(&request, &self.governance.registry.masters)?;
+        authorize::endorsed(&request, &self.governance.registry.masters)?;
         authorize::addressed(&request.body.vault, &self.vault)?;
         let _one_at_a_time = self.computing.lock().await;
-        let (body, digest) = (request.body.clone(), request.body.digest());
+        let (body, digest) = (request.body.clone(), request.body.question());
         if let Some(closed) = self.state().epochs.get(&body.epoch) {
             if closed.request != digest {
                 return Err(Code::IdempotencyConflict.into());

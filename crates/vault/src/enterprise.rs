@@ -13,14 +13,14 @@ use symphony_consensus::orderer::{Clock, Orderer as _, Solo};
 use symphony_consensus::replay::Verify;
 use symphony_protocol::artifact::{Bucket, Release, ReserveReceipt, SignedReceipt};
 use symphony_protocol::governance::Governance;
-use symphony_protocol::vault::authorize::{self, SignedPreparation};
+use symphony_protocol::vault::authorize::{self, EndorsedPreparation};
 use symphony_protocol::vault::ledger::EntryState;
 use symphony_protocol::vault::machine::{Charter, Command, State};
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
 use symphony_types::epsilon::Epsilon;
 use symphony_types::id::{TaskId, VaultId};
-use symphony_types::key::{Document as _, Master, Signed};
+use symphony_types::key::{Document as _, Endorsed, Master};
 use symphony_types::time::OrderedMillis;
 use tokio::sync::Mutex;
 
@@ -100,10 +100,10 @@ impl Enterprise {
 
     /// Reserves budget for a task: the signed answer, the same for the same question (R064, R065).
     ///
-    /// **Errors**: not signed by a master, for another Vault, or another question for the same task.
-    pub async fn prepare(&self, preparation: SignedPreparation) -> Result<SignedReceipt, Problem> {
+    /// **Errors**: not endorsed by the masters, for another Vault, or another question for the same task.
+    pub async fn prepare(&self, preparation: EndorsedPreparation) -> Result<SignedReceipt, Problem> {
         let body = preparation.body.clone();
-        authorize::signed(&preparation, &self.governance.registry.masters)?;
+        authorize::endorsed(&preparation, &self.governance.registry.masters)?;
         authorize::addressed(&body.vault, &self.vault)?;
         let _one_at_a_time = self.computing.lock().await;
         self.expire().await?;
@@ -141,8 +141,8 @@ impl Enterprise {
     }
 
     /// Frees what a task reserved. Idempotent. **Errors**: as [`Enterprise::prepare`], or it was committed.
-    pub async fn release(&self, release: Signed<Release, Master>) -> Result<(), Problem> {
-        authorize::signed(&release, &self.governance.registry.masters)?;
+    pub async fn release(&self, release: Endorsed<Release, Master>) -> Result<(), Problem> {
+        authorize::endorsed(&release, &self.governance.registry.masters)?;
         self.journal.order(Command::ReleaseTask { release }).await?;
         Ok(())
     }
@@ -156,7 +156,7 @@ impl Enterprise {
     }
 
     /// Orders the reservation unless the ledger has it already.
-    async fn reserve(&self, preparation: SignedPreparation) -> Result<(), Problem> {
+    async fn reserve(&self, preparation: EndorsedPreparation) -> Result<(), Problem> {
         let state = self.state();
         let same = state.ledger.entry(&preparation.body.task).is_some_and(|entry| {
             let held = match entry.state {

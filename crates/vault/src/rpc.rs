@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use symphony_protocol::artifact::Bucket;
 use symphony_types::catalogue::Code;
-use symphony_types::key::{Document, Master, Signed};
+use symphony_types::key::{Document, Endorsed, Master};
 use symphony_wire::documents;
 use symphony_wire::signing::{CONTEXT_HEALTH, sign_bytes};
 use symphony_wire::v1::vault_node_server::VaultNode;
@@ -106,7 +106,7 @@ impl VaultNode for Door {
     }
 }
 
-fn document<T>(message: &SignedDocument) -> Result<Signed<T, Master>, Status>
+fn document<T>(message: &SignedDocument) -> Result<Endorsed<T, Master>, Status>
 where
     T: Document + DeserializeOwned,
 {

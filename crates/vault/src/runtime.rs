@@ -2,14 +2,15 @@
 //! records (R057, R065, R087, R105, R110, R111).
 //!
 //! Every step can be repeated: the budget is consumed once, a finished slice is answered from its transcript, and
-//! whatever a crash interrupted is computed again over the same committed people.
+//! whatever a crash interrupted is computed again over the same committed people. When another master takes over, the
+//! slice is computed once more for its aggregator, from the very same records (R196).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use symphony_compute::material::{MaterialBuilder, MaterialError};
 use symphony_consensus::orderer::Orderer as _;
-use symphony_protocol::artifact::{Bucket, SignedAssignment, SliceHeader, TaskEnvelope};
+use symphony_protocol::artifact::{Assignment, Bucket, EndorsedAssignment, SliceHeader, TaskEnvelope};
 use symphony_protocol::vault::authorize;
 use symphony_protocol::vault::dividend::Usage;
 use symphony_protocol::vault::ledger::{EntryState, LedgerEntry};
@@ -35,39 +36,36 @@ use crate::store::{self, Transcript};
 impl Enterprise {
     /// Computes the slice of an assignment, or gives the one that was computed.
     ///
-    /// **Errors**: the order is not a master's or not complete, the aggregator's enclave is not to be believed,
-    /// nothing is reserved, or the enclave refuses.
+    /// **Errors**: the order is not the masters' or not complete, it is not the latest attempt, the aggregator's enclave
+    /// is not to be believed, nothing is reserved, or the enclave refuses.
     pub async fn assign(
         self: Arc<Self>,
         agent: Arc<Agent>,
-        assignment: SignedAssignment,
+        assignment: EndorsedAssignment,
     ) -> Result<Transcript, Problem> {
-        authorize::signed(&assignment, &self.governance.registry.masters)?;
+        authorize::endorsed(&assignment, &self.governance.registry.masters)?;
         authorize::addressed(&assignment.body.vault, &self.vault)?;
         let _one_at_a_time = self.computing.lock().await;
-        let (task, digest) = (assignment.body.envelope.task, assignment.body.digest());
-        if let Some(transcript) = self.store.read()?.transcript(&task)? {
-            return if transcript.assignment == digest {
-                Ok(transcript)
-            } else {
-                Err(Code::IdempotencyConflict.into())
-            };
+        let earlier = self.store.read()?.transcript(&assignment.body.envelope.task)?;
+        if let Some(transcript) = earlier.as_ref().filter(|t| t.assignment == assignment.body.digest()) {
+            return Ok(transcript.clone());
         }
         self.check_receipt(&assignment.body.envelope)?;
-        let policy = self.appraise(&assignment)?;
+        let policy = self.appraise(&assignment.body)?;
         self.commit(&assignment).await?;
         let this = Arc::clone(&self);
-        let work = tokio::task::spawn_blocking(move || this.compute(&agent, assignment, &policy));
+        let work = tokio::task::spawn_blocking(move || this.compute(&agent, assignment, &policy, earlier));
         work.await.map_err(|error| Problem::fault("a slice panicked", error))?
     }
 
-    /// Consumes the budget of everybody whose consent still holds, before anything is computed (R057, R065).
-    pub async fn commit(&self, assignment: &SignedAssignment) -> Result<(), Problem> {
+    /// Consumes the budget of everybody whose consent still holds, before anything is computed (R057, R065). For a later
+    /// attempt at a committed order nothing more is consumed.
+    pub async fn commit(&self, assignment: &EndorsedAssignment) -> Result<(), Problem> {
         let state = self.state();
         let entry = state.ledger.entry(&assignment.body.envelope.task).ok_or(Code::ReservationUnknown)?;
         let digest = assignment.body.digest();
         match &entry.state {
-            EntryState::Committed { assignment, .. } if *assignment == digest => Ok(()),
+            EntryState::Committed { order, .. } if order.assignment == digest => Ok(()),
             EntryState::Committed { .. }
             | EntryState::Reserved
             | EntryState::Released { .. }
@@ -91,8 +89,8 @@ impl Enterprise {
     }
 
     /// Judges the aggregator's boot report by what governance and the task admit (R121, R128, R130).
-    fn appraise(&self, assignment: &SignedAssignment) -> Result<AppraisalPolicy, Problem> {
-        let envelope = &assignment.body.envelope;
+    fn appraise(&self, assignment: &Assignment) -> Result<AppraisalPolicy, Problem> {
+        let envelope = &assignment.envelope;
         let policy = self.governance.policy_of(envelope.versions.policy)?;
         let registry = &self.governance.registry;
         let admitted: BTreeSet<Measurement> = envelope.coordination.measurements.iter().copied().collect();
@@ -103,7 +101,7 @@ impl Enterprise {
             revoked_platforms: registry.platforms_revoked.clone(),
             software_admitted: policy.software_admitted && envelope.coordination.software_admitted,
         };
-        let boot: SignedBoot = documents::decode(&assignment.body.aggregator_boot).map_err(|_| {
+        let boot: SignedBoot = documents::decode(&assignment.aggregator_boot).map_err(|_| {
             Problem::refused(Code::AttestationMissing, "the aggregator's boot report is malformed")
         })?;
         let judged = appraise::appraise_boot(&boot, &policy, EnclaveRole::Aggregator);
@@ -117,18 +115,23 @@ impl Enterprise {
         Ok(policy)
     }
 
-    /// Everything after the commit. Blocks.
+    /// Everything after the commit; with an earlier attempt's transcript, over the records of that one. Blocks.
     fn compute(
         &self,
         agent: &Agent,
-        assignment: SignedAssignment,
+        assignment: EndorsedAssignment,
         policy: &AppraisalPolicy,
+        earlier: Option<Transcript>,
     ) -> Result<Transcript, Problem> {
         let (body, digest) = (&assignment.body, assignment.body.digest());
         let state = self.state();
         let entry = state.ledger.entry(&body.envelope.task).ok_or(Code::ReservationUnknown)?;
         let people = committed(entry)?;
-        let gathered = self.gather(&body.envelope, entry, people)?;
+        let used = if earlier.is_some() { self.store.read()?.usage(&body.envelope.task)? } else { None };
+        let gathered = self.gather(&body.envelope, entry, people, used)?;
+        if earlier.is_some_and(|earlier| earlier.header.body.input_root != gathered.root) {
+            return Err(Problem::refused(Code::Internal, "the records of the earlier attempt are not there"));
+        }
         let key = agent.report().body.hpke_key;
         let material = sealed::seal(&key, purpose::MATERIAL, &digest.0, &gathered.material);
         let material = material.map_err(|error| Problem::fault("material cannot be sealed", error))?;
@@ -136,7 +139,7 @@ impl Enterprise {
             assignment: assignment.clone(),
             material,
             policy: documents::encode(policy),
-            masters: self.governance.registry.masters.clone(),
+            masters: self.governance.registry.masters.values().copied().collect(),
         };
         let Answer::Evaluated { bundle, input_root, report } = agent.call(&call)? else {
             return Err(wrong_answer());
@@ -148,6 +151,7 @@ impl Enterprise {
             task: body.envelope.task,
             vault: self.vault.clone(),
             nonce: body.nonce,
+            attempt: body.attempt,
             epsilon: entry.epsilon,
             coverage: Bucket::of(people.len()),
             records: Bucket::of(gathered.usage.records.iter().map(|(_, count)| u64::from(*count)).sum()),
@@ -163,12 +167,14 @@ impl Enterprise {
         Ok(transcript)
     }
 
-    /// Opens the records of the committed people that have every attribute of the query, and nothing else (R087).
+    /// Opens the records of the committed people that have every attribute of the query, and nothing else (R087). Of what
+    /// was `used` before, no more: a person's records only grow, so the first ones are those of the earlier attempt.
     fn gather(
         &self,
         envelope: &TaskEnvelope,
         entry: &LedgerEntry,
         people: &SubjectSet,
+        used: Option<Usage>,
     ) -> Result<Gathered, Problem> {
         let mut attributes = BTreeMap::new();
         for operand in &envelope.query.operands {
@@ -176,12 +182,18 @@ impl Enterprise {
             attributes.insert(operand.attribute.clone(), governed.ok_or(Code::AttributeUnknown)?.value);
         }
         let failed = |error: MaterialError| Problem::fault("material cannot be built", error);
+        let used: Option<BTreeMap<_, _>> = used.map(|used| used.records.into_iter().collect());
+        let most = |subject| used.as_ref().map_or(u32::MAX, |used| used.get(&subject).copied().unwrap_or(0));
         let mut builder = MaterialBuilder::new(&attributes).map_err(failed)?;
         let mut leaves = Vec::new();
         let mut counts: Vec<(SubjectIndex, u32)> = Vec::new();
         let view = self.store.read()?;
         view.each_record(&self.keys, people, |subject, commitment, record| {
             if !attributes.keys().all(|name| record.values.contains_key(name)) {
+                return Ok(());
+            }
+            let so_far = counts.last().filter(|(last, _)| *last == subject).map_or(0, |(_, count)| *count);
+            if so_far >= most(subject) {
                 return Ok(());
             }
             builder.push(subject, commitment, &record.values).map_err(failed)?;

@@ -98,7 +98,7 @@ pub struct RecordRow {
 pub struct Transcript {
     /// Digest of the assignment.
     pub assignment: Digest,
-    /// The signed header.
+    /// The signed header; the assignment's attempt is in it.
     pub header: SignedSlice,
     /// Signals, sealed to the aggregator.
     pub bundle: Vec<u8>,
@@ -193,7 +193,7 @@ pub fn put_receipt(transaction: &WriteTransaction, receipt: &SignedReceipt) -> R
     put(transaction, RECEIPTS, receipt.body.task.0, receipt)
 }
 
-/// The transcript of a task with what it used of each person. **Errors**: storage.
+/// The transcript of a task with what it used of each person, in place of an earlier attempt's. **Errors**: storage.
 pub fn put_transcript(
     transaction: &WriteTransaction,
     transcript: &Transcript,

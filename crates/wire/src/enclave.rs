@@ -2,7 +2,7 @@
 //! output. Attestation documents are opaque here; the `tee` crate knows them.
 
 use serde::{Deserialize, Serialize};
-use symphony_protocol::artifact::{SignedAggregate, SignedAssignment, SignedEnvelope};
+use symphony_protocol::artifact::{EndorsedAssignment, EndorsedEnvelope, SignedAggregate};
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
 use symphony_types::id::{TaskId, VaultId};
@@ -14,34 +14,34 @@ pub enum Call {
     /// To an aggregator: make the task's keys and seal them to each slice enclave.
     OpenTask {
         /// The order.
-        envelope: SignedEnvelope,
+        envelope: EndorsedEnvelope,
         /// Boot report of each participating Vault's enclave (canonical `SignedBoot`).
         slices: Vec<(VaultId, Vec<u8>)>,
         /// Canonical `AppraisalPolicy` that the boot reports are appraised by.
         policy: Vec<u8>,
-        /// Keys that may have signed the envelope.
+        /// The masters: a majority of them must endorse the envelope.
         masters: Vec<PublicKey<Master>>,
     },
     /// To an aggregator: open the bundles, combine, seal to the submitter.
     Aggregate {
         /// The order.
-        envelope: SignedEnvelope,
+        envelope: EndorsedEnvelope,
         /// Makes the report fresh.
         nonce: Digest,
         /// Sealed bundles by Vault, ascending.
         bundles: Vec<(VaultId, Vec<u8>)>,
-        /// Keys that may have signed the envelope.
+        /// The masters: a majority of them must endorse the envelope.
         masters: Vec<PublicKey<Master>>,
     },
     /// To a slice enclave: evaluate the query on sealed material.
     Evaluate {
         /// The order, with the aggregator's boot report and the task keys inside.
-        assignment: SignedAssignment,
+        assignment: EndorsedAssignment,
         /// Arrow batches sealed to this enclave, see `compute::material`.
         material: Vec<u8>,
         /// Canonical `AppraisalPolicy` that the aggregator's boot report is appraised by.
         policy: Vec<u8>,
-        /// Keys that may have signed the assignment.
+        /// The masters: a majority of them must endorse the assignment.
         masters: Vec<PublicKey<Master>>,
     },
 }
@@ -106,7 +106,7 @@ pub type SignedTaskKeys = Signed<TaskKeys, SoftwareEnclave>;
 pub mod purpose {
     /// Task keys, aggregator to slice enclave; associated data: task id and vault id.
     pub const TASK_KEYS: &str = "symphony/seal/task-keys/v1";
-    /// Record material, Vault to its slice enclave; associated data: digest of the signed assignment.
+    /// Record material, Vault to its slice enclave; associated data: digest of the assignment.
     pub const MATERIAL: &str = "symphony/seal/material/v1";
     /// Slice signals, slice enclave to aggregator; associated data: task id and vault id.
     pub const BUNDLE: &str = "symphony/seal/bundle/v1";

@@ -7,6 +7,7 @@ pub mod caller;
 pub mod convert;
 pub mod documents;
 pub mod enclave;
+pub mod evidence;
 #[allow(missing_docs, clippy::all, unreachable_pub)]
 #[rustfmt::skip]
 #[path = "generated/symphony.v1.rs"]

@@ -3,6 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a test panics rather than returning errors")]
 
 mod counter;
+mod guard;
+mod guard_socket;
+mod quorum;
 mod replaying;
 
 use std::path::PathBuf;

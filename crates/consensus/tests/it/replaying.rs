@@ -75,7 +75,7 @@ fn forged(command: Command, events: Vec<Event>, state: Option<Digest>, verify: V
         at: OrderedMillis(5),
         command: canonical::to_bytes(&command),
         events: canonical::to_bytes(&events),
-        state: state.unwrap_or(state_digest(&rebuilt)),
+        state: Some(state.unwrap_or(state_digest(&rebuilt))),
         hook: None,
     };
     journal.append(vec![draft]).unwrap();

@@ -1,15 +1,15 @@
 //! The flow from task keys to the opened result, and what breaks it.
 
 use proptest::prelude::*;
-use symphony_protocol::artifact::{Outcome, SignedAssignment};
+use symphony_protocol::artifact::{EndorsedAssignment, EndorsedEnvelope, Outcome};
 use symphony_tee::appraise::{Expected, appraise};
 use symphony_tee::report::{EnclaveRole, SignedReport};
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
 use symphony_types::id::{ActorId, Measurement};
-use symphony_types::key::{Master, PrivateKey};
+use symphony_types::key::{Document as _, Master, PrivateKey};
 use symphony_wire::documents::{decode, encode};
-use symphony_wire::enclave::{Answer, purpose};
+use symphony_wire::enclave::{Answer, Call, purpose};
 use symphony_wire::sealed::{SealingKey, seal};
 
 use crate::stage::{Person, Stage, name_of, plain_material, vault};
@@ -81,12 +81,12 @@ fn too_few_people_are_suppressed_in_slice_and_aggregate() {
 #[test]
 fn reports_verify_and_state_the_purge() {
     let stage = Stage::new();
-    let envelope = stage.master.sign(stage.envelope(1, 100));
+    let envelope = stage.master.endorsed(stage.envelope(1, 100));
     let keys = stage.open(&envelope);
     let order = stage.assignment(&envelope.body, &vault(1), keys[&vault(1)].clone());
     let material = stage.material(&order, &people()[0]);
     let slice = &stage.slices[&vault(1)];
-    let answer = slice.call(&stage.evaluate_call(&stage.master.sign(order.clone()), material));
+    let answer = slice.call(&stage.evaluate_call(&stage.master.endorsed(order.clone()), material));
     let Answer::Evaluated { bundle, input_root, report } = answer else { panic!("{}", name_of(&answer)) };
     let report: SignedReport = decode(&report).unwrap();
     let expected = Expected {
@@ -133,12 +133,34 @@ fn reports_verify_and_state_the_purge() {
 #[test]
 fn the_wrong_role_is_refused() {
     let stage = Stage::new();
-    let envelope = stage.master.sign(stage.envelope(1, 100));
+    let envelope = stage.master.endorsed(stage.envelope(1, 100));
     let slice = &stage.slices[&vault(1)];
     assert_eq!(refusal(&slice.call(&stage.open_call(&envelope))), Code::Forbidden);
     assert_eq!(refusal(&slice.call(&stage.aggregate_call(&envelope, Vec::new()))), Code::Forbidden);
-    let order = stage.master.sign(stage.assignment(&envelope.body, &vault(1), Vec::new()));
+    let order = stage.master.endorsed(stage.assignment(&envelope.body, &vault(1), Vec::new()));
     assert_eq!(refusal(&stage.aggregator.call(&stage.evaluate_call(&order, Vec::new()))), Code::Forbidden);
+}
+
+/// R195: of three masters two must stand behind an order, whatever the host says alone.
+#[test]
+fn an_order_of_one_master_of_three_is_refused() {
+    let stage = Stage::new();
+    let key = |number: u8| PrivateKey::<Master>::from_seed(&[number; 32]);
+    let three = [41, 42, 43].map(|number| key(number).public()).to_vec();
+    let mut envelope = stage.master.endorsed(stage.envelope(1, 100));
+    let answer = |envelope: &EndorsedEnvelope| {
+        let mut call = stage.open_call(envelope);
+        if let Call::OpenTask { masters, .. } = &mut call {
+            masters.clone_from(&three);
+        }
+        stage.aggregator.call(&call)
+    };
+    assert_eq!(refusal(&answer(&envelope)), Code::EnvelopeInvalid);
+    let first = envelope.endorsements[0].clone();
+    envelope.endorsements.push(first);
+    assert_eq!(refusal(&answer(&envelope)), Code::EnvelopeInvalid);
+    envelope.endorsements[1] = key(43).endorse(&envelope.body.digest());
+    assert_eq!(name_of(&answer(&envelope)), "opened");
 }
 
 /// R115
@@ -146,30 +168,30 @@ fn the_wrong_role_is_refused() {
 fn orders_that_no_master_gave_or_that_break_the_rules_are_refused() {
     let stage = Stage::new();
     let stranger = PrivateKey::<Master>::from_seed(&[99; 32]);
-    let forged = stranger.sign(stage.envelope(1, 100));
+    let forged = stranger.endorsed(stage.envelope(1, 100));
     assert_eq!(refusal(&stage.aggregator.call(&stage.open_call(&forged))), Code::EnvelopeInvalid);
     assert_eq!(
         refusal(&stage.aggregator.call(&stage.aggregate_call(&forged, Vec::new()))),
         Code::EnvelopeInvalid
     );
-    let mut changed = stage.master.sign(stage.envelope(1, 100));
+    let mut changed = stage.master.endorsed(stage.envelope(1, 100));
     changed.body.query.cap = 1_000_000;
     assert_eq!(refusal(&stage.aggregator.call(&stage.open_call(&changed))), Code::EnvelopeInvalid);
 
     let mut own = stage.envelope(1, 100);
     own.submitter = own.coordination.aggregator.clone();
-    let own = stage.master.sign(own);
+    let own = stage.master.endorsed(own);
     assert_eq!(refusal(&stage.aggregator.call(&stage.open_call(&own))), Code::EnvelopeInvalid);
     let mut other = stage.envelope(1, 100);
     other.coordination.aggregator = ActorId::new("somebody").unwrap();
-    let other = stage.master.sign(other);
+    let other = stage.master.endorsed(other);
     assert_eq!(refusal(&stage.aggregator.call(&stage.open_call(&other))), Code::EnvelopeInvalid);
 
-    let honest = stage.master.sign(stage.envelope(1, 100));
+    let honest = stage.master.endorsed(stage.envelope(1, 100));
     let keys = stage.open(&honest);
     let order = stage.assignment(&honest.body, &vault(1), keys[&vault(1)].clone());
     let material = stage.material(&order, &people()[0]);
-    let forged = stage.evaluate_call(&stranger.sign(order.clone()), material.clone());
+    let forged = stage.evaluate_call(&stranger.endorsed(order.clone()), material.clone());
     assert_eq!(refusal(&stage.slices[&vault(1)].call(&forged)), Code::EnvelopeInvalid);
 }
 
@@ -177,12 +199,12 @@ fn orders_that_no_master_gave_or_that_break_the_rules_are_refused() {
 #[test]
 fn task_keys_serve_one_slice_of_one_task() {
     let stage = Stage::new();
-    let envelope = stage.master.sign(stage.envelope(1, 100));
+    let envelope = stage.master.endorsed(stage.envelope(1, 100));
     let keys = stage.open(&envelope);
     let evaluate = |sealed: Vec<u8>, envelope| {
         let order = stage.assignment(envelope, &vault(1), sealed);
         let material = stage.material(&order, &people()[0]);
-        stage.slices[&vault(1)].call(&stage.evaluate_call(&stage.master.sign(order), material))
+        stage.slices[&vault(1)].call(&stage.evaluate_call(&stage.master.endorsed(order), material))
     };
     assert!(matches!(evaluate(keys[&vault(1)].clone(), &envelope.body), Answer::Evaluated { .. }));
     assert_eq!(refusal(&evaluate(keys[&vault(2)].clone(), &envelope.body)), Code::SealInvalid);
@@ -204,30 +226,36 @@ fn task_keys_serve_one_slice_of_one_task() {
 #[test]
 fn replayed_material_is_refused() {
     let stage = Stage::new();
-    let envelope = stage.master.sign(stage.envelope(1, 100));
+    let envelope = stage.master.endorsed(stage.envelope(1, 100));
     let keys = stage.open(&envelope);
     let first = stage.assignment(&envelope.body, &vault(1), keys[&vault(1)].clone());
     let material = stage.material(&first, &people()[0]);
     let mut second = first.clone();
     second.nonce = Digest([9; 32]);
-    let call = |order: SignedAssignment| stage.evaluate_call(&order, material.clone());
-    assert_eq!(refusal(&stage.slices[&vault(1)].call(&call(stage.master.sign(second)))), Code::SealInvalid);
-    assert_eq!(refusal(&stage.slices[&vault(2)].call(&call(stage.master.sign(first)))), Code::SealInvalid);
+    let call = |order: EndorsedAssignment| stage.evaluate_call(&order, material.clone());
+    assert_eq!(
+        refusal(&stage.slices[&vault(1)].call(&call(stage.master.endorsed(second)))),
+        Code::SealInvalid
+    );
+    assert_eq!(
+        refusal(&stage.slices[&vault(2)].call(&call(stage.master.endorsed(first)))),
+        Code::SealInvalid
+    );
 }
 
 /// R126: nothing is sealed to an enclave that does not appraise, on either side.
 #[test]
 fn enclaves_that_do_not_appraise_get_nothing() {
     let mut stage = Stage::new();
-    let envelope = stage.master.sign(stage.envelope(1, 100));
+    let envelope = stage.master.endorsed(stage.envelope(1, 100));
     let keys = stage.open(&envelope);
     let order = stage.assignment(&envelope.body, &vault(1), keys[&vault(1)].clone());
     let material = stage.material(&order, &people()[0]);
-    let order = stage.master.sign(order);
+    let order = stage.master.endorsed(order);
 
-    let mut wrong_role = stage.master.sign(stage.assignment(&envelope.body, &vault(1), Vec::new()));
+    let mut wrong_role = stage.master.endorsed(stage.assignment(&envelope.body, &vault(1), Vec::new()));
     wrong_role.body.aggregator_boot = encode(&stage.slices[&vault(2)].boot);
-    let wrong_role = stage.master.sign(wrong_role.body);
+    let wrong_role = stage.master.endorsed(wrong_role.body);
     let answer = stage.slices[&vault(1)].call(&stage.evaluate_call(&wrong_role, Vec::new()));
     assert_eq!(refusal(&answer), Code::AttestationFailed);
 
@@ -240,7 +268,7 @@ fn enclaves_that_do_not_appraise_get_nothing() {
     stage.policy.software_admitted = true;
     let mut other = stage.envelope(1, 100);
     other.coordination.measurements = vec![Measurement(Digest([8; 32]))];
-    let other = stage.master.sign(other);
+    let other = stage.master.endorsed(other);
     assert_eq!(refusal(&stage.aggregator.call(&stage.open_call(&other))), Code::AttestationFailed);
 }
 
@@ -248,7 +276,7 @@ fn enclaves_that_do_not_appraise_get_nothing() {
 #[test]
 fn bundles_that_do_not_fit_are_refused() {
     let stage = Stage::new();
-    let envelope = stage.master.sign(stage.envelope(1, 100));
+    let envelope = stage.master.endorsed(stage.envelope(1, 100));
     let bundles = stage.bundles(&envelope, &people());
     let aggregate = |bundles: Vec<_>| stage.aggregator.call(&stage.aggregate_call(&envelope, bundles));
     assert!(matches!(aggregate(bundles[..2].to_vec()), Answer::Aggregated { .. }));
@@ -269,7 +297,7 @@ fn bundles_that_do_not_fit_are_refused() {
 #[test]
 fn the_result_opens_for_the_submitter_alone() {
     let stage = Stage::new();
-    let envelope = stage.master.sign(stage.envelope(1, 100));
+    let envelope = stage.master.endorsed(stage.envelope(1, 100));
     let bundles = stage.bundles(&envelope, &people());
     let answer = stage.aggregator.call(&stage.aggregate_call(&envelope, bundles));
     let Answer::Aggregated { sealed, .. } = answer else { panic!("{}", name_of(&answer)) };
@@ -283,10 +311,10 @@ fn the_result_opens_for_the_submitter_alone() {
 #[test]
 fn hostile_material_is_refused_and_the_enclave_lives_on() {
     let stage = Stage::new();
-    let envelope = stage.master.sign(stage.envelope(1, 100));
+    let envelope = stage.master.endorsed(stage.envelope(1, 100));
     let keys = stage.open(&envelope);
     let order = stage.assignment(&envelope.body, &vault(1), keys[&vault(1)].clone());
-    let signed = stage.master.sign(order.clone());
+    let signed = stage.master.endorsed(order.clone());
     let slice = &stage.slices[&vault(1)];
     let plain = plain_material(&people()[0]);
     let aad = symphony_types::key::Document::digest(&order).0;
@@ -306,7 +334,7 @@ proptest! {
     #[test]
     fn any_bytes_have_an_answer(bytes: Vec<u8>, damage in proptest::collection::vec((0_usize..2000, any::<u8>()), 1..6)) {
         let stage = Stage::new();
-        let mut call = encode(&stage.open_call(&stage.master.sign(stage.envelope(1, 100))));
+        let mut call = encode(&stage.open_call(&stage.master.endorsed(stage.envelope(1, 100))));
         for (at, byte) in damage {
             let at = at % call.len();
             call[at] = byte;

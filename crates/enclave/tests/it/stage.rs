@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use symphony_compute::material::MaterialBuilder;
 use symphony_enclave::{Handler, Station};
 use symphony_protocol::artifact::{
-    AggregationMethod, Assignment, AudienceResult, CoordinationEnvelope, Predicate, PrivacyCharge,
-    PrivacyClass, ResolvedOperand, ResolvedQuery, SelectionRule, SignedAssignment, SignedEnvelope, TaskClass,
-    TaskEnvelope, Versions,
+    AggregationMethod, Assignment, AudienceResult, CoordinationEnvelope, EndorsedAssignment,
+    EndorsedEnvelope, Predicate, PrivacyCharge, PrivacyClass, ResolvedOperand, ResolvedQuery, SelectionRule,
+    TaskClass, TaskEnvelope, Versions,
 };
 use symphony_protocol::governance::semantics::ValueType;
 use symphony_protocol::vault::record::Value;
@@ -192,7 +192,7 @@ impl Stage {
         }
     }
 
-    pub(crate) fn open_call(&self, envelope: &SignedEnvelope) -> Call {
+    pub(crate) fn open_call(&self, envelope: &EndorsedEnvelope) -> Call {
         let slices = self.slices.iter().map(|(vault, enclave)| (vault.clone(), encode(&enclave.boot)));
         Call::OpenTask {
             envelope: envelope.clone(),
@@ -203,7 +203,7 @@ impl Stage {
     }
 
     /// Task keys by Vault.
-    pub(crate) fn open(&self, envelope: &SignedEnvelope) -> BTreeMap<VaultId, Vec<u8>> {
+    pub(crate) fn open(&self, envelope: &EndorsedEnvelope) -> BTreeMap<VaultId, Vec<u8>> {
         match self.aggregator.call(&self.open_call(envelope)) {
             Answer::Opened { keys } => keys.into_iter().collect(),
             other => panic!("{}", name_of(&other)),
@@ -220,6 +220,7 @@ impl Stage {
             envelope: envelope.clone(),
             vault: vault.clone(),
             nonce: Digest::of_bytes(vault.as_str().as_bytes()),
+            attempt: 0,
             aggregator_boot: encode(&self.aggregator.boot),
             sealed_keys,
         }
@@ -231,7 +232,7 @@ impl Stage {
         seal(&key, purpose::MATERIAL, &assignment.digest().0, &plain_material(people)).unwrap()
     }
 
-    pub(crate) fn evaluate_call(&self, assignment: &SignedAssignment, material: Vec<u8>) -> Call {
+    pub(crate) fn evaluate_call(&self, assignment: &EndorsedAssignment, material: Vec<u8>) -> Call {
         Call::Evaluate {
             assignment: assignment.clone(),
             material,
@@ -243,14 +244,14 @@ impl Stage {
     /// Runs all slices; sealed bundles by Vault.
     pub(crate) fn bundles(
         &self,
-        envelope: &SignedEnvelope,
+        envelope: &EndorsedEnvelope,
         people: &[Vec<Person>; 3],
     ) -> Vec<(VaultId, Vec<u8>)> {
         let keys = self.open(envelope);
         let evaluate = |(vault, people): (&VaultId, &Vec<Person>)| {
             let assignment = self.assignment(&envelope.body, vault, keys[vault].clone());
             let material = self.material(&assignment, people);
-            let call = self.evaluate_call(&self.master.sign(assignment), material);
+            let call = self.evaluate_call(&self.master.endorsed(assignment), material);
             match self.slices[vault].call(&call) {
                 Answer::Evaluated { bundle, .. } => (vault.clone(), bundle),
                 other => panic!("{}", name_of(&other)),
@@ -259,7 +260,11 @@ impl Stage {
         self.slices.keys().zip(people).map(evaluate).collect()
     }
 
-    pub(crate) fn aggregate_call(&self, envelope: &SignedEnvelope, bundles: Vec<(VaultId, Vec<u8>)>) -> Call {
+    pub(crate) fn aggregate_call(
+        &self,
+        envelope: &EndorsedEnvelope,
+        bundles: Vec<(VaultId, Vec<u8>)>,
+    ) -> Call {
         Call::Aggregate {
             envelope: envelope.clone(),
             nonce: Digest([3; 32]),
@@ -270,7 +275,7 @@ impl Stage {
 
     /// The whole task, as the submitter sees its end.
     pub(crate) fn run(&self, envelope: TaskEnvelope, people: &[Vec<Person>; 3]) -> AudienceResult {
-        let envelope = self.master.sign(envelope);
+        let envelope = self.master.endorsed(envelope);
         let bundles = self.bundles(&envelope, people);
         match self.aggregator.call(&self.aggregate_call(&envelope, bundles)) {
             Answer::Aggregated { sealed, .. } => self.result(&envelope.body, &sealed),

@@ -7,7 +7,6 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::header;
 use symphony_types::catalogue::Code;
-use symphony_wire::v1::StatusRequest;
 
 use super::description::openapi;
 use super::request::JSON;
@@ -15,7 +14,7 @@ use super::shape::{ErrorEntry, Status};
 use crate::gateway::{Gateway, Proven};
 use crate::problem::Problem;
 
-/// Versions, epoch, state hash and the health of nodes.
+/// Versions, epoch, state hash, every master beside the others, and the health of nodes.
 #[utoipa::path(
     get, path = "/v1/status", operation_id = "getStatus", tag = "about",
     responses((status = 200, description = "The network's state", body = Status))
@@ -24,8 +23,7 @@ pub(crate) async fn status(
     State(gateway): State<Arc<Gateway>>,
     Proven(caller): Proven,
 ) -> Result<Json<Status>, Problem> {
-    let request = gateway.ask(&caller, "GetStatus", StatusRequest {});
-    Ok(Json(gateway.master().get_status(request).await?.into_inner().into()))
+    Ok(Json(gateway.get_status(&caller).await?.into()))
 }
 
 /// Every error code.

@@ -22,8 +22,7 @@ pub(crate) async fn submit(
     Proven(caller): Proven,
     Octets(bytes): Octets,
 ) -> Result<Response, Problem> {
-    let request = gateway.ask(&caller, "SubmitTransaction", ChainBytes { bytes });
-    Ok(octets(gateway.master().submit_transaction(request).await?.into_inner()))
+    Ok(octets(gateway.submit_transaction(&caller, ChainBytes { bytes }).await?))
 }
 
 /// Reads the chain.
@@ -37,8 +36,7 @@ pub(crate) async fn query(
     Proven(caller): Proven,
     Octets(bytes): Octets,
 ) -> Result<Response, Problem> {
-    let request = gateway.ask(&caller, "QueryChain", ChainBytes { bytes });
-    Ok(octets(gateway.master().query_chain(request).await?.into_inner()))
+    Ok(octets(gateway.query_chain(&caller, ChainBytes { bytes }).await?))
 }
 
 fn octets(answer: ChainBytes) -> Response {

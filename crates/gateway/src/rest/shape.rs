@@ -242,6 +242,8 @@ answers! {
         sealed: String = hex::encode;
         settlement_root: String = hex::encode;
         code: String = same;
+        /// SHA-256 of the sealed message, as a majority of the masters has it.
+        sealed_digest: String = hex::encode;
     }
 
     /// Approved Vaults.
@@ -271,6 +273,46 @@ answers! {
         ordered_ms: u64 = same;
         platform_class: String = same;
         nodes: Vec<NodeHealth> = each;
+        /// Every master, side by side.
+        master_nodes: Vec<MasterHealth> = each;
+    }
+
+    /// One master: what it says of itself, beside how it compares with the others.
+    MasterHealth {
+        node: String = same;
+        reachable: bool = same;
+        height: u64 = same;
+        state_hash: String = hex::encode;
+        /// `equal`, `behind`, `ahead` or `differs` from the head that most masters show; `unknown` without one.
+        head: String = same;
+        /// Whether it proposed the last block.
+        leader: bool = same;
+        /// `software`, or the class of hardware; `none` for one master alone.
+        guard_class: String = same;
+        /// `trusted` or `strict`; `none` for one master alone.
+        guard_admission: String = same;
+        /// Whether its guard's key has a vote now.
+        voting: bool = same;
+        /// Last decided block.
+        block_height: u64 = same;
+        /// Round under way.
+        round: u32 = same;
+        /// Mean time of a height decided here, milliseconds.
+        block_ms: u64 = same;
+        /// Blocks that another master claims to have more.
+        lag: u64 = same;
+        /// Rounds after the first that it entered, since its start.
+        view_changes: u64 = same;
+        /// Votes for no block.
+        nil_votes: u64 = same;
+        /// Own precommits that decided certificates lack.
+        missed_votes: u64 = same;
+        /// Votes and proposals that its guard withheld.
+        guard_refusals: u64 = same;
+        /// Keys of guards that it saw rotate.
+        rotations: u64 = same;
+        /// Messages of others whose signature does not hold.
+        forged: u64 = same;
     }
 
     /// Whether a node answers.

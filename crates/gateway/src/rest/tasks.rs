@@ -15,6 +15,7 @@ use super::request::{JsonBody, OCTETS, RequestKey, hex32};
 use super::shape::{Quote, SubmitTaskRequest, Task, TaskResult, TaskSpec};
 use crate::gateway::{Gateway, Proven};
 use crate::problem::Problem;
+use crate::watch::watch;
 
 /// Prices an audience query. Nothing is recorded.
 #[utoipa::path(
@@ -27,8 +28,7 @@ pub(crate) async fn quote(
     Proven(caller): Proven,
     JsonBody(spec): JsonBody<TaskSpec>,
 ) -> Result<Json<Quote>, Problem> {
-    let request = gateway.ask(&caller, "GetQuote", spec.into_message()?);
-    Ok(Json(gateway.master().get_quote(request).await?.into_inner().into()))
+    Ok(Json(gateway.get_quote(&caller, spec.into_message()?).await?.into()))
 }
 
 /// Admits a task, or refuses it. The same request id twice has one effect.
@@ -46,8 +46,7 @@ pub(crate) async fn submit(
     JsonBody(body): JsonBody<SubmitTaskRequest>,
 ) -> Result<Response, Problem> {
     let id = key.or(body.request_id.as_deref())?;
-    let request = gateway.ask(&caller, "SubmitTask", body.into_message(id.as_str().to_owned())?);
-    let task = gateway.master().submit_task(request).await?.into_inner();
+    let task = gateway.submit_task(&caller, body.into_message(id.as_str().to_owned())?).await?;
     let location = format!("/v1/tasks/{}", hex::encode(&task.task_id));
     Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(Task::from(task))).into_response())
 }
@@ -63,8 +62,7 @@ pub(crate) async fn task(
     Proven(caller): Proven,
     Path(id): Path<String>,
 ) -> Result<Json<Task>, Problem> {
-    let request = gateway.ask(&caller, "GetTask", task_ref(&id)?);
-    Ok(Json(gateway.master().get_task(request).await?.into_inner().into()))
+    Ok(Json(gateway.get_task(&caller, task_ref(&id)?).await?.into()))
 }
 
 /// The task now and after each transition, as server-sent events `task`; ends when the task is terminal. A refusal
@@ -80,15 +78,11 @@ pub(crate) async fn events(
     Path(id): Path<String>,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
     let place = gateway.stream_place()?;
-    let request = gateway.watch(&caller, "WatchTask", task_ref(&id)?);
-    let tasks = gateway.master().watch_task(request).await?.into_inner();
-    let events = tasks.map(move |task| {
-        let _held = &place;
-        let event = match task {
+    let steps = watch(gateway, caller, task_ref(&id)?, place).await?;
+    let events = steps.map(|step| {
+        let event = match step {
             Ok(task) => Event::default().event("task").json_data(Task::from(task)),
-            Err(status) => {
-                Event::default().event("problem").json_data(Problem::from(status).document("stream"))
-            }
+            Err(problem) => Event::default().event("problem").json_data(problem.document("stream")),
         };
         Ok(event.unwrap_or_else(|_| Event::default().event("problem")))
     });
@@ -106,8 +100,7 @@ pub(crate) async fn result(
     Proven(caller): Proven,
     Path(id): Path<String>,
 ) -> Result<Json<TaskResult>, Problem> {
-    let request = gateway.ask(&caller, "GetResult", task_ref(&id)?);
-    Ok(Json(gateway.master().get_result(request).await?.into_inner().into()))
+    Ok(Json(gateway.get_result(&caller, task_ref(&id)?).await?.into()))
 }
 
 /// The self-contained evidence bundle of a completed task.
@@ -121,8 +114,7 @@ pub(crate) async fn evidence(
     Proven(caller): Proven,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
-    let request = gateway.ask(&caller, "GetEvidence", task_ref(&id)?);
-    let bundle = gateway.master().get_evidence(request).await?.into_inner().bundle;
+    let bundle = gateway.get_evidence(&caller, task_ref(&id)?).await?.bundle;
     Ok(([(header::CONTENT_TYPE, OCTETS)], bundle).into_response())
 }
 

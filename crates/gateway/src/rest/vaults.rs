@@ -14,10 +14,7 @@ use symphony_types::catalogue::Code;
 use symphony_types::id::{RequestId, SubjectId, UsageScope};
 use symphony_wire::caller::Caller;
 use symphony_wire::v1::vault_operation::Operation;
-use symphony_wire::v1::{
-    AssignVaultRequest, ListVaultsRequest, ReadBudget, ReadConsents, ReadDividends, ReadRecords,
-    UploadFormat, VaultAnswer,
-};
+use symphony_wire::v1::{ReadBudget, ReadConsents, ReadDividends, ReadRecords, UploadFormat, VaultAnswer};
 
 use super::request::{JSON, JsonBody, RequestKey, json, media};
 use super::shape::{
@@ -43,8 +40,7 @@ pub(crate) async fn list(
     State(gateway): State<Arc<Gateway>>,
     Proven(caller): Proven,
 ) -> Result<Json<VaultList>, Problem> {
-    let request = gateway.ask(&caller, "ListVaults", ListVaultsRequest {});
-    Ok(Json(gateway.master().list_vaults(request).await?.into_inner().into()))
+    Ok(Json(gateway.list_vaults(&caller).await?.into()))
 }
 
 /// The Vault that the caller's own data belongs to.
@@ -56,8 +52,7 @@ pub(crate) async fn assigned(
     State(gateway): State<Arc<Gateway>>,
     Proven(caller): Proven,
 ) -> Result<Json<VaultEntry>, Problem> {
-    let request = gateway.ask(&caller, "AssignVault", AssignVaultRequest {});
-    Ok(Json(gateway.master().assign_vault(request).await?.into_inner().into()))
+    Ok(Json(gateway.assign_vault(&caller).await?.into()))
 }
 
 macro_rules! uploads {

@@ -4,5 +4,6 @@
 mod description;
 mod flows;
 mod grpc;
+mod masters;
 mod refusals;
 mod stage;

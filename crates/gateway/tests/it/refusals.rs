@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use symphony_gateway::config::Limits;
 use symphony_types::catalogue;
 
-use crate::stage::{Stage, claims, issuer_key, jwks, sign, token};
+use crate::stage::{Part, Stage, claims, issuer_key, jwks, sign, token};
 
 const JSON: &str = "application/json";
 
@@ -191,11 +191,11 @@ async fn a_connection_that_does_not_speak_is_closed() {
 /// R210
 #[tokio::test]
 async fn a_master_that_is_away_is_unavailable() {
-    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let nobody = tonic::transport::Channel::from_shared(format!("http://{gone}")).unwrap().connect_lazy();
-    let stage = Stage::before(nobody, Limits::default()).await;
-    let body = refused(stage.get("/v1/status"), "GOV-0003").await;
+    let stage = Stage::among(&[Part::Away], Limits::default()).await;
+    let body = refused(stage.get("/v1/vaults"), "GOV-0003").await;
     assert_eq!(body["detail"], body["title"], "nothing of the inner network is told");
+    let body = refused(stage.get("/v1/status"), "GOV-0003").await;
+    assert_eq!(body["detail"], "no master answers");
 }
 
 /// R204

@@ -12,6 +12,8 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use prost::Message;
 use serde_json::{Value, json};
 use symphony_gateway::config::{GatewayConfig, Limits};
+use symphony_types::digest::Digest;
+use symphony_types::id::NodeId;
 use symphony_types::key::{self, PrivateKey, PublicKey};
 use symphony_types::time::OrderedMillis;
 use symphony_wire::caller::{self, Caller};
@@ -47,6 +49,7 @@ pub(crate) struct Master {
     pub(crate) seen: Arc<Mutex<Seen>>,
     gateway: PublicKey<key::Gateway>,
     vault: SealingKey,
+    lies: bool,
 }
 
 impl Master {
@@ -58,8 +61,13 @@ impl Master {
         Ok(())
     }
 
+    /// The truth, or a liar's word instead.
+    fn word<T>(&self, truth: T, lie: T) -> T {
+        if self.lies { lie } else { truth }
+    }
+
     fn entry(&self) -> VaultEntry {
-        let sealing_key = self.vault.public().to_vec();
+        let sealing_key = self.word(self.vault.public(), SealingKey::from_seed(&[66; 32]).public()).to_vec();
         VaultEntry { vault_id: VAULT.into(), operator: "shop".into(), sealing_key, reachable: true }
     }
 
@@ -123,13 +131,13 @@ impl Platform for Master {
     async fn get_quote(&self, request: Request<TaskSpec>) -> Answer<Quote> {
         self.meet(&request, "GetQuote")?;
         self.seen.lock().unwrap().specs.push(request.into_inner());
-        Ok(Response::new(Quote { policy_version: 3, ..Quote::default() }))
+        Ok(Response::new(Quote { policy_version: self.word(3, 666), ..Quote::default() }))
     }
 
     async fn submit_task(&self, request: Request<SubmitTaskRequest>) -> Answer<Task> {
         self.meet(&request, "SubmitTask")?;
         self.seen.lock().unwrap().submitted.push(request.into_inner());
-        Ok(Response::new(task("accepted")))
+        Ok(Response::new(task(self.word("accepted", "rejected"))))
     }
 
     async fn get_task(&self, request: Request<TaskRef>) -> Answer<Task> {
@@ -137,23 +145,26 @@ impl Platform for Master {
         if request.into_inner().task_id != TASK {
             return Err(refusal(symphony_types::catalogue::Code::NotFound, "no such task"));
         }
-        Ok(Response::new(task("dispatched")))
+        Ok(Response::new(task(self.word("dispatched", "timed_out"))))
     }
 
     async fn watch_task(&self, request: Request<TaskRef>) -> Answer<Self::WatchTaskStream> {
         self.meet(&request, "WatchTask")?;
-        let states = ["accepted", "dispatched", "completed"].map(|state| Ok(task(state)));
+        let states = self.word(["accepted", "dispatched", "completed"], ["rejected", "accepted", "rejected"]);
+        let states = states.map(|state| Ok(task(state)));
         Ok(Response::new(Box::pin(futures::stream::iter(states))))
     }
 
     async fn get_result(&self, request: Request<TaskRef>) -> Answer<TaskResult> {
         self.meet(&request, "GetResult")?;
-        Ok(Response::new(TaskResult { sealed: vec![0xab; 4], ..TaskResult::default() }))
+        let sealed = vec![self.word(0xab, 0x66); 4];
+        let sealed_digest = Digest::of_bytes(&sealed).0.to_vec();
+        Ok(Response::new(TaskResult { sealed, sealed_digest, ..TaskResult::default() }))
     }
 
     async fn get_evidence(&self, request: Request<TaskRef>) -> Answer<EvidenceBundle> {
         self.meet(&request, "GetEvidence")?;
-        Ok(Response::new(EvidenceBundle { bundle: vec![1, 2, 3] }))
+        Ok(Response::new(EvidenceBundle { bundle: self.word(vec![1, 2, 3], vec![6, 6, 6]) }))
     }
 
     async fn list_vaults(&self, request: Request<ListVaultsRequest>) -> Answer<VaultList> {
@@ -169,25 +180,38 @@ impl Platform for Master {
     async fn relay_to_vault(&self, request: Request<SealedRequest>) -> Answer<SealedResponse> {
         self.meet(&request, "RelayToVault")?;
         let sealed = request.into_inner().sealed;
-        let answer = self.operate(&sealed);
+        let answer = if self.lies { vec![66; 100] } else { self.operate(&sealed) };
         self.seen.lock().unwrap().sealed.extend([sealed, answer.clone()]);
         Ok(Response::new(SealedResponse { sealed: answer }))
     }
 
     async fn submit_transaction(&self, request: Request<ChainBytes>) -> Answer<ChainBytes> {
         self.meet(&request, "SubmitTransaction")?;
-        Ok(Response::new(request.into_inner()))
+        let bytes = self.word(request.into_inner().bytes, vec![66]);
+        Ok(Response::new(ChainBytes { bytes }))
     }
 
     async fn query_chain(&self, request: Request<ChainBytes>) -> Answer<ChainBytes> {
         self.meet(&request, "QueryChain")?;
-        Ok(Response::new(request.into_inner()))
+        let bytes = self.word(request.into_inner().bytes, vec![66]);
+        Ok(Response::new(ChainBytes { bytes }))
     }
 
     async fn get_status(&self, request: Request<StatusRequest>) -> Answer<Status> {
         self.meet(&request, "GetStatus")?;
-        Ok(Response::new(Status { masters: 1, ..Status::default() }))
+        let (height, state_hash) = (7, vec![self.word(7, 66); 32]);
+        Ok(Response::new(Status { masters: 1, height, state_hash, ..Status::default() }))
     }
+}
+
+/// What a master of a test does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    Honest,
+    /// Answers everything, and everything wrong.
+    Lying,
+    /// Does not answer.
+    Away,
 }
 
 /// A running gateway and all that stands around it.
@@ -208,15 +232,26 @@ impl Stage {
     }
 
     pub(crate) async fn with(limits: Limits) -> Self {
-        let seen = Arc::new(Mutex::new(Seen::default()));
-        let vault = SealingKey::from_seed(&[2; 32]);
-        let master = Master { seen: Arc::clone(&seen), gateway: gateway_key().public(), vault };
-        let channel = serve(master).await;
-        Self { seen, ..Self::before(channel, limits).await }
+        Self::among(&[Part::Honest], limits).await
     }
 
-    /// A gateway before a master of the test's choice.
-    pub(crate) async fn before(master: tonic::transport::Channel, limits: Limits) -> Self {
+    /// A gateway before masters of the test's choice.
+    pub(crate) async fn among(parts: &[Part], limits: Limits) -> Self {
+        let seen = Arc::new(Mutex::new(Seen::default()));
+        let mut masters = Vec::new();
+        for part in parts {
+            let vault = SealingKey::from_seed(&[2; 32]);
+            let lies = *part == Part::Lying;
+            let master = Master { seen: Arc::clone(&seen), gateway: gateway_key().public(), vault, lies };
+            masters.push(match part {
+                Part::Honest | Part::Lying => serve(master).await,
+                Part::Away => nobody(),
+            });
+        }
+        Self { seen, ..Self::before(masters, limits).await }
+    }
+
+    async fn before(masters: Vec<tonic::transport::Channel>, limits: Limits) -> Self {
         // Fails only where another test of this process did it before.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let folder = tempfile::tempdir().unwrap();
@@ -235,7 +270,10 @@ impl Stage {
             jwks: write("jwks.json", jwks().to_string().as_bytes()),
             issuer: ISSUER.into(),
             audience: AUDIENCE.into(),
-            master,
+            masters: (1..)
+                .zip(masters)
+                .map(|(number, master)| (NodeId::new(&format!("master-{number}")).unwrap(), master))
+                .collect(),
             key: gateway_key(),
             limits,
         };
@@ -274,6 +312,11 @@ impl Stage {
 
 fn gateway_key() -> PrivateKey<key::Gateway> {
     PrivateKey::from_seed(&[1; 32])
+}
+
+fn nobody() -> tonic::transport::Channel {
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    tonic::transport::Channel::from_shared(format!("http://{gone}")).unwrap().connect_lazy()
 }
 
 async fn serve(master: Master) -> tonic::transport::Channel {

@@ -6,20 +6,20 @@ pub mod verifier;
 
 use symphony_protocol::governance::Governance;
 use symphony_types::catalogue::Code;
-use symphony_types::key::{Document, Master, Signed};
+use symphony_types::key::{Document, Endorsed, Master};
 use symphony_wire::documents::decode;
 use symphony_wire::status::refusal;
 use tonic::Status;
 
-/// Reads a document that a registered master must have signed. **Errors**: `ADM-0001`, `ADM-0002`.
-fn from_master<T>(governance: &Governance, bytes: &[u8]) -> Result<T, Status>
+/// Reads a document that a majority of the registered masters must endorse (R195). **Errors**: `ADM-0001`, `ADM-0002`.
+fn from_masters<T>(governance: &Governance, bytes: &[u8]) -> Result<T, Status>
 where
     T: Document + serde::de::DeserializeOwned,
 {
-    let signed: Signed<T, Master> = decode(bytes).map_err(|error| refusal(Code::Malformed, error))?;
-    if governance.registry.masters.iter().any(|key| signed.verify(key)) {
-        Ok(signed.body)
+    let document: Endorsed<T, Master> = decode(bytes).map_err(|error| refusal(Code::Malformed, error))?;
+    if governance.registry.endorsed(&document) {
+        Ok(document.body)
     } else {
-        Err(refusal(Code::Unauthenticated, "not signed by a registered master"))
+        Err(refusal(Code::Unauthenticated, "not endorsed by a majority of the registered masters"))
     }
 }

@@ -32,7 +32,7 @@ use tokio::sync::Mutex;
 use tonic::service::Routes;
 use tonic::{Request, Response, Status};
 
-use super::from_master;
+use super::from_masters;
 use crate::chain::{LedgerChain, LedgerChannel};
 use crate::node::now;
 
@@ -73,7 +73,7 @@ struct Service {
 #[tonic::async_trait]
 impl PayoutNode for Service {
     async fn pay(&self, request: Request<SignedDocument>) -> Result<Response<SignedDocument>, Status> {
-        let instructions: PayoutInstructionSet = from_master(&self.governance, &request.get_ref().document)?;
+        let instructions: PayoutInstructionSet = from_masters(&self.governance, &request.get_ref().document)?;
         let confirmation = {
             let _turn = self.turn.lock().await;
             self.pay_once(&instructions)

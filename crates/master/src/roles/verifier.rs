@@ -19,7 +19,7 @@ use symphony_wire::v1::verifier_node_server::{VerifierNode, VerifierNodeServer};
 use tonic::service::Routes;
 use tonic::{Request, Response, Status};
 
-use super::from_master;
+use super::from_masters;
 
 /// Everything that the verifier runs with.
 pub struct VerifierConfig {
@@ -44,7 +44,7 @@ struct Service {
 #[tonic::async_trait]
 impl VerifierNode for Service {
     async fn verify(&self, request: Request<SignedDocument>) -> Result<Response<SignedDocument>, Status> {
-        let evidence: Evidence = from_master(&self.governance, &request.get_ref().document)?;
+        let evidence: Evidence = from_masters(&self.governance, &request.get_ref().document)?;
         let verdict = verification::verdict(&self.governance, &evidence, &|attestation, expectation| {
             governed::judge(&self.network, &self.governance, attestation, expectation)
         });

@@ -14,6 +14,12 @@ pub fn aggregate_nonce(envelope: &TaskEnvelope) -> Digest {
     Digest::of("symphony/aggregate-nonce/v1", &envelope.digest())
 }
 
+/// Whether an aggregate was made from exactly these slices, and not from those of another attempt.
+pub fn combines(slices: &[SignedSlice], aggregate: &SignedAggregate) -> bool {
+    let inputs: Vec<_> = slices.iter().map(|slice| (slice.body.vault.clone(), slice.body.bundle)).collect();
+    aggregate.body.inputs == inputs
+}
+
 /// Checks an aggregate against its order. The signature's key is appraised by the verifier; here it must at
 /// least fit the document. **Errors**: `EXE-0009`.
 pub fn check(
@@ -22,7 +28,6 @@ pub fn check(
     aggregate: &SignedAggregate,
 ) -> Result<(), Code> {
     let body = &aggregate.body;
-    let inputs: Vec<_> = slices.iter().map(|slice| (slice.body.vault.clone(), slice.body.bundle)).collect();
     let within = match body.outcome {
         Outcome::Audience { returned } => {
             returned <= envelope.query.cap && returned >= envelope.query.minimum_result_cardinality
@@ -32,7 +37,7 @@ pub fn check(
     let fits = body.task == envelope.task
         && body.aggregator == envelope.coordination.aggregator
         && body.aggregator != envelope.submitter
-        && body.inputs == inputs
+        && combines(slices, aggregate)
         && within
         && aggregate.key.verifies(&body.digest(), &aggregate.signature);
     if fits { Ok(()) } else { Err(Code::AggregationFailed) }

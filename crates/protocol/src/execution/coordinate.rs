@@ -1,6 +1,7 @@
 //! Slices of a multi-Vault task: which assignment a Vault gets, which answers count, whether enough are in
 //! (R105-R111).
 
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use symphony_types::catalogue::Code;
@@ -17,8 +18,8 @@ pub fn slice_nonce(envelope: &TaskEnvelope, vault: &VaultId) -> Digest {
 }
 
 /// The slices that count, in ascending order of Vaults: each signed by its participating Vault, for this task
-/// and nonce, with exactly the reserved epsilon committed. **Errors**: `EXE-0001` when they are fewer than the
-/// quorum.
+/// and nonce, with exactly the reserved epsilon committed, and of one attempt, because one aggregator's enclave opens
+/// them. **Errors**: `EXE-0001` when they are fewer than the quorum.
 pub fn accepted(
     governance: &Governance,
     envelope: &TaskEnvelope,
@@ -31,10 +32,21 @@ pub fn accepted(
             accepted.push(slice.clone());
         }
     }
+    let attempt = attempt(&accepted);
+    accepted.retain(|slice| slice.body.attempt == attempt);
     if accepted.len() < usize::from(envelope.coordination.minimum_vault_quorum) {
         return Err(Code::QuorumBroken);
     }
     Ok(accepted)
+}
+
+/// The attempt that most of the slices are of, the latest of several; of accepted slices it is that of all.
+pub fn attempt(slices: &[SignedSlice]) -> u32 {
+    let mut counts: BTreeMap<u32, usize> = BTreeMap::new();
+    for slice in slices {
+        *counts.entry(slice.body.attempt).or_default() += 1;
+    }
+    counts.into_iter().max_by_key(|(attempt, count)| (*count, *attempt)).map_or(0, |(attempt, _)| attempt)
 }
 
 fn genuine(governance: &Governance, envelope: &TaskEnvelope, slice: &SignedSlice) -> bool {

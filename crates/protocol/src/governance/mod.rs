@@ -10,8 +10,9 @@ pub mod semantics;
 use serde::{Deserialize, Serialize};
 use symphony_types::catalogue::Code;
 use symphony_types::id::PolicyVersion;
+use symphony_types::limits::ENDORSEMENTS_MAX;
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 
 use policy::Policy;
 use registry::Registry;
@@ -49,6 +50,19 @@ impl Governance {
         if !self.policies.contains_key(&self.active) {
             return Err("the active policy version is not in the store");
         }
+        self.check_masters()?;
         self.policies.values().try_for_each(Policy::check)
+    }
+
+    /// Two names for one key would make a majority of less than it looks like.
+    fn check_masters(&self) -> Result<(), &'static str> {
+        let masters = &self.registry.masters;
+        if masters.is_empty() || masters.len() > ENDORSEMENTS_MAX {
+            return Err("the number of masters is out of range");
+        }
+        if masters.values().collect::<BTreeSet<_>>().len() != masters.len() {
+            return Err("two masters have the same key");
+        }
+        Ok(())
     }
 }

@@ -94,6 +94,8 @@ pub struct Deadlines {
     pub verify_ms: u64,
     /// How long an accepted result may be challenged before it is final.
     pub challenge_ms: u64,
+    /// How long a master may stay silent before another one takes over what it performs.
+    pub lease_ms: u64,
 }
 
 impl Policy {
@@ -118,8 +120,10 @@ impl Policy {
         if self.unstaked > Bps::WHOLE {
             return Err("the unstaked rate exceeds the whole");
         }
-        let Deadlines { prepare_ms, execute_ms, aggregate_ms, verify_ms, challenge_ms } = self.deadlines;
-        if [prepare_ms, execute_ms, aggregate_ms, verify_ms, challenge_ms, self.epoch_ms].contains(&0) {
+        let Deadlines { prepare_ms, execute_ms, aggregate_ms, verify_ms, challenge_ms, lease_ms } =
+            self.deadlines;
+        let stages = [prepare_ms, execute_ms, aggregate_ms, verify_ms, challenge_ms];
+        if stages.contains(&0) || [lease_ms, self.epoch_ms].contains(&0) {
             return Err("a deadline or the epoch length is zero");
         }
         if self.privacy.minimum_result_cardinality == 0 || self.privacy.count_epsilon == Epsilon::ZERO {

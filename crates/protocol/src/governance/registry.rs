@@ -1,12 +1,14 @@
 //! The registry of who takes part: actors, Vaults, aggregators, verifiers, masters, and the enclave code and
-//! platforms that governance approved (R120, R183, R184, R194).
+//! platforms that governance approved (R120, R183, R184, R194); and which documents the masters stand behind (R195).
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
-use symphony_types::id::{AccountId, ActorId, Measurement, PlatformId, UsageScope, VaultId};
-use symphony_types::key::{Gateway, Master, Payout, PublicKey, SoftwarePlatform, Vault, Verifier};
+use symphony_types::id::{AccountId, ActorId, Measurement, NodeId, PlatformId, UsageScope, VaultId};
+use symphony_types::key::{
+    Document, Endorsed, Gateway, Master, Payout, PublicKey, SoftwarePlatform, Vault, Verifier,
+};
 
 /// Everyone who may act, with the keys and accounts that they act by.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,8 +21,8 @@ pub struct Registry {
     pub aggregator: ActorId,
     /// The verifier that decides on results.
     pub verifier: VerifierRecord,
-    /// Keys of the masters.
-    pub masters: Vec<PublicKey<Master>>,
+    /// The masters by node, with the keys that they endorse documents with.
+    pub masters: BTreeMap<NodeId, PublicKey<Master>>,
     /// The gateway's key.
     pub gateway: PublicKey<Gateway>,
     /// The payout service's key.
@@ -33,6 +35,23 @@ pub struct Registry {
     pub platforms: BTreeMap<PlatformId, PublicKey<SoftwarePlatform>>,
     /// Platforms that are no longer believed.
     pub platforms_revoked: BTreeSet<PlatformId>,
+}
+
+impl Registry {
+    /// How many masters must endorse a document.
+    pub fn master_quorum(&self) -> usize {
+        majority(self.masters.len())
+    }
+
+    /// Whether a majority of the registered masters endorses a document (R195).
+    pub fn endorsed<T: Document>(&self, document: &Endorsed<T, Master>) -> bool {
+        document.verify(self.masters.values(), self.master_quorum())
+    }
+}
+
+/// More than half of so many masters: any two majorities share one.
+pub const fn majority(masters: usize) -> usize {
+    masters / 2 + 1
 }
 
 /// A company or service.

@@ -6,11 +6,11 @@ use alloc::vec::Vec;
 
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
-use symphony_types::id::{EpochId, LockRef, TaskId};
+use symphony_types::id::{EpochId, LockRef, NodeId, TaskId};
 use symphony_types::limits::OPEN_TASKS_MAX;
 use symphony_types::time::OrderedMillis;
 
-use super::{Answer, Cause, Command, Event, Refusal, State, admission_grace, epoch};
+use super::{Answer, Cause, Command, Event, Order, Refusal, State, admission_grace, epoch, lease};
 use crate::admission::envelope::{self, PrepareAnswer};
 use crate::admission::request;
 use crate::artifact::{Decision, LockFact, SignedAggregate, SignedSlice, SignedVerdict, TaskRequest};
@@ -20,9 +20,15 @@ use crate::lifecycle::{Stage, Task, TaskState};
 use crate::settlement::payout::Refund;
 use crate::settlement::{finalize, verdict};
 
-/// What a command would make happen, or why it will not. **Errors**: [`Refusal`] with the catalogue's code.
-pub fn decide(state: &State, at: OrderedMillis, command: &Command) -> Result<Vec<Event>, Refusal> {
-    match command {
+/// What an order would make happen, with a lease for everything that it makes owed, or why it will not happen.
+/// **Errors**: [`Refusal`] with the catalogue's code.
+pub fn decide(state: &State, at: OrderedMillis, order: &Order) -> Result<Vec<Event>, Refusal> {
+    let events = judge(state, at, order)?;
+    Ok(lease::grant(state, at, &order.by, events))
+}
+
+fn judge(state: &State, at: OrderedMillis, order: &Order) -> Result<Vec<Event>, Refusal> {
+    match &order.command {
         Command::SubmitTask { request, lock, fact } => submit(state, at, request, *lock, fact.as_ref()),
         Command::RecordPreparations { task, answers } => preparations(state, at, task, answers),
         Command::RecordSlices { task, slices } => record_slices(state, at, task, slices),
@@ -30,7 +36,8 @@ pub fn decide(state: &State, at: OrderedMillis, command: &Command) -> Result<Vec
         Command::RecordAggregationFailure { task, code } => aggregation_failure(state, at, task, *code),
         Command::RecordVerdict { verdict } => record_verdict(state, at, verdict),
         Command::RecordDelivery { task } => record_delivery(state, at, task),
-        Command::AdvanceTime => advance(state, at),
+        Command::AdvanceTime => advance(state, at, &order.by),
+        Command::RenewLeases => Ok(lease::renew(state, at, &order.by)),
         Command::RecordDividends { epoch, statements } => epoch::dividends(state, *epoch, statements),
         Command::RecordPayout { confirmation } => epoch::payout(state, confirmation),
     }
@@ -118,6 +125,9 @@ fn record_slices(
     slices: &[SignedSlice],
 ) -> Result<Vec<Event>, Refusal> {
     let known = find(state, task)?;
+    if let Stage::Aggregating { slices: accepted, aggregate_by } = &known.stage {
+        return replace_slices(state, known, (accepted, *aggregate_by), slices);
+    }
     let Stage::Computing = known.stage else { return past(known, TaskState::Dispatched) };
     // Reservations ended with the deadline, so slices that come after it cannot count.
     if known.envelope.execute_by <= at {
@@ -132,6 +142,25 @@ fn record_slices(
     }
 }
 
+/// A master that took over the aggregation has had the slices sealed to its own aggregator: a later attempt at the
+/// same slices takes the place of the accepted ones, within the same deadline. Anything else is a repetition or comes
+/// late (R196).
+fn replace_slices(
+    state: &State,
+    known: &Task,
+    (accepted, aggregate_by): (&[SignedSlice], OrderedMillis),
+    slices: &[SignedSlice],
+) -> Result<Vec<Event>, Refusal> {
+    if coordinate::attempt(slices) <= coordinate::attempt(accepted) {
+        return Ok(vec![]);
+    }
+    let slices = coordinate::accepted(&state.governance, &known.envelope, slices)?;
+    if coordinate::attempt(&slices) <= coordinate::attempt(accepted) {
+        return Ok(vec![]);
+    }
+    Ok(vec![Event::SlicesAccepted { task: known.envelope.task, slices, aggregate_by }])
+}
+
 fn record_aggregate(
     state: &State,
     at: OrderedMillis,
@@ -139,6 +168,10 @@ fn record_aggregate(
 ) -> Result<Vec<Event>, Refusal> {
     let known = find(state, &aggregate.body.task)?;
     let Stage::Aggregating { slices, .. } = &known.stage else { return past(known, TaskState::Verifying) };
+    // A report of an attempt that another one has replaced is late and says nothing of the slices that count (R196).
+    if !aggregate::combines(slices, aggregate) {
+        return Err(Code::IllegalTransition.into());
+    }
     if let Err(code) = aggregate::check(&known.envelope, slices, aggregate) {
         return Ok(close(state, at, known, TaskState::Rejected, code));
     }
@@ -208,8 +241,9 @@ fn record_delivery(state: &State, at: OrderedMillis, task: &TaskId) -> Result<Ve
     }
 }
 
-/// Everything that is due at `at`: admissions and stages out of time, windows that passed, epochs that ended.
-fn advance(state: &State, at: OrderedMillis) -> Result<Vec<Event>, Refusal> {
+/// Everything that is due at `at`: admissions and stages out of time, windows that passed, epochs that ended, leases
+/// that ran out.
+fn advance(state: &State, at: OrderedMillis, by: &NodeId) -> Result<Vec<Event>, Refusal> {
     let mut events = Vec::new();
     for (task, submission) in &state.requests {
         if let Answer::Preparing(admission) = &submission.answer
@@ -252,7 +286,9 @@ fn advance(state: &State, at: OrderedMillis) -> Result<Vec<Event>, Refusal> {
             Stage::Completed { .. } | Stage::Rejected { .. } | Stage::TimedOut { .. } => {}
         }
     }
+    let closing = events.iter().filter_map(Event::task).collect();
     events.extend(epoch::close(state, at));
+    events.extend(lease::lapse(state, at, by, &closing));
     Ok(events)
 }
 

@@ -1,14 +1,38 @@
-//! What the outside owes: after an event, and by a state alone.
+//! What the outside owes: what an event begins, what it ends, and what a state owes by itself.
+//!
+//! The first two are how a decision leases effects without looking at the whole state; the third is the definition
+//! that they are tested against.
 
 use alloc::vec;
 use alloc::vec::Vec;
+
+use symphony_types::id::TaskId;
 
 use super::{Answer, Effect, Event, State, epoch};
 use crate::lifecycle::{Stage, TaskState};
 use crate::settlement::payout::EpochStage;
 
-/// The effects of one event, given the state after it.
-pub fn effects(state: &State, event: &Event) -> Vec<Effect> {
+impl Effect {
+    /// The task that the effect is about; `None` for effects of an epoch.
+    pub const fn task(&self) -> Option<TaskId> {
+        match self {
+            Self::PrepareTask(task)
+            | Self::ReleaseBudget(task, _)
+            | Self::AssignSlices(task)
+            | Self::Aggregate(task)
+            | Self::Verify(task) => Some(*task),
+            Self::CloseDividends(_) | Self::Pay(_) => None,
+        }
+    }
+
+    /// Whether nobody reports it and a deadline elsewhere does the same, so that it is tried once and not passed on.
+    pub const fn once(&self) -> bool {
+        matches!(self, Self::ReleaseBudget(..))
+    }
+}
+
+/// What an event begins to owe, given the state before the decision that it is part of.
+pub(super) fn begun(state: &State, event: &Event) -> Vec<Effect> {
     match event {
         Event::AdmissionRequested { admission, .. } => vec![Effect::PrepareTask(admission.request.task())],
         Event::AdmissionRefused { task, release, .. } if !release.is_empty() => {
@@ -18,10 +42,12 @@ pub fn effects(state: &State, event: &Event) -> Vec<Effect> {
         Event::SlicesAccepted { task, .. } => vec![Effect::Aggregate(*task)],
         Event::AggregateRecorded { aggregate, .. } => vec![Effect::Verify(aggregate.body.task)],
         Event::TaskClosed { task, .. } => release(state, task),
-        Event::EpochClosed { .. } => closing(state),
+        Event::EpochClosed { epoch } if epoch::first_unissued(state, *epoch) => {
+            vec![Effect::CloseDividends(*epoch)]
+        }
         Event::PayoutIssued { instructions, .. } => {
             let mut owed = vec![Effect::Pay(instructions.epoch)];
-            owed.extend(closing(state));
+            owed.extend(epoch::closing_after(state, instructions.epoch).map(Effect::CloseDividends));
             owed
         }
         Event::AdmissionRefused { .. }
@@ -30,11 +56,41 @@ pub fn effects(state: &State, event: &Event) -> Vec<Effect> {
         | Event::VerdictAccepted { .. }
         | Event::SettlementFinalized { .. }
         | Event::ResultDelivered { .. }
-        | Event::PayoutConfirmed { .. } => vec![],
+        | Event::EpochClosed { .. }
+        | Event::PayoutConfirmed { .. }
+        | Event::EffectLeased { .. }
+        | Event::LeasesRenewed { .. }
+        | Event::LeaseDropped { .. } => vec![],
     }
 }
 
-/// Everything owed in a state: what a restarted master begins with.
+/// What is no longer owed after an event; nothing when it was not.
+pub(super) fn ended(event: &Event) -> Vec<Effect> {
+    match event {
+        Event::AdmissionRefused { task, .. } => vec![Effect::PrepareTask(*task)],
+        Event::TaskAdmitted { envelope, .. } => vec![Effect::PrepareTask(envelope.task)],
+        // Slices of a later attempt end the aggregation of those that they replace.
+        Event::SlicesAccepted { task, .. } => vec![Effect::AssignSlices(*task), Effect::Aggregate(*task)],
+        Event::AggregateRecorded { aggregate, .. } => vec![Effect::Aggregate(aggregate.body.task)],
+        Event::VerdictAccepted { verdict, .. } => vec![Effect::Verify(verdict.body.task)],
+        Event::TaskClosed { task, .. } => {
+            vec![Effect::AssignSlices(*task), Effect::Aggregate(*task), Effect::Verify(*task)]
+        }
+        Event::PayoutIssued { instructions, .. } => vec![Effect::CloseDividends(instructions.epoch)],
+        Event::PayoutConfirmed { confirmation } => vec![Effect::Pay(confirmation.body.epoch)],
+        Event::LeaseDropped { effect } => vec![effect.clone()],
+        Event::AdmissionRequested { .. }
+        | Event::TaskTransitioned { .. }
+        | Event::SettlementFinalized { .. }
+        | Event::ResultDelivered { .. }
+        | Event::EpochClosed { .. }
+        | Event::EffectLeased { .. }
+        | Event::LeasesRenewed { .. } => vec![],
+    }
+}
+
+/// Everything that a state owes by itself. Each of these is leased, and nothing else is, but for releases whose lease
+/// has not run out: see [`State::leases_agree`].
 pub fn outstanding(state: &State) -> Vec<Effect> {
     let mut owed = Vec::new();
     for (task, submission) in &state.requests {
@@ -60,15 +116,11 @@ pub fn outstanding(state: &State) -> Vec<Effect> {
             owed.push(Effect::Pay(*id));
         }
     }
-    owed.extend(closing(state));
+    owed.extend(epoch::next_closing(state).map(Effect::CloseDividends));
     owed
 }
 
-fn closing(state: &State) -> Vec<Effect> {
-    epoch::next_closing(state).map(Effect::CloseDividends).into_iter().collect()
-}
-
-fn release(state: &State, task: &symphony_types::id::TaskId) -> Vec<Effect> {
+fn release(state: &State, task: &TaskId) -> Vec<Effect> {
     let vaults = state.tasks.get(task).map(|task| task.envelope.coordination.participating_vault_ids.clone());
     vaults.map(|vaults| Effect::ReleaseBudget(*task, vaults)).into_iter().collect()
 }

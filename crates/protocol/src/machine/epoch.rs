@@ -2,6 +2,7 @@
 
 use alloc::vec;
 use alloc::vec::Vec;
+use core::ops::Bound;
 
 use symphony_types::catalogue::Code;
 use symphony_types::id::{EpochId, TaskId};
@@ -12,7 +13,7 @@ use super::{Event, Refusal, State};
 use crate::artifact::{SettlementContext, SignedDividends};
 use crate::governance::epoch::end_of;
 use crate::lifecycle::Stage;
-use crate::settlement::payout::{self, EpochStage, SignedConfirmation};
+use crate::settlement::payout::{self, EpochAccount, EpochStage, SignedConfirmation};
 
 /// When each open epoch ends.
 pub(super) fn ends(state: &State) -> impl Iterator<Item = OrderedMillis> + '_ {
@@ -37,6 +38,19 @@ pub(super) fn close(state: &State, at: OrderedMillis) -> impl Iterator<Item = Ev
 /// The epoch whose dividends are next: the earliest that is over and not yet issued.
 pub(super) fn next_closing(state: &State) -> Option<EpochId> {
     state.epochs.iter().find(|(_, account)| account.stage == EpochStage::Closing).map(|(epoch, _)| *epoch)
+}
+
+/// Whether no earlier epoch waits: none is being closed, and none is open, which would be over as well by then.
+pub(super) fn first_unissued(state: &State, epoch: EpochId) -> bool {
+    let waits = |account: &EpochAccount| matches!(account.stage, EpochStage::Open | EpochStage::Closing);
+    !state.epochs.range(..epoch).any(|(_, account)| waits(account))
+}
+
+/// The epoch whose dividends are next once those of `epoch` are issued.
+pub(super) fn closing_after(state: &State, epoch: EpochId) -> Option<EpochId> {
+    let later = (Bound::Excluded(epoch), Bound::Unbounded);
+    let closing = state.epochs.range(later).find(|(_, account)| account.stage == EpochStage::Closing);
+    closing.map(|(epoch, _)| *epoch)
 }
 
 /// Fixes the payout of a closed epoch. A repetition changes nothing. **Errors**: `GOV-0002` out of order,

@@ -3,13 +3,14 @@
 use symphony_types::id::TaskId;
 use symphony_types::time::OrderedMillis;
 
-use super::{Answer, Event, State, Submission};
+use super::{Answer, Event, State, Submission, lease};
 use crate::artifact::{RecipientClass, SettlementContext};
 use crate::lifecycle::{Stage, Task, TaskState};
 use crate::settlement::payout::{self, EpochStage, PayoutEvidence, Refund};
 
 /// Applies one event.
 pub fn evolve(state: &mut State, at: OrderedMillis, event: &Event) {
+    lease::evolve(state, event);
     match event {
         Event::AdmissionRequested { fingerprint, admission } => {
             let answer = Answer::Preparing(admission.clone());
@@ -94,6 +95,8 @@ pub fn evolve(state: &mut State, at: OrderedMillis, event: &Event) {
                 });
             }
         }
+        // All that they do is done above.
+        Event::EffectLeased { .. } | Event::LeasesRenewed { .. } | Event::LeaseDropped { .. } => {}
     }
 }
 

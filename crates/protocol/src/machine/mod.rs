@@ -1,13 +1,14 @@
 //! The master's machine: one state, commands that ask, events that happened, effects that the outside owes.
 //!
-//! `decide` makes every check and changes nothing; `evolve` cannot fail; `effects` follows from events and
-//! `outstanding` from state alone, so that a restarted master owes exactly what a running one does. This module
-//! alone sees all planes.
+//! `decide` makes every check and changes nothing; `evolve` cannot fail. What the outside owes is leased to one master
+//! in the decision that makes it owed ([`Lease`]): [`effect_for`] tells a running master what an event gives it to do,
+//! and [`State::held_by`] tells a restarted one the same from the state alone. This module alone sees all planes.
 
 mod decide;
 mod effect;
 mod epoch;
 mod evolve;
+mod lease;
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;
@@ -17,7 +18,7 @@ use core::fmt;
 use serde::{Deserialize, Serialize};
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
-use symphony_types::id::{ActorId, EpochId, LockRef, TaskId, VaultId};
+use symphony_types::id::{ActorId, EpochId, LockRef, NodeId, TaskId, VaultId};
 use symphony_types::time::OrderedMillis;
 
 use crate::admission::envelope::PrepareAnswer;
@@ -33,8 +34,9 @@ use crate::settlement::payout::{
 };
 
 pub use decide::{decide, fingerprint};
-pub use effect::{effects, outstanding};
+pub use effect::outstanding;
 pub use evolve::evolve;
+pub use lease::{Lease, effect_for};
 
 /// Everything that the masters agree on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,6 +51,8 @@ pub struct State {
     pub epochs: BTreeMap<EpochId, EpochAccount>,
     /// Contributor money by Vault.
     pub contributors: BTreeMap<VaultId, ContributorAccount>,
+    /// Who performs what is owed, and until when.
+    pub leases: BTreeMap<Effect, Lease>,
 }
 
 impl State {
@@ -61,6 +65,7 @@ impl State {
             requests: BTreeMap::new(),
             tasks: BTreeMap::new(),
             epochs: BTreeMap::new(),
+            leases: BTreeMap::new(),
         }
     }
 
@@ -72,7 +77,8 @@ impl State {
         });
         let tasks = self.tasks.values().filter_map(Task::timer);
         let epochs = epoch::ends(self);
-        admissions.chain(tasks).chain(epochs).min()
+        let leases = self.leases.values().map(|lease| lease.until);
+        admissions.chain(tasks).chain(epochs).chain(leases).min()
     }
 
     /// How many requests and tasks are not finished.
@@ -113,6 +119,16 @@ pub enum Answer {
         /// When.
         at: OrderedMillis,
     },
+}
+
+/// A command and the master through which it was ordered. What the command makes owed is leased to that master: it is
+/// alive, and it has the bulk that the command is about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    /// The master. Whoever places orders makes sure that it is the one that asked.
+    pub by: NodeId,
+    /// What it orders.
+    pub command: Command,
 }
 
 /// An order to the machine. Outside facts are its fields.
@@ -163,8 +179,10 @@ pub enum Command {
         /// The task.
         task: TaskId,
     },
-    /// Time has passed.
+    /// Time has passed. Leases that ran out go to the master that says so.
     AdvanceTime,
+    /// The master goes on with what it holds.
+    RenewLeases,
     /// The Vaults have closed their dividends of an epoch; those without a statement wait.
     RecordDividends {
         /// The epoch.
@@ -295,10 +313,29 @@ pub enum Event {
         /// The confirmation.
         confirmation: SignedConfirmation,
     },
+    /// A master performs an effect from now on.
+    EffectLeased {
+        /// What it does.
+        effect: Effect,
+        /// Who, and until when.
+        lease: Lease,
+    },
+    /// A master goes on with everything that it holds, releases aside.
+    LeasesRenewed {
+        /// Who.
+        runner: NodeId,
+        /// Until when.
+        until: OrderedMillis,
+    },
+    /// A release had its time; the Vault's deadline does the rest.
+    LeaseDropped {
+        /// The release.
+        effect: Effect,
+    },
 }
 
 impl Event {
-    /// The task that the event is about; `None` for events of an epoch.
+    /// The task that the event is about; `None` for events of an epoch or of a master.
     pub fn task(&self) -> Option<TaskId> {
         match self {
             Self::AdmissionRequested { admission, .. } => Some(admission.request.task()),
@@ -311,7 +348,11 @@ impl Event {
             Self::AggregateRecorded { aggregate, .. } => Some(aggregate.body.task),
             Self::VerdictAccepted { verdict, .. } => Some(verdict.body.task),
             Self::SettlementFinalized { context, .. } => Some(context.task),
-            Self::EpochClosed { .. } | Self::PayoutIssued { .. } | Self::PayoutConfirmed { .. } => None,
+            Self::EffectLeased { effect, .. } | Self::LeaseDropped { effect } => effect.task(),
+            Self::EpochClosed { .. }
+            | Self::PayoutIssued { .. }
+            | Self::PayoutConfirmed { .. }
+            | Self::LeasesRenewed { .. } => None,
         }
     }
 }
@@ -337,8 +378,8 @@ pub enum Cause {
     Expired(Code),
 }
 
-/// What the outside owes after an event. Each may run twice and reports back as a command; the key is the
-/// effect itself: a task or epoch and a step.
+/// What the outside owes. Each is leased to one master, may run twice all the same, and reports back as a command; the
+/// key is the effect itself: a task or epoch and a step.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Effect {
     /// Ask the Vaults; report `RecordPreparations`.

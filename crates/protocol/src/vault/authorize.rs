@@ -1,19 +1,26 @@
-//! Whether a document of a master binds this Vault: signed by a registered master, addressed to this Vault, in
-//! time (R105, R111). The Vault believes nothing of an envelope that it can check itself.
+//! Whether a document of the masters binds this Vault: endorsed by a majority of them, addressed to this Vault, in
+//! time (R105, R111, R195). The Vault believes nothing of an envelope that it can check itself.
+
+use alloc::collections::BTreeMap;
 
 use symphony_types::catalogue::Code;
-use symphony_types::id::VaultId;
-use symphony_types::key::{Document, Master, PublicKey, Signed};
+use symphony_types::id::{NodeId, VaultId};
+use symphony_types::key::{Document, Endorsed, Master, PublicKey};
 use symphony_types::time::OrderedMillis;
 
 use crate::artifact::{Assignment, Preparation, TaskClass};
+use crate::governance::registry::majority;
 
-/// A preparation that a master signed.
-pub type SignedPreparation = Signed<Preparation, Master>;
+/// A preparation that masters endorse.
+pub type EndorsedPreparation = Endorsed<Preparation, Master>;
 
-/// Whether a registered master signed the document. **Errors**: `ADM-0003`.
-pub fn signed<T: Document>(document: &Signed<T, Master>, masters: &[PublicKey<Master>]) -> Result<(), Code> {
-    if masters.iter().any(|key| document.verify(key)) { Ok(()) } else { Err(Code::Forbidden) }
+/// Whether a majority of the masters endorses the document. **Errors**: `ADM-0003`.
+pub fn endorsed<T: Document>(
+    document: &Endorsed<T, Master>,
+    masters: &BTreeMap<NodeId, PublicKey<Master>>,
+) -> Result<(), Code> {
+    let endorsed = document.verify(masters.values(), majority(masters.len()));
+    if endorsed { Ok(()) } else { Err(Code::Forbidden) }
 }
 
 /// Whether a document is addressed to this Vault. **Errors**: `EXE-0006`.
@@ -33,8 +40,8 @@ pub fn preparation(body: &Preparation, vault: &VaultId, at: OrderedMillis) -> Re
     Ok(())
 }
 
-/// Whether an assignment is a complete order for this Vault. **Errors**: `EXE-0006`, `VLT-0004`.
-pub fn assignment(body: &Assignment, vault: &VaultId, at: OrderedMillis) -> Result<(), Code> {
+/// Whether an assignment is a complete order for this Vault. **Errors**: `EXE-0006`.
+pub fn assignment(body: &Assignment, vault: &VaultId) -> Result<(), Code> {
     addressed(&body.vault, vault)?;
     let envelope = &body.envelope;
     let coordination = &envelope.coordination;
@@ -43,9 +50,6 @@ pub fn assignment(body: &Assignment, vault: &VaultId, at: OrderedMillis) -> Resu
     let receipts = envelope.reservations.len() == coordination.participating_vault_ids.len();
     if !ascending || !asked || !receipts || envelope.class != TaskClass::Query {
         return Err(Code::EnvelopeInvalid);
-    }
-    if at >= envelope.execute_by {
-        return Err(Code::ReservationExpired);
     }
     Ok(())
 }

@@ -7,14 +7,15 @@
 //!    prepare   |
 //!              +-> expired  (deadline passed)
 //! ```
-//! Committed, released and expired are final: nothing lowers what is committed (R066).
+//! Committed, released and expired are final: nothing lowers what is committed (R066). A later attempt at a committed
+//! order replaces the assignment, and neither the people nor the charge.
 //! In a digest of the state an entry stands for itself, its set by the set's digest; balances follow from them.
 
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 use symphony_types::digest::Digest;
 use symphony_types::epsilon::Epsilon;
 use symphony_types::id::{PolicyVersion, TaskId, UsageScope};
@@ -80,8 +81,8 @@ pub enum EntryState {
         members: Members,
         /// When.
         at: OrderedMillis,
-        /// Digest of the assignment that it was consumed for.
-        assignment: Digest,
+        /// The order that it was consumed for, as it was assigned last.
+        order: Ordered,
     },
     /// Given back because the task died.
     Released {
@@ -93,6 +94,18 @@ pub enum EntryState {
         /// When that was noticed.
         at: OrderedMillis,
     },
+}
+
+/// An assignment that a Vault obeys. Another one for the same task is obeyed when it is a later attempt at the same
+/// order (R196).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ordered {
+    /// Digest of the envelope.
+    pub envelope: Digest,
+    /// Digest of the assignment.
+    pub assignment: Digest,
+    /// Its attempt.
+    pub attempt: u32,
 }
 
 /// What people have left, as columns by subject index.
@@ -234,14 +247,17 @@ impl Ledger {
         assert!(earlier.is_none(), "invariant: a task has one ledger entry");
     }
 
-    pub(crate) fn commit(
-        &mut self,
-        task: &TaskId,
-        subjects: &SubjectSet,
-        assignment: Digest,
-        at: OrderedMillis,
-    ) {
-        self.settle(task, EntryState::Committed { members: Members::new(subjects.clone()), at, assignment });
+    pub(crate) fn commit(&mut self, task: &TaskId, subjects: &SubjectSet, order: Ordered, at: OrderedMillis) {
+        self.settle(task, EntryState::Committed { members: Members::new(subjects.clone()), at, order });
+    }
+
+    /// Takes a later attempt at the same order; the people and what they are charged stay.
+    pub(crate) fn assign_again(&mut self, task: &TaskId, again: Ordered) {
+        let Some(LedgerEntry { state: EntryState::Committed { order, .. }, .. }) = self.entries.get_mut(task)
+        else {
+            panic!("invariant: only what is committed is assigned again");
+        };
+        *order = again;
     }
 
     pub(crate) fn release(&mut self, task: &TaskId, at: OrderedMillis) {

@@ -1,7 +1,7 @@
 //! The Vault's machine: what may happen to its people, their consent, their budget and its epochs.
 //!
 //! Only delegates: [`super::subjects`], [`super::consent`], [`super::ledger`] and [`super::dividend`] hold the
-//! rules. Documents of masters come in signed and are checked again on every full replay (R105, R111). Each
+//! rules. Documents of masters come in endorsed and are checked again on every full replay (R105, R111, R195). Each
 //! command is idempotent: the second time it gives no event, or the refusal that says why it cannot (R064, R209).
 //! There are no effects: whoever asks is answered, and asks again after a crash.
 
@@ -15,17 +15,17 @@ use symphony_types::amount::Sym;
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
 use symphony_types::epsilon::Epsilon;
-use symphony_types::id::{EpochId, PolicyVersion, TaskId, UsageScope, VaultId};
-use symphony_types::key::{Document as _, Master, PublicKey, Signed};
+use symphony_types::id::{EpochId, NodeId, PolicyVersion, TaskId, UsageScope, VaultId};
+use symphony_types::key::{Document as _, Endorsed, Master, PublicKey};
 use symphony_types::subjects::{SubjectIndex, SubjectSet};
 use symphony_types::time::OrderedMillis;
 
-use super::authorize::{self, SignedPreparation};
+use super::authorize::{self, EndorsedPreparation};
 use super::consent::{ConsentChange, Consents};
 use super::dividend;
-use super::ledger::{EntryState, Ledger, LedgerEntry, Reservation};
+use super::ledger::{EntryState, Ledger, LedgerEntry, Ordered, Reservation};
 use super::subjects::{Holdings, Roll, SubjectKey};
-use crate::artifact::{Bucket, DividendStatement, Release, SignedAssignment};
+use crate::artifact::{Bucket, DividendStatement, EndorsedAssignment, Release};
 use crate::governance::Governance;
 use crate::governance::policy::Policy;
 
@@ -34,8 +34,8 @@ use crate::governance::policy::Policy;
 pub struct Charter {
     /// This Vault.
     pub vault: VaultId,
-    /// Whose orders bind it.
-    pub masters: Vec<PublicKey<Master>>,
+    /// The majority of these gives orders that bind it.
+    pub masters: BTreeMap<NodeId, PublicKey<Master>>,
     /// Limits by policy version (R070).
     pub policies: BTreeMap<PolicyVersion, Policy>,
     /// The version that statements to people are made under.
@@ -109,18 +109,18 @@ pub enum Command {
     },
     /// Reserve budget of everybody who is eligible.
     PrepareTask {
-        /// What a master asks.
-        preparation: SignedPreparation,
+        /// What the masters ask.
+        preparation: EndorsedPreparation,
     },
-    /// Consume what was reserved, before any result exists (R065).
+    /// Consume what was reserved, before any result exists (R065); or, when it is, take a later attempt.
     CommitTask {
-        /// What a master orders.
-        assignment: Box<SignedAssignment>,
+        /// What the masters order.
+        assignment: Box<EndorsedAssignment>,
     },
     /// Free what a dead task reserved.
     ReleaseTask {
-        /// What a master says.
-        release: Signed<Release, Master>,
+        /// What the masters say.
+        release: Endorsed<Release, Master>,
     },
     /// Free what waited too long.
     ExpireReservations,
@@ -180,8 +180,15 @@ pub enum Event {
         task: TaskId,
         /// Of these people; the others of the reservation have theirs back.
         subjects: SubjectSet,
-        /// Digest of the assignment.
-        assignment: Digest,
+        /// The order.
+        order: Ordered,
+    },
+    /// Another attempt is made at a task whose budget is consumed.
+    TaskAssignedAgain {
+        /// The task.
+        task: TaskId,
+        /// The same order in its new assignment.
+        order: Ordered,
     },
     /// Budget is free again because the task died.
     BudgetReleased {
@@ -254,7 +261,7 @@ pub fn decide(state: &State, at: OrderedMillis, command: &Command) -> Result<Vec
         Command::PrepareTask { preparation } => prepare(state, at, preparation),
         Command::CommitTask { assignment } => commit(state, at, assignment),
         Command::ReleaseTask { release } => {
-            authorize::signed(release, &state.charter.masters)?;
+            authorize::endorsed(release, &state.charter.masters)?;
             authorize::addressed(&release.body.vault, &state.charter.vault)?;
             let task = release.body.task;
             match state.ledger.entry(&task).map(|entry| &entry.state) {
@@ -291,9 +298,8 @@ pub fn evolve(state: &mut State, at: OrderedMillis, event: &Event) {
             };
             state.ledger.reserve(*task, reservation, at);
         }
-        Event::BudgetCommitted { task, subjects, assignment } => {
-            state.ledger.commit(task, subjects, *assignment, at);
-        }
+        Event::BudgetCommitted { task, subjects, order } => state.ledger.commit(task, subjects, *order, at),
+        Event::TaskAssignedAgain { task, order } => state.ledger.assign_again(task, *order),
         Event::BudgetReleased { task } => state.ledger.release(task, at),
         Event::BudgetExpired { task } => state.ledger.expire(task, at),
         Event::EpochClosed { closed } => {
@@ -324,8 +330,8 @@ fn record_consents(state: &State, changes: &[ConsentChange]) -> Result<Vec<Event
     Ok(if news.is_empty() { vec![] } else { vec![Event::ConsentsRecorded { changes: news }] })
 }
 
-fn prepare(state: &State, at: OrderedMillis, preparation: &SignedPreparation) -> Result<Vec<Event>, Code> {
-    authorize::signed(preparation, &state.charter.masters)?;
+fn prepare(state: &State, at: OrderedMillis, preparation: &EndorsedPreparation) -> Result<Vec<Event>, Code> {
+    authorize::endorsed(preparation, &state.charter.masters)?;
     let body = &preparation.body;
     let digest = body.digest();
     if let Some(entry) = state.ledger.entry(&body.task) {
@@ -359,19 +365,30 @@ fn answered(entry: &LedgerEntry, preparation: &Digest, at: OrderedMillis) -> Res
     }
 }
 
-fn commit(state: &State, at: OrderedMillis, assignment: &SignedAssignment) -> Result<Vec<Event>, Code> {
-    authorize::signed(assignment, &state.charter.masters)?;
+fn commit(state: &State, at: OrderedMillis, assignment: &EndorsedAssignment) -> Result<Vec<Event>, Code> {
+    authorize::endorsed(assignment, &state.charter.masters)?;
     let envelope = &assignment.body.envelope;
-    let digest = assignment.body.digest();
+    let order = Ordered {
+        envelope: envelope.digest(),
+        assignment: assignment.body.digest(),
+        attempt: assignment.body.attempt,
+    };
     let entry = state.ledger.entry(&envelope.task).ok_or(Code::ReservationUnknown)?;
     match &entry.state {
-        EntryState::Committed { assignment, .. } if *assignment == digest => return Ok(vec![]),
-        EntryState::Committed { .. } => return Err(Code::IdempotencyConflict),
+        EntryState::Committed { order: known, .. } if *known == order => return Ok(vec![]),
+        EntryState::Committed { order: known, .. } => {
+            again(*known, order)?;
+            authorize::assignment(&assignment.body, &state.charter.vault)?;
+            return Ok(vec![Event::TaskAssignedAgain { task: envelope.task, order }]);
+        }
         EntryState::Reserved if at >= entry.deadline => return Err(Code::ReservationExpired),
         EntryState::Reserved => {}
         EntryState::Released { .. } | EntryState::Expired { .. } => return Err(Code::ReservationExpired),
     }
-    authorize::assignment(&assignment.body, &state.charter.vault, at)?;
+    authorize::assignment(&assignment.body, &state.charter.vault)?;
+    if at >= envelope.execute_by {
+        return Err(Code::ReservationExpired);
+    }
     let same = envelope.scope == entry.scope
         && envelope.versions.policy == entry.policy
         && envelope.charge.per_subject() == Some(entry.epsilon);
@@ -380,7 +397,20 @@ fn commit(state: &State, at: OrderedMillis, assignment: &SignedAssignment) -> Re
     }
     let allowed = |subject: &SubjectIndex| state.consents.standing(&entry.scope, *subject).allows(at);
     let subjects = entry.reserved.set().iter().filter(allowed).collect();
-    Ok(vec![Event::BudgetCommitted { task: envelope.task, subjects, assignment: digest }])
+    Ok(vec![Event::BudgetCommitted { task: envelope.task, subjects, order }])
+}
+
+/// Whether another assignment of a committed task may replace the one that is known: only for a later attempt at the
+/// very same envelope, because what was consumed pays for one query. **Errors**: `ADM-0005` for another content,
+/// `EXE-0007` for an earlier attempt.
+fn again(known: Ordered, order: Ordered) -> Result<(), Code> {
+    if order.attempt < known.attempt {
+        return Err(Code::IllegalTransition);
+    }
+    if order.envelope != known.envelope || order.attempt == known.attempt {
+        return Err(Code::IdempotencyConflict);
+    }
+    Ok(())
 }
 
 #[cfg(test)]

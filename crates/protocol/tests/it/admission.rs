@@ -161,7 +161,7 @@ fn a_lock_below_the_worst_case_is_refused() {
         let fact = LockFact { expires, ..lock(&request, amount) };
         let command = Command::SubmitTask { request: request.clone(), lock: fact.lock, fact: Some(fact) };
         match &world.order(&command).unwrap()[..] {
-            [Event::AdmissionRequested { .. }] => None,
+            [Event::AdmissionRequested { .. }, Event::EffectLeased { .. }] => None,
             [Event::AdmissionRefused { code, refund: Some((_, refund)), .. }] => {
                 assert_eq!(refund.amount, amount);
                 Some(*code)
@@ -207,7 +207,7 @@ fn production_policy_refuses_software_enclaves() {
 fn a_request_id_serves_one_request() {
     let mut world = world();
     let request = campaign("c1");
-    assert_eq!(world.submit(&request, PLENTY).unwrap().len(), 1);
+    assert_eq!(world.submit(&request, PLENTY).unwrap().len(), 2);
     for _ in 0..4 {
         assert_eq!(world.submit(&request, PLENTY), Ok(vec![]));
         world.step(false);
@@ -230,7 +230,8 @@ fn a_request_id_serves_one_request() {
     // Another submitter's request of that name is another request.
     let mut governed = with(|request| request.submitter = actor("trainer"));
     governed.scope = scope("training");
-    assert_eq!(world.submit(&governed, PLENTY).unwrap().len(), 1);
+    let events = world.submit(&governed, PLENTY).unwrap();
+    assert!(matches!(events[..], [Event::AdmissionRequested { .. }, Event::EffectLeased { .. }]));
     assert_eq!(world.state.requests.len(), 2);
 }
 
@@ -255,11 +256,15 @@ fn an_unanswered_request_expires() {
     let mut world = world();
     let request = campaign("c1");
     world.submit(&request, PLENTY).unwrap();
-    let due = world.state.timer().unwrap();
+    let due = START.plus(2 * policy().deadlines.prepare_ms);
+    // Until then the preparation is leased again and again.
+    world.advance(due.minus(1));
     assert_eq!(world.advance(due.minus(1)), vec![]);
     let events = world.advance(due);
-    let [Event::AdmissionRefused { code: Code::QuorumNotPrepared, release, refund: Some(_), .. }] =
-        &events[..]
+    let [
+        Event::AdmissionRefused { code: Code::QuorumNotPrepared, release, refund: Some(_), .. },
+        Event::EffectLeased { effect: Effect::ReleaseBudget(..), .. },
+    ] = &events[..]
     else {
         panic!("{events:?}")
     };
@@ -291,7 +296,7 @@ fn a_receipt_that_does_not_fit_is_no_receipt() {
         ];
         let events = world.order(&Command::RecordPreparations { task: request.task(), answers }).unwrap();
         assert!(
-            matches!(events[..], [Event::AdmissionRefused { code: Code::QuorumNotPrepared, .. }]),
+            matches!(events[..], [Event::AdmissionRefused { code: Code::QuorumNotPrepared, .. }, _]),
             "case {case}"
         );
     }

@@ -14,7 +14,7 @@ use crate::stage::{PLENTY, actor, campaign, key};
 use crate::world::{Act, Disturbance, Script, World, appraise};
 
 /// Runs one campaign by a script to its very end.
-fn play(script: Script, disturbance: Disturbance) -> (World, TaskId) {
+pub(crate) fn play(script: Script, disturbance: Disturbance) -> (World, TaskId) {
     let request = campaign("c1");
     let mut world = World::new(script);
     world.submit(&request, PLENTY).unwrap();
@@ -23,10 +23,11 @@ fn play(script: Script, disturbance: Disturbance) -> (World, TaskId) {
 }
 
 /// R025, R065, R169, R176: no reservation, no lock, no debt, no open epoch.
-fn assert_nothing_is_left(world: &World) {
+pub(crate) fn assert_nothing_is_left(world: &World) {
     assert!(world.reserved.is_empty(), "reserved: {:?}", world.reserved);
     assert!(world.locked.is_empty(), "locked: {:?}", world.locked);
     assert_eq!(outstanding(&world.state), vec![]);
+    assert!(world.state.leases.is_empty(), "leased: {:?}", world.state.leases);
     assert!(world.owed.is_empty());
     assert_eq!(world.state.timer(), None);
     assert_eq!(world.state.open(), 0);
@@ -39,7 +40,7 @@ fn assert_nothing_is_left(world: &World) {
 }
 
 /// Scripts that end in every way there is, with the state that the task ends in; `None`: it never is one.
-fn endings() -> Vec<(&'static str, Script, Option<TaskState>)> {
+pub(crate) fn endings() -> Vec<(&'static str, Script, Option<TaskState>)> {
     let all = Script::default();
     let [serve, refuse, mumble, sleep] = [Act::Serve, Act::Refuse, Act::Mumble, Act::Sleep];
     let completed = Some(TaskState::Completed);
@@ -128,7 +129,7 @@ fn a_crash_at_any_step_changes_nothing() {
             assert_eq!(to_bytes(&calm.state), to_bytes(&world.state), "{name}, step {step}");
             assert_nothing_is_left(&world);
         }
-        let always = Disturbance { crash_always: true, twice: true, crash_at: None };
+        let always = Disturbance { crash_always: true, twice: true, ..Disturbance::default() };
         let (world, _) = play(script, always);
         assert_eq!(to_bytes(&calm.state), to_bytes(&world.state), "{name}, always");
         assert_nothing_is_left(&world);

@@ -119,12 +119,13 @@ fn shares_stay_in_their_bands() {
 #[test]
 fn an_unsound_policy_is_refused() {
     type Change = (&'static str, fn(&mut Policy));
-    let changes: [Change; 10] = [
+    let changes: [Change; 11] = [
         ("deadline", |policy| policy.deadlines.prepare_ms = 0),
         ("deadline", |policy| policy.deadlines.execute_ms = 0),
         ("deadline", |policy| policy.deadlines.aggregate_ms = 0),
         ("deadline", |policy| policy.deadlines.verify_ms = 0),
         ("deadline", |policy| policy.deadlines.challenge_ms = 0),
+        ("deadline", |policy| policy.deadlines.lease_ms = 0),
         ("deadline", |policy| policy.epoch_ms = 0),
         ("unstaked", |policy| policy.unstaked = Bps(10_001)),
         ("minimum cardinality", |policy| policy.privacy.minimum_result_cardinality = 0),

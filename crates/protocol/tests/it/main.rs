@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "a test panics rather than returning errors")]
 
 mod admission;
+mod attempts;
 mod flow;
 mod governance;
+mod leases;
 mod lifecycle;
 mod payout;
 mod settlement;

@@ -135,6 +135,7 @@ fn header(name: &str) -> SliceHeader {
     SliceHeader {
         task: TaskId(Digest::ZERO),
         vault: vault(name),
+        attempt: 0,
         nonce: Digest::ZERO,
         epsilon: Epsilon(1),
         coverage: Bucket(1),

@@ -18,6 +18,8 @@ use symphony_types::time::{DAY_MS, OrderedMillis};
 pub(crate) const START: OrderedMillis = OrderedMillis(1_800_000_000_000);
 /// Length of an epoch.
 pub(crate) const EPOCH_MS: u64 = 3_600_000;
+/// How long a master may stay silent.
+pub(crate) const LEASE_MS: u64 = 1_000;
 /// The company that runs the campaign.
 pub(crate) const SUBMITTER: &str = "luckin";
 
@@ -82,6 +84,7 @@ pub(crate) fn policy() -> Policy {
             aggregate_ms: 30_000,
             verify_ms: 30_000,
             challenge_ms: 10_000,
+            lease_ms: LEASE_MS,
         },
         epoch_ms: EPOCH_MS,
         dividend_payees_min: 20,
@@ -142,7 +145,7 @@ fn registry() -> Registry {
         vaults: vaults.into_iter().collect(),
         aggregator: actor("aggregator"),
         verifier: VerifierRecord { actor: actor("verifier"), key: key::<Verifier>("verifier").public() },
-        masters: vec![key::<Master>("master").public()],
+        masters: [(NodeId::new("master-1").unwrap(), key::<Master>("master").public())].into(),
         gateway: key::<Gateway>("gateway").public(),
         payout: key::<Payout>("payout").public(),
         treasury: actor("treasury"),

@@ -1,15 +1,15 @@
-//! A driver that plays everyone around the machine: Vaults with reservations, an aggregator's enclave, a verifier,
-//! a payout service and a chain with locks. It owes what the machine's effects say and knows what is reserved,
-//! locked and waiting, by its own books.
+//! A driver that plays everyone around the machine: masters, Vaults with reservations, an aggregator's enclave, a
+//! verifier, a payout service and a chain with locks. It owes what the machine leases to the master that is up, and
+//! knows what is reserved, locked and waiting, by its own books.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use symphony_protocol::admission::envelope::PrepareAnswer;
 use symphony_protocol::artifact::*;
 use symphony_protocol::execution::{aggregate::aggregate_nonce, coordinate::slice_nonce};
-use symphony_protocol::lifecycle::{Stage, Task, TaskState};
+use symphony_protocol::lifecycle::{Stage, Task};
 use symphony_protocol::machine::{
-    Answer, Command, Effect, Event, Refusal, State, decide, effects, evolve, outstanding,
+    Answer, Command, Effect, Event, Lease, Order, Refusal, State, decide, effect_for, evolve,
 };
 use symphony_protocol::settlement::payout::{
     EpochStage, PayoutConfirmation, PayoutInstructionSet, dividend_request,
@@ -19,7 +19,7 @@ use symphony_types::amount::{Sym, sum};
 use symphony_types::canonical::to_bytes;
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
-use symphony_types::id::{EpochId, LockRef, TaskId, VaultId};
+use symphony_types::id::{EpochId, LockRef, NodeId, TaskId, VaultId};
 use symphony_types::key::{Document, Master, Payout, Vault, Verifier};
 use symphony_types::merkle;
 use symphony_types::time::OrderedMillis;
@@ -78,19 +78,31 @@ pub(crate) struct Disturbance {
     pub crash_always: bool,
     /// It does so before this step only.
     pub crash_at: Option<usize>,
+    /// It dies for good before this step, and the next master is up.
+    pub replaced_at: Option<usize>,
+}
+
+/// The masters, by number.
+pub(crate) fn master(number: usize) -> NodeId {
+    NodeId::new(&format!("master-{number}")).unwrap()
 }
 
 /// The machine and everyone around it.
+#[derive(Clone)]
 pub(crate) struct World {
     pub state: State,
     pub now: OrderedMillis,
+    /// The master that is up: commands are ordered through it, and what is leased to it gets done.
+    pub by: NodeId,
     pub script: Script,
     /// Events with their times, as a journal has them.
     pub log: Vec<(OrderedMillis, Event)>,
     /// Commands that had an effect.
     pub commands: Vec<Command>,
-    /// What the machine's events have asked for and nobody has answered.
+    /// What the machine's events have given to the master that is up, and it has not done.
     pub owed: BTreeSet<Effect>,
+    /// Releases that were ever leased, with the end of their lease while it stands.
+    releases: BTreeMap<Effect, Option<OrderedMillis>>,
     /// Reservations that stand at the Vaults, with their deadlines.
     pub reserved: BTreeMap<(TaskId, VaultId), OrderedMillis>,
     /// Reservations that became charges.
@@ -108,10 +120,12 @@ impl World {
         Self {
             state: State::genesis(stage::governance()),
             now: START,
+            by: master(1),
             script,
             log: vec![],
             commands: vec![],
             owed: BTreeSet::new(),
+            releases: BTreeMap::new(),
             reserved: BTreeMap::new(),
             committed: BTreeSet::new(),
             locked: BTreeMap::new(),
@@ -120,10 +134,12 @@ impl World {
         }
     }
 
-    /// Orders a command: decide, evolve, collect effects.
+    /// Orders a command through the master that is up: decide, evolve, collect effects.
     pub(crate) fn order(&mut self, command: &Command) -> Result<Vec<Event>, Refusal> {
+        let order = Order { by: self.by.clone(), command: command.clone() };
+        assert_eq!(bcs::from_bytes(&to_bytes(&order)), Ok(order.clone()));
         let before = to_bytes(&self.state);
-        let events = match decide(&self.state, self.now, command) {
+        let events = match decide(&self.state, self.now, &order) {
             Ok(events) => events,
             Err(refusal) => {
                 assert_eq!(to_bytes(&self.state), before, "decide changes nothing");
@@ -131,43 +147,55 @@ impl World {
             }
         };
         for event in &events {
+            self.follow_lease(event);
             evolve(&mut self.state, self.now, event);
-            self.forget(event);
-            self.owed.extend(effects(&self.state, event));
+            self.owed.extend(effect_for(&self.by, event).cloned());
             self.log.push((self.now, event.clone()));
         }
+        self.owed.retain(|effect| self.state.holds(&self.by, effect));
+        self.check_leases(command);
         if !events.is_empty() {
             self.commands.push(command.clone());
         }
         Ok(events)
     }
 
-    /// An event answers the effects that it makes obsolete.
-    fn forget(&mut self, event: &Event) {
+    /// R196: a lease is new, or passes on one that had run out, to the master that ordered it; a release is leased
+    /// once and dropped when its time has passed.
+    fn follow_lease(&mut self, event: &Event) {
         match event {
-            Event::PayoutIssued { instructions, .. } => {
-                self.owed.remove(&Effect::CloseDividends(instructions.epoch));
-            }
-            Event::PayoutConfirmed { confirmation } => {
-                self.owed.remove(&Effect::Pay(confirmation.body.epoch));
-            }
-            Event::AdmissionRequested { .. } | Event::EpochClosed { .. } => {}
-            Event::AdmissionRefused { .. }
-            | Event::TaskAdmitted { .. }
-            | Event::TaskTransitioned { .. }
-            | Event::SlicesAccepted { .. }
-            | Event::AggregateRecorded { .. }
-            | Event::VerdictAccepted { .. }
-            | Event::TaskClosed { .. }
-            | Event::SettlementFinalized { .. }
-            | Event::ResultDelivered { .. } => {
-                let task = event.task().unwrap();
-                // The transition that goes with a step adds nothing new to what the step's own event answered.
-                if !matches!(event, Event::TaskTransitioned { to, .. } if *to != TaskState::Dispatched) {
-                    self.owed.retain(|effect| effect_task(effect) != Some(task) || is_release(effect));
+            Event::EffectLeased { effect, lease: Lease { runner, attempt, until } } => {
+                assert_eq!((runner, *until), (&self.by, self.now.plus(stage::LEASE_MS)));
+                match self.state.leases.get(effect) {
+                    Some(before) => {
+                        assert!(before.until <= self.now && *attempt == before.attempt + 1, "{before:?}");
+                    }
+                    None => assert_eq!(*attempt, 0),
+                }
+                if effect.once() {
+                    assert_eq!(self.releases.insert(effect.clone(), Some(*until)), None, "leased once");
                 }
             }
+            Event::LeaseDropped { effect } => {
+                let until = self.releases.insert(effect.clone(), None).flatten();
+                assert!(until.is_some_and(|until| until <= self.now), "{effect:?} is dropped early");
+            }
+            _ => {}
         }
+    }
+
+    /// R196, R217: leased is what the state owes and the releases whose time has not passed, and nothing else; once
+    /// time has advanced, no lease is in the past.
+    fn check_leases(&self, command: &Command) {
+        assert!(self.state.leases_agree(), "{:?}", self.state.leases);
+        let releases = self.state.leases.iter().filter(|(effect, _)| effect.once());
+        let standing = self.releases.iter().filter_map(|(effect, until)| Some((effect, (*until)?)));
+        assert!(standing.eq(releases.map(|(effect, lease)| (effect, lease.until))));
+        if *command == Command::AdvanceTime {
+            assert!(self.state.leases.values().all(|lease| lease.until > self.now));
+        }
+        let due = self.state.timer();
+        assert!(self.state.leases.values().all(|lease| due.is_some_and(|due| due <= lease.until)));
     }
 
     /// Locks on the chain and submits.
@@ -197,6 +225,9 @@ impl World {
     pub(crate) fn run(&mut self, disturbance: Disturbance) {
         for step in 0.. {
             assert!(step < 500, "the run does not end: {:?}", self.owed);
+            if disturbance.replaced_at == Some(step) {
+                self.replace(master(2));
+            }
             if disturbance.crash_always || disturbance.crash_at == Some(step) {
                 self.crash();
             }
@@ -232,14 +263,20 @@ impl World {
     /// The process dies and starts again from what is stored.
     pub(crate) fn crash(&mut self) {
         self.state = bcs::from_bytes(&to_bytes(&self.state)).unwrap();
-        self.owed = outstanding(&self.state).into_iter().collect();
+        self.owed = self.state.held_by(&self.by).cloned().collect();
     }
 
-    /// A running master and a restarted one owe the same, except for releases, which deadlines do as well.
+    /// Another master is up instead, with the same state.
+    pub(crate) fn replace(&mut self, by: NodeId) {
+        self.by = by;
+        self.crash();
+    }
+
+    /// A running master and a restarted one owe the same, but for releases that were done already.
     fn same_debts(&self) {
-        let running: BTreeSet<_> = self.owed.iter().filter(|effect| !is_release(effect)).cloned().collect();
-        let restarted: BTreeSet<_> = outstanding(&self.state).into_iter().collect();
-        assert_eq!(running, restarted, "R217: effects and outstanding agree");
+        let running: BTreeSet<_> = self.owed.iter().filter(|effect| !effect.once()).collect();
+        let restarted: BTreeSet<_> = self.state.held_by(&self.by).filter(|effect| !effect.once()).collect();
+        assert_eq!(running, restarted, "R217: events and state agree");
     }
 
     /// Does what an effect asks; the report, unless the party is silent.
@@ -442,6 +479,7 @@ pub(crate) fn slice(envelope: &TaskEnvelope, vault: &VaultId) -> SignedSlice {
         task: envelope.task,
         vault: vault.clone(),
         nonce: slice_nonce(envelope, vault),
+        attempt: 0,
         epsilon: envelope.charge.per_subject().unwrap(),
         coverage: Bucket::of(90_000),
         records: Bucket::of(1_000 << index(vault)),
@@ -476,7 +514,7 @@ pub(crate) fn aggregate(
 pub(crate) fn evidence(task: &Task, slices: &[SignedSlice], aggregate: &SignedAggregate) -> Evidence {
     let envelope = &task.envelope;
     Evidence {
-        envelope: key::<Master>("master").sign(envelope.clone()),
+        envelope: key::<Master>("master").endorsed(envelope.clone()),
         receipts: task.receipts.clone(),
         slices: slices
             .iter()
@@ -486,7 +524,7 @@ pub(crate) fn evidence(task: &Task, slices: &[SignedSlice], aggregate: &SignedAg
     }
 }
 
-fn slice_attestation(envelope: &TaskEnvelope, header: &SliceHeader) -> Attestation {
+pub(crate) fn slice_attestation(envelope: &TaskEnvelope, header: &SliceHeader) -> Attestation {
     let letter = header.vault.as_str().trim_start_matches("vault-");
     attest(&Expectation {
         task: envelope.task,
@@ -546,19 +584,4 @@ fn index(vault: &VaultId) -> usize {
 
 fn place_of(vault: &VaultId) -> Option<usize> {
     stage::VAULTS.iter().position(|name| *name == vault.as_str())
-}
-
-fn effect_task(effect: &Effect) -> Option<TaskId> {
-    match effect {
-        Effect::PrepareTask(task)
-        | Effect::ReleaseBudget(task, _)
-        | Effect::AssignSlices(task)
-        | Effect::Aggregate(task)
-        | Effect::Verify(task) => Some(*task),
-        Effect::CloseDividends(_) | Effect::Pay(_) => None,
-    }
-}
-
-fn is_release(effect: &Effect) -> bool {
-    matches!(effect, Effect::ReleaseBudget(..))
 }

@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use symphony_protocol::artifact::{AudienceResult, Outcome};
 use symphony_protocol::lifecycle::TaskState;
-use symphony_sdk::shape::{Quote, Task, UploadReport};
+use symphony_sdk::shape::{MasterHealth, Quote, Task, UploadReport};
 use symphony_sdk::verify::Report;
 use symphony_types::amount::{SYM_DECIMALS, SYM_UNIT, Sym};
 
@@ -38,10 +38,67 @@ pub(super) fn epsilon(micro: u64) -> String {
     format!("{}.{:06}", micro / 1_000_000, micro % 1_000_000)
 }
 
+/// A fact in words.
+pub(super) const fn yes(fact: bool) -> &'static str {
+    if fact { "yes" } else { "no" }
+}
+
+/// The masters side by side; what an absent one would say is left out.
+pub(super) fn masters(masters: &[MasterHealth]) -> String {
+    let rows = masters.iter().map(|master| {
+        let said = |text: &str| if master.reachable { text.to_owned() } else { String::new() };
+        [
+            master.node.clone(),
+            yes(master.reachable).to_owned(),
+            said(&master.height.to_string()),
+            said(&master.head),
+            said(yes(master.leader)),
+            said(&master.guard_class),
+            said(&master.guard_admission),
+        ]
+    });
+    table(["master", "reachable", "height", "head", "leader", "guard", "admission"], rows)
+}
+
+/// How the masters order: the counters of each since its start.
+pub(super) fn ordering(masters: &[MasterHealth]) -> String {
+    let rows = masters.iter().filter(|master| master.reachable).map(|master| {
+        [
+            master.node.clone(),
+            yes(master.voting).to_owned(),
+            master.block_height.to_string(),
+            master.round.to_string(),
+            master.block_ms.to_string(),
+            master.lag.to_string(),
+            master.view_changes.to_string(),
+            master.nil_votes.to_string(),
+            master.missed_votes.to_string(),
+            master.guard_refusals.to_string(),
+            master.rotations.to_string(),
+            master.forged.to_string(),
+        ]
+    });
+    let head = [
+        "master",
+        "votes",
+        "block",
+        "round",
+        "block ms",
+        "lag",
+        "view changes",
+        "nil votes",
+        "missed votes",
+        "guard refusals",
+        "rotations",
+        "forged",
+    ];
+    table(head, rows)
+}
+
 pub(super) fn quote(quote: &Quote) -> String {
     let coverage = quote.coverage.iter().map(|vault| {
-        let reachable = if vault.reachable { "yes" } else { "no" };
-        [vault.vault_id.clone(), format!("≥ {}", vault.consented_bucket), reachable.to_owned()]
+        let reachable = yes(vault.reachable).to_owned();
+        [vault.vault_id.clone(), format!("≥ {}", vault.consented_bucket), reachable]
     });
     let fee = quote.worst_case.iter().flat_map(|fee| {
         let parts = [
@@ -233,5 +290,43 @@ mod tests {
         };
         assert_eq!(csv(&result), "handle\na@example.org\n+65 1\n\"x,\"\"y\"\"\"\n");
         assert_eq!(summary(&result), "3 people; about 4 eligible (noised, epsilon 0.100000)");
+    }
+
+    /// R195: `symphony status` shows every master with its guard, and nothing of one that does not answer.
+    #[test]
+    fn masters_stand_side_by_side() {
+        let master = |node: &str, reachable| MasterHealth {
+            node: node.to_owned(),
+            reachable,
+            height: 7,
+            state_hash: String::new(),
+            head: "equal".to_owned(),
+            leader: true,
+            guard_class: "software".to_owned(),
+            guard_admission: "trusted".to_owned(),
+            voting: true,
+            block_height: 9,
+            round: 0,
+            block_ms: 12,
+            lag: 0,
+            view_changes: 1,
+            nil_votes: 2,
+            missed_votes: 3,
+            guard_refusals: 4,
+            rotations: 5,
+            forged: 6,
+        };
+        let shown = masters(&[master("master-1", true), master("master-2", false)]);
+        let line = |name: &str| {
+            let line = shown.lines().find(|line| line.contains(name)).unwrap();
+            line.split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(line("master-1"), ["master-1", "yes", "7", "equal", "yes", "software", "trusted"]);
+        assert_eq!(line("master-2"), ["master-2", "no"]);
+        let shown = ordering(&[master("master-1", true), master("master-2", false)]);
+        let row: Vec<_> =
+            shown.lines().find(|line| line.contains("master-1")).unwrap().split_whitespace().collect();
+        assert_eq!(row, ["master-1", "yes", "9", "0", "12", "0", "1", "2", "3", "4", "5", "6"]);
+        assert!(!shown.contains("master-2"));
     }
 }

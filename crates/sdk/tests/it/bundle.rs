@@ -92,6 +92,7 @@ fn policy() -> Policy {
             aggregate_ms: 30_000,
             verify_ms: 30_000,
             challenge_ms: 1_000,
+            lease_ms: 3_000,
         },
         epoch_ms: 60_000,
         dividend_payees_min: 2,
@@ -122,7 +123,7 @@ fn governance(keys: &Keys) -> Governance {
             vaults: VAULTS.iter().map(|name| (vault(name), record.clone())).collect(),
             aggregator: actor("aggregator"),
             verifier: VerifierRecord { actor: actor("verifier"), key: keys.verifier.public() },
-            masters: vec![keys.master.public()],
+            masters: [(NodeId::new("master-1").unwrap(), keys.master.public())].into(),
             gateway: PrivateKey::from_seed(&[9; 32]).public(),
             payout: keys.payout.public(),
             treasury: actor("treasury"),
@@ -258,6 +259,7 @@ fn slice(keys: &Keys, envelope: &TaskEnvelope, name: &str, records: u64) -> (Sig
         task: envelope.task,
         vault,
         nonce,
+        attempt: 0,
         epsilon: envelope.charge.per_subject().unwrap(),
         coverage: Bucket(1024),
         records: Bucket(records),
@@ -305,7 +307,7 @@ pub(crate) fn bundle(keys: &Keys) -> EvidenceBundle {
     let envelope = envelope(&governance, &receipts, task);
     let slices = vec![slice(keys, &envelope, "vault-a", 4096), slice(keys, &envelope, "vault-b", 512)];
     let aggregate = aggregate(keys, &envelope, &slices);
-    let evidence = Evidence { envelope: keys.master.sign(envelope), receipts, slices, aggregate };
+    let evidence = Evidence { envelope: keys.master.endorsed(envelope), receipts, slices, aggregate };
     let verdict = keys.verifier.sign(Verdict {
         task,
         verifier: actor("verifier"),

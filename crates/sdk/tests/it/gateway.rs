@@ -39,6 +39,8 @@ struct Stage {
     sent: Vec<SignedTransaction>,
     /// Streams of events that break off after their first event.
     break_off: u32,
+    /// Quotes that the masters do not agree about yet.
+    undecided: u32,
     recipient: Vec<u8>,
     uploads: Vec<(String, String, Vec<u8>)>,
 }
@@ -114,13 +116,20 @@ fn task(state: &str) -> Value {
         "refund": "none", "a_later_field": true})
 }
 
-async fn quote() -> Json<Value> {
+async fn quote(State(stage): State<Shared>) -> Response {
+    let mut stage = stage.lock().unwrap();
+    if stage.undecided > 0 {
+        stage.undecided -= 1;
+        let code = symphony_types::catalogue::Code::Undecided;
+        return problem(code.as_str(), code.http(), code.retry());
+    }
     let fee = json!({"base": "60", "vaults": "10", "records": "20", "epsilon": "10", "total": "100"});
     Json(
         json!({"policy_version": 1, "semantic_version": 1, "worst_case": fee, "exposure_micro_epsilon": 400_000,
         "noised_micro_epsilon": 100_000, "minimum_result_cardinality": 10, "coverage": [],
         "lock_until_ms": now().0 + 60_000}),
     )
+    .into_response()
 }
 
 async fn submit(State(stage): State<Shared>, Json(body): Json<Value>) -> Response {
@@ -190,6 +199,7 @@ impl World {
             lose: 0,
             sent: Vec::new(),
             break_off: 0,
+            undecided: 0,
             recipient: Vec::new(),
             uploads: Vec::new(),
         }));
@@ -238,6 +248,22 @@ async fn a_lost_answer_repeats_the_same_bytes() {
     // The same call later is another transfer.
     wallet.transfer(&world.client, to, Sym(40)).await.unwrap();
     assert_eq!(wallet.holding(&world.client).await.unwrap().balance, Sym(9_920));
+}
+
+/// R196: while the masters do not agree the client asks again by itself, with growing pauses, and not for ever.
+#[tokio::test]
+async fn masters_that_do_not_agree_yet_are_asked_again() {
+    let world = World::open().await;
+    world.stage.lock().unwrap().undecided = 3;
+    let began = std::time::Instant::now();
+    assert_eq!(world.client.quote(&spec().task()).await.unwrap().policy_version, 1);
+    assert!(began.elapsed().as_millis() >= 700, "{:?}", began.elapsed());
+    world.stage.lock().unwrap().undecided = 100;
+    let Err(ClientError::Refused(problem)) = world.client.quote(&spec().task()).await else {
+        panic!("an answer")
+    };
+    assert_eq!((problem.code.as_str(), problem.retryable), ("GOV-0005", true));
+    assert_eq!(world.stage.lock().unwrap().undecided, 95);
 }
 
 /// A refused transaction leaves nothing behind.

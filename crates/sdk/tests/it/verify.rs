@@ -7,7 +7,7 @@ use symphony_protocol::settlement::payout::PayoutEvidence;
 use symphony_sdk::verify::{Report, governance_digest, verify};
 use symphony_types::amount::{Bps, Sym};
 use symphony_types::catalogue::Code;
-use symphony_types::id::EpochId;
+use symphony_types::id::{EpochId, NodeId};
 use symphony_types::key::{Document as _, Master, PrivateKey};
 use symphony_wire::documents::encode;
 
@@ -18,7 +18,7 @@ fn changed(change: impl FnOnce(&mut EvidenceBundle, &Keys)) -> Report {
     let keys = keys();
     let mut bundle = bundle(&keys);
     change(&mut bundle, &keys);
-    verify(&encode(&keys.master.sign(bundle)), None)
+    verify(&encode(&keys.master.endorsed(bundle)), None)
 }
 
 fn failed(report: &Report) -> Vec<&'static str> {
@@ -35,7 +35,7 @@ fn a_good_bundle_passes_every_check() {
     let keys = keys();
     let bundle = bundle(&keys);
     let trusted = governance_digest(&bundle.governance);
-    let report = verify(&encode(&keys.master.sign(bundle)), Some(trusted));
+    let report = verify(&encode(&keys.master.endorsed(bundle)), Some(trusted));
     assert_eq!(failed(&report), Vec::<&str>::new());
     assert!(report.passed() && report.pinned && report.software && report.paid);
     let lines: Vec<_> =
@@ -53,7 +53,7 @@ fn a_bundle_before_the_payout_passes_without_it() {
 #[test]
 fn no_byte_can_be_changed_unseen() {
     let keys = keys();
-    let bytes = encode(&keys.master.sign(bundle(&keys)));
+    let bytes = encode(&keys.master.endorsed(bundle(&keys)));
     assert!(verify(&bytes, None).passed());
     for index in (0..bytes.len()).step_by(7).chain(bytes.len() - 97..bytes.len()) {
         let mut flipped = bytes.clone();
@@ -69,14 +69,41 @@ fn no_byte_can_be_changed_unseen() {
 #[test]
 fn a_stranger_cannot_sign_a_bundle() {
     let stranger = PrivateKey::<Master>::from_seed(&[99; 32]);
-    let report = verify(&encode(&stranger.sign(bundle(&keys()))), None);
+    let report = verify(&encode(&stranger.endorsed(bundle(&keys()))), None);
     assert_eq!(failed(&report), ["bundle-signature"]);
+}
+
+/// R134, R195: of three masters two must vouch for a bundle and for the order in it.
+#[test]
+fn a_bundle_of_one_master_of_three_is_not_believed() {
+    let keys = keys();
+    let others = [11, 12].map(|byte| PrivateKey::<Master>::from_seed(&[byte; 32]));
+    let mut bundle = bundle(&keys);
+    for (number, key) in others.iter().enumerate() {
+        let name = NodeId::new(&format!("master-{}", number + 2)).unwrap();
+        bundle.governance.registry.masters.insert(name, key.public());
+    }
+    let alone = keys.master.endorsed(bundle.clone());
+    assert_eq!(failed(&verify(&encode(&alone), None)), ["bundle-signature", "envelope-signature"]);
+    let order = bundle.evidence.envelope.body.digest();
+    bundle.evidence.envelope.endorsements.push(others[1].endorse(&order));
+    let digest = bundle.digest();
+    let mut both = keys.master.endorsed(bundle);
+    assert_eq!(
+        both.body.digest(),
+        alone.body.digest(),
+        "who endorses the order is no part of the bundle's digest"
+    );
+    both.endorsements.push(others[0].endorse(&digest));
+    assert!(verify(&encode(&both), None).passed(), "another majority may stand behind the order");
+    both.endorsements.pop();
+    assert_eq!(failed(&verify(&encode(&both), None)), ["bundle-signature"]);
 }
 
 #[test]
 fn another_governance_than_the_expected_fails() {
     let keys = keys();
-    let report = verify(&encode(&keys.master.sign(bundle(&keys))), Some(digest(1)));
+    let report = verify(&encode(&keys.master.endorsed(bundle(&keys))), Some(digest(1)));
     assert_eq!(failed(&report), ["governance-pinned"]);
     assert!(!report.pinned);
 }

@@ -15,6 +15,7 @@ use symphony_vault::keys::VaultKeys;
 use symphony_wire::tls::authority::{Authority, write_secret};
 use symphony_wire::tls::{NodeRole, Peer};
 
+use super::committee;
 use crate::config::{NodeConfig, beside};
 use crate::genesis::{self, Parties, Profile};
 use crate::keys::seed;
@@ -33,13 +34,21 @@ const SUBMITTERS: [&str; 2] = ["luckin", "brand-b"];
 const TOKEN_S: u64 = 30 * 86_400;
 
 /// Makes the network. **Errors**: those of the file system, or names that are not valid.
-pub(super) fn network(dir: &Path, vaults: u8, profile: Profile, overrides: &[String]) -> Result<()> {
+pub(super) fn network(
+    dir: &Path,
+    masters: u8,
+    vaults: u8,
+    profile: Profile,
+    overrides: &[String],
+) -> Result<()> {
     fs::create_dir_all(dir)?;
+    let masters: Vec<NodeId> =
+        (1..=masters).map(|number| NodeId::new(&format!("master-{number}"))).collect::<Result<_, _>>()?;
     let vaults: Vec<VaultId> = (b'a'..)
         .take(usize::from(vaults))
         .map(|letter| VaultId::new(&format!("vault-{}", char::from(letter))))
         .collect::<Result<_, _>>()?;
-    let nodes = nodes(&vaults)?;
+    let nodes = nodes(&masters, &vaults)?;
     let authority = Authority::open(&dir.join("authority"))?;
     // Held until all are known, so that no two nodes get the same port.
     let mut listeners = Vec::new();
@@ -54,7 +63,7 @@ pub(super) fn network(dir: &Path, vaults: u8, profile: Profile, overrides: &[Str
     drop(listeners);
     token::create_issuer(dir)?;
     fs::copy(dir.join("issuer/jwks.json"), dir.join("gateway/jwks.json"))?;
-    let parties = parties(dir, &vaults)?;
+    let parties = parties(dir, &masters, &vaults)?;
     let mut governance = genesis::governance(&parties, profile)?;
     for policy in governance.policies.values_mut() {
         overrides.iter().try_for_each(|text| override_policy(policy, text))?;
@@ -66,14 +75,16 @@ pub(super) fn network(dir: &Path, vaults: u8, profile: Profile, overrides: &[Str
         chain: genesis::chain(&parties, CHAIN)?,
         nodes: addresses,
         vaults: vaults.iter().map(|vault| Ok((vault.clone(), enterprise(vault)?))).collect::<Result<_>>()?,
-        master: NodeId::new("master-1")?,
+        masters,
         verifier: NodeId::new("verifier")?,
         payout: NodeId::new("payout")?,
         ledger: NodeId::new("ledger")?,
         issuer: token::ISSUER.to_owned(),
         audience: token::AUDIENCE.to_owned(),
     };
-    for (node, _) in &nodes {
+    let guarded = committee::found(dir, &network)?;
+    for (node, role) in &nodes {
+        let votes = guarded && *role == NodeRole::Master;
         let config = NodeConfig {
             node: node.clone(),
             network: Path::new("..").join(NETWORK_FILE),
@@ -81,6 +92,8 @@ pub(super) fn network(dir: &Path, vaults: u8, profile: Profile, overrides: &[Str
             listen: network.place(node)?.1,
             vault: vaults.iter().find(|vault| enterprise(vault).is_ok_and(|name| name == *node)).cloned(),
             enclave: None,
+            committee: votes.then(|| Path::new("..").join(committee::COMMITTEE_FILE)),
+            guard: votes.then(|| committee::GUARD_SOCKET.into()),
             records_max: 20_000_000,
             requests_per_second: 2_000,
             wiretap: None,
@@ -108,21 +121,21 @@ fn enterprise(vault: &VaultId) -> Result<NodeId> {
     Ok(NodeId::new(&format!("enterprise-{vault}"))?)
 }
 
-fn nodes(vaults: &[VaultId]) -> Result<Vec<(NodeId, NodeRole)>> {
+fn nodes(masters: &[NodeId], vaults: &[VaultId]) -> Result<Vec<(NodeId, NodeRole)>> {
     let mut nodes = vec![
         (NodeId::new("ledger")?, NodeRole::Chain),
         (NodeId::new("verifier")?, NodeRole::Verifier),
         (NodeId::new("payout")?, NodeRole::Payout),
-        (NodeId::new("master-1")?, NodeRole::Master),
         (NodeId::new("gateway")?, NodeRole::Gateway),
     ];
+    nodes.extend(masters.iter().map(|master| (master.clone(), NodeRole::Master)));
     for vault in vaults {
         nodes.push((enterprise(vault)?, NodeRole::Enterprise));
     }
     Ok(nodes)
 }
 
-fn parties(dir: &Path, vaults: &[VaultId]) -> Result<Parties> {
+fn parties(dir: &Path, masters: &[NodeId], vaults: &[VaultId]) -> Result<Parties> {
     let node_seed = |node: &str, key: &str| seed(&dir.join(node).join("keys").join(key));
     let account = |node: &str, key: &str| -> Result<AccountId> {
         Ok(PrivateKey::<Wallet>::from_seed(&node_seed(node, key)?).public().account())
@@ -130,7 +143,7 @@ fn parties(dir: &Path, vaults: &[VaultId]) -> Result<Parties> {
     let mut platforms = BTreeMap::new();
     let mut vault_keys = Vec::new();
     let mut accounts = BTreeMap::new();
-    let mut hosts = vec!["master-1".to_owned()];
+    let mut hosts: Vec<String> = masters.iter().map(ToString::to_string).collect();
     for vault in vaults {
         let node = enterprise(vault)?.to_string();
         let keys = VaultKeys::open(&dir.join(&node).join("data"))?;
@@ -159,7 +172,13 @@ fn parties(dir: &Path, vaults: &[VaultId]) -> Result<Parties> {
         SUBMITTERS.iter().map(|name| Ok(((*name).to_owned(), client(name)?))).collect::<Result<_>>()?;
     Ok(Parties {
         vaults: vault_keys,
-        master: PrivateKey::from_seed(&node_seed("master-1", "master.seed")?).public(),
+        masters: masters
+            .iter()
+            .map(|node| {
+                let key = PrivateKey::from_seed(&node_seed(node.as_str(), "master.seed")?).public();
+                Ok((node.clone(), key))
+            })
+            .collect::<Result<_>>()?,
         verifier: PrivateKey::from_seed(&node_seed("verifier", "verifier.seed")?).public(),
         gateway: PrivateKey::from_seed(&node_seed("gateway", "gateway.seed")?).public(),
         payout: PrivateKey::from_seed(&node_seed("payout", "payout.seed")?).public(),

@@ -12,7 +12,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use symphony_chain::ledger::escrow::LockState;
 use symphony_chain::ledger::query::{Account, Answer, Funds, Query};
-use symphony_protocol::evidence::SignedBundle;
+use symphony_protocol::evidence::EndorsedBundle;
 use symphony_sdk::campaign::{CampaignError, Delivered, Submitter};
 use symphony_sdk::client::ClientError;
 use symphony_sdk::shape::Task;
@@ -379,7 +379,7 @@ impl Theatre {
             eventually("the evidence is served", async || client.evidence(task.task_id).await.ok()).await;
         let report = verify(&bytes, None);
         assert!(report.passed() && report.paid, "{:?}", report.checks);
-        let bundle: SignedBundle = decode(&bytes).unwrap();
+        let bundle: EndorsedBundle = decode(&bytes).unwrap();
         let actors = bundle.body.governance.registry.actors.values().map(|actor| actor.account);
         (
             bundle.body.context.epoch,

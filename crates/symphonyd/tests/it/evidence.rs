@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use symphony_chain::ledger::query::{Answer, Query};
 use symphony_chain::transaction::{Anchor, Call, ChainId, Transaction};
 use symphony_protocol::artifact::RecipientClass;
-use symphony_protocol::evidence::SignedBundle;
+use symphony_protocol::evidence::EndorsedBundle;
 use symphony_protocol::settlement::finalize;
 use symphony_sdk::client::{Client, Upload};
 use symphony_sdk::secret;
@@ -50,7 +50,7 @@ async fn a_settled_campaign_can_be_checked_by_anybody() {
 
 /// R134, R208
 fn the_bundle_verifies_without_a_network(bytes: &[u8]) {
-    let bundle: SignedBundle = decode(bytes).unwrap();
+    let bundle: EndorsedBundle = decode(bytes).unwrap();
     let report = verify(bytes, Some(governance_digest(&bundle.body.governance)));
     assert!(report.passed(), "{:?}", report.failed().collect::<Vec<_>>());
     assert!(report.paid && report.pinned && report.software);
@@ -80,7 +80,7 @@ async fn the_chain_agrees_with_the_bundle(
     bytes: &[u8],
     before: &BTreeMap<String, Sym>,
 ) {
-    let bundle: SignedBundle = decode(bytes).unwrap();
+    let bundle: EndorsedBundle = decode(bytes).unwrap();
     let context = &bundle.body.context;
     let root = finalize::settlement_root(context);
     assert_eq!(root, bundle.body.root, "recomputed from the context");

@@ -4,6 +4,7 @@
 mod crash;
 mod evidence;
 mod ingest;
+mod masters;
 mod network;
 mod refusals;
 mod taint;

@@ -61,10 +61,12 @@ impl Network {
             program.with_file_name("symphony-enclave").exists(),
             "symphony-enclave is not built beside symphonyd: `cargo xtask test` builds it first"
         );
+        let chosen = std::env::var("SYMPHONY_TEST_MASTERS").ok().filter(|_| !args.contains(&"--masters"));
         let mut supervisor = Command::new(program)
             .args(["dev", "--dir"])
             .arg(dir)
             .args(args)
+            .args(chosen.iter().flat_map(|masters| ["--masters", masters]))
             .env("SYMPHONY_LOG", "info")
             .envs(environment.iter().copied())
             .stdout(Stdio::piped())
@@ -77,17 +79,25 @@ impl Network {
         Self { dir: dir.to_owned(), folder: None, supervisor }
     }
 
-    /// Waits until the gateway answers and every Vault is reachable.
+    /// Waits until the gateway answers, every master shows the same head and every Vault is reachable.
     pub async fn ready(&self) {
         let client = self.client("luckin");
         eventually("the network is up", async || {
-            client
-                .status()
-                .await
-                .is_ok_and(|status| status.nodes.iter().all(|node| node.reachable))
-                .then_some(())
+            let status = client.status().await.ok()?;
+            let masters = status.master_nodes.iter().all(|master| master.reachable && master.head == "equal");
+            (masters && status.nodes.iter().all(|node| node.reachable)).then_some(())
         })
         .await;
+    }
+
+    /// The masters' nodes: `master-1`, and with three `master-2` and `master-3`.
+    pub fn masters(&self) -> Vec<String> {
+        let nodes = fs::read_dir(&self.dir).unwrap().map(|entry| entry.unwrap().file_name());
+        let mut masters: Vec<_> = nodes
+            .filter_map(|node| node.into_string().ok().filter(|node| node.starts_with("master-")))
+            .collect();
+        masters.sort();
+        masters
     }
 
     fn profile(&self, name: &str) -> (PathBuf, toml::Table) {
@@ -139,7 +149,8 @@ impl Network {
         }
     }
 
-    /// The process of a node: `master-1`, `enterprise-vault-a`, `verifier`, `payout`, `ledger`, `gateway`.
+    /// The process of a node: `master-1`, `enterprise-vault-a`, `verifier`, `payout`, `ledger`, `gateway`; of three masters
+    /// also `master-1-guard`.
     pub fn pid(&self, node: &str) -> u32 {
         fs::read_to_string(self.dir.join(format!("run/{node}.pid"))).unwrap().trim().parse().unwrap()
     }

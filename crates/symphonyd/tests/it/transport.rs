@@ -12,7 +12,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use symphony_protocol::artifact::Release;
 use symphony_types::digest::Digest;
 use symphony_types::id::{ActorId, NodeId, TaskId, VaultId};
-use symphony_types::key::{Gateway, Master, PrivateKey};
+use symphony_types::key::{Document as _, Endorsed, Gateway, Master, PrivateKey};
 use symphony_types::time::OrderedMillis;
 use symphony_wire::caller::{self, Caller};
 use symphony_wire::documents::encode;
@@ -42,7 +42,7 @@ async fn only_the_right_node_with_the_right_key_is_heard() {
     a_connection_without_a_certificate_is_refused(&network).await;
     a_certificate_of_another_authority_is_refused(&network).await;
     a_certificate_of_the_wrong_role_is_refused(&network).await;
-    a_vault_obeys_only_what_a_master_signed(&network).await;
+    a_vault_obeys_only_what_a_majority_of_masters_endorses(&network).await;
     a_master_believes_no_caller_without_the_gateways_signature(&network).await;
 }
 
@@ -111,18 +111,26 @@ async fn a_certificate_of_the_wrong_role_is_refused(network: &Network) {
     unheard(health(wrong).await);
 }
 
-/// R202
-async fn a_vault_obeys_only_what_a_master_signed(network: &Network) {
+/// R195, R202
+async fn a_vault_obeys_only_what_a_majority_of_masters_endorses(network: &Network) {
     let master = credentials(network, "master-1");
     let mut client = VaultNodeClient::new(channel(network, &master, vault("enterprise-vault-a")));
     let release =
         Release { task: TaskId(Digest::of_bytes(b"nothing")), vault: VaultId::new("vault-a").unwrap() };
-    let genuine = PrivateKey::<Master>::from_seed(&seed(network, "master-1/keys/master.seed"));
-    let strange = PrivateKey::<Master>::from_seed(&[7; 32]);
-    let document =
-        |key: &PrivateKey<Master>, release| SignedDocument { document: encode(&key.sign(release)) };
-    let refused = client.release_budget(document(&strange, release.clone())).await.unwrap_err();
-    assert_eq!(problem_of(&refused).0.as_str(), "ADM-0003");
+    let masters = network.masters();
+    let key = |master: &String| {
+        PrivateKey::<Master>::from_seed(&seed(network, format!("{master}/keys/master.seed")))
+    };
+    let genuine: Vec<_> = masters[..masters.len() / 2 + 1].iter().map(key).collect();
+    let strange = [PrivateKey::<Master>::from_seed(&[7; 32])];
+    let document = |keys: &[PrivateKey<Master>], body: Release| {
+        let endorsements = keys.iter().map(|key| key.endorse(&body.digest())).collect();
+        SignedDocument { document: encode(&Endorsed { body, endorsements }) }
+    };
+    for too_few in [&strange[..], &genuine[1..]] {
+        let refused = client.release_budget(document(too_few, release.clone())).await.unwrap_err();
+        assert_eq!(problem_of(&refused).0.as_str(), "ADM-0003");
+    }
     let elsewhere = Release { vault: VaultId::new("vault-b").unwrap(), ..release.clone() };
     let refused = client.release_budget(document(&genuine, elsewhere)).await.unwrap_err();
     assert_eq!(problem_of(&refused).0.as_str(), "EXE-0006");

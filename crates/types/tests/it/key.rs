@@ -6,9 +6,10 @@
 use serde::{Deserialize, Serialize};
 use symphony_types::digest::Digest;
 use symphony_types::key::{
-    Consensus, Document, Gateway, KeyClass, Master, Payout, PrivateKey, PublicKey, Signature, Signed,
-    SoftwareEnclave, SoftwarePlatform, Treasury, Vault, Verifier, Wallet,
+    Consensus, Document, Endorsed, Endorsement, Gateway, KeyClass, Master, Payout, PrivateKey, PublicKey,
+    Signature, Signed, SoftwareEnclave, SoftwarePlatform, Treasury, Vault, Verifier, Wallet,
 };
+use symphony_types::limits::ENDORSEMENTS_MAX;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Order(u64);
@@ -126,4 +127,89 @@ fn an_account_is_its_keys_own() {
     assert_eq!(account(1), account(1));
     assert_ne!(account(1), account(2));
     assert_ne!(account(1).0, Digest::ZERO);
+}
+
+fn master(name: u8) -> PrivateKey<Master> {
+    PrivateKey::from_seed(&[name; 32])
+}
+
+/// An order that these masters endorse.
+fn endorsed(names: &[u8]) -> Endorsed<Order, Master> {
+    let endorsements = names.iter().map(|name| master(*name).endorse(&Order(1).digest()));
+    Endorsed { body: Order(1), endorsements: endorsements.collect() }
+}
+
+fn majority(document: &Endorsed<Order, Master>) -> bool {
+    let registered = [1, 2, 3].map(|name| master(name).public());
+    document.verify(registered.iter(), 2)
+}
+
+/// R195: two of three masters are believed, in any order; one is not.
+#[test]
+fn a_majority_of_registered_keys_is_believed() {
+    for names in [&[1, 2][..], &[3, 1], &[2, 3], &[3, 2, 1]] {
+        assert!(majority(&endorsed(names)), "{names:?}");
+    }
+    for names in [&[][..], &[1], &[2], &[3]] {
+        assert!(!majority(&endorsed(names)), "{names:?}");
+    }
+    // Alone, one master is its own majority; nobody is none.
+    assert!(endorsed(&[1]).verify([master(1).public()].iter(), 1));
+    assert!(!endorsed(&[]).verify([master(1).public()].iter(), 0));
+    assert!(!endorsed(&[1]).verify([master(1).public()].iter(), 0));
+}
+
+/// R195: one key that signs twice is one master.
+#[test]
+fn the_same_key_twice_counts_once() {
+    assert!(!majority(&endorsed(&[1, 1])));
+    assert!(!majority(&endorsed(&[1, 2, 1])));
+    let registered = [master(1).public(); 3];
+    assert!(!endorsed(&[1, 1]).verify(registered.iter(), 2), "nor does a key that is registered twice");
+}
+
+/// R195: whoever is not registered does not count, and spoils the document.
+#[test]
+fn an_unknown_key_does_not_count() {
+    assert!(!majority(&endorsed(&[1, 9])));
+    assert!(!majority(&endorsed(&[1, 2, 9])));
+}
+
+/// R195, R205: an endorsement is for one content, one type of document and one class of key.
+#[test]
+fn an_endorsement_of_something_else_does_not_count() {
+    let good = endorsed(&[1, 2]);
+    assert!(!majority(&Endorsed { body: Order(2), ..good.clone() }));
+    let mut bent = good.clone();
+    bent.endorsements[1].signature.0[5] ^= 1;
+    assert!(!majority(&bent));
+    let mut borrowed = good.clone();
+    borrowed.endorsements[1].signature = good.endorsements[0].signature;
+    assert!(!majority(&borrowed));
+    let mut other_class = good.clone();
+    let signature = PrivateKey::<Vault>::from_seed(&[2; 32]).endorse(&Order(1).digest()).signature;
+    other_class.endorsements[1] = Endorsement { key: master(2).public(), signature };
+    assert!(!majority(&other_class));
+    let mut other_tag = good;
+    other_tag.endorsements[1] = master(2).endorse(&Receipt(1).digest());
+    assert!(!majority(&other_tag));
+}
+
+/// R195: the number of endorsements has a limit before any signature is looked at.
+#[test]
+fn too_many_endorsements_are_refused() {
+    let names: Vec<u8> = (1..=ENDORSEMENTS_MAX as u8 + 1).collect();
+    let keys: Vec<_> = names.iter().map(|name| master(*name).public()).collect();
+    assert!(endorsed(&names[1..]).verify(keys.iter(), 2));
+    assert!(!endorsed(&names).verify(keys.iter(), 2));
+}
+
+/// R195: what one master signed is what it endorses, so that one signature serves both forms.
+#[test]
+fn an_endorsed_document_survives_its_bytes() {
+    let order = endorsed(&[1, 2]);
+    let bytes = symphony_types::canonical::to_bytes(&order);
+    assert_eq!(bcs::from_bytes::<Endorsed<Order, Master>>(&bytes).unwrap(), order);
+    assert_eq!(master(1).endorsed(Order(1)), endorsed(&[1]));
+    assert_eq!(master(1).sign(Order(1)).signature, order.endorsements[0].signature);
 }

@@ -15,7 +15,7 @@ async fn consent_withdrawn_between_prepare_and_assign_excludes_the_person() {
     assert_eq!((receipt.body.refusal, receipt.body.coverage), (None, Bucket(4)));
     assert_eq!(world.budget("p1").await, (10, 0));
     world.withdraw("p1").await;
-    let assignment = world.master.sign(world.assignment(&receipt));
+    let assignment = world.master.endorsed(world.assignment(&receipt));
     world.vault().commit(&assignment).await.unwrap();
     assert_eq!(world.budget("p1").await, (0, 0));
     assert_eq!(world.budget("p2").await, (0, 10));
@@ -31,7 +31,7 @@ async fn the_exhausted_are_left_out_and_no_error() {
     }
     let receipt = world.prepare(4, 10, 5_000).await;
     assert_eq!((receipt.body.refusal, receipt.body.coverage), (None, Bucket(0)));
-    let release = world.master.sign(Release { task: task(1), vault: vault_id() });
+    let release = world.master.endorsed(Release { task: task(1), vault: vault_id() });
     world.vault().release(release.clone()).await.unwrap();
     world.vault().release(release).await.unwrap();
     assert_eq!(world.prepare(5, 10, 5_000).await.body.coverage, Bucket(2));
@@ -47,7 +47,7 @@ async fn a_crash_between_any_two_steps_loses_and_doubles_nothing() {
     world.reopen();
     assert_eq!(world.prepare(1, 10, 5_000).await, receipt);
     assert_eq!(world.budget("p0").await, (10, 0));
-    let assignment = world.master.sign(world.assignment(&receipt));
+    let assignment = world.master.endorsed(world.assignment(&receipt));
     world.vault().commit(&assignment).await.unwrap();
     let head = world.vault().head();
     world.reopen();
@@ -69,21 +69,21 @@ async fn foreign_signatures_and_other_vaults_are_refused() {
     let world = World::new();
     world.populate(2).await;
     let stranger = PrivateKey::<Master>::from_seed(&[77; 32]);
-    let forged = world.vault().prepare(stranger.sign(world.preparation(1, 10, 5_000))).await.unwrap_err();
+    let forged = world.vault().prepare(stranger.endorsed(world.preparation(1, 10, 5_000))).await.unwrap_err();
     assert_eq!(forged.code(), Code::Forbidden);
     let mut elsewhere = world.preparation(1, 10, 5_000);
     elsewhere.vault = symphony_types::id::VaultId::new("south").unwrap();
-    let elsewhere = world.vault().prepare(world.master.sign(elsewhere)).await.unwrap_err();
+    let elsewhere = world.vault().prepare(world.master.endorsed(elsewhere)).await.unwrap_err();
     assert_eq!(elsewhere.code(), Code::EnvelopeInvalid);
     let mut unknown = world.preparation(1, 10, 5_000);
     unknown.scope = symphony_types::id::UsageScope::new("politics").unwrap();
-    let unknown = world.vault().prepare(world.master.sign(unknown)).await.unwrap();
+    let unknown = world.vault().prepare(world.master.endorsed(unknown)).await.unwrap();
     assert_eq!(unknown.body.refusal, Some(Code::ScopeUnknown));
     let receipt = world.prepare(1, 10, 5_000).await;
-    let forged = world.vault().commit(&stranger.sign(world.assignment(&receipt))).await.unwrap_err();
+    let forged = world.vault().commit(&stranger.endorsed(world.assignment(&receipt))).await.unwrap_err();
     assert_eq!(forged.code(), Code::Forbidden);
     assert_eq!(world.budget("p0").await, (10, 0));
     let conflict =
-        world.vault().prepare(world.master.sign(world.preparation(1, 9, 5_000))).await.unwrap_err();
+        world.vault().prepare(world.master.endorsed(world.preparation(1, 9, 5_000))).await.unwrap_err();
     assert_eq!(conflict.code(), Code::IdempotencyConflict);
 }

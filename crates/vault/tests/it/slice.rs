@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
-use symphony_protocol::artifact::{Bucket, DividendRequest, SignedAssignment};
+use symphony_protocol::artifact::{Bucket, DividendRequest, EndorsedAssignment};
 use symphony_tee::appraise::AppraisalPolicy;
 use symphony_tee::boot::Identity;
 use symphony_tee::measure;
@@ -57,7 +57,7 @@ fn assign(
     slice: &Agent,
     name: u8,
     receipt: &symphony_protocol::artifact::SignedReceipt,
-) -> SignedAssignment {
+) -> EndorsedAssignment {
     let mut assignment = world.assignment(receipt);
     assert_eq!(assignment.envelope.task, task(name));
     let registry = &world.governance.registry;
@@ -69,15 +69,15 @@ fn assign(
         software_admitted: true,
     };
     let call = Call::OpenTask {
-        envelope: world.master.sign(assignment.envelope.clone()),
+        envelope: world.master.endorsed(assignment.envelope.clone()),
         slices: vec![(vault_id(), slice.boot().to_vec())],
         policy: documents::encode(&policy),
-        masters: registry.masters.clone(),
+        masters: registry.masters.values().copied().collect(),
     };
     let Answer::Opened { mut keys } = aggregator.call(&call).unwrap() else { panic!("not opened") };
     assignment.aggregator_boot = aggregator.boot().to_vec();
     assignment.sealed_keys = keys.remove(0).1;
-    world.master.sign(assignment)
+    world.master.endorsed(assignment)
 }
 
 /// R065, R078, R105, R110, R111, R161, R162
@@ -95,7 +95,7 @@ async fn a_slice_is_computed_once_and_its_people_are_paid() {
     let mut unattested = assignment.body.clone();
     unattested.aggregator_boot = slice.boot().to_vec();
     let refusal = Arc::clone(world.vault())
-        .assign(Arc::clone(&slice), world.master.sign(unattested))
+        .assign(Arc::clone(&slice), world.master.endorsed(unattested))
         .await
         .unwrap_err();
     assert_eq!(refusal.code(), Code::AttestationFailed);
@@ -122,13 +122,62 @@ async fn a_slice_is_computed_once_and_its_people_are_paid() {
     pay(&mut world).await;
 }
 
+/// R064, R065, R105, R196: another master takes over with another aggregator: the Vault computes the very same slice
+/// once more, though people have brought records meanwhile, and nobody is charged twice.
+#[tokio::test]
+async fn a_later_attempt_gets_the_same_slice_for_another_aggregator() {
+    let program = program();
+    let mut world = World::with(&[measure::program(&program).unwrap()]);
+    world.populate(3).await;
+    let (one, two) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let first = agent(&world, &program, one.path(), "aggregator", EnclaveRole::Aggregator);
+    let second = agent(&world, &program, two.path(), "aggregator", EnclaveRole::Aggregator);
+    let slice = Arc::new(agent(&world, &program, world.path(), "acme-executor", EnclaveRole::Slice));
+    let receipt = world.prepare(1, 10, 5_000).await;
+    let attempt = |world: &World, aggregator: &Agent, attempt: u32| {
+        let mut order = assign(world, aggregator, &slice, 1, &receipt).body;
+        order.attempt = attempt;
+        world.master.endorsed(order)
+    };
+    let orders = [attempt(&world, &first, 1), attempt(&world, &second, 2)];
+    let done = Arc::clone(world.vault()).assign(Arc::clone(&slice), orders[0].clone()).await.unwrap();
+
+    let more =
+        r#"{"request_id":"tea","subject":"p0","commerce.merchant":"Cafe Luna","commerce.amount":"1.00"}"#;
+    assert_eq!(world.ask(OPERATOR, "more", put_records(more)).await.accepted, 1);
+    world.withdraw("p1").await;
+    world.at(6_000);
+    // The node dies between taking the later attempt and computing it.
+    world.vault().commit(&orders[1]).await.unwrap();
+    world.reopen();
+    let again = Arc::clone(world.vault()).assign(Arc::clone(&slice), orders[1].clone()).await.unwrap();
+    let (before, after) = (&done.header.body, &again.header.body);
+    assert_eq!((before.attempt, after.attempt), (1, 2));
+    assert_eq!(
+        (after.input_root, after.records, after.coverage),
+        (before.input_root, before.records, before.coverage)
+    );
+    assert_ne!(after.bundle, before.bundle, "it is sealed to another aggregator");
+    for person in ["p0", "p1", "p2"] {
+        assert_eq!(world.budget(person).await, (0, 10), "{person}");
+    }
+
+    let repeated = Arc::clone(world.vault()).assign(Arc::clone(&slice), orders[1].clone()).await.unwrap();
+    assert_eq!((&repeated.bundle, &repeated.header), (&again.bundle, &again.header));
+    let refused = |order| Arc::clone(world.vault()).assign(Arc::clone(&slice), order);
+    assert_eq!(refused(orders[0].clone()).await.unwrap_err().code(), Code::IllegalTransition);
+    let other = attempt(&world, &second, 2);
+    assert_ne!(other, orders[1], "keys are sealed at random");
+    assert_eq!(refused(other).await.unwrap_err().code(), Code::IdempotencyConflict);
+}
+
 async fn pay(world: &mut World) {
     let wallet = |n: u8| {
         let mut bytes = [0; 32];
         bytes[31] = n + 1;
         AccountId(Digest(bytes))
     };
-    let request = world.master.sign(DividendRequest {
+    let request = world.master.endorsed(DividendRequest {
         vault: vault_id(),
         epoch: EpochId(3),
         shares: vec![(task(1), Sym(403))],
@@ -138,7 +187,14 @@ async fn pay(world: &mut World) {
     });
     let closed = world.vault().close_dividends(request.clone()).await.unwrap();
     world.reopen();
-    assert_eq!(world.vault().close_dividends(request).await.unwrap(), closed);
+    assert_eq!(world.vault().close_dividends(request.clone()).await.unwrap(), closed);
+    // R196: a master that takes over may see others staked by now; what was stated stands.
+    let mut later = request.body;
+    later.staked.clear();
+    assert_eq!(world.vault().close_dividends(world.master.endorsed(later.clone())).await.unwrap(), closed);
+    later.shares[0].1 = Sym(404);
+    let other = world.vault().close_dividends(world.master.endorsed(later)).await.unwrap_err();
+    assert_eq!(other.code(), Code::IdempotencyConflict);
     let statement = closed.body;
     assert_eq!(statement.payees, 4);
     let parts = statement.total.0 + statement.pool_return.0 + statement.carried.0;

@@ -63,7 +63,7 @@ impl World {
             vaults: [(vault_id(), vault)].into(),
             aggregator: actor("aggregator"),
             verifier: VerifierRecord { actor: actor("verifier"), key: PublicKey::from_bytes([0; 32]) },
-            masters: vec![master.public()],
+            masters: [(NodeId::new("master-1").unwrap(), master.public())].into(),
             gateway: gateway.public(),
             payout: PublicKey::from_bytes([0; 32]),
             treasury: actor("treasury"),
@@ -178,7 +178,7 @@ impl World {
     }
 
     pub(crate) async fn prepare(&self, name: u8, epsilon: u64, deadline: u64) -> SignedReceipt {
-        let signed = self.master.sign(self.preparation(name, epsilon, deadline));
+        let signed = self.master.endorsed(self.preparation(name, epsilon, deadline));
         let receipt = self.vault().prepare(signed).await.unwrap();
         assert!(receipt.verify(&self.governance.registry.vaults[&vault_id()].key));
         receipt
@@ -222,6 +222,7 @@ impl World {
             envelope: self.envelope(receipt),
             vault: vault_id(),
             nonce: Digest([8; 32]),
+            attempt: 0,
             aggregator_boot: vec![],
             sealed_keys: vec![],
         }
@@ -347,6 +348,7 @@ fn policy() -> Policy {
             aggregate_ms: 10,
             verify_ms: 10,
             challenge_ms: 10,
+            lease_ms: 10,
         },
         epoch_ms: 1_000,
         dividend_payees_min: 2,

@@ -8,8 +8,8 @@ use std::time::Duration;
 use rustls::ServerConfig;
 use rustls::server::WebPkiClientVerifier;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc};
-use tokio::time::timeout;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
@@ -24,6 +24,8 @@ use super::{Credentials, Peer, TlsError};
 const HANDSHAKES_MAX: usize = 64;
 /// A handshake that takes longer is dropped.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+/// What open calls get at shutdown: streams between nodes have no end of their own.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// Decides whether a node with a valid certificate may connect here.
 pub type Approve = Arc<dyn Fn(&Peer) -> bool + Send + Sync>;
@@ -51,13 +53,26 @@ pub async fn serve(
     let (sender, receiver) = mpsc::channel::<io::Result<Accepted>>(HANDSHAKES_MAX);
     let gate = Gate { acceptor: TlsAcceptor::from(Arc::new(config)), approve, wiretap: credentials.wiretap };
     let accepting = tokio::spawn(accept(listener, gate, sender));
-    let served = Server::builder()
+    let (told, stopping) = oneshot::channel::<()>();
+    let shutdown = async {
+        shutdown.await;
+        // The server may have ended before.
+        let _ = told.send(());
+    };
+    let serving = Server::builder()
         .http2_keepalive_interval(Some(Duration::from_secs(20)))
         .initial_stream_window_size(8 << 20)
         .initial_connection_window_size(16 << 20)
         .add_routes(routes)
-        .serve_with_incoming_shutdown(ReceiverStream::new(receiver), shutdown)
-        .await;
+        .serve_with_incoming_shutdown(ReceiverStream::new(receiver), shutdown);
+    let grace = async {
+        let _ = stopping.await;
+        sleep(GRACE).await;
+    };
+    let served = tokio::select! {
+        served = serving => served,
+        () = grace => Ok(()),
+    };
     accepting.abort();
     Ok(served?)
 }

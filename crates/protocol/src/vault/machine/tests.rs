@@ -6,7 +6,7 @@ use alloc::string::String;
 use proptest::prelude::*;
 use symphony_types::amount::{Bps, Sym};
 use symphony_types::canonical;
-use symphony_types::id::{ActorId, LockRef, RequestId, SchemaVersion, SemanticVersion};
+use symphony_types::id::{ActorId, LockRef, NodeId, RequestId, SchemaVersion, SemanticVersion};
 use symphony_types::key::PrivateKey;
 
 use super::*;
@@ -34,7 +34,14 @@ pub(crate) fn policy() -> Policy {
             audience_cap_max: 5_000,
             selection: SelectionRule::Random,
         },
-        deadlines: Deadlines { prepare_ms: 1, execute_ms: 1, aggregate_ms: 1, verify_ms: 1, challenge_ms: 1 },
+        deadlines: Deadlines {
+            prepare_ms: 1,
+            execute_ms: 1,
+            aggregate_ms: 1,
+            verify_ms: 1,
+            challenge_ms: 1,
+            lease_ms: 1,
+        },
         epoch_ms: 1_000,
         dividend_payees_min: 2,
         unstaked: Bps(5_000),
@@ -55,10 +62,14 @@ fn master() -> PrivateKey<Master> {
     PrivateKey::from_seed(&[7; 32])
 }
 
+fn node(number: u8) -> NodeId {
+    NodeId::new(&format!("master-{number}")).unwrap()
+}
+
 fn start() -> State {
     State::new(Charter {
         vault: vault(),
-        masters: vec![master().public()],
+        masters: [(node(1), master().public())].into(),
         policies: [(PolicyVersion(1), policy())].into(),
         active: PolicyVersion(1),
     })
@@ -78,7 +89,7 @@ fn prepare_of(name: u8, scope_name: &str, epsilon: u64, deadline: u64) -> Comman
         attributes: vec![],
         deadline: OrderedMillis(deadline),
     };
-    Command::PrepareTask { preparation: master().sign(body) }
+    Command::PrepareTask { preparation: master().endorsed(body) }
 }
 
 fn assignment_of(name: u8, scope_name: &str, epsilon: u64) -> Assignment {
@@ -119,15 +130,28 @@ fn assignment_of(name: u8, scope_name: &str, epsilon: u64) -> Assignment {
         },
         recipient: vec![0; 32],
     };
-    Assignment { envelope, vault: vault(), nonce: Digest::ZERO, aggregator_boot: vec![], sealed_keys: vec![] }
+    Assignment {
+        envelope,
+        vault: vault(),
+        nonce: Digest::ZERO,
+        attempt: 0,
+        aggregator_boot: vec![],
+        sealed_keys: vec![],
+    }
 }
 
 fn commit_of(name: u8, scope_name: &str, epsilon: u64) -> Command {
-    Command::CommitTask { assignment: Box::new(master().sign(assignment_of(name, scope_name, epsilon))) }
+    Command::CommitTask { assignment: Box::new(master().endorsed(assignment_of(name, scope_name, epsilon))) }
+}
+
+fn attempt_of(name: u8, attempt: u32, sealed_keys: &[u8]) -> Command {
+    let order =
+        Assignment { attempt, sealed_keys: sealed_keys.to_vec(), ..assignment_of(name, "marketing", 10) };
+    Command::CommitTask { assignment: Box::new(master().endorsed(order)) }
 }
 
 fn release_of(name: u8) -> Command {
-    Command::ReleaseTask { release: master().sign(Release { task: task(name), vault: vault() }) }
+    Command::ReleaseTask { release: master().endorsed(Release { task: task(name), vault: vault() }) }
 }
 
 fn keys(range: core::ops::Range<u8>) -> Command {
@@ -186,13 +210,14 @@ fn every_transition_of_a_ledger_entry_is_as_printed() {
         ("released", &[(2, prepare_of(1, "marketing", 10, 50)), (3, release_of(1))]),
         ("expired", &[(2, prepare_of(1, "marketing", 10, 50)), (50, Command::ExpireReservations)]),
     ];
-    let columns: [(&str, u64, Command); 8] = [
+    let columns: [(&str, u64, Command); 9] = [
         ("prepare", 49, prepare_of(1, "marketing", 10, 50)),
         ("prepare late", 50, prepare_of(1, "marketing", 10, 50)),
         ("prepare other", 49, prepare_of(1, "marketing", 9, 50)),
         ("commit", 49, commit_of(1, "marketing", 10)),
         ("commit late", 50, commit_of(1, "marketing", 10)),
         ("commit other", 49, commit_of(1, "marketing", 9)),
+        ("commit again", 49, attempt_of(1, 1, b"again")),
         ("release", 49, release_of(1)),
         ("expire late", 50, Command::ExpireReservations),
     ];
@@ -220,6 +245,7 @@ fn every_transition_of_a_ledger_entry_is_as_printed() {
     none       commit         refused VLT-0003
     none       commit late    refused VLT-0003
     none       commit other   refused VLT-0003
+    none       commit again   refused VLT-0003
     none       release        nothing
     none       expire late    nothing
     reserved   prepare        nothing
@@ -228,6 +254,7 @@ fn every_transition_of_a_ledger_entry_is_as_printed() {
     reserved   commit         BudgetCommitted
     reserved   commit late    refused VLT-0004
     reserved   commit other   refused EXE-0006
+    reserved   commit again   BudgetCommitted
     reserved   release        BudgetReleased
     reserved   expire late    BudgetExpired
     committed  prepare        nothing
@@ -236,6 +263,7 @@ fn every_transition_of_a_ledger_entry_is_as_printed() {
     committed  commit         nothing
     committed  commit late    nothing
     committed  commit other   refused ADM-0005
+    committed  commit again   TaskAssignedAgain
     committed  release        refused EXE-0007
     committed  expire late    nothing
     released   prepare        refused VLT-0004
@@ -244,6 +272,7 @@ fn every_transition_of_a_ledger_entry_is_as_printed() {
     released   commit         refused VLT-0004
     released   commit late    refused VLT-0004
     released   commit other   refused VLT-0004
+    released   commit again   refused VLT-0004
     released   release        nothing
     released   expire late    nothing
     expired    prepare        refused VLT-0004
@@ -252,6 +281,7 @@ fn every_transition_of_a_ledger_entry_is_as_printed() {
     expired    commit         refused VLT-0004
     expired    commit late    refused VLT-0004
     expired    commit other   refused VLT-0004
+    expired    commit again   refused VLT-0004
     expired    release        nothing
     expired    expire late    nothing
     ");
@@ -312,21 +342,74 @@ fn documents_of_strangers_and_for_others_are_refused() {
     let stranger = PrivateKey::<Master>::from_seed(&[9; 32]);
     let Command::PrepareTask { preparation } = prepare_of(1, "marketing", 10, 50) else { unreachable!() };
     let mut body = preparation.body;
-    let foreign = Command::PrepareTask { preparation: stranger.sign(body.clone()) };
+    let foreign = Command::PrepareTask { preparation: stranger.endorsed(body.clone()) };
     assert_eq!(apply(&mut state, 2, &foreign), Err(Code::Forbidden));
     body.vault = VaultId::new("south").unwrap();
-    let elsewhere = Command::PrepareTask { preparation: master().sign(body) };
+    let elsewhere = Command::PrepareTask { preparation: master().endorsed(body) };
     assert_eq!(apply(&mut state, 2, &elsewhere), Err(Code::EnvelopeInvalid));
     assert_eq!(apply(&mut state, 2, &prepare_of(1, "politics", 1, 50)), Err(Code::ScopeUnknown));
     apply(&mut state, 2, &prepare_of(1, "marketing", 10, 50)).unwrap();
     let mut order = assignment_of(1, "marketing", 10);
-    let foreign = Command::CommitTask { assignment: Box::new(stranger.sign(order.clone())) };
+    let foreign = Command::CommitTask { assignment: Box::new(stranger.endorsed(order.clone())) };
     assert_eq!(apply(&mut state, 3, &foreign), Err(Code::Forbidden));
     order.envelope.coordination.participating_vault_ids.clear();
-    let outside = Command::CommitTask { assignment: Box::new(master().sign(order)) };
+    let outside = Command::CommitTask { assignment: Box::new(master().endorsed(order)) };
     assert_eq!(apply(&mut state, 3, &outside), Err(Code::EnvelopeInvalid));
-    let release = Command::ReleaseTask { release: stranger.sign(Release { task: task(1), vault: vault() }) };
+    let release =
+        Command::ReleaseTask { release: stranger.endorsed(Release { task: task(1), vault: vault() }) };
     assert_eq!(apply(&mut state, 3, &release), Err(Code::Forbidden));
+}
+
+/// R064, R065, R105, R196: another master's attempt at a committed order is taken once, over the same people and
+/// without a further charge; earlier ones and other contents are refused.
+#[test]
+fn a_later_attempt_replaces_the_assignment_and_charges_nothing() {
+    let mut state = populated();
+    apply(&mut state, 2, &prepare_of(1, "marketing", 10, 50)).unwrap();
+    apply(&mut state, 3, &attempt_of(1, 1, b"first")).unwrap();
+    apply(&mut state, 4, &say(0, "marketing", Statement::Withdrawn)).unwrap();
+    let (people, spent) = (committed_of(&state, 1), state.ledger.in_total(SubjectIndex(0)));
+    assert_eq!((people.as_slice(), spent.committed), (&[0, 1, 2][..], Epsilon(10)));
+
+    let again = attempt_of(1, 2, b"second");
+    // The reservation's deadline has passed, but what is committed has none.
+    let events = apply(&mut state, 60, &again).unwrap();
+    assert!(matches!(events.as_slice(), [Event::TaskAssignedAgain { .. }]), "{events:?}");
+    assert_eq!(apply(&mut state, 61, &again).unwrap(), []);
+    assert_eq!((committed_of(&state, 1), state.ledger.in_total(SubjectIndex(0))), (people, spent));
+
+    let before = canonical::to_bytes(&state);
+    assert_eq!(apply(&mut state, 62, &attempt_of(1, 2, b"other")), Err(Code::IdempotencyConflict));
+    assert_eq!(apply(&mut state, 62, &attempt_of(1, 1, b"first")), Err(Code::IllegalTransition));
+    assert_eq!(apply(&mut state, 62, &attempt_of(1, 0, b"first")), Err(Code::IllegalTransition));
+    let mut other_query = assignment_of(1, "marketing", 10);
+    (other_query.attempt, other_query.envelope.query.cap) = (3, 9);
+    let other_query = Command::CommitTask { assignment: Box::new(master().endorsed(other_query)) };
+    assert_eq!(apply(&mut state, 62, &other_query), Err(Code::IdempotencyConflict));
+    let mut elsewhere = assignment_of(1, "marketing", 10);
+    (elsewhere.attempt, elsewhere.vault) = (3, VaultId::new("south").unwrap());
+    let elsewhere = Command::CommitTask { assignment: Box::new(master().endorsed(elsewhere)) };
+    assert_eq!(apply(&mut state, 62, &elsewhere), Err(Code::EnvelopeInvalid));
+    assert_eq!(canonical::to_bytes(&state), before);
+}
+
+/// R105, R195: of three masters two must stand behind a document, each with its own key.
+#[test]
+fn one_master_of_three_binds_nothing() {
+    let key = |number: u8| PrivateKey::<Master>::from_seed(&[number; 32]);
+    let mut state = populated();
+    state.charter.masters = [7, 8, 9].map(|number| (node(number), key(number).public())).into();
+    let Command::PrepareTask { preparation } = prepare_of(1, "marketing", 10, 50) else { unreachable!() };
+    let by = |numbers: &[u8]| {
+        let body = preparation.body.clone();
+        let endorsements = numbers.iter().map(|number| key(*number).endorse(&body.digest())).collect();
+        Command::PrepareTask { preparation: Endorsed { body, endorsements } }
+    };
+    for numbers in [&[][..], &[7], &[7, 7], &[7, 10]] {
+        assert_eq!(apply(&mut state, 2, &by(numbers)), Err(Code::Forbidden), "{numbers:?}");
+    }
+    assert_eq!(apply(&mut state, 2, &by(&[9, 8])).unwrap().len(), 1);
+    assert_eq!(apply(&mut state, 2, &by(&[7, 8])).unwrap(), [], "another majority asks the same");
 }
 
 /// R056
@@ -347,7 +430,7 @@ enum Step {
     Enrol(u8),
     Say(u32, bool, bool, Option<u64>),
     Prepare(u8, bool, u64, u64),
-    Commit(u8),
+    Commit(u8, u32),
     Release(u8),
     Expire,
     Repeat(usize),
@@ -359,7 +442,7 @@ fn step() -> impl Strategy<Value = Step> {
         (0u32..6, any::<bool>(), any::<bool>(), proptest::option::of(1u64..60))
             .prop_map(|(who, scope, yes, expires)| Step::Say(who, scope, yes, expires)),
         (0u8..8, any::<bool>(), 1u64..16, 1u64..60).prop_map(|(t, s, e, d)| Step::Prepare(t, s, e, d)),
-        (0u8..8).prop_map(Step::Commit),
+        (0u8..8, 0u32..3).prop_map(|(t, attempt)| Step::Commit(t, attempt)),
         (0u8..8).prop_map(Step::Release),
         Just(Step::Expire),
         (0usize..50).prop_map(Step::Repeat),
@@ -375,10 +458,14 @@ fn command_of(step: &Step, state: &State, at: u64, issued: &[Command]) -> Comman
             say(*who, name(*scope), if *yes { Statement::Granted { expires } } else { Statement::Withdrawn })
         }
         Step::Prepare(t, s, epsilon, wait) => prepare_of(*t, name(*s), *epsilon, at + wait),
-        Step::Commit(t) => match state.ledger.entry(&task(*t)) {
-            Some(entry) => commit_of(*t, entry.scope.as_str(), entry.epsilon.0),
-            None => commit_of(*t, "marketing", 1),
-        },
+        Step::Commit(t, attempt) => {
+            let mut order = match state.ledger.entry(&task(*t)) {
+                Some(entry) => assignment_of(*t, entry.scope.as_str(), entry.epsilon.0),
+                None => assignment_of(*t, "marketing", 1),
+            };
+            order.attempt = *attempt;
+            Command::CommitTask { assignment: Box::new(master().endorsed(order)) }
+        }
         Step::Release(t) => release_of(*t),
         Step::Expire => Command::ExpireReservations,
         Step::Repeat(index) => issued.get(*index).cloned().unwrap_or(Command::ExpireReservations),

@@ -1,0 +1,404 @@
+//! The orderer of three: a thread that drives the replica, its journal, its guard and its connections (R007-R012,
+//! R211-R217).
+//!
+//! What the others say arrives through [`Quorum::deliver`] and leaves through [`Net`]; both may lose messages. A
+//! storage error, a panic of the rules or a decided block that the rules refuse ends the thread: every waiter gets
+//! [`OrderError::Stopped`] and nothing undurable is ever seen.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use redb::Database;
+use symphony_types::limits::COMMAND_BYTES_MAX;
+use tokio::sync::{Semaphore, broadcast, oneshot, watch};
+
+use super::committee::{Committee, Seat};
+use super::guard::{Refusal, VoteGuard};
+use super::message::{Envelope, Message, Unreadable, VERSION};
+use super::replica::{Commit, Effect, Gauges, Input, Moment, Pace, Replica, Submitted};
+use super::store::{self, Blocks};
+use crate::entry::{Head, encode};
+use crate::journal::{Draft, Journal, JournalError, checked};
+use crate::machine::{Genesis, Machine, state_digest};
+use crate::orderer::{Clock, Failure, OrderError, Ordered, Orderer, STREAM_LEN_MAX};
+use crate::replay::Verify;
+
+/// Carries messages to the other masters. Never blocks; what cannot be sent now is lost.
+pub trait Net: Send + Sync + 'static {
+    /// Sends one message to a seat.
+    fn send(&self, to: Seat, message: Arc<[u8]>);
+}
+
+/// Who a master is in its cluster.
+pub struct Config {
+    /// Its seat.
+    pub seat: Seat,
+    /// The members of the founding, by seat.
+    pub members: Vec<super::committee::Member>,
+    /// How it behaves in time.
+    pub pace: Pace,
+}
+
+/// Why the orderer of three cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The journal or the blocks cannot be trusted or read.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The guard does not answer, or does not believe the committee.
+    #[error("the guard: {0}")]
+    Guard(#[from] Refusal),
+    /// The thread could not be made.
+    #[error("starting the thread")]
+    Thread(#[source] std::io::Error),
+}
+
+/// One master of a cluster that agrees.
+pub struct Quorum<M: Machine> {
+    cluster: symphony_types::digest::Digest,
+    inbox: Mutex<Option<Sender<Event<M>>>>,
+    room: Arc<Semaphore>,
+    queued: Arc<AtomicUsize>,
+    dropped: AtomicU64,
+    published: watch::Receiver<Published<M>>,
+    gauges: watch::Receiver<Gauges>,
+    stream: broadcast::WeakSender<Arc<Ordered<M>>>,
+    ended: watch::Receiver<Option<Result<(), Failure>>>,
+    driver: Option<JoinHandle<()>>,
+}
+
+impl<M: Machine> Quorum<M> {
+    /// Opens or creates the database file at `path` and starts on it; see [`Quorum::start`].
+    pub fn open(
+        path: &Path,
+        config: Config,
+        genesis: &Genesis<M::State>,
+        verify: Verify,
+        clock: Clock,
+        guard: Box<dyn VoteGuard>,
+        net: Arc<dyn Net>,
+    ) -> Result<Self, StartError> {
+        let database = Arc::new(checked(|| Database::create(path))?);
+        Self::start(config, database, genesis, verify, clock, guard, net)
+    }
+
+    /// Verifies journal and blocks, rebuilds the state and starts to order. Blocks while it reads.
+    ///
+    /// **Errors**: [`StartError`].
+    pub fn start(
+        config: Config,
+        database: Arc<Database>,
+        genesis: &Genesis<M::State>,
+        verify: Verify,
+        clock: Clock,
+        mut guard: Box<dyn VoteGuard>,
+        net: Arc<dyn Net>,
+    ) -> Result<Self, StartError> {
+        let (journal, state) = Journal::<M>::open(Arc::clone(&database), genesis, verify)?;
+        let founding = Committee::founding(genesis.root(), config.members);
+        let cluster = founding.cluster;
+        let first = Head::of_genesis(genesis.root(), state_digest(&genesis.state));
+        let (blocks, place) = Blocks::open(database, &founding, first, journal.head())?;
+        let state = Arc::new(state);
+        let started = Instant::now();
+        let now = Moment { elapsed: 0, clock: clock() };
+        let at = (journal.head(), Arc::clone(&state));
+        let replica = Replica::new(config.seat, config.pace, place, at, guard.as_mut(), now)?;
+        let (publish, published) = watch::channel(Published { head: journal.head(), state });
+        let (show, gauges) = watch::channel(replica.gauges());
+        let (stream, _) = broadcast::channel(STREAM_LEN_MAX);
+        let weak_stream = stream.downgrade();
+        let (sender, inbox) = channel();
+        let (end, ended) = watch::channel(None);
+        let queued = Arc::new(AtomicUsize::new(0));
+        let mut driver = Driver {
+            cluster,
+            replica,
+            journal,
+            blocks,
+            guard,
+            net,
+            clock,
+            started,
+            inbox,
+            queued: Arc::clone(&queued),
+            ticket: now.clock.0 << 20,
+            waiting: BTreeMap::new(),
+            publish,
+            show,
+            stream,
+            others: founding.seats().filter(|seat| *seat != config.seat).collect(),
+        };
+        let driver = thread::Builder::new()
+            .name("quorum".to_owned())
+            .spawn(move || {
+                let outcome = driver.run();
+                if let Err(failure) = &outcome {
+                    tracing::error!(error = failure as &dyn std::error::Error, "ordering stops");
+                }
+                end.send_replace(Some(outcome));
+            })
+            .map_err(StartError::Thread)?;
+        Ok(Self {
+            cluster,
+            inbox: Mutex::new(Some(sender)),
+            room: Arc::new(Semaphore::new(SUBMITTED_LEN_MAX)),
+            queued,
+            dropped: AtomicU64::new(0),
+            published,
+            gauges,
+            stream: weak_stream,
+            ended,
+            driver: Some(driver),
+        })
+    }
+
+    /// Takes a message from the master in a seat, as its connection proves. What comes faster than it is worked off
+    /// is lost; the others say it again.
+    ///
+    /// **Errors**: [`Unreadable`].
+    pub fn deliver(&self, from: Seat, bytes: &[u8]) -> Result<(), Unreadable> {
+        let message = Envelope::from_bytes(bytes, &self.cluster)?;
+        if self.queued.load(Ordering::Relaxed) >= RECEIVED_LEN_MAX {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+            return Ok(());
+        }
+        if let Some(inbox) = self.sender() {
+            self.queued.fetch_add(1, Ordering::Relaxed);
+            // The driver may have ended: then nobody orders any more.
+            let _ = inbox.send(Event::Received(from, Box::new(message)));
+        }
+        Ok(())
+    }
+
+    /// What the replica counted, and where it stands.
+    pub fn gauges(&self) -> Gauges {
+        self.gauges.borrow().clone()
+    }
+
+    /// Messages of others that were lost here because too many waited.
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
+    fn sender(&self) -> Option<Sender<Event<M>>> {
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn close(&self) {
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+}
+
+#[async_trait]
+impl<M: Machine> Orderer<M> for Quorum<M> {
+    async fn order(&self, command: M::Command) -> Result<Ordered<M>, OrderError<M::Refusal>> {
+        let bytes = encode(&command, COMMAND_BYTES_MAX).ok_or(OrderError::TooLarge)?;
+        let place = Arc::clone(&self.room).acquire_owned().await.map_err(|_| OrderError::Stopped)?;
+        let (reply, answer) = oneshot::channel();
+        let sender = self.sender().ok_or(OrderError::Stopped)?;
+        sender
+            .send(Event::Submit(Box::new(Waiting { command, bytes, reply })))
+            .map_err(|_| OrderError::Stopped)?;
+        drop(sender);
+        let answer = answer.await.map_err(|_| OrderError::Stopped)?;
+        drop(place);
+        answer.map(|ordered| Ordered::clone(&ordered))
+    }
+
+    fn state(&self) -> Arc<M::State> {
+        Arc::clone(&self.published.borrow().state)
+    }
+
+    fn head(&self) -> Head {
+        self.published.borrow().head
+    }
+
+    fn subscribe(&self) -> broadcast::Receiver<Arc<Ordered<M>>> {
+        match self.stream.upgrade() {
+            Some(stream) => stream.subscribe(),
+            None => broadcast::channel(1).1,
+        }
+    }
+
+    async fn stop(&self) -> Result<(), Failure> {
+        self.close();
+        self.ended().await
+    }
+
+    async fn ended(&self) -> Result<(), Failure> {
+        let mut ended = self.ended.clone();
+        match ended.wait_for(Option::is_some).await {
+            Ok(outcome) => outcome.clone().unwrap_or(Err(Failure::Panicked)),
+            Err(_) => Err(Failure::Panicked),
+        }
+    }
+
+    fn leads(&self) -> bool {
+        let gauges = self.gauges.borrow();
+        gauges.leads
+    }
+}
+
+impl<M: Machine> Drop for Quorum<M> {
+    /// Waits for the driver, so that the file is free for the next opener.
+    fn drop(&mut self) {
+        self.close();
+        if let Some(driver) = self.driver.take()
+            && driver.thread().id() != thread::current().id()
+        {
+            // A panic of the driver was reported by its own thread and by `ended`.
+            let _ = driver.join();
+        }
+    }
+}
+
+/// The last durable state and where it stands.
+struct Published<M: Machine> {
+    head: Head,
+    state: Arc<M::State>,
+}
+
+type Reply<M> = oneshot::Sender<super::replica::Answer<M>>;
+
+struct Waiting<M: Machine> {
+    command: M::Command,
+    bytes: Vec<u8>,
+    reply: Reply<M>,
+}
+
+enum Event<M: Machine> {
+    Submit(Box<Waiting<M>>),
+    Received(Seat, Box<Message>),
+}
+
+/// The only one who changes the state.
+struct Driver<M: Machine> {
+    cluster: symphony_types::digest::Digest,
+    replica: Replica<M>,
+    journal: Journal<M>,
+    blocks: Blocks,
+    guard: Box<dyn VoteGuard>,
+    net: Arc<dyn Net>,
+    clock: Clock,
+    started: Instant,
+    inbox: Receiver<Event<M>>,
+    queued: Arc<AtomicUsize>,
+    ticket: u64,
+    waiting: BTreeMap<u64, Reply<M>>,
+    publish: watch::Sender<Published<M>>,
+    show: watch::Sender<Gauges>,
+    stream: broadcast::Sender<Arc<Ordered<M>>>,
+    others: Vec<Seat>,
+}
+
+impl<M: Machine> Driver<M> {
+    fn run(&mut self) -> Result<(), Failure> {
+        loop {
+            let now = self.now().elapsed;
+            let wait = self.replica.deadline().saturating_sub(now);
+            let first = match self.inbox.recv_timeout(Duration::from_millis(wait)) {
+                Ok(event) => Some(event),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            };
+            let mut submitted = Vec::new();
+            for event in
+                first.into_iter().chain(self.inbox.try_iter().take(DRAIN_LEN_MAX).collect::<Vec<_>>())
+            {
+                match event {
+                    Event::Submit(waiting) => submitted.push(self.admit(*waiting)),
+                    Event::Received(seat, message) => {
+                        self.queued.fetch_sub(1, Ordering::Relaxed);
+                        self.step(Input::Received(seat, message))?;
+                    }
+                }
+            }
+            if !submitted.is_empty() {
+                self.step(Input::Submit(submitted))?;
+            }
+            if self.replica.deadline() <= self.now().elapsed {
+                self.step(Input::Tick)?;
+            }
+            self.show.send_replace(self.replica.gauges());
+        }
+    }
+
+    fn now(&self) -> Moment {
+        let elapsed = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Moment { elapsed, clock: (self.clock)() }
+    }
+
+    fn admit(&mut self, waiting: Waiting<M>) -> Submitted<M> {
+        self.ticket += 1;
+        self.waiting.insert(self.ticket, waiting.reply);
+        Submitted { ticket: self.ticket, command: waiting.command, bytes: waiting.bytes }
+    }
+
+    /// One input and everything that follows from it.
+    fn step(&mut self, input: Input<M>) -> Result<(), Failure> {
+        let mut next = Some(input);
+        while let Some(input) = next.take() {
+            let now = self.now();
+            for effect in self.replica.step(input, self.guard.as_mut(), now) {
+                match effect {
+                    Effect::Send(to, message) => self.net.send(to, self.pack(message)),
+                    Effect::Broadcast(message) => {
+                        let bytes = self.pack(message);
+                        for to in &self.others {
+                            self.net.send(*to, Arc::clone(&bytes));
+                        }
+                    }
+                    Effect::Commit(commit, drafts) => {
+                        self.commit(&commit, drafts).map_err(|error| Failure::Journal(Arc::new(error)))?;
+                        next = Some(Input::Committed);
+                    }
+                    Effect::Serve { to, after } => {
+                        let page =
+                            self.blocks.after(after).map_err(|error| Failure::Journal(Arc::new(error)))?;
+                        self.net.send(to, self.pack(Message::Decided(page)));
+                    }
+                    Effect::Answer(ticket, answer) => {
+                        if let Some(reply) = self.waiting.remove(&ticket) {
+                            // A caller may have dropped its future.
+                            let _ = reply.send(answer);
+                        }
+                    }
+                    Effect::Halt(invalid) => return Err(Failure::Diverged(invalid.to_string())),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn pack(&self, message: Message) -> Arc<[u8]> {
+        let envelope = Envelope { version: VERSION, cluster: self.cluster, message };
+        Arc::from(envelope.to_bytes())
+    }
+
+    /// Makes a decision durable, then visible.
+    fn commit(&mut self, commit: &Commit<M>, drafts: Vec<Draft>) -> Result<(), JournalError> {
+        let head =
+            self.journal.append_with(drafts, |transaction| store::write(transaction, &commit.blocks))?;
+        assert_eq!(head, commit.head, "invariant: the journal ends where the block says");
+        self.publish.send_replace(Published { head, state: Arc::clone(&commit.state) });
+        for (_, _, ordered) in &commit.ordered {
+            // Nobody may listen: subscribers come and go.
+            let _ = self.stream.send(Arc::clone(ordered));
+        }
+        Ok(())
+    }
+}
+
+/// Commands of own clients that wait before their senders do.
+const SUBMITTED_LEN_MAX: usize = 4_096;
+/// Messages of the others that wait at most.
+const RECEIVED_LEN_MAX: usize = 4_096;
+/// Inputs taken in one go.
+const DRAIN_LEN_MAX: usize = 1_024;

@@ -1,0 +1,129 @@
+//! Decided blocks beside the journal: written in the transaction of their entries, read for who lags, and checked
+//! against certificates and entries at every start (R212, R217).
+
+use std::sync::Arc;
+
+use redb::{Database, ReadableDatabase, TableDefinition, WriteTransaction};
+use serde::{Deserialize, Serialize};
+use symphony_types::canonical;
+
+use super::block::{BLOCK_BYTES_MAX, Block, name};
+use super::committee::{Certificate, Committee, Seat, Step};
+use super::message::MESSAGE_BYTES_MAX;
+use super::replica::{Place, Sealed};
+use crate::entry::{Head, decode, to_row};
+use crate::journal::{JournalError, entries_after};
+
+/// Blocks of one page at most.
+const PAGE_LEN_MAX: usize = 256;
+/// Bytes of one page at most, so that it fits a message.
+const PAGE_BYTES_MAX: usize = MESSAGE_BYTES_MAX - BLOCK_BYTES_MAX;
+
+/// The blocks of one cluster in the database of its journal.
+pub(crate) struct Blocks {
+    database: Arc<Database>,
+}
+
+/// A block and its proof as they lie on disk.
+#[derive(Serialize, Deserialize)]
+struct Row {
+    block: Vec<u8>,
+    certificate: Certificate,
+}
+
+impl Blocks {
+    /// Opens the blocks of a cluster and says where it stands: at the founding, if there are none.
+    ///
+    /// **Errors**: any block without its certificate, or that does not fit the journal that ends at `head`.
+    pub(crate) fn open(
+        database: Arc<Database>,
+        founding: &Committee,
+        genesis: Head,
+        head: Head,
+    ) -> Result<(Self, Place), JournalError> {
+        let transaction = database.begin_write()?;
+        transaction.open_table(BLOCKS)?;
+        transaction.commit()?;
+        let blocks = Self { database };
+        let place = blocks.verify(founding, genesis, head)?;
+        Ok((blocks, place))
+    }
+
+    /// Walks the blocks and the entries that they decided, side by side.
+    fn verify(&self, founding: &Committee, genesis: Head, head: Head) -> Result<Place, JournalError> {
+        let mut place = Place { height: 0, leader: Seat(0), committee: founding.clone() };
+        let mut at = genesis;
+        loop {
+            let page = self.after(place.height)?;
+            if page.is_empty() {
+                break;
+            }
+            for (bytes, certificate) in page {
+                let block = Block::from_bytes(&bytes).ok_or(JournalError::Block(place.height + 1))?;
+                let holds = block.height == place.height + 1
+                    && block.parent == at
+                    && certificate.height == block.height
+                    && certificate.step == Step::Precommit
+                    && certificate.block == name(&bytes)
+                    && place.committee.certifies(&certificate);
+                if !holds {
+                    return Err(JournalError::Block(place.height + 1));
+                }
+                at = self.entries_of(&block, at)?;
+                let committee = place.committee.rotated(block.height, &block.rotations);
+                let committee = committee.ok_or(JournalError::Block(block.height))?;
+                place = Place { height: block.height, leader: block.proposer, committee };
+            }
+        }
+        if at == head { Ok(place) } else { Err(JournalError::Block(place.height + 1)) }
+    }
+
+    /// The end of the journal after the entries of a block, which must be its commands.
+    fn entries_of(&self, block: &Block, mut at: Head) -> Result<Head, JournalError> {
+        let entries = entries_after(&self.database, at.height, block.commands.len())?;
+        if entries.len() != block.commands.len() {
+            return Err(JournalError::Block(block.height));
+        }
+        for (entry, item) in entries.iter().zip(&block.commands) {
+            if entry.command != item.command || entry.at != block.at || entry.previous != at.hash {
+                return Err(JournalError::Block(block.height));
+            }
+            at = at.after(entry, to_row(entry).1);
+        }
+        Ok(at)
+    }
+
+    /// Decided blocks after a height, as many as one message takes.
+    pub(crate) fn after(&self, height: u64) -> Result<Vec<(Vec<u8>, Certificate)>, JournalError> {
+        let transaction = self.database.begin_read()?;
+        let table = transaction.open_table(BLOCKS)?;
+        let mut page = Vec::new();
+        let mut bytes = 0;
+        for (row, expected) in table.range(height.saturating_add(1)..)?.zip(height.saturating_add(1)..) {
+            let (key, value) = row?;
+            let value = value.value();
+            bytes += value.len();
+            if page.len() == PAGE_LEN_MAX || (bytes > PAGE_BYTES_MAX && !page.is_empty()) {
+                break;
+            }
+            let row: Row = decode(value, usize::MAX).ok_or(JournalError::Block(expected))?;
+            if key.value() != expected || row.certificate.height != expected {
+                return Err(JournalError::Block(expected));
+            }
+            page.push((row.block, row.certificate));
+        }
+        Ok(page)
+    }
+}
+
+/// Writes decided blocks in the transaction of their entries.
+pub(crate) fn write(transaction: &WriteTransaction, blocks: &[Sealed]) -> Result<(), redb::Error> {
+    let mut table = transaction.open_table(BLOCKS)?;
+    for sealed in blocks {
+        let row = Row { block: sealed.block.to_vec(), certificate: sealed.certificate.clone() };
+        table.insert(sealed.height, canonical::to_bytes(&row).as_slice())?;
+    }
+    Ok(())
+}
+
+const BLOCKS: TableDefinition<'static, u64, &'static [u8]> = TableDefinition::new("quorum/blocks");

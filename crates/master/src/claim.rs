@@ -1,0 +1,137 @@
+//! What masters ask each other to stand behind (R195): each document of the state, described by as little as another
+//! master needs to make it anew. Nobody endorses bytes that he was sent.
+//!
+//! Here stand the documents that follow from the state alone. Evidence needs blobs and dividends need the chain:
+//! [`crate::cluster`] makes those.
+
+use serde::{Deserialize, Serialize};
+use symphony_protocol::artifact::{Assignment, Preparation, Release, TaskEnvelope};
+use symphony_protocol::execution::coordinate::{self, slice_nonce};
+use symphony_protocol::lifecycle::Stage;
+use symphony_protocol::machine::{Answer, Effect, Lease, State};
+use symphony_protocol::settlement::payout::{EpochStage, PayoutInstructionSet};
+use symphony_types::digest::Digest;
+use symphony_types::id::{AccountId, EpochId, TaskId, VaultId};
+
+/// A document by what it is, and the digest that the asking master found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claim {
+    /// What it is.
+    pub subject: Subject,
+    /// Its digest.
+    pub document: Digest,
+}
+
+/// What a document is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Subject {
+    /// The question to a Vault at admission.
+    Preparation(TaskId, VaultId),
+    /// The message that frees a reservation.
+    Release(TaskId, VaultId),
+    /// The order to the aggregator's enclave.
+    Envelope(TaskId),
+    /// The order to a Vault.
+    Assignment(Handed),
+    /// What the verifier looks at.
+    Evidence(TaskId),
+    /// What a client checks.
+    Bundle(TaskId),
+    /// The question to a Vault at the close of an epoch, with who is staked.
+    Dividends(EpochId, VaultId, Vec<AccountId>),
+    /// What the payout service pays.
+    Payout(EpochId),
+}
+
+/// The parts of an assignment that the asking master's aggregator made, with what they are for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Handed {
+    /// The task.
+    pub task: TaskId,
+    /// The Vault.
+    pub vault: VaultId,
+    /// The attempt.
+    pub attempt: u32,
+    /// Boot report of the aggregator's enclave.
+    pub aggregator_boot: Vec<u8>,
+    /// Task keys, sealed to the Vault's enclave.
+    pub sealed_keys: Vec<u8>,
+}
+
+impl Handed {
+    /// The assignment itself.
+    pub fn assignment(&self, envelope: &TaskEnvelope) -> Assignment {
+        Assignment {
+            envelope: envelope.clone(),
+            vault: self.vault.clone(),
+            nonce: slice_nonce(envelope, &self.vault),
+            attempt: self.attempt,
+            aggregator_boot: self.aggregator_boot.clone(),
+            sealed_keys: self.sealed_keys.clone(),
+        }
+    }
+}
+
+/// The question to a Vault while its answer is awaited.
+pub fn preparation(state: &State, task: &TaskId, vault: &VaultId) -> Option<Preparation> {
+    match &state.requests.get(task)?.answer {
+        Answer::Preparing(admission) if admission.vaults.contains(vault) => {
+            Some(admission.preparation(vault))
+        }
+        Answer::Preparing(_) | Answer::Admitted | Answer::Refused { .. } => None,
+    }
+}
+
+/// The release of a Vault whose task ended before it was computed there, or never was a task.
+pub fn release(state: &State, task: &TaskId, vault: &VaultId) -> Option<Release> {
+    let dead = match &state.requests.get(task)?.answer {
+        Answer::Preparing(_) => false,
+        Answer::Refused { .. } => true,
+        Answer::Admitted => {
+            let stage = state.tasks.get(task).map(|task| &task.stage);
+            matches!(stage, Some(Stage::Rejected { .. } | Stage::TimedOut { .. }))
+        }
+    };
+    dead.then(|| Release { task: *task, vault: vault.clone() })
+}
+
+/// The order of an admitted task.
+pub fn envelope<'a>(state: &'a State, task: &TaskId) -> Option<&'a TaskEnvelope> {
+    state.tasks.get(task).map(|task| &task.envelope)
+}
+
+/// Who may assign the slices of a task now, and as which attempt. While slices are awaited it is the holder of that
+/// lease. Once they are accepted, whoever takes over the aggregation has them computed anew for his own enclave: he
+/// counts on from the attempt that was accepted.
+pub fn assigning<'a>(state: &'a State, task: &TaskId) -> Option<(&'a Lease, u32)> {
+    match &state.tasks.get(task)?.stage {
+        Stage::Computing => {
+            let lease = state.leases.get(&Effect::AssignSlices(*task))?;
+            Some((lease, lease.attempt))
+        }
+        Stage::Aggregating { slices, .. } => {
+            let lease = state.leases.get(&Effect::Aggregate(*task))?;
+            Some((lease, coordinate::attempt(slices).saturating_add(lease.attempt)))
+        }
+        Stage::Accepted
+        | Stage::Resolving
+        | Stage::Verifying { .. }
+        | Stage::AwaitingSettlement { .. }
+        | Stage::Completed { .. }
+        | Stage::Rejected { .. }
+        | Stage::TimedOut { .. } => None,
+    }
+}
+
+/// The instructions of an epoch that is to be paid.
+pub fn payout<'a>(state: &'a State, epoch: &EpochId) -> Option<&'a PayoutInstructionSet> {
+    match &state.epochs.get(epoch)?.stage {
+        EpochStage::Issued(instructions, _) => Some(instructions),
+        EpochStage::Open | EpochStage::Closing | EpochStage::Confirmed(_) => None,
+    }
+}
+
+/// Whether the dividends of an epoch are being asked for.
+pub fn closing(state: &State, epoch: &EpochId) -> bool {
+    state.epochs.get(epoch).is_some_and(|account| account.stage == EpochStage::Closing)
+}

@@ -1,0 +1,225 @@
+//! What a master answers the other masters (R195, R196, R211): endorsements of documents that it makes anew from its own
+//! state, and bulk by digest.
+//!
+//! A master signs nothing that it was sent. Whatever it finds otherwise may only be later or earlier than what the other
+//! sees, so it waits a moment and then says that the masters do not agree yet.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use symphony_chain::port::Chain as _;
+use symphony_protocol::machine::State;
+use symphony_protocol::settlement::payout::dividend_request;
+use symphony_tee::governed;
+use symphony_tee::report::EnclaveRole;
+use symphony_types::catalogue::Code;
+use symphony_types::digest::Digest;
+use symphony_types::id::{EpochId, NodeId, TaskId, VaultId};
+use symphony_types::key::Document as _;
+use symphony_types::limits::{COMMAND_BYTES_MAX, SEALED_BYTES_MAX, VAULTS_PER_TASK_MAX};
+use symphony_wire::documents::decode;
+use symphony_wire::status::refusal;
+use symphony_wire::tls::{NodeRole, Peer};
+use symphony_wire::v1::master_node_server::{MasterNode, MasterNodeServer};
+use symphony_wire::v1::{Acknowledgement, Blob, BlobRef, EndorseRequest, EndorseResponse};
+use tokio::time::{Instant, timeout_at};
+use tonic::{Request, Response, Status};
+
+use crate::blobs::BLOBS_PER_KIND_MAX;
+use crate::claim::{self, Claim, Handed, Subject};
+use crate::node::Node;
+use crate::{bulk, settlement, views};
+
+/// How long a question waits for this master to see what the other one sees.
+const CATCH_UP: Duration = Duration::from_millis(1_500);
+/// Claims of one question: those of all Vaults of a task, or of an epoch.
+const CLAIMS_MAX: usize = VAULTS_PER_TASK_MAX * 4;
+
+/// The service for the other masters.
+pub fn service(node: Arc<Node>) -> MasterNodeServer<impl MasterNode> {
+    let limit = SEALED_BYTES_MAX + (1 << 20);
+    MasterNodeServer::new(Service { node }).max_decoding_message_size(limit).max_encoding_message_size(limit)
+}
+
+/// Lets only nodes of one role reach a service; several services of different roles share a listener. **Errors**: of the
+/// interceptor, `ADM-0003`.
+pub fn only(role: NodeRole) -> impl Fn(Request<()>) -> Result<Request<()>, Status> + Clone {
+    move |request| match request.extensions().get::<Peer>() {
+        Some(peer) if peer.role == role => Ok(request),
+        Some(_) | None => Err(refusal(Code::Forbidden, "this service is for other nodes")),
+    }
+}
+
+/// Why a claim is not endorsed now.
+#[derive(Debug)]
+enum Doubt {
+    /// This master does not see it so, or not yet.
+    Other(&'static str),
+    /// It never will.
+    Wrong(Code, String),
+}
+
+struct Service {
+    node: Arc<Node>,
+}
+
+#[tonic::async_trait]
+impl MasterNode for Service {
+    async fn endorse(&self, request: Request<EndorseRequest>) -> Result<Response<EndorseResponse>, Status> {
+        let master = asking(&request)?;
+        let claims = request.into_inner().claims;
+        if claims.len() > CLAIMS_MAX || claims.iter().map(Vec::len).sum::<usize>() > COMMAND_BYTES_MAX * 4 {
+            return Err(refusal(Code::BodyTooLarge, "too many claims"));
+        }
+        let claims: Result<Vec<Claim>, _> = claims.iter().map(|bytes| decode(bytes)).collect();
+        let claims = claims.map_err(|error| refusal(Code::Malformed, error))?;
+        self.in_time(|| self.judge(&master, &claims)).await?;
+        let signatures = claims.iter().map(|claim| self.node.endorse(&claim.document).signature.0.to_vec());
+        Ok(Response::new(EndorseResponse { signatures: signatures.collect() }))
+    }
+
+    async fn put_blob(&self, request: Request<Blob>) -> Result<Response<Acknowledgement>, Status> {
+        asking(&request)?;
+        let Blob { address, content } = request.into_inner();
+        let place = address.as_ref().and_then(bulk::place);
+        let place = place.ok_or_else(|| refusal(Code::Malformed, "no place of a blob"))?;
+        let open = || async {
+            let state = self.node.state();
+            let open = state.tasks.get(&place.task).is_some_and(|task| !task.state().terminal());
+            if open { Ok(()) } else { Err(Doubt::Other("no open task")) }
+        };
+        self.in_time(open).await?;
+        if !bulk::belongs(&self.node, &place, &content) {
+            return Err(refusal(Code::Malformed, "the blob is not of that place"));
+        }
+        if self.node.blobs.beside(&place) >= BLOBS_PER_KIND_MAX {
+            return Err(refusal(Code::BodyTooLarge, "too many blobs of the task"));
+        }
+        self.node.blobs.put(&place, &content).map_err(|error| refusal(Code::Unavailable, error))?;
+        Ok(Response::new(Acknowledgement {}))
+    }
+
+    async fn get_blob(&self, request: Request<BlobRef>) -> Result<Response<Blob>, Status> {
+        asking(&request)?;
+        let address = request.into_inner();
+        let place = bulk::place(&address).ok_or_else(|| refusal(Code::Malformed, "no place of a blob"))?;
+        let content = self.node.blobs.get(&place).filter(|bytes| bulk::belongs(&self.node, &place, bytes));
+        let content = content.ok_or_else(|| refusal(Code::NotFound, "the blob is not here"))?;
+        Ok(Response::new(Blob { address: Some(address), content }))
+    }
+}
+
+impl Service {
+    /// Asks again after every ordered command until there is no doubt, or for long enough.
+    async fn in_time<F>(&self, judge: impl Fn() -> F) -> Result<(), Status>
+    where
+        F: Future<Output = Result<(), Doubt>>,
+    {
+        let until = Instant::now() + CATCH_UP;
+        loop {
+            let mut ordered = self.node.orderer.subscribe();
+            let why = match judge().await {
+                Ok(()) => return Ok(()),
+                Err(Doubt::Wrong(code, detail)) => return Err(refusal(code, detail)),
+                Err(Doubt::Other(why)) => why,
+            };
+            // A lagging subscription is as good as a new command; a closed one never wakes again.
+            let waited = timeout_at(until, ordered.recv()).await;
+            if matches!(waited, Err(_) | Ok(Err(tokio::sync::broadcast::error::RecvError::Closed))) {
+                return Err(refusal(Code::Undecided, why));
+            }
+        }
+    }
+
+    async fn judge(&self, master: &NodeId, claims: &[Claim]) -> Result<(), Doubt> {
+        let state = self.node.state();
+        for claim in claims {
+            let document = match &claim.subject {
+                Subject::Assignment(handed) => assignment(&self.node.network, &state, master, handed)?,
+                Subject::Evidence(task) => self.evidence(&state, task).await.ok_or(UNSEEN)?,
+                Subject::Bundle(task) => {
+                    views::settled(&self.node, task, vec![]).await.ok_or(UNSEEN)?.digest()
+                }
+                Subject::Dividends(epoch, vault, staked) => {
+                    self.dividends(&state, *epoch, vault, staked).await?
+                }
+                subject => of_state(&state, subject).ok_or(UNSEEN)?,
+            };
+            if document != claim.document {
+                return Err(Doubt::Other("this master has another document"));
+            }
+        }
+        Ok(())
+    }
+
+    async fn evidence(&self, state: &State, task: &TaskId) -> Option<Digest> {
+        let task = state.tasks.get(task)?;
+        let (slices, aggregate) = settlement::verifying(task)?;
+        Some(settlement::evidence(&self.node, task, slices, aggregate, vec![]).await.digest())
+    }
+
+    async fn dividends(
+        &self,
+        state: &State,
+        epoch: EpochId,
+        vault: &VaultId,
+        staked: &[symphony_types::id::AccountId],
+    ) -> Result<Digest, Doubt> {
+        let account =
+            state.contributors.get(vault).filter(|_| claim::closing(state, &epoch)).ok_or(UNSEEN)?;
+        let seen = self.node.chain.staked().await.map_err(|_| Doubt::Other("the chain does not answer"))?;
+        if !staked.is_sorted_by(|one, next| one < next)
+            || staked.iter().copied().collect::<BTreeSet<_>>() != seen
+        {
+            return Err(Doubt::Other("others are staked"));
+        }
+        let mut request = dividend_request(&state.governance, vault, epoch, account);
+        request.staked = staked.to_vec();
+        Ok(request.digest())
+    }
+}
+
+/// The assignment, whose keys this master cannot look into: it is the lease holder's who asks, for the attempt that the
+/// lease says, and the keys come from an enclave of that master that appraises.
+fn assignment(network: &str, state: &State, master: &NodeId, handed: &Handed) -> Result<Digest, Doubt> {
+    let (lease, attempt) = claim::assigning(state, &handed.task).ok_or(UNSEEN)?;
+    if lease.runner != *master || attempt != handed.attempt {
+        return Err(Doubt::Other("the slices are not that master's to assign"));
+    }
+    let envelope = claim::envelope(state, &handed.task).ok_or(UNSEEN)?;
+    if !envelope.coordination.participating_vault_ids.contains(&handed.vault) {
+        return Err(Doubt::Wrong(Code::EnvelopeInvalid, "the vault does not take part".to_owned()));
+    }
+    let (boot, role) = (&handed.aggregator_boot, EnclaveRole::Aggregator);
+    let boot = governed::admit(network, &state.governance, envelope, boot, role)
+        .map_err(|(code, detail)| Doubt::Wrong(code, detail))?;
+    if boot.actor != envelope.coordination.aggregator || boot.node != *master {
+        return Err(Doubt::Wrong(Code::AttestationFailed, "the enclave is another aggregator's".to_owned()));
+    }
+    Ok(handed.assignment(envelope).digest())
+}
+
+/// The digest of a document that follows from the state alone; `None` when there is none, and for the other subjects.
+fn of_state(state: &State, subject: &Subject) -> Option<Digest> {
+    match subject {
+        Subject::Preparation(task, vault) => Some(claim::preparation(state, task, vault)?.digest()),
+        Subject::Release(task, vault) => Some(claim::release(state, task, vault)?.digest()),
+        Subject::Envelope(task) => Some(claim::envelope(state, task)?.digest()),
+        Subject::Payout(epoch) => Some(claim::payout(state, epoch)?.digest()),
+        Subject::Assignment(_) | Subject::Evidence(_) | Subject::Bundle(_) | Subject::Dividends(..) => None,
+    }
+}
+
+/// Which master asks, by its certificate.
+fn asking<T>(request: &Request<T>) -> Result<NodeId, Status> {
+    match request.extensions().get::<Peer>() {
+        Some(Peer { role: NodeRole::Master, node }) => Ok(node.clone()),
+        Some(_) | None => Err(refusal(Code::Forbidden, "only a master asks this")),
+    }
+}
+
+const UNSEEN: Doubt = Doubt::Other("this master does not see it so");
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,388 @@
+//! What a master endorses of a state, and what it does not: the second master of three sees the same state and is asked
+//! by the first.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use symphony_protocol::admission::request::AdmissionRequest;
+use symphony_protocol::artifact::*;
+use symphony_protocol::governance::Governance;
+use symphony_protocol::governance::policy::{Deadlines, Policy, Privacy, QueryFees, Shares};
+use symphony_protocol::governance::registry::{Registry, VerifierRecord};
+use symphony_protocol::governance::semantics::Semantics;
+use symphony_protocol::lifecycle::{Stage, Task};
+use symphony_protocol::machine::{Answer, Effect, Lease, State, Submission};
+use symphony_protocol::settlement::payout::{EpochAccount, EpochStage, instructions};
+use symphony_tee::report::{BootReport, PlatformClass, SignedBoot, platform_id};
+use symphony_types::amount::{Bps, Sym};
+use symphony_types::epsilon::Epsilon;
+use symphony_types::id::*;
+use symphony_types::key::{Master, PrivateKey, SoftwarePlatform, Vault};
+use symphony_types::time::OrderedMillis;
+use symphony_wire::documents::encode;
+
+use super::*;
+use crate::claim::{envelope, preparation};
+
+const NETWORK: &str = "test";
+
+fn node(number: u8) -> NodeId {
+    NodeId::new(&format!("master-{number}")).unwrap()
+}
+
+fn actor(name: &str) -> ActorId {
+    ActorId::new(name).unwrap()
+}
+
+fn vault(name: &str) -> VaultId {
+    VaultId::new(name).unwrap()
+}
+
+fn digest(byte: u8) -> Digest {
+    Digest([byte; 32])
+}
+
+fn platform() -> PrivateKey<SoftwarePlatform> {
+    PrivateKey::from_seed(&[5; 32])
+}
+
+fn policy() -> Policy {
+    Policy {
+        fees: QueryFees { base: Sym(1), per_vault: Sym(1), per_record: Sym(1), per_epsilon: Sym(1) },
+        shares: Shares {
+            contributors: Bps(4_500),
+            operators: Bps(2_000),
+            executors: Bps(1_200),
+            aggregators: Bps(800),
+            verifiers: Bps(700),
+            treasury: Bps(800),
+        },
+        privacy: Privacy {
+            scope_limits: [(UsageScope::new("marketing").unwrap(), Epsilon(30))].into(),
+            subject_cap: Epsilon(40),
+            exposure_charge: Epsilon(9),
+            count_epsilon: Epsilon(1),
+            minimum_result_cardinality: 2,
+            audience_cap_max: 5_000,
+            selection: SelectionRule::Random,
+        },
+        deadlines: Deadlines {
+            prepare_ms: 10,
+            execute_ms: 10,
+            aggregate_ms: 10,
+            verify_ms: 10,
+            challenge_ms: 10,
+            lease_ms: 10,
+        },
+        epoch_ms: 1_000,
+        dividend_payees_min: 2,
+        unstaked: Bps(5_000),
+        producer_stake_min: Sym(1),
+        software_admitted: true,
+    }
+}
+
+fn governance() -> Governance {
+    let master = |number: u8| (node(number), PrivateKey::<Master>::from_seed(&[number; 32]).public());
+    let registry = Registry {
+        actors: BTreeMap::new(),
+        vaults: BTreeMap::new(),
+        aggregator: actor("aggregator"),
+        verifier: VerifierRecord { actor: actor("verifier"), key: PrivateKey::from_seed(&[21; 32]).public() },
+        masters: [master(1), master(2), master(3)].into(),
+        gateway: PrivateKey::from_seed(&[22; 32]).public(),
+        payout: PrivateKey::from_seed(&[23; 32]).public(),
+        treasury: actor("treasury"),
+        measurements: [Measurement(digest(20))].into(),
+        platforms: [(platform_id(&platform().public()), platform().public())].into(),
+        platforms_revoked: BTreeSet::new(),
+    };
+    let semantics =
+        Semantics { version: SemanticVersion(1), attributes: BTreeMap::new(), rules: BTreeMap::new() };
+    Governance {
+        policies: [(PolicyVersion(1), policy())].into(),
+        active: PolicyVersion(1),
+        registry,
+        semantics,
+    }
+}
+
+fn query() -> ResolvedQuery {
+    ResolvedQuery {
+        operands: vec![],
+        output: AttributeName::new("contact.handle").unwrap(),
+        combined_privacy_class: PrivacyClass::Identifying,
+        minimum_result_cardinality: 2,
+        cap: 10,
+        selection: SelectionRule::Random,
+        evaluated_at: OrderedMillis(0),
+    }
+}
+
+const VERSIONS: Versions =
+    Versions { schema: SchemaVersion(1), semantic: SemanticVersion(1), policy: PolicyVersion(1) };
+
+fn admission() -> AdmissionRequest {
+    let request = TaskRequest {
+        request: RequestId::new("r").unwrap(),
+        submitter: actor("brand"),
+        class: TaskClass::Query,
+        scope: UsageScope::new("marketing").unwrap(),
+        vaults: vec![vault("a"), vault("b")],
+        quorum: 1,
+        query: AudienceQuery {
+            operands: vec![],
+            output: AttributeName::new("contact.handle").unwrap(),
+            cap: 10,
+            evaluate_at: None,
+        },
+        recipient: vec![8; 32],
+    };
+    AdmissionRequest {
+        lock: LockFact {
+            lock: LockRef(digest(30)),
+            owner: AccountId(digest(31)),
+            purpose: request.lock_purpose(),
+            amount: Sym(100),
+            expires: OrderedMillis(9_000),
+        },
+        request,
+        query: query(),
+        charge: PrivacyCharge { exposure: Epsilon(9), noised: Epsilon(1) },
+        versions: VERSIONS,
+        epoch: EpochId(0),
+        vaults: vec![vault("a"), vault("b")],
+        prepare_by: OrderedMillis(1_000),
+        execute_by: OrderedMillis(2_000),
+    }
+}
+
+fn task() -> TaskId {
+    admission().request.task()
+}
+
+fn order() -> TaskEnvelope {
+    let admission = admission();
+    TaskEnvelope {
+        task: task(),
+        request: admission.request.request,
+        class: TaskClass::Query,
+        submitter: actor("brand"),
+        scope: admission.request.scope,
+        versions: VERSIONS,
+        epoch: EpochId(0),
+        admitted_at: OrderedMillis(0),
+        execute_by: OrderedMillis(2_000),
+        budget_lock_ref: admission.lock.lock,
+        locked: Sym(100),
+        charge: admission.charge,
+        reservations: vec![digest(1), digest(2)],
+        query: query(),
+        coordination: CoordinationEnvelope {
+            participating_vault_ids: vec![vault("a"), vault("b")],
+            minimum_vault_quorum: 1,
+            aggregation_method: AggregationMethod::Union,
+            aggregator: actor("aggregator"),
+            measurements: vec![Measurement(digest(20))],
+            software_admitted: true,
+        },
+        recipient: vec![8; 32],
+    }
+}
+
+/// A state in which the request is at this answer, and the task, when it is one, at this stage.
+fn state(answer: Answer, stage: Option<Stage>) -> State {
+    let mut state = State::genesis(governance());
+    state.requests.insert(task(), Submission { fingerprint: digest(9), answer });
+    if let Some(stage) = stage {
+        let (receipts, absent, since) = (vec![], vec![], OrderedMillis(0));
+        state.tasks.insert(task(), Task { envelope: order(), receipts, absent, stage, since });
+    }
+    state
+}
+
+fn refused() -> Answer {
+    Answer::Refused { submitter: actor("brand"), code: Code::QuorumNotPrepared, at: OrderedMillis(1) }
+}
+
+fn leased(mut state: State, effect: Effect, runner: u8, attempt: u32) -> State {
+    let lease = Lease { runner: node(runner), attempt, until: OrderedMillis(5_000) };
+    state.leases.insert(effect, lease);
+    state
+}
+
+fn accepted(attempt: u32) -> Stage {
+    let header = SliceHeader {
+        task: task(),
+        vault: vault("a"),
+        nonce: Digest::ZERO,
+        attempt,
+        epsilon: Epsilon(10),
+        coverage: Bucket(1),
+        records: Bucket(1),
+        input_root: Digest::ZERO,
+        bundle: Digest::ZERO,
+        report: Digest::ZERO,
+        ledger_head: Digest::ZERO,
+    };
+    let slices = vec![PrivateKey::<Vault>::from_seed(&[2; 32]).sign(header)];
+    Stage::Aggregating { slices, aggregate_by: OrderedMillis(9_000) }
+}
+
+fn boot(of: u8, role: EnclaveRole, name: &str, measured: u8) -> SignedBoot {
+    let class = PlatformClass::Software;
+    platform().sign(BootReport {
+        class,
+        role,
+        chain: NETWORK.to_owned(),
+        node: node(of),
+        actor: actor(name),
+        hpke_key: [3; 32],
+        signing_key: PrivateKey::from_seed(&[6; 32]).public(),
+        measurement: Measurement(digest(measured)),
+        platform: platform_id(&platform().public()),
+        engine: digest(21),
+        nonce: digest(22),
+        notice: class.notice().to_owned(),
+    })
+}
+
+/// What the aggregator of a master made for vault a.
+fn handed(of: u8, attempt: u32) -> Handed {
+    Handed {
+        task: task(),
+        vault: vault("a"),
+        attempt,
+        aggregator_boot: encode(&boot(of, EnclaveRole::Aggregator, "aggregator", 20)),
+        sealed_keys: vec![1, 2, 3],
+    }
+}
+
+/// R025, R195: a Vault is asked for what the state asks for, while it asks.
+#[test]
+fn a_preparation_is_the_states_own() {
+    let asking = state(Answer::Preparing(admission()), None);
+    let of = |state: &State, name: &str| of_state(state, &Subject::Preparation(task(), vault(name)));
+    let expected = admission().preparation(&vault("a"));
+    assert_eq!(preparation(&asking, &task(), &vault("a")), Some(expected.clone()));
+    assert_eq!(of(&asking, "a"), Some(expected.digest()));
+    assert_eq!(of(&asking, "c"), None, "it is not asked");
+    for other in [state(refused(), None), state(Answer::Admitted, Some(Stage::Computing))] {
+        assert_eq!(of(&other, "a"), None);
+    }
+    assert_eq!(of(&State::genesis(governance()), "a"), None);
+}
+
+/// R017, R195: budget is freed only of a task that is dead.
+#[test]
+fn only_the_dead_are_released() {
+    let of = |state: &State| of_state(state, &Subject::Release(task(), vault("a")));
+    let release = Release { task: task(), vault: vault("a") }.digest();
+    let closed = Stage::TimedOut { code: Code::StageTimeout, refunded: Sym(100) };
+    assert_eq!(of(&state(refused(), None)), Some(release));
+    assert_eq!(of(&state(Answer::Admitted, Some(closed))), Some(release));
+    assert_eq!(of(&state(Answer::Preparing(admission()), None)), None);
+    assert_eq!(of(&state(Answer::Admitted, Some(Stage::Computing))), None);
+    assert_eq!(of(&state(Answer::Admitted, Some(accepted(0)))), None);
+    assert_eq!(of(&State::genesis(governance())), None);
+}
+
+/// R021, R195: the order is the admitted one; an epoch is paid as it was issued, once.
+#[test]
+fn orders_and_payouts_are_the_states_own() {
+    let mut running = state(Answer::Admitted, Some(Stage::Computing));
+    assert_eq!(envelope(&running, &task()), Some(&order()));
+    assert_eq!(of_state(&running, &Subject::Envelope(task())), Some(order().digest()));
+    assert_eq!(of_state(&running, &Subject::Envelope(TaskId(digest(1)))), None);
+
+    let payout = Subject::Payout(EpochId(3));
+    assert_eq!(of_state(&running, &payout), None);
+    let set = instructions(EpochId(3), [].into_iter(), &[], &BTreeMap::new(), &[]).unwrap();
+    let expected = set.digest();
+    let account = |stage| EpochAccount { stage, ..EpochAccount::default() };
+    running.epochs.insert(EpochId(3), account(EpochStage::Closing));
+    assert_eq!((of_state(&running, &payout), claim::closing(&running, &EpochId(3))), (None, true));
+    running.epochs.insert(EpochId(3), account(EpochStage::Issued(set, vec![])));
+    assert_eq!((of_state(&running, &payout), claim::closing(&running, &EpochId(3))), (Some(expected), false));
+}
+
+/// R105, R195, R196: the lease holder's assignment is endorsed for the attempt that the lease says; another master's, an
+/// earlier or a later one is not, or not yet.
+#[test]
+fn an_assignment_is_the_lease_holders() {
+    let computing =
+        leased(state(Answer::Admitted, Some(Stage::Computing)), Effect::AssignSlices(task()), 1, 2);
+    let judged = |state: &State, from: u8, handed: &Handed| assignment(NETWORK, state, &node(from), handed);
+    let expected = handed(1, 2).assignment(&order());
+    assert_eq!((expected.attempt, expected.sealed_keys.as_slice()), (2, &[1, 2, 3][..]));
+    assert_eq!(judged(&computing, 1, &handed(1, 2)).unwrap(), expected.digest());
+    for (from, attempt) in [(2, 2), (1, 1), (1, 3)] {
+        let doubt = judged(&computing, from, &handed(from, attempt));
+        assert!(matches!(doubt, Err(Doubt::Other(_))), "{from} {attempt}: {doubt:?}");
+    }
+    let unleased = state(Answer::Admitted, Some(Stage::Computing));
+    assert!(matches!(judged(&unleased, 1, &handed(1, 0)), Err(Doubt::Other(_))));
+    let elsewhere = Handed { vault: vault("c"), ..handed(1, 2) };
+    assert!(matches!(judged(&computing, 1, &elsewhere), Err(Doubt::Wrong(Code::EnvelopeInvalid, _))));
+}
+
+/// R196: whoever takes over an aggregation counts on from the attempt that was accepted.
+#[test]
+fn a_taken_over_aggregation_is_a_later_attempt() {
+    let aggregating =
+        |attempt| leased(state(Answer::Admitted, Some(accepted(4))), Effect::Aggregate(task()), 2, attempt);
+    let judged = |state: &State, attempt| assignment(NETWORK, state, &node(2), &handed(2, attempt)).is_ok();
+    assert!(judged(&aggregating(0), 4), "the slices are its own; a lost bundle is asked for again");
+    assert!(judged(&aggregating(1), 5) && !judged(&aggregating(1), 4));
+    assert!(judged(&aggregating(3), 7));
+    let verified = leased(state(Answer::Admitted, None), Effect::Verify(task()), 2, 0);
+    assert!(!judged(&verified, 0));
+}
+
+/// R121, R128, R195: keys of an enclave that does not appraise, or of another master's, are nobody's to hand out.
+#[test]
+fn the_aggregators_enclave_must_appraise() {
+    let computing =
+        leased(state(Answer::Admitted, Some(Stage::Computing)), Effect::AssignSlices(task()), 1, 0);
+    let aggregator = EnclaveRole::Aggregator;
+    let wrong = [
+        encode(&boot(1, EnclaveRole::Slice, "aggregator", 20)),
+        encode(&boot(1, aggregator, "somebody", 20)),
+        encode(&boot(1, aggregator, "aggregator", 19)),
+        encode(&boot(2, aggregator, "aggregator", 20)),
+        encode(
+            &PrivateKey::<SoftwarePlatform>::from_seed(&[4; 32])
+                .sign(boot(1, aggregator, "aggregator", 20).body),
+        ),
+        vec![],
+    ];
+    for aggregator_boot in wrong {
+        let handed = Handed { aggregator_boot, ..handed(1, 0) };
+        let doubt = assignment(NETWORK, &computing, &node(1), &handed);
+        assert!(matches!(doubt, Err(Doubt::Wrong(..))), "{doubt:?}");
+    }
+    assert!(assignment(NETWORK, &computing, &node(1), &handed(1, 0)).is_ok());
+}
+
+/// R201: a gateway does not reach what is for masters, and a master not what is for the gateway.
+#[test]
+fn each_service_is_for_its_own_callers() {
+    let request = |role: Option<NodeRole>| {
+        let mut request = Request::new(());
+        if let Some(role) = role {
+            request.extensions_mut().insert(Peer { role, node: node(1) });
+        }
+        request
+    };
+    assert!(only(NodeRole::Master)(request(Some(NodeRole::Master))).is_ok());
+    assert!(only(NodeRole::Gateway)(request(Some(NodeRole::Gateway))).is_ok());
+    for (role, caller) in [
+        (NodeRole::Master, Some(NodeRole::Gateway)),
+        (NodeRole::Gateway, Some(NodeRole::Master)),
+        (NodeRole::Master, Some(NodeRole::Enterprise)),
+        (NodeRole::Master, None),
+    ] {
+        assert!(only(role)(request(caller)).is_err(), "{role:?} {caller:?}");
+    }
+    assert!(asking(&request(Some(NodeRole::Gateway))).is_err());
+    assert_eq!(asking(&request(Some(NodeRole::Master))).unwrap(), node(1));
+}
