@@ -114,6 +114,7 @@ impl Node {
             guard_refusals: gauges.counts.refusals,
             rotations: gauges.rotations,
             forged: gauges.counts.forged,
+            conflicts: quorum.conflicts(),
             ..alone
         }
     }

@@ -188,6 +188,8 @@ shapes! {
         rotations: u64,
         /// Messages of others whose signature does not hold.
         forged: u64,
+        /// Kept proofs that a seat voted twice in one slot.
+        conflicts: u64,
     }
 
     /// Whether a node answers.

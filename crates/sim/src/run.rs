@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use symphony_consensus::quorum::conflict::Conflict;
 use symphony_types::digest::Digest;
 
 use crate::invariants::Violation;
@@ -26,6 +27,8 @@ pub struct Outcome {
     pub height: u64,
     /// Requests that were answered, and those of them that were carried out.
     pub answered: (usize, usize),
+    /// Every proof of a double vote.
+    pub accused: Vec<Conflict>,
     /// What broke.
     pub violation: Option<Violation>,
     /// The last lines of the trace, if they were asked for.
@@ -49,6 +52,7 @@ pub fn run(scenario: Scenario, readable: bool) -> Outcome {
         steps: world.trace.len(),
         height: world.hosts.iter().map(crate::host::Host::height).max().unwrap_or(0),
         answered: world.workload.counts(),
+        accused: world.accused,
         violation,
         lines: world.trace.lines().map(str::to_owned).collect(),
         scenario: world.scenario,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use symphony_consensus::orderer::OrderError;
 use symphony_consensus::quorum::committee::{Committee, Member, Seat, Step};
+use symphony_consensus::quorum::conflict::Conflict;
 use symphony_consensus::quorum::guard::{Ask, Refusal, VoteGuard as _};
 use symphony_consensus::quorum::message::{Envelope, Message, VERSION};
 use symphony_consensus::quorum::replica::{Answer, Commit, Effect, Input, Submitted};
@@ -52,6 +53,8 @@ pub struct World {
     pub trace: Trace,
     /// The clients.
     pub workload: Workload,
+    /// Every proof of a double vote that a host made.
+    pub accused: Vec<Conflict>,
     /// Clients have new requests.
     pub busy: bool,
     founding: Committee,
@@ -70,6 +73,7 @@ struct Done {
     answers: Vec<(Transfer, Answer<Bank>)>,
     given: Vec<Given>,
     refused: Vec<(Ask, Refusal)>,
+    accused: Vec<Conflict>,
     halted: Option<String>,
 }
 
@@ -91,6 +95,7 @@ impl World {
             network: Network::new(BTreeSet::new()),
             trace: Trace::new(readable),
             workload: Workload::default(),
+            accused: Vec::new(),
             busy: true,
             chance,
             queue: BTreeMap::new(),
@@ -260,6 +265,7 @@ impl World {
         for effect in effects {
             self.perform(id, effect, &mut done);
         }
+        self.accused.extend(done.accused.iter().cloned());
         if let Some(commit) = &done.decided {
             let at = now + self.hosts[id].disk_ms;
             let life = self.hosts[id].life;
@@ -284,6 +290,7 @@ impl World {
                 let page = Message::Decided(page.collect());
                 self.send(id, to, &page);
             }
+            Effect::Accuse(conflict) => done.accused.push(conflict),
             Effect::Answer(ticket, answer) => {
                 let Some(request) = self.hosts[id].waiting.remove(&ticket) else { return };
                 let Some(transfer) = self.workload.transfer(request).cloned() else { return };
@@ -400,6 +407,7 @@ impl World {
             durable,
             given: &done.given,
             refused: &done.refused,
+            accused: &done.accused,
             disturbed: self.disturbed[seat],
             answers: &done.answers,
         };

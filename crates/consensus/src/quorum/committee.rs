@@ -203,6 +203,13 @@ pub struct Ballot {
     pub block: Option<Digest>,
 }
 
+impl Ballot {
+    /// What it may be cast in once.
+    pub(super) fn slot(&self) -> (Digest, u64, u32, Step) {
+        (self.cluster, self.height, self.round, self.step)
+    }
+}
+
 impl Document for Ballot {
     const TAG: &'static str = "symphony/ballot/v1";
 }

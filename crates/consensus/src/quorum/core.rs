@@ -26,6 +26,7 @@ use run::Run;
 
 use super::block::name;
 use super::committee::{Ballot, Certificate, Committee, Seat, Step};
+use super::conflict::{Conflict, Verified};
 use super::guard::VoteGuard;
 use super::message::{Message, Proposal, Skip, Vote};
 
@@ -69,6 +70,8 @@ pub enum Output {
         /// The round.
         round: u32,
     },
+    /// A seat voted twice in one slot.
+    Accuse(Conflict),
     /// The height is decided.
     Decided {
         /// Canonical bytes of the block.
@@ -89,8 +92,6 @@ pub struct Counts {
     pub refusals: u64,
     /// Messages with a signature that does not hold.
     pub forged: u64,
-    /// Seats seen to vote twice in one slot.
-    pub equivocations: u64,
 }
 
 /// The engine of one master.
@@ -112,20 +113,19 @@ pub struct Core {
 #[derive(Default)]
 struct Seen {
     prevotes: Vec<(u32, Digest, Seat, Signature)>,
-    /// Signatures that hold, with their seat and ballot: none is verified twice.
-    verified: Vec<(Digest, Seat, Signature)>,
+    verified: Verified,
 }
 
 impl Seen {
     /// Whether a seat signed a ballot.
     fn holds(&mut self, committee: &Committee, ballot: &Ballot, seat: Seat, signature: &Signature) -> bool {
-        let digest = ballot.digest();
-        if self.verified.contains(&(digest, seat, *signature)) {
+        if self.verified.contains(ballot, seat, signature) {
             return true;
         }
-        let holds = committee.member(seat).is_some_and(|member| member.key.verifies(&digest, signature));
+        let Some(member) = committee.member(seat) else { return false };
+        let holds = member.key.verifies(&ballot.digest(), signature);
         if holds {
-            self.verified.push((digest, seat, *signature));
+            self.verified.insert(*ballot, seat, member.key, *signature);
         }
         holds
     }
@@ -379,6 +379,7 @@ impl Core {
             with: effect => run.perform(effect)
         );
         let (mut outputs, decided) = (run.outputs, run.decided);
+        outputs.extend(self.seen.verified.take().into_iter().map(Output::Accuse));
         if let Err(error) = result {
             // The engine's own errors are about one input; what it had done until then stands.
             tracing::warn!(%error, "the consensus engine turned an input down");

@@ -6,6 +6,7 @@
 
 pub mod block;
 pub mod committee;
+pub mod conflict;
 pub mod core;
 pub mod guard;
 pub mod message;
@@ -13,3 +14,5 @@ pub mod node;
 pub mod replica;
 pub mod socket;
 mod store;
+
+pub use store::conflicts;

@@ -66,6 +66,7 @@ pub struct Quorum<M: Machine> {
     room: Arc<Semaphore>,
     queued: Arc<AtomicUsize>,
     dropped: AtomicU64,
+    conflicts: Arc<AtomicU64>,
     published: watch::Receiver<Published<M>>,
     gauges: watch::Receiver<Gauges>,
     stream: broadcast::WeakSender<Arc<Ordered<M>>>,
@@ -105,6 +106,7 @@ impl<M: Machine> Quorum<M> {
         let cluster = founding.cluster;
         let first = Head::of_genesis(genesis.root(), state_digest(&genesis.state));
         let (blocks, place) = Blocks::open(database, &founding, first, journal.head())?;
+        let conflicts = Arc::clone(blocks.conflicts());
         let state = Arc::new(state);
         let started = Instant::now();
         let now = Moment { elapsed: 0, clock: clock() };
@@ -151,6 +153,7 @@ impl<M: Machine> Quorum<M> {
             room: Arc::new(Semaphore::new(SUBMITTED_LEN_MAX)),
             queued,
             dropped: AtomicU64::new(0),
+            conflicts,
             published,
             gauges,
             stream: weak_stream,
@@ -175,6 +178,11 @@ impl<M: Machine> Quorum<M> {
             let _ = inbox.send(Event::Received(from, Box::new(message)));
         }
         Ok(())
+    }
+
+    /// How many proofs are kept that a seat voted twice in one slot, see [`super::conflicts`] (R198).
+    pub fn conflicts(&self) -> u64 {
+        self.conflicts.load(Ordering::Relaxed)
     }
 
     /// What the replica counted, and where it stands.
@@ -363,6 +371,9 @@ impl<M: Machine> Driver<M> {
                         let page =
                             self.blocks.after(after).map_err(|error| Failure::Journal(Arc::new(error)))?;
                         self.net.send(to, self.pack(Message::Decided(page)));
+                    }
+                    Effect::Accuse(conflict) => {
+                        self.blocks.accuse(&conflict).map_err(|error| Failure::Journal(Arc::new(error)))?;
                     }
                     Effect::Answer(ticket, answer) => {
                         if let Some(reply) = self.waiting.remove(&ticket) {

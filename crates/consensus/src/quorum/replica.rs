@@ -16,6 +16,7 @@ use symphony_types::time::OrderedMillis;
 
 use super::block::{Block, name};
 use super::committee::{Certificate, Committee, Rotation, Seat, Step};
+use super::conflict::Conflict;
 use super::core::{Core, Counts, Output, Timing};
 use super::guard::{Identity, Kept, Memory, Refusal, VoteGuard};
 use super::message::{Message, Proposal};
@@ -92,6 +93,8 @@ pub enum Effect<M: Machine> {
         /// The last height that it has.
         after: u64,
     },
+    /// Keep the proof that a seat voted twice.
+    Accuse(Conflict),
     /// Answer a client.
     Answer(u64, Answer<M>),
     /// Stop for good: the cluster decided what this replica's rules refuse.
@@ -506,6 +509,10 @@ impl<M: Machine> Replica<M> {
     ) {
         for output in outputs {
             match output {
+                Output::Accuse(conflict) => {
+                    tracing::error!(seat = conflict.seat.0, slot = ?conflict.first.0, "a seat voted twice in one slot");
+                    effects.push(Effect::Accuse(conflict));
+                }
                 Output::Publish(message) => effects.push(Effect::Broadcast(message)),
                 Output::Propose { round } => self.make(round, guard, now, effects),
                 Output::Decided { block, certificate } => {

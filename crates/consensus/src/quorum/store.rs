@@ -2,13 +2,17 @@
 //! against certificates and entries at every start (R212, R217).
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use redb::{Database, ReadableDatabase, TableDefinition, WriteTransaction};
+use redb::{
+    Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition, WriteTransaction,
+};
 use serde::{Deserialize, Serialize};
 use symphony_types::canonical;
 
 use super::block::{BLOCK_BYTES_MAX, Block, name};
 use super::committee::{Certificate, Committee, Seat, Step};
+use super::conflict::Conflict;
 use super::message::MESSAGE_BYTES_MAX;
 use super::replica::{Place, Sealed};
 use crate::entry::{Head, decode, to_row};
@@ -19,9 +23,13 @@ const PAGE_LEN_MAX: usize = 256;
 /// Bytes of one page at most, so that it fits a message.
 const PAGE_BYTES_MAX: usize = MESSAGE_BYTES_MAX - BLOCK_BYTES_MAX;
 
-/// The blocks of one cluster in the database of its journal.
+/// Proofs of double votes kept at most: who makes more is known by then.
+const CONFLICTS_LEN_MAX: u64 = 1_024;
+
+/// The blocks of one cluster in the database of its journal, and what its members did wrong.
 pub(crate) struct Blocks {
     database: Arc<Database>,
+    conflicts: Arc<AtomicU64>,
 }
 
 /// A block and its proof as they lie on disk.
@@ -43,8 +51,9 @@ impl Blocks {
     ) -> Result<(Self, Place), JournalError> {
         let transaction = database.begin_write()?;
         transaction.open_table(BLOCKS)?;
+        let conflicts = transaction.open_table(CONFLICTS)?.len()?;
         transaction.commit()?;
-        let blocks = Self { database };
+        let blocks = Self { database, conflicts: Arc::new(AtomicU64::new(conflicts)) };
         let place = blocks.verify(founding, genesis, head)?;
         Ok((blocks, place))
     }
@@ -93,6 +102,24 @@ impl Blocks {
         Ok(at)
     }
 
+    /// How many proofs of double votes are kept.
+    pub(crate) fn conflicts(&self) -> &Arc<AtomicU64> {
+        &self.conflicts
+    }
+
+    /// Keeps the proof of a double vote for good, unless there are too many. **Errors**: the database failed.
+    pub(crate) fn accuse(&self, conflict: &Conflict) -> Result<(), JournalError> {
+        let kept = self.conflicts.load(Ordering::Relaxed);
+        if kept == CONFLICTS_LEN_MAX {
+            return Ok(());
+        }
+        let transaction = self.database.begin_write()?;
+        transaction.open_table(CONFLICTS)?.insert(kept, canonical::to_bytes(conflict).as_slice())?;
+        transaction.commit()?;
+        self.conflicts.store(kept + 1, Ordering::Relaxed);
+        Ok(())
+    }
+
     /// Decided blocks after a height, as many as one message takes.
     pub(crate) fn after(&self, height: u64) -> Result<Vec<(Vec<u8>, Certificate)>, JournalError> {
         let transaction = self.database.begin_read()?;
@@ -116,6 +143,20 @@ impl Blocks {
     }
 }
 
+/// Every proof of a double vote in a journal's database, oldest first.
+///
+/// **Errors**: the database failed.
+pub fn conflicts(database: &impl ReadableDatabase) -> Result<Vec<Conflict>, JournalError> {
+    let transaction = database.begin_read()?;
+    let table = transaction.open_table(CONFLICTS)?;
+    let mut conflicts = Vec::new();
+    for row in table.iter()? {
+        let (_, bytes) = row?;
+        conflicts.extend(decode::<Conflict>(bytes.value(), CONFLICT_BYTES_MAX));
+    }
+    Ok(conflicts)
+}
+
 /// Writes decided blocks in the transaction of their entries.
 pub(crate) fn write(transaction: &WriteTransaction, blocks: &[Sealed]) -> Result<(), redb::Error> {
     let mut table = transaction.open_table(BLOCKS)?;
@@ -126,4 +167,7 @@ pub(crate) fn write(transaction: &WriteTransaction, blocks: &[Sealed]) -> Result
     Ok(())
 }
 
+const CONFLICTS: TableDefinition<'static, u64, &'static [u8]> = TableDefinition::new("quorum/conflicts");
+/// Two ballots with signatures, a key and a seat.
+const CONFLICT_BYTES_MAX: usize = 512;
 const BLOCKS: TableDefinition<'static, u64, &'static [u8]> = TableDefinition::new("quorum/blocks");

@@ -7,12 +7,16 @@ use std::time::Duration;
 use redb::{Database, ReadableTable};
 use symphony_consensus::machine::Machine;
 use symphony_consensus::orderer::{OrderError, Orderer};
-use symphony_consensus::quorum::committee::{Committee, Member, Seat};
+use symphony_consensus::quorum::committee::{Ballot, Committee, Member, Seat, Step};
+use symphony_consensus::quorum::conflict::Conflict;
+use symphony_consensus::quorum::conflicts;
 use symphony_consensus::quorum::core::Timing;
 use symphony_consensus::quorum::guard::{LocalGuard, Memory, Rules, Strictness};
+use symphony_consensus::quorum::message::{Envelope, Message, VERSION, Vote};
 use symphony_consensus::quorum::node::{Config, Net, Quorum, StartError};
 use symphony_consensus::quorum::replica::Pace;
 use symphony_consensus::replay::Verify;
+use symphony_types::digest::Digest;
 use symphony_types::id::NodeId;
 use symphony_types::key::{Consensus, PrivateKey, SoftwarePlatform};
 use symphony_types::time::OrderedMillis;
@@ -196,6 +200,39 @@ async fn an_empty_disk_is_filled_by_the_others() {
     assert_eq!(third.head(), first.head());
     assert!(third.gauges().caught_up > 0);
     drop(second);
+}
+
+/// R198: a seat that votes twice in one slot leaves a proof, which outlives a restart and anybody can check.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_double_vote_is_kept_as_evidence() {
+    let cluster = Cluster::new();
+    let first = cluster.start(0);
+    let liar = PrivateKey::<Consensus>::from_seed(&[2; 32]);
+    let name = Committee::founding(genesis().root(), members()).cluster;
+    for byte in [1, 2, 2, 3] {
+        let (block, step) = (Some(Digest([byte; 32])), Step::Prevote);
+        let ballot = Ballot { cluster: name, height: 1, round: 0, step, block };
+        let signature = liar.sign(ballot).signature;
+        let vote = Message::Vote(Vote { seat: Seat(1), height: 1, round: 0, step, block, signature });
+        let envelope = Envelope { version: VERSION, cluster: name, message: vote };
+        first.deliver(Seat(1), &envelope.to_bytes()).unwrap();
+    }
+    let mut ticks = tokio::time::interval(Duration::from_millis(5));
+    let kept = async {
+        while first.conflicts() < 2 {
+            ticks.tick().await;
+        }
+    };
+    assert!(tokio::time::timeout(Duration::from_secs(20), kept).await.is_ok(), "{:?}", first.gauges());
+    first.stop().await.unwrap();
+    drop(first);
+
+    let proofs = conflicts(&Database::open(cluster.path(0)).unwrap()).unwrap();
+    let blocks = proofs.iter().map(|proof| (proof.seat, proof.first.0.block, proof.second.0.block));
+    let block = |byte| Some(Digest([byte; 32]));
+    assert_eq!(blocks.collect::<Vec<_>>(), [(Seat(1), block(1), block(2)), (Seat(1), block(1), block(3))]);
+    assert!(proofs.iter().all(Conflict::holds));
+    assert_eq!(cluster.start(0).conflicts(), 2);
 }
 
 /// R198: with two down nothing is decided and nothing is lost.

@@ -313,6 +313,8 @@ answers! {
         rotations: u64 = same;
         /// Messages of others whose signature does not hold.
         forged: u64 = same;
+        /// Kept proofs that a seat voted twice in one slot.
+        conflicts: u64 = same;
     }
 
     /// Whether a node answers.

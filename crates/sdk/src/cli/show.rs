@@ -76,6 +76,7 @@ pub(super) fn ordering(masters: &[MasterHealth]) -> String {
             master.guard_refusals.to_string(),
             master.rotations.to_string(),
             master.forged.to_string(),
+            master.conflicts.to_string(),
         ]
     });
     let head = [
@@ -91,6 +92,7 @@ pub(super) fn ordering(masters: &[MasterHealth]) -> String {
         "guard refusals",
         "rotations",
         "forged",
+        "double votes",
     ];
     table(head, rows)
 }
@@ -315,6 +317,7 @@ mod tests {
             guard_refusals: 4,
             rotations: 5,
             forged: 6,
+            conflicts: 7,
         };
         let shown = masters(&[master("master-1", true), master("master-2", false)]);
         let line = |name: &str| {
@@ -326,7 +329,7 @@ mod tests {
         let shown = ordering(&[master("master-1", true), master("master-2", false)]);
         let row: Vec<_> =
             shown.lines().find(|line| line.contains("master-1")).unwrap().split_whitespace().collect();
-        assert_eq!(row, ["master-1", "yes", "9", "0", "12", "0", "1", "2", "3", "4", "5", "6"]);
+        assert_eq!(row, ["master-1", "yes", "9", "0", "12", "0", "1", "2", "3", "4", "5", "6", "7"]);
         assert!(!shown.contains("master-2"));
     }
 }

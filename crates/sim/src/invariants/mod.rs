@@ -1,5 +1,6 @@
 //! What may never happen, one file each; asked after every step of every host.
 
+mod accused;
 mod acknowledged;
 mod agreement;
 mod certificates;
@@ -14,6 +15,7 @@ mod slots;
 mod time;
 
 use symphony_consensus::quorum::committee::Committee;
+use symphony_consensus::quorum::conflict::Conflict;
 use symphony_consensus::quorum::guard::{Ask, Refusal};
 use symphony_consensus::quorum::replica::{Answer, Commit};
 
@@ -39,6 +41,8 @@ pub struct Seen<'a> {
     pub given: &'a [Given],
     /// What its guard refused.
     pub refused: &'a [(Ask, Refusal)],
+    /// Seats that it accused of a double vote.
+    pub accused: &'a [Conflict],
     /// Up to this height a restart explains refusals.
     pub disturbed: u64,
     /// What its clients were told.
@@ -74,6 +78,7 @@ pub fn all(founding: &Committee) -> Vec<Box<dyn Invariant>> {
         Box::<once::Once>::default(),
         Box::<conservation::Conservation>::default(),
         Box::<acknowledged::Acknowledged>::default(),
+        Box::new(accused::Accused),
         Box::new(justified::Justified),
         Box::<time::Time>::default(),
         Box::new(refusals::Refusals),

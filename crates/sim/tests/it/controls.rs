@@ -1,5 +1,6 @@
 //! Negative controls: with weaker guards the same lies must split the cluster, or the simulator shows nothing.
 
+use symphony_consensus::quorum::conflict::Conflict;
 use symphony_consensus::quorum::guard::Strictness;
 use symphony_sim::guards::Return;
 use symphony_sim::run::run;
@@ -27,6 +28,29 @@ fn full_guards_never_split() {
             let outcome = run(Scenario::with(seed, theme, Control::SOUND), false);
             assert_eq!(outcome.violation, None, "seed {seed} of {theme:?}");
         }
+    }
+}
+
+/// R198: a guard that forgets what it signed, or signs everything, is found out: whoever sees both votes has the
+/// proof, and it names nobody else.
+#[test]
+fn double_votes_leave_proofs_against_who_cast_them() {
+    let weak = [
+        Control { strictness: Strictness::Blind, ..Control::SOUND },
+        Control { comeback: Return::Forgetful, ..Control::SOUND },
+    ];
+    for control in weak {
+        let outcomes = SEEDS.map(|seed| run(Scenario::with(seed, Theme::TwoFaced, control), false));
+        let mut proofs = 0;
+        for outcome in outcomes {
+            assert!(outcome.accused.iter().all(Conflict::holds));
+            assert!(
+                outcome.accused.iter().all(|proof| control.comeback == Return::Forgetful
+                    || Some(proof.seat) == outcome.scenario.liar)
+            );
+            proofs += outcome.accused.len();
+        }
+        assert!(proofs > 0, "{control:?}");
     }
 }
 

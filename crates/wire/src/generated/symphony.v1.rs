@@ -1788,6 +1788,9 @@ pub struct MasterHealth {
     /// messages of others whose signature does not hold
     #[prost(uint64, tag = "19")]
     pub forged: u64,
+    /// kept proofs that a seat voted twice in one slot
+    #[prost(uint64, tag = "20")]
+    pub conflicts: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct NodeHealth {

@@ -10,7 +10,7 @@ use malachite_types::{
     SignedVote, Timeout, VoteType,
 };
 use symphony_types::digest::Digest;
-use symphony_types::key::{Document, Signature};
+use symphony_types::key::Signature;
 
 use super::super::committee::{Ballot, Certificate, Committee, Seat, Step};
 use super::super::guard::{Ask, Kept, VoteGuard};
@@ -87,8 +87,7 @@ impl Run<'_> {
                 });
                 r.resume_with(())
             }
-            Effect::Finalize(_, _, evidence, r) => {
-                self.counts.equivocations += u64::from(!evidence.is_empty());
+            Effect::Finalize(.., r) => {
                 *self.running = false;
                 r.resume_with(())
             }
@@ -231,7 +230,9 @@ impl Run<'_> {
                     step: ask.step,
                     block: ask.block,
                 };
-                self.seen.verified.push((ballot.digest(), seat, signature));
+                if let Some(member) = self.committee.member(seat) {
+                    self.seen.verified.insert(ballot, seat, member.key, signature);
+                }
                 signature
             }
             Err(refusal) => {
