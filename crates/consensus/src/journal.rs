@@ -16,6 +16,7 @@ use symphony_types::canonical;
 use symphony_types::digest::Digest;
 use symphony_types::time::OrderedMillis;
 
+use crate::checkpoint::{CHECKPOINT_LEN, Checkpoint};
 use crate::entry::{Entry, Fault, Head, decode, from_row, to_row};
 use crate::machine::{Genesis, Machine, root, state_digest_of_bytes};
 use crate::replay::{Rebuild, Verify};
@@ -59,12 +60,26 @@ pub enum JournalError {
     /// The decided block of a height has no proof, or is not what the journal has.
     #[error("block {0} does not fit its proof or the journal")]
     Block(u64),
+    /// Entries are missing below the height at which others gave it a state.
+    #[error(
+        "the journal has no whole beginning: others gave it the state of height {0}; take another master's"
+    )]
+    Joined(u64),
     /// Somebody else wrote to the journal since it was opened.
     #[error("journal was written by somebody else")]
     Overtaken,
     /// The bytes are not a complete export of a journal.
     #[error("not a complete journal export: {0}")]
     Export(&'static str),
+}
+
+impl JournalError {
+    /// Whether nothing is wrong but that there is no room.
+    pub fn full(&self) -> bool {
+        use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+        matches!(self, Self::Storage(redb::Error::Io(error))
+            if matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge))
+    }
 }
 
 macro_rules! storage_errors {
@@ -105,13 +120,15 @@ pub struct Draft {
 pub struct Journal<M> {
     database: Arc<Database>,
     head: Head,
+    checkpoint: Option<Head>,
     machine: PhantomData<fn() -> M>,
 }
 
 impl<M: Machine> Journal<M> {
-    /// Opens the journal in `database`, starting it from `genesis` if there is none, and rebuilds its state.
+    /// Opens the journal in `database`, starting it from `genesis` if there is none, and rebuilds its state from the
+    /// last checkpoint on.
     ///
-    /// **Errors**: another genesis, or any height that does not verify.
+    /// **Errors**: another genesis, or any height from there that does not verify.
     pub fn open(
         database: Arc<Database>,
         genesis: &Genesis<M::State>,
@@ -122,15 +139,70 @@ impl<M: Machine> Journal<M> {
         if snapshot.root() != genesis.root() {
             return Err(JournalError::OtherGenesis { expected: genesis.name.clone(), found: snapshot.name });
         }
-        let mut rebuild = Rebuild::<M>::new(genesis, verify);
-        snapshot.each_row(|row, height| rebuild.row(row).map_err(|fault| corrupt(height, fault)))?;
+        let kept = snapshot.checkpoint::<M>()?;
+        let checkpoint = kept.as_ref().map(|(head, _)| *head);
+        let mut rebuild = match kept {
+            Some((head, state)) => Rebuild::<M>::from(head, state, verify),
+            None => Rebuild::<M>::new(genesis, verify),
+        };
+        let after = checkpoint.map_or(0, |head| head.height);
+        snapshot.each_row(after, |row, height| rebuild.row(row).map_err(|fault| corrupt(height, fault)))?;
         let (head, state) = rebuild.finish(&snapshot.head)?;
-        Ok((Self { database, head, machine: PhantomData }, state))
+        Ok((Self { database, head, checkpoint, machine: PhantomData }, state))
+    }
+
+    /// Where the last checkpoint was made.
+    pub fn checkpoint(&self) -> Option<Head> {
+        self.checkpoint
+    }
+
+    /// Makes a checkpoint of the state at the head if the last one is [`CHECKPOINT_LEN`] entries ago, with rows of the
+    /// caller in the same transaction.
+    ///
+    /// **Errors**: the database failed; the last checkpoint stays.
+    pub fn keep(
+        &mut self,
+        state: &M::State,
+        also: impl FnOnce(&WriteTransaction) -> Result<(), redb::Error>,
+    ) -> Result<(), JournalError> {
+        if self.head.height < self.checkpoint.map_or(0, |head| head.height) + CHECKPOINT_LEN {
+            return Ok(());
+        }
+        let transaction = self.database.begin_write()?;
+        Checkpoint { head: self.head, state: canonical::to_bytes(state) }.write(&transaction, META)?;
+        also(&transaction)?;
+        transaction.commit()?;
+        self.checkpoint = Some(self.head);
+        Ok(())
     }
 
     /// The end of the chain.
     pub fn head(&self) -> Head {
         self.head
+    }
+
+    /// Goes on from a state further up the chain, which others have proven, with rows of the caller in the same
+    /// transaction. Entries until there are missing here from now on; those from before stay.
+    ///
+    /// **Errors**: after any error the journal must be opened again.
+    pub(crate) fn join(
+        &mut self,
+        checkpoint: &Checkpoint,
+        also: impl FnOnce(&WriteTransaction) -> Result<(), redb::Error>,
+    ) -> Result<(), JournalError> {
+        assert!(checkpoint.head.height > self.head.height, "invariant: a journal never goes back");
+        let mut transaction = self.database.begin_write()?;
+        transaction.set_durability(Durability::Immediate)?;
+        checkpoint.write(&transaction, META)?;
+        {
+            let mut meta = transaction.open_table(META)?;
+            meta.insert(JOINED, canonical::to_bytes(&checkpoint.head).as_slice())?;
+            meta.insert(HEAD, canonical::to_bytes(&checkpoint.head).as_slice())?;
+        }
+        also(&transaction)?;
+        transaction.commit()?;
+        (self.head, self.checkpoint) = (checkpoint.head, Some(checkpoint.head));
+        Ok(())
     }
 
     /// Appends all drafts in one durable transaction, each hook beside its entry; all of it or nothing.
@@ -183,6 +255,12 @@ impl<M: Machine> Journal<M> {
     }
 }
 
+/// The last checkpoint of the journal in a database, if it is whole.
+pub(crate) fn checkpoint(database: &Database) -> Result<Option<Checkpoint>, JournalError> {
+    let transaction = database.begin_read()?;
+    Ok(Checkpoint::read(&transaction.open_table(META)?)?)
+}
+
 /// Opens a database and checks every page of it against its checksum. If the last transaction is damaged, the one
 /// before is in force: for who gets what is missing from others.
 ///
@@ -227,9 +305,12 @@ pub fn export_file(path: &Path, writer: &mut impl io::Write) -> Result<Head, Jou
 /// Writes the journal as one portable file: a header, then every row, each behind its length.
 pub fn export(database: &impl ReadableDatabase, writer: &mut impl io::Write) -> Result<Head, JournalError> {
     let snapshot = Snapshot::take(database)?;
+    if let Some(head) = snapshot.joined()? {
+        return Err(JournalError::Joined(head.height));
+    }
     crate::replay::write_header(writer, &snapshot.name, &snapshot.genesis, &snapshot.head)?;
     let mut rows = 0;
-    snapshot.each_row(|row, _| {
+    snapshot.each_row(0, |row, _| {
         rows += 1;
         Ok(crate::replay::write_block(writer, row)?)
     })?;
@@ -267,13 +348,41 @@ impl Snapshot {
         root(&self.name, &self.genesis)
     }
 
-    /// Calls `visit` with every row in order of height, and with the height that it must have.
+    /// The last checkpoint, if it belongs to this chain.
+    ///
+    /// **Errors**: its state is not one of this machine, which its digest had said.
+    fn checkpoint<M: Machine>(&self) -> Result<Option<(Head, M::State)>, JournalError> {
+        let meta = self.transaction.open_table(META)?;
+        let Some(Checkpoint { head, state }) = Checkpoint::read(&meta)? else { return Ok(None) };
+        let state = decode(&state, usize::MAX).ok_or(JournalError::Meta("checkpoint"))?;
+        if self.joined()? == Some(head) {
+            return Ok(Some((head, state)));
+        }
+        let entries = self.transaction.open_table(ENTRIES)?;
+        let Some(row) = entries.get(head.height)? else { return Ok(None) };
+        let (entry, hash) = from_row(row.value()).map_err(|fault| corrupt(head.height, fault))?;
+        if (entry.height, hash, entry.at, entry.state) != (head.height, head.hash, head.at, Some(head.state))
+        {
+            return Err(corrupt(head.height, Fault::State));
+        }
+        Ok(Some((head, state)))
+    }
+
+    /// Where the journal was joined last.
+    fn joined(&self) -> Result<Option<Head>, JournalError> {
+        let meta = self.transaction.open_table(META)?;
+        let Some(row) = meta.get(JOINED)? else { return Ok(None) };
+        decode(row.value(), HEAD_BYTES).map(Some).ok_or(JournalError::Meta("joined"))
+    }
+
+    /// Calls `visit` with every row behind a height in order, and with the height that it must have.
     fn each_row(
         &self,
+        after: u64,
         mut visit: impl FnMut(&[u8], u64) -> Result<(), JournalError>,
     ) -> Result<(), JournalError> {
         let table = self.transaction.open_table(ENTRIES)?;
-        for (row, height) in table.iter()?.zip(1..) {
+        for (row, height) in table.range(after + 1..)?.zip(after + 1..) {
             let (key, bytes) = row?;
             if key.value() != height {
                 return Err(corrupt(height, Fault::Misplaced));
@@ -317,5 +426,7 @@ const ENTRIES: TableDefinition<'static, u64, &'static [u8]> = TableDefinition::n
 const META: TableDefinition<'static, &'static str, &'static [u8]> = TableDefinition::new("journal/meta");
 const GENESIS: &str = "genesis";
 const HEAD: &str = "head";
+/// Where the journal was joined last, if others gave it a state.
+const JOINED: &str = "joined";
 /// Two integers and two digests.
 const HEAD_BYTES: usize = 8 + 32 + 8 + 32;

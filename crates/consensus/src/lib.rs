@@ -4,6 +4,7 @@
 //! journal and the same replay. Read [`machine`] for the rules it expects, [`orderer`] for the port that nodes
 //! call, [`journal`] for what is on disk and [`replay`] for how a state is rebuilt and checked. [`quorum`] is the order that three masters agree on.
 
+pub mod checkpoint;
 pub mod entry;
 pub mod journal;
 pub mod machine;

@@ -14,7 +14,7 @@ use symphony_types::time::OrderedMillis;
 /// The pure rules that a journal drives.
 pub trait Machine: Send + 'static {
     /// Everything the rules know. The first one is data: see [`Genesis`].
-    type State: Clone + Serialize + Send + Sync + 'static;
+    type State: Clone + Serialize + DeserializeOwned + Send + Sync + 'static;
     /// What somebody wants.
     type Command: Serialize + DeserializeOwned + Clone + Send + Sync + 'static;
     /// What has happened.
@@ -59,7 +59,7 @@ pub fn state_digest<S: Serialize>(state: &S) -> Digest {
 }
 
 /// [`state_digest`] of a state that is already in canonical bytes.
-pub(crate) fn state_digest_of_bytes(state: &[u8]) -> Digest {
+pub fn state_digest_of_bytes(state: &[u8]) -> Digest {
     Digest::tagged(STATE_TAG, state)
 }
 

@@ -11,6 +11,7 @@ use std::thread::{self, JoinHandle};
 
 use async_trait::async_trait;
 use redb::{Database, WriteTransaction};
+use symphony_types::catalogue::Code;
 use symphony_types::limits::COMMAND_BYTES_MAX;
 use symphony_types::time::OrderedMillis;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
@@ -75,6 +76,16 @@ pub enum Failure {
     /// The cluster has decided what the rules refuse here: this node is not as the others.
     #[error("the cluster decided what the rules refuse here: {0}")]
     Diverged(String),
+}
+
+impl Failure {
+    /// The failure's place in the catalogue.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Journal(error) if error.full() => Code::DiskFull,
+            Self::Journal(_) | Self::Panicked | Self::Diverged(_) => Code::Internal,
+        }
+    }
 }
 
 /// Places commands in one order for all nodes of a cluster.
@@ -147,13 +158,11 @@ impl<M: Machine> Solo<M> {
         let (end, ended) = watch::channel(None);
         let writer = Writer { journal, state, clock, inbox, publish, stream };
         let writer = thread::Builder::new().name("journal".to_owned()).spawn(move || {
-            let outcome = writer.run().map_err(|error| {
-                tracing::error!(
-                    error = &error as &dyn std::error::Error,
-                    "the journal failed, ordering stops"
-                );
-                Failure::Journal(Arc::new(error))
-            });
+            let outcome = writer.run().map_err(|error| Failure::Journal(Arc::new(error)));
+            if let Err(failure) = &outcome {
+                let code = failure.code();
+                tracing::error!(%code, error = failure as &dyn std::error::Error, "ordering stops");
+            }
             end.send_replace(Some(outcome));
         })?;
         Ok(Self {
@@ -337,7 +346,7 @@ impl<M: Machine> Writer<M> {
             self.publish.send_replace(Published { head, state });
         }
         self.answer(answers);
-        Ok(())
+        self.journal.keep(&self.state, |_| Ok(()))
     }
 
     fn answer(&self, answers: Vec<Decided<M>>) {

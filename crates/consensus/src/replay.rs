@@ -135,6 +135,11 @@ impl<M: Machine> Rebuild<M> {
         Self { head, state: genesis.state.clone(), verify }
     }
 
+    /// Goes on from a state on the way.
+    pub(crate) fn from(head: Head, state: M::State, verify: Verify) -> Self {
+        Self { head, state, verify }
+    }
+
     /// Checks the next row and takes its events into the state.
     pub(crate) fn row(&mut self, row: &[u8]) -> Result<(), Fault> {
         let (entry, hash) = from_row(row)?;

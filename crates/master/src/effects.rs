@@ -93,10 +93,16 @@ impl Runners {
 /// Follows the journal and starts a runner for everything that this master is given to do.
 pub async fn run(node: Arc<Node>) {
     let mut ordered = node.orderer.subscribe();
+    let mut height = node.orderer.head().height;
     launch_held(&node);
     loop {
         match ordered.recv().await {
             Ok(ordered) => {
+                if ordered.height > height + 1 {
+                    // This master was far behind and took a state of the others.
+                    launch_held(&node);
+                }
+                height = ordered.height;
                 for effect in ordered.events.iter().filter_map(|event| effect_for(&node.id, event)) {
                     launch(&node, effect);
                 }

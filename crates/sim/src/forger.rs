@@ -2,10 +2,15 @@
 
 use std::collections::VecDeque;
 
+use symphony_consensus::entry::Head;
+use symphony_consensus::machine::state_digest_of_bytes;
 use symphony_consensus::quorum::block::{BLOCK_BYTES_MAX, Block, Item, name};
 use symphony_consensus::quorum::committee::{Certificate, Committee, GuardBoot, Rotation, Seat, Step};
 use symphony_consensus::quorum::guard::Ask;
-use symphony_consensus::quorum::message::{Envelope, Message, Proposal, Skip, VERSION, Vote};
+use symphony_consensus::quorum::message::{
+    Envelope, Message, Proof, Proposal, Skip, StatePart, VERSION, Vote,
+};
+use symphony_consensus::quorum::replica::Place;
 use symphony_types::canonical;
 use symphony_types::digest::Digest;
 use symphony_types::id::NodeId;
@@ -82,6 +87,10 @@ impl Forger {
                     certificate.signatures.truncate(1);
                     certificate.signatures.extend(certificate.signatures.clone());
                 }),
+                Message::State(part) => {
+                    part.bytes.iter_mut().take(1).for_each(|byte| *byte ^= 1);
+                    part.head.height += chance.below(2);
+                }
                 Message::Rotate(rotation) => rotation.seat = self.seat,
                 _ => {}
             }
@@ -98,7 +107,7 @@ impl Forger {
         let signatures: Vec<_> = (0..3).map(|seat| (Seat(seat), signature)).collect();
         let certificate = Certificate { height, round, step, block, signatures };
         let vote = Vote { seat, height, round, step, block: Some(block), signature };
-        match chance.below(11) {
+        match chance.below(12) {
             0 => Message::Vote(vote),
             1 => Message::Polka(certificate),
             2 => Message::Skip(Skip { height, round, precommits: chance.hits(500), votes: vec![vote; 3] }),
@@ -110,6 +119,7 @@ impl Forger {
             )]),
             6 => Message::Dropped { tickets: (0..50).collect(), height: u64::MAX },
             7 => Message::Forward((0..20).map(|ticket| (ticket, chance.bytes(18))).collect()),
+            10 => Message::State(Box::new(self.state(height, certificate, chance))),
             8 => Message::Rotate(self.rotation(chance)),
             9 => {
                 let size = if chance.hits(30) { BLOCK_BYTES_MAX + 1 } else { 40 };
@@ -118,6 +128,21 @@ impl Forger {
             }
             _ => Message::Forward(vec![(chance.below(9), vec![0; 1 << 20])]),
         }
+    }
+
+    /// A state that nobody decided.
+    fn state(&self, height: u64, certificate: Certificate, chance: &mut Chance) -> StatePart {
+        let committee = self.founding.clone();
+        let place = Place { height: height + 40, leader: self.seat, committee };
+        let bytes = chance.bytes(100);
+        let head = Head {
+            height,
+            hash: Digest(chance.seed()),
+            at: OrderedMillis(0),
+            state: state_digest_of_bytes(&bytes),
+        };
+        let proof = Some(Proof { place, block: chance.bytes(40), certificate });
+        StatePart { head, part: 0, parts: 1, bytes, proof }
     }
 
     fn round(&self, chance: &mut Chance) -> u32 {

@@ -27,16 +27,17 @@ fn main() -> Result<()> {
         return verdict(&[outcome]);
     }
     let mut failed = Vec::new();
-    let mut heights = 0;
+    let (mut heights, mut joined) = (0, 0);
     for seed in cli.first..cli.first.saturating_add(cli.seeds) {
         let outcome = run(Scenario::of(seed), false);
         heights += outcome.height;
+        joined += outcome.joined;
         if let Some(violation) = &outcome.violation {
             println!("seed {seed} ({:?}): {violation}", outcome.scenario.theme);
             failed.push(outcome);
         }
     }
-    println!("{} seeds, {heights} heights, {} failed", cli.seeds, failed.len());
+    println!("{} seeds, {heights} heights, {joined} states taken, {} failed", cli.seeds, failed.len());
     if let Some(first) = failed.first() {
         print(&run(first.scenario.clone(), true));
     }

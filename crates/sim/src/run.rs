@@ -29,6 +29,8 @@ pub struct Outcome {
     pub answered: (usize, usize),
     /// Every proof of a double vote.
     pub accused: Vec<Conflict>,
+    /// States that hosts took from others.
+    pub joined: u64,
     /// What broke.
     pub violation: Option<Violation>,
     /// The last lines of the trace, if they were asked for.
@@ -53,6 +55,7 @@ pub fn run(scenario: Scenario, readable: bool) -> Outcome {
         height: world.hosts.iter().map(crate::host::Host::height).max().unwrap_or(0),
         answered: world.workload.counts(),
         accused: world.accused,
+        joined: world.joined,
         violation,
         lines: world.trace.lines().map(str::to_owned).collect(),
         scenario: world.scenario,

@@ -17,7 +17,7 @@ use crate::bank::{Bank, Transfer, genesis};
 use crate::chance::Chance;
 use crate::forger::Forger;
 use crate::guards::{Given, Guard, Return};
-use crate::host::{Clock, Host};
+use crate::host::{Clock, Host, Write};
 use crate::invariants::{self, Invariant, Seen, Violation};
 use crate::network::{HostId, Network, Weather};
 use crate::scenario::{Control, Fault, Scenario, Theme};
@@ -55,6 +55,8 @@ pub struct World {
     pub workload: Workload,
     /// Every proof of a double vote that a host made.
     pub accused: Vec<Conflict>,
+    /// States that hosts took from others.
+    pub joined: u64,
     /// Clients have new requests.
     pub busy: bool,
     founding: Committee,
@@ -96,6 +98,7 @@ impl World {
             trace: Trace::new(readable),
             workload: Workload::default(),
             accused: Vec::new(),
+            joined: 0,
             busy: true,
             chance,
             queue: BTreeMap::new(),
@@ -186,9 +189,16 @@ impl World {
             }
             Event::Durable { host, life } => {
                 let alive = self.hosts[host].life == life;
-                let Some(commit) = self.hosts[host].writing.take_if(|_| alive) else { return Ok(()) };
-                self.hosts[host].disk.write(&commit);
-                self.step(host, Input::Committed, Some(commit))
+                let Some(write) = self.hosts[host].writing.take_if(|_| alive) else { return Ok(()) };
+                self.hosts[host].disk.write(&write);
+                let commit = match write {
+                    Write::Commit(commit) => Some(commit),
+                    Write::State(_) => {
+                        self.joined += 1;
+                        None
+                    }
+                };
+                self.step(host, Input::Committed, commit)
             }
             Event::Client => {
                 if self.busy {
@@ -270,7 +280,7 @@ impl World {
             let at = now + self.hosts[id].disk_ms;
             let life = self.hosts[id].life;
             self.trace.line(now, format_args!("{id} decides {} {:?}", commit.place.height, commit.head));
-            self.hosts[id].writing = Some(Arc::clone(commit));
+            self.hosts[id].writing = Some(Write::Commit(Arc::clone(commit)));
             self.plan(at, Event::Durable { host: id, life });
         }
         self.plan_tick(id);
@@ -282,13 +292,27 @@ impl World {
             Effect::Send(to, message) => self.send(id, to, &message),
             Effect::Broadcast(message) => self.broadcast(id, message),
             Effect::Commit(commit, _) => done.decided = Some(commit),
+            Effect::Install(joined) => {
+                self.trace.line(self.now, format_args!("{id} takes the state of {}", joined.place.height));
+                let (at, life) = (self.now + self.hosts[id].disk_ms, self.hosts[id].life);
+                self.hosts[id].writing = Some(Write::State(joined));
+                self.plan(at, Event::Durable { host: id, life });
+            }
+            Effect::ServeState { to, after, part, .. } => {
+                let message = match self.hosts[id].disk.part(after, part) {
+                    Some(part) => Message::State(Box::new(part)),
+                    None => self.page(id, after),
+                };
+                self.send(id, to, &message);
+            }
             Effect::Serve { to, after } => {
-                let blocks = self.hosts[id].disk.blocks.iter().filter(|sealed| sealed.height > after);
-                let page = blocks
-                    .take(PAGE_LEN_MAX)
-                    .map(|sealed| (sealed.block.to_vec(), sealed.certificate.clone()));
-                let page = Message::Decided(page.collect());
-                self.send(id, to, &page);
+                let message = match self.page(id, after) {
+                    Message::Decided(page) if page.is_empty() => self.hosts[id].disk.part(after, 0),
+                    page => return self.send(id, to, &page),
+                };
+                if let Some(part) = message {
+                    self.send(id, to, &Message::State(Box::new(part)));
+                }
             }
             Effect::Accuse(conflict) => done.accused.push(conflict),
             Effect::Answer(ticket, answer) => {
@@ -374,6 +398,15 @@ impl World {
         for delay in self.network.delays(from, to, &mut self.chance) {
             self.plan(self.now + delay, Event::Deliver { from, to, bytes: Arc::clone(bytes) });
         }
+    }
+
+    /// Decided blocks of a host after a height, if it has them.
+    fn page(&self, id: HostId, after: u64) -> Message {
+        let blocks = self.hosts[id].disk.blocks.iter().skip_while(|sealed| sealed.height <= after);
+        let page = blocks.zip(after + 1..).take_while(|(sealed, height)| sealed.height == *height);
+        let page =
+            page.take(PAGE_LEN_MAX).map(|(sealed, _)| (sealed.block.to_vec(), sealed.certificate.clone()));
+        Message::Decided(page.collect())
     }
 
     fn plan_tick(&mut self, id: HostId) {
@@ -585,6 +618,10 @@ fn brief(message: &Message) -> String {
         Message::Rotate(rotation) => format!("rotate {} to {:?}", rotation.seat, rotation.boot.body.key),
         Message::Status { height } => format!("status {height}"),
         Message::Ask { after } => format!("ask after {after}"),
+        Message::AskState { after, part, .. } => format!("ask part {part} of a state after {after}"),
+        Message::State(part) => {
+            format!("part {} of {} of the state of {}", part.part, part.parts, part.head.height)
+        }
         Message::Decided(page) => {
             format!(
                 "decided {:?}",

@@ -7,7 +7,8 @@ use symphony_types::key::Signature;
 
 use super::block::BLOCK_BYTES_MAX;
 use super::committee::{Ballot, Certificate, Rotation, SEATS_MAX, Seat, Step};
-use crate::entry::decode;
+use super::replica::Place;
+use crate::entry::{Head, decode};
 
 /// The version of these messages; another one is refused.
 pub const VERSION: u32 = 1;
@@ -97,6 +98,43 @@ pub enum Message {
     },
     /// Decided blocks in order, each with its certificate.
     Decided(Vec<(Vec<u8>, Certificate)>),
+    /// Asks for a part of a state, because the blocks until there would be too many.
+    AskState {
+        /// The last block that the sender has.
+        after: u64,
+        /// Which part, counted from zero.
+        part: u32,
+        /// The end of the journal of the state that earlier parts were of.
+        of: Option<Digest>,
+    },
+    /// A part of a state.
+    State(Box<StatePart>),
+}
+
+/// A part of the canonical bytes of a state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatePart {
+    /// The end of the journal that the state belongs to.
+    pub head: Head,
+    /// Which part, counted from zero.
+    pub part: u32,
+    /// How many there are.
+    pub parts: u32,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// With the first part: what proves the state.
+    pub proof: Option<Proof>,
+}
+
+/// The block that was decided on top of a state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proof {
+    /// Where the cluster stood at the state.
+    pub place: Place,
+    /// Canonical bytes of the next block.
+    pub block: Vec<u8>,
+    /// Its certificate.
+    pub certificate: Certificate,
 }
 
 /// The block of a round, signed by its proposer.

@@ -15,14 +15,16 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use redb::Database;
+use symphony_types::digest::Digest;
 use symphony_types::limits::COMMAND_BYTES_MAX;
 use tokio::sync::{Semaphore, broadcast, oneshot, watch};
 
 use super::committee::{Committee, Seat};
 use super::guard::{Refusal, VoteGuard};
 use super::message::{Envelope, Message, Unreadable, VERSION};
-use super::replica::{Commit, Effect, Gauges, Input, Moment, Pace, Replica, Submitted};
-use super::store::{self, Blocks};
+use super::replica::{Commit, Effect, Gauges, Input, Joined, Moment, Pace, Replica, Submitted};
+use super::store::{self, Blocks, Serving};
+use crate::checkpoint::Checkpoint;
 use crate::entry::{Head, encode};
 use crate::journal::{Draft, Journal, JournalError, checked};
 use crate::machine::{Genesis, Machine, state_digest};
@@ -105,7 +107,8 @@ impl<M: Machine> Quorum<M> {
         let founding = Committee::founding(genesis.root(), config.members);
         let cluster = founding.cluster;
         let first = Head::of_genesis(genesis.root(), state_digest(&genesis.state));
-        let (blocks, place) = Blocks::open(database, &founding, first, journal.head())?;
+        let (blocks, place) =
+            Blocks::open(database, &founding, first, (journal.checkpoint(), journal.head()))?;
         let conflicts = Arc::clone(blocks.conflicts());
         let state = Arc::new(state);
         let started = Instant::now();
@@ -124,6 +127,7 @@ impl<M: Machine> Quorum<M> {
             replica,
             journal,
             blocks,
+            serving: None,
             guard,
             net,
             clock,
@@ -142,7 +146,8 @@ impl<M: Machine> Quorum<M> {
             .spawn(move || {
                 let outcome = driver.run();
                 if let Err(failure) = &outcome {
-                    tracing::error!(error = failure as &dyn std::error::Error, "ordering stops");
+                    let code = failure.code();
+                    tracing::error!(%code, error = failure as &dyn std::error::Error, "ordering stops");
                 }
                 end.send_replace(Some(outcome));
             })
@@ -292,6 +297,8 @@ struct Driver<M: Machine> {
     replica: Replica<M>,
     journal: Journal<M>,
     blocks: Blocks,
+    /// A state on its way to another master.
+    serving: Option<Serving>,
     guard: Box<dyn VoteGuard>,
     net: Arc<dyn Net>,
     clock: Clock,
@@ -364,16 +371,19 @@ impl<M: Machine> Driver<M> {
                         }
                     }
                     Effect::Commit(commit, drafts) => {
-                        self.commit(&commit, drafts).map_err(|error| Failure::Journal(Arc::new(error)))?;
+                        self.commit(&commit, drafts).map_err(failed)?;
                         next = Some(Input::Committed);
                     }
-                    Effect::Serve { to, after } => {
-                        let page =
-                            self.blocks.after(after).map_err(|error| Failure::Journal(Arc::new(error)))?;
-                        self.net.send(to, self.pack(Message::Decided(page)));
+                    Effect::Serve { to, after } => self.serve(to, after).map_err(failed)?,
+                    Effect::ServeState { to, after, part, of } => {
+                        self.serve_state(to, after, part, of).map_err(failed)?;
+                    }
+                    Effect::Install(joined) => {
+                        self.join(&joined).map_err(failed)?;
+                        next = Some(Input::Committed);
                     }
                     Effect::Accuse(conflict) => {
-                        self.blocks.accuse(&conflict).map_err(|error| Failure::Journal(Arc::new(error)))?;
+                        self.blocks.accuse(&conflict).map_err(failed)?;
                     }
                     Effect::Answer(ticket, answer) => {
                         if let Some(reply) = self.waiting.remove(&ticket) {
@@ -388,9 +398,57 @@ impl<M: Machine> Driver<M> {
         Ok(())
     }
 
+    /// Sends decided blocks, or the beginning of a state if those are not here.
+    fn serve(&mut self, to: Seat, after: u64) -> Result<(), JournalError> {
+        let page = self.blocks.after(after)?;
+        if page.is_empty() {
+            return self.serve_state(to, after, 0, None);
+        }
+        self.net.send(to, self.pack(Message::Decided(page)));
+        Ok(())
+    }
+
+    /// Sends a part of a state. Who asks for a part of one that is gone gets the first of the newest.
+    fn serve_state(
+        &mut self,
+        to: Seat,
+        after: u64,
+        part: u32,
+        of: Option<Digest>,
+    ) -> Result<(), JournalError> {
+        let known = self.serving.as_ref().zip(of).is_some_and(|(serving, of)| serving.is(of));
+        if !known {
+            self.serving = self.blocks.newest()?.filter(|serving| serving.height() > after);
+        }
+        let part = if known { part } else { 0 };
+        match self.serving.as_ref().and_then(|serving| serving.part(part)) {
+            Some(part) => {
+                if part.part + 1 == part.parts {
+                    self.serving = None;
+                }
+                self.net.send(to, self.pack(Message::State(Box::new(part))));
+            }
+            None => {
+                self.serving = None;
+                self.net.send(to, self.pack(Message::Decided(self.blocks.after(after)?)));
+            }
+        }
+        Ok(())
+    }
+
     fn pack(&self, message: Message) -> Arc<[u8]> {
         let envelope = Envelope { version: VERSION, cluster: self.cluster, message };
         Arc::from(envelope.to_bytes())
+    }
+
+    /// Makes a state of the others durable, then visible. Who listens to events notices the gap in their heights.
+    fn join(&mut self, joined: &Joined<M::State>) -> Result<(), JournalError> {
+        let (head, place) = (joined.head, &joined.place);
+        let checkpoint = Checkpoint { head, state: joined.bytes.clone() };
+        self.journal.join(&checkpoint, |transaction| store::keep(transaction, head, place))?;
+        tracing::info!(block = place.height, height = head.height, "took a state of the others");
+        self.publish.send_replace(Published { head, state: Arc::new(joined.state.clone()) });
+        Ok(())
     }
 
     /// Makes a decision durable, then visible.
@@ -403,8 +461,12 @@ impl<M: Machine> Driver<M> {
             // Nobody may listen: subscribers come and go.
             let _ = self.stream.send(Arc::clone(ordered));
         }
-        Ok(())
+        self.journal.keep(&commit.state, |transaction| store::keep(transaction, head, &commit.place))
     }
+}
+
+fn failed(error: JournalError) -> Failure {
+    Failure::Journal(Arc::new(error))
 }
 
 /// Commands of own clients that wait before their senders do.

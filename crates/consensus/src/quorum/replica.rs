@@ -7,6 +7,7 @@
 mod catchup;
 mod pool;
 mod stage;
+mod transfer;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,6 +29,8 @@ use crate::orderer::{OrderError, Ordered};
 use catchup::Catchup;
 use pool::Pool;
 pub use stage::{Chain, Invalid, Staged, stage};
+pub use transfer::{Joined, PART_BYTES};
+use transfer::{Progress, Transfer};
 
 /// How a replica behaves in time. **Units**: milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,12 +41,14 @@ pub struct Pace {
     pub tick_ms: u64,
     /// How far a proposer's clock may be ahead of the own one.
     pub drift_ms: u64,
+    /// From so many missing blocks on a master takes a state instead of them. **Units**: blocks.
+    pub state_lag: u64,
 }
 
 impl Default for Pace {
     fn default() -> Self {
         let timing = Timing { propose_ms: 1_000, vote_ms: 500, repeat_ms: 500 };
-        Self { timing, tick_ms: 2_000, drift_ms: 5_000 }
+        Self { timing, tick_ms: 2_000, drift_ms: 5_000, state_lag: 10_000 }
     }
 }
 
@@ -74,7 +79,7 @@ pub enum Input<M: Machine> {
     Received(Seat, Box<Message>),
     /// Time has passed.
     Tick,
-    /// The last [`Effect::Commit`] is durable.
+    /// The last [`Effect::Commit`] or [`Effect::Install`] is durable.
     Committed,
 }
 
@@ -93,6 +98,19 @@ pub enum Effect<M: Machine> {
         /// The last height that it has.
         after: u64,
     },
+    /// Send a master a part of the newest state that has a proof, or the blocks after a height if that is no further.
+    ServeState {
+        /// To whom.
+        to: Seat,
+        /// The last block that it has.
+        after: u64,
+        /// Which part.
+        part: u32,
+        /// Of which state, if not of the newest.
+        of: Option<Digest>,
+    },
+    /// Make this state durable in place of all blocks until there, then say [`Input::Committed`].
+    Install(Arc<Joined<M::State>>),
     /// Keep the proof that a seat voted twice.
     Accuse(Conflict),
     /// Answer a client.
@@ -187,8 +205,10 @@ pub struct Replica<M: Machine> {
     kept: Vec<Kept>,
     pool: Pool<M>,
     catchup: Catchup<M>,
+    transfer: Transfer,
     staged: BTreeMap<Digest, Staged<M>>,
     committing: Option<Arc<Commit<M>>>,
+    installing: Option<Arc<Joined<M::State>>>,
     /// Tickets of own clients that the commit under way decides.
     answering: Vec<(u64, Arc<Ordered<M>>)>,
     rotations: Vec<Rotation>,
@@ -240,8 +260,10 @@ impl<M: Machine> Replica<M> {
             kept,
             pool: Pool::new(),
             catchup: Catchup::new(),
+            transfer: Transfer::default(),
             staged: BTreeMap::new(),
             committing: None,
+            installing: None,
             answering: Vec::new(),
             rotations: Vec::new(),
             halted: false,
@@ -294,7 +316,8 @@ impl<M: Machine> Replica<M> {
         let idle = if self.core.running() { u64::MAX } else { self.decided_at + self.pace.tick_ms };
         let forwards = self.next_proposer() != self.seat;
         let pool = self.pool.deadline(self.resend_ms()).filter(|_| forwards).unwrap_or(u64::MAX);
-        step.min(idle).min(pool).min(self.said_at + STATUS_MS).min(self.catchup.deadline())
+        let behind = self.catchup.deadline().max(self.transfer.until());
+        step.min(idle).min(pool).min(self.said_at + STATUS_MS).min(behind)
     }
 
     /// Takes one input. The effects are to be done in order; nothing may be fed in while a commit is not durable
@@ -319,10 +342,10 @@ impl<M: Machine> Replica<M> {
 
     /// Everything that the new situation allows: catch-up, the next height, what waits for the leader.
     fn go_on(&mut self, guard: &mut dyn VoteGuard, now: Moment, effects: &mut Vec<Effect<M>>) {
-        if self.committing.is_none() && !self.halted {
+        if !self.writes() && !self.halted {
             self.catch_up(now.elapsed, effects);
         }
-        if self.committing.is_none() && !self.halted {
+        if !self.writes() && !self.halted {
             self.settle_idle(now, effects);
             if !self.core.running() && self.wants(now) {
                 self.begin(guard, now, effects);
@@ -334,6 +357,11 @@ impl<M: Machine> Replica<M> {
             self.look_at_guard(guard);
             self.say_status(effects);
         }
+    }
+
+    /// Whether something is not durable yet.
+    fn writes(&self) -> bool {
+        self.committing.is_some() || self.installing.is_some()
     }
 
     fn votes(&self) -> bool {
@@ -426,10 +454,15 @@ impl<M: Machine> Replica<M> {
                 }
             }
             Message::Decided(blocks) => {
+                self.transfer.end(from);
                 if let Some(after) = self.catchup.offered(from, blocks, self.height) {
                     effects.push(Effect::Send(from, Message::Ask { after }));
                 }
             }
+            Message::AskState { after, part, of } => {
+                effects.push(Effect::ServeState { to: from, after, part, of });
+            }
+            Message::State(part) => self.receive_state(from, *part, now.elapsed, effects),
             Message::Proposal(_) | Message::Vote(_) | Message::Polka(_) | Message::Skip(_) => {
                 self.consensus(from, message, guard, now, effects);
             }
@@ -452,7 +485,7 @@ impl<M: Machine> Replica<M> {
             }
             return;
         }
-        if height > next || self.committing.is_some() {
+        if height > next || self.writes() {
             self.catchup.ahead(from, message, height, self.height, now.elapsed);
             return;
         }
@@ -601,6 +634,9 @@ impl<M: Machine> Replica<M> {
 
     /// The last commit is durable: answer, and stand after it.
     fn committed(&mut self, guard: &mut dyn VoteGuard, now: Moment, effects: &mut Vec<Effect<M>>) {
+        if let Some(joined) = self.installing.take() {
+            return self.joined(&joined, guard, now, effects);
+        }
         let Some(commit) = self.committing.take() else { return };
         for sealed in &commit.blocks {
             for seat in self.committee.seats() {
@@ -614,17 +650,22 @@ impl<M: Machine> Replica<M> {
         self.staged.clear();
         self.kept.retain(|kept| kept.polka.height > commit.place.height);
         self.decided_at = now.elapsed;
-        if *self.committee != commit.place.committee {
+        self.seat_committee(&commit.place.committee, guard);
+        self.pool.settled(&self.chain, self.time(now), self.height, effects);
+        self.follow_up(guard, now, effects);
+    }
+
+    /// The committee of the next height.
+    fn seat_committee(&mut self, committee: &Committee, guard: &mut dyn VoteGuard) {
+        if *self.committee != *committee {
             self.rotated += 1;
-            self.committee = Arc::new(commit.place.committee.clone());
+            self.committee = Arc::new(committee.clone());
             if let Err(refusal) = guard.install(&self.committee) {
                 tracing::error!(%refusal, "the guard does not take the new committee");
             }
             let committee = Arc::clone(&self.committee);
             self.rotations.retain(|rotation| committee.admits(rotation));
         }
-        self.pool.settled(&self.chain, self.time(now), self.height, effects);
-        self.follow_up(guard, now, effects);
     }
 
     /// Messages of the new height that came early.

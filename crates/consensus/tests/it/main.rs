@@ -2,11 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test panics rather than returning errors")]
 
+mod bad_input;
+mod checkpoint;
 mod counter;
 mod guard;
 mod guard_socket;
 mod quorum;
 mod replaying;
+mod storage;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -23,6 +23,9 @@ use symphony_types::time::OrderedMillis;
 
 use super::counter::{Command, Counter, TooFew, add, genesis, transfer};
 
+/// Blocks behind which a master takes a state.
+pub(super) const STATE_LAG: u64 = 40;
+
 type Place = Arc<Mutex<Weak<Quorum<Counter>>>>;
 
 /// The wires between three seats; a seat that is not up receives nothing.
@@ -57,25 +60,25 @@ pub(super) fn members() -> Vec<Member> {
         .collect()
 }
 
-struct Cluster {
+pub(super) struct Cluster {
     folder: tempfile::TempDir,
     wires: Wires,
 }
 
 impl Cluster {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { folder: tempfile::tempdir().unwrap(), wires: Wires::default() }
     }
 
-    fn path(&self, seat: u8) -> PathBuf {
+    pub(super) fn path(&self, seat: u8) -> PathBuf {
         self.folder.path().join(format!("{seat}.redb"))
     }
 
-    fn try_start(&self, seat: u8, memory: Memory) -> Result<Arc<Quorum<Counter>>, StartError> {
+    pub(super) fn try_start(&self, seat: u8, memory: Memory) -> Result<Arc<Quorum<Counter>>, StartError> {
         start(&self.path(seat), seat, memory, self.wires.clone())
     }
 
-    fn start(&self, seat: u8) -> Arc<Quorum<Counter>> {
+    pub(super) fn start(&self, seat: u8) -> Arc<Quorum<Counter>> {
         self.try_start(seat, Memory::default()).unwrap()
     }
 }
@@ -92,7 +95,7 @@ pub(super) fn start_on(
     wires: Wires,
 ) -> Result<Arc<Quorum<Counter>>, StartError> {
     let timing = Timing { propose_ms: 200, vote_ms: 100, repeat_ms: 100 };
-    let pace = Pace { timing, tick_ms: 300, drift_ms: 5_000 };
+    let pace = Pace { timing, tick_ms: 300, drift_ms: 5_000, state_lag: STATE_LAG };
     let founding = Committee::founding(genesis().root(), members());
     let rules = Rules::new(Seat(seat), founding, Strictness::Full, memory);
     let guard = LocalGuard::new(PrivateKey::from_seed(&[seat + 1; 32]), None, rules);

@@ -28,7 +28,9 @@ impl Invariant for Prefix {
                 host.id
             ));
         }
-        let consecutive = host.disk.blocks.iter().zip(1..).all(|(sealed, height)| sealed.height == height);
+        let base = host.disk.base.as_ref().map_or(0, |base| base.place.height);
+        let consecutive =
+            host.disk.blocks.iter().zip(base + 1..).all(|(sealed, height)| sealed.height == height);
         if !consecutive || host.height() != height {
             return Err(format!("host {} has a gap before height {height}", host.id));
         }

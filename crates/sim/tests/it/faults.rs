@@ -30,6 +30,7 @@ fn two_hundred_seeds_hold() {
     assert!(outcomes.iter().all(|outcome| outcome.height >= 20), "a run stood still");
     assert!(outcomes.iter().all(|outcome| outcome.answered.1 > 0));
     assert!(outcomes.iter().any(|outcome| outcome.answered.0 > outcome.answered.1));
+    assert!(outcomes.iter().any(|outcome| outcome.joined > 0), "nobody was ever far behind");
     for theme in THEMES {
         assert!(outcomes.iter().any(|outcome| outcome.scenario.theme == theme), "{theme:?} was not drawn");
     }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use super::super::block::name;
 use super::super::committee::{Certificate, Committee, Seat, Step};
-use super::super::message::Message;
-use super::{Commit, Effect, Place, Replica, Sealed, stage};
+use super::super::guard::VoteGuard;
+use super::super::message::{Message, StatePart};
+use super::{Chain, Commit, Effect, Joined, Moment, Place, Progress, Replica, Sealed, stage};
 use crate::machine::Machine;
 
 /// Messages kept for heights ahead, of all masters together.
@@ -164,12 +165,71 @@ impl<M: Machine> Catchup<M> {
 }
 
 impl<M: Machine> Replica<M> {
-    /// Applies decided blocks that wait, as one durable step.
-    pub(super) fn catch_up(&mut self, now: u64, effects: &mut Vec<Effect<M>>) {
-        if let Some(to) = self.catchup.ask(self.height, now) {
+    /// Asks for what is missing: the blocks, or a state if they are too many.
+    fn ask(&mut self, now: u64, effects: &mut Vec<Effect<M>>) {
+        if self.transfer.waits(now) {
+            return;
+        }
+        let Some(to) = self.catchup.ask(self.height, now) else { return };
+        let claimed = self.catchup.claimed.get(&to).copied().unwrap_or(0);
+        let far = claimed.saturating_sub(self.height) >= self.pace.state_lag;
+        if far && self.transfer.ask(to, now) {
+            effects.push(Effect::Send(to, Message::AskState { after: self.height, part: 0, of: None }));
+        } else {
             effects.push(Effect::Send(to, Message::Ask { after: self.height }));
         }
-        let mut chain = super::Chain { head: self.chain.head, state: Arc::clone(&self.chain.state) };
+    }
+
+    /// Takes a part of a state, and the state with the last one.
+    pub(super) fn receive_state(
+        &mut self,
+        from: Seat,
+        part: StatePart,
+        now: u64,
+        effects: &mut Vec<Effect<M>>,
+    ) {
+        if part.part == 0 && self.catchup.asked == Some(from) && self.catchup.lagging_since.is_some() {
+            self.transfer.instead(from, now);
+        }
+        match self.transfer.take::<M>(from, part, (self.height, &self.committee), now) {
+            Progress::None => {}
+            Progress::Ask(part, of) => {
+                effects
+                    .push(Effect::Send(from, Message::AskState { after: self.height, part, of: Some(of) }));
+            }
+            Progress::Whole(joined) if !self.writes() && joined.place.height > self.height => {
+                self.core.halt();
+                let joined = Arc::new(*joined);
+                self.installing = Some(Arc::clone(&joined));
+                effects.push(Effect::Install(joined));
+            }
+            Progress::Whole(_) => {}
+        }
+    }
+
+    /// A state of the others is durable: stand there.
+    pub(super) fn joined(
+        &mut self,
+        joined: &Joined<M::State>,
+        guard: &mut dyn VoteGuard,
+        now: Moment,
+        effects: &mut Vec<Effect<M>>,
+    ) {
+        self.chain = Chain { head: joined.head, state: Arc::new(joined.state.clone()) };
+        (self.height, self.leader) = (joined.place.height, joined.place.leader);
+        self.catchup.incoming.clear();
+        self.staged.clear();
+        self.kept.retain(|kept| kept.polka.height > joined.place.height);
+        self.decided_at = now.elapsed;
+        self.seat_committee(&joined.place.committee, guard);
+        self.pool.settled(&self.chain, self.time(now), self.height, effects);
+        self.follow_up(guard, now, effects);
+    }
+
+    /// Applies decided blocks that wait, as one durable step.
+    pub(super) fn catch_up(&mut self, now: u64, effects: &mut Vec<Effect<M>>) {
+        self.ask(now, effects);
+        let mut chain = Chain { head: self.chain.head, state: Arc::clone(&self.chain.state) };
         let mut committee = Committee::clone(&self.committee);
         let (mut height, mut leader) = (self.height, self.leader);
         let (mut blocks, mut drafts, mut ordered) = (Vec::new(), Vec::new(), Vec::new());
