@@ -156,7 +156,7 @@ impl<M: Machine> Journal<M> {
         self.checkpoint
     }
 
-    /// Makes a checkpoint of the state at the head if the last one is [`CHECKPOINT_LEN`] entries ago, with rows of the
+    /// Makes a checkpoint of the state at the head if the machine can read it back and the last one is [`CHECKPOINT_LEN`] entries ago, with rows of the
     /// caller in the same transaction.
     ///
     /// **Errors**: the database failed; the last checkpoint stays.
@@ -165,7 +165,9 @@ impl<M: Machine> Journal<M> {
         state: &M::State,
         also: impl FnOnce(&WriteTransaction) -> Result<(), redb::Error>,
     ) -> Result<(), JournalError> {
-        if self.head.height < self.checkpoint.map_or(0, |head| head.height) + CHECKPOINT_LEN {
+        if M::RESTORE.is_none()
+            || self.head.height < self.checkpoint.map_or(0, |head| head.height) + CHECKPOINT_LEN
+        {
             return Ok(());
         }
         let transaction = self.database.begin_write()?;
@@ -348,13 +350,15 @@ impl Snapshot {
         root(&self.name, &self.genesis)
     }
 
-    /// The last checkpoint, if it belongs to this chain.
-    ///
-    /// **Errors**: its state is not one of this machine, which its digest had said.
+    /// The last checkpoint, if this program can read it. **Errors**: it contradicts the entry at its height.
     fn checkpoint<M: Machine>(&self) -> Result<Option<(Head, M::State)>, JournalError> {
+        let Some(restore) = M::RESTORE else { return Ok(None) };
         let meta = self.transaction.open_table(META)?;
         let Some(Checkpoint { head, state }) = Checkpoint::read(&meta)? else { return Ok(None) };
-        let state = decode(&state, usize::MAX).ok_or(JournalError::Meta("checkpoint"))?;
+        let Some(state) = restore(&state) else {
+            tracing::warn!("the checkpoint has a state of another program; the start begins at the genesis");
+            return Ok(None);
+        };
         if self.joined()? == Some(head) {
             return Ok(Some((head, state)));
         }

@@ -14,13 +14,17 @@ use symphony_types::time::OrderedMillis;
 /// The pure rules that a journal drives.
 pub trait Machine: Send + 'static {
     /// Everything the rules know. The first one is data: see [`Genesis`].
-    type State: Clone + Serialize + DeserializeOwned + Send + Sync + 'static;
+    type State: Clone + Serialize + Send + Sync + 'static;
     /// What somebody wants.
     type Command: Serialize + DeserializeOwned + Clone + Send + Sync + 'static;
     /// What has happened.
     type Event: Serialize + DeserializeOwned + Clone + Send + Sync + 'static;
     /// Why a command was turned down.
     type Refusal: fmt::Display + Clone + Send + Sync + 'static;
+
+    /// How a state is read back from its canonical bytes ([`restored`]), if starts go on from checkpoints and others may
+    /// be given a state.
+    const RESTORE: Option<fn(&[u8]) -> Option<Self::State>> = None;
 
     /// Makes every check and changes nothing.
     ///
@@ -33,6 +37,11 @@ pub trait Machine: Send + 'static {
 
     /// Takes one event into the state.
     fn evolve(state: &mut Self::State, at: OrderedMillis, event: &Self::Event);
+}
+
+/// Reads a state from its canonical bytes. **Errors**: `None` for anything else.
+pub fn restored<S: DeserializeOwned>(bytes: &[u8]) -> Option<S> {
+    bcs::from_bytes(bytes).ok()
 }
 
 /// The state of height zero and the name of the chain that starts there.

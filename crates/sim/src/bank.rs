@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use symphony_consensus::machine::{Genesis, Machine};
+use symphony_consensus::machine::{Genesis, Machine, restored};
 use symphony_types::time::OrderedMillis;
 
 /// Accounts of the genesis.
@@ -63,6 +63,8 @@ impl Machine for Bank {
     type Command = Transfer;
     type Event = Transferred;
     type Refusal = Refusal;
+
+    const RESTORE: Option<fn(&[u8]) -> Option<Books>> = Some(restored);
 
     fn decide(state: &Books, _: OrderedMillis, command: &Transfer) -> Result<Vec<Transferred>, Refusal> {
         if state.done.contains(&command.request) {

@@ -16,7 +16,7 @@ use super::super::block::{Block, name};
 use super::super::committee::{Committee, Seat, Step};
 use super::super::message::{Proof, StatePart};
 use super::Place;
-use crate::entry::{Head, decode};
+use crate::entry::Head;
 use crate::machine::{Machine, state_digest_of_bytes};
 
 /// Bytes of one part, so that a first one with its proof fits a message.
@@ -128,7 +128,7 @@ impl Transfer {
         self.asked = None;
         let whole = self.parts.take().filter(|parts| state_digest_of_bytes(&parts.bytes) == parts.head.state);
         let joined = whole.and_then(|parts| {
-            let state = decode(&parts.bytes, usize::MAX)?;
+            let state = M::RESTORE?(&parts.bytes)?;
             Some(Joined { head: parts.head, place: parts.place, bytes: parts.bytes, state })
         });
         match joined {
@@ -179,6 +179,8 @@ mod tests {
         type Command = ();
         type Event = ();
         type Refusal = String;
+
+        const RESTORE: Option<fn(&[u8]) -> Option<Vec<u64>>> = Some(crate::machine::restored);
 
         fn decide(_: &Vec<u64>, _: OrderedMillis, (): &()) -> Result<Vec<()>, String> {
             Ok(Vec::new())
