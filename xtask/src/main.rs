@@ -12,6 +12,7 @@ mod dev;
 mod docs;
 mod fix;
 mod generated;
+mod proof;
 mod proto;
 mod replay;
 mod sim;
@@ -43,6 +44,8 @@ enum Command {
     Replay(replay::Args),
     /// Simulates clusters with faults and liars, one for each seed
     Sim(sim::Args),
+    /// Runs a proof over real processes
+    Proof(proof::Args),
     /// Generates the Rust code of the protobuf files
     Proto(proto::Args),
     /// Generates the error catalogue and the REST description
@@ -62,6 +65,7 @@ fn main() -> Result<()> {
         Command::Demo(args) => demo::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Sim(args) => sim::run(&args),
+        Command::Proof(args) => proof::run(&args),
         Command::Proto(args) => proto::run(&args),
         Command::Api(args) => api::run(&args),
         Command::Docs => docs::run(),

@@ -11,6 +11,9 @@ use symphony_types::canonical;
 use symphony_types::digest::Digest;
 use symphony_types::time::OrderedMillis;
 
+/// How a state is read back from its canonical bytes.
+pub type Restore<S> = fn(&[u8]) -> Option<S>;
+
 /// The pure rules that a journal drives.
 pub trait Machine: Send + 'static {
     /// Everything the rules know. The first one is data: see [`Genesis`].
@@ -24,7 +27,7 @@ pub trait Machine: Send + 'static {
 
     /// How a state is read back from its canonical bytes ([`restored`]), if starts go on from checkpoints and others may
     /// be given a state.
-    const RESTORE: Option<fn(&[u8]) -> Option<Self::State>> = None;
+    const RESTORE: Option<Restore<Self::State>> = None;
 
     /// Makes every check and changes nothing.
     ///

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use symphony_types::id::NodeId;
 use symphony_types::key::{Gateway, PrivateKey};
-use tonic::transport::Channel;
+use symphony_wire::tls::Channel;
 
 /// Everything that [`crate::server::run`] needs.
 pub struct GatewayConfig {

@@ -25,8 +25,8 @@ pub(crate) struct Guarded {
 }
 
 impl Guarded {
-    pub(crate) fn new(tls: RustlsAcceptor, places: usize, first_byte: Duration) -> Self {
-        Self { tls, places: Arc::new(Semaphore::new(places)), first_byte }
+    pub(crate) fn new(tls: RustlsAcceptor, places: Arc<Semaphore>, first_byte: Duration) -> Self {
+        Self { tls, places, first_byte }
     }
 }
 

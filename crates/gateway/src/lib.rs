@@ -9,6 +9,7 @@
 //! | [`identity`] | who asks, from a signed token |
 //! | [`problem`] | how a refusal looks |
 //! | [`rest`] | routes and their description |
+//! | `certificate`, `connection` | the public certificate of now, connections before HTTP |
 //! | `confirm`, `agreement` | when an answer counts, and what of it must be equal |
 //! | `masters`, `watch`, `status` | questions to the masters, their streams, how they compare |
 
@@ -19,6 +20,7 @@ pub mod rest;
 pub mod server;
 
 mod agreement;
+mod certificate;
 mod confirm;
 mod connection;
 mod gateway;

@@ -8,12 +8,12 @@ use std::time::Duration;
 use symphony_types::id::NodeId;
 use symphony_types::limits::SEALED_BYTES_MAX;
 use symphony_wire::caller::Caller;
+use symphony_wire::tls::Channel;
 use symphony_wire::v1::platform_client::PlatformClient;
 use symphony_wire::v1::{
     AssignVaultRequest, ChainBytes, EvidenceBundle, ListVaultsRequest, Quote, SealedRequest, SealedResponse,
     SubmitTaskRequest, Task, TaskRef, TaskResult, TaskSpec, VaultEntry, VaultList,
 };
-use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 
 use crate::confirm::{Agree, Pace, Port, confirmed};
@@ -245,7 +245,8 @@ mod tests {
     /// R196: a silent master is asked last from then on, and the others keep their order.
     #[tokio::test]
     async fn silent_masters_are_asked_last() {
-        let channel = || Channel::from_static("http://127.0.0.1:1").connect_lazy();
+        let channel =
+            || Channel::from(tonic::transport::Channel::from_static("http://127.0.0.1:1").connect_lazy());
         let node = |name: &str| NodeId::new(name).unwrap();
         let masters = ["m1", "m2", "m3"].map(|name| (node(name), channel()));
         let masters = Masters::new(masters.into());

@@ -2,15 +2,15 @@
 
 use async_trait::async_trait;
 use symphony_chain::port::{ChainError, RemoteChain, Request, Transport};
+use symphony_wire::tls::Channel;
 use symphony_wire::v1::SignedDocument;
 use symphony_wire::v1::chain_node_client::ChainNodeClient;
-use tonic::transport::Channel;
 
 /// The ledger at the other end of a channel.
 pub type LedgerChain = RemoteChain<LedgerChannel>;
 
 /// Carries the ledger's requests over gRPC.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct LedgerChannel(pub ChainNodeClient<Channel>);
 
 #[async_trait]

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use symphony_protocol::governance::Governance;
 use symphony_tee::keys::PlatformSeed;
-use symphony_types::id::{NodeId, VaultId};
+use symphony_types::id::{NodeId, ProtocolVersion, VaultId};
 use symphony_types::key::{Master, PrivateKey};
 use symphony_wire::tls::Credentials;
 
@@ -34,6 +34,8 @@ pub struct MasterConfig {
     pub platform_seed: PlatformSeed,
     /// Where the other nodes are.
     pub peers: Addresses,
+    /// The highest version of the protocol that it announces and runs under: at most what its program speaks.
+    pub protocol_max: ProtocolVersion,
     /// What it votes with; `None` for a master alone.
     pub voting: Option<Voting>,
 }

@@ -1,6 +1,6 @@
 //! The protocol's machine in the shape that the journal drives.
 
-use symphony_consensus::machine::{Machine, restored};
+use symphony_consensus::machine::{Machine, Restore, restored};
 use symphony_protocol::machine::{self, Event, Order, Refusal, State};
 use symphony_types::time::OrderedMillis;
 
@@ -14,7 +14,7 @@ impl Machine for Protocol {
     type Event = Event;
     type Refusal = Refusal;
 
-    const RESTORE: Option<fn(&[u8]) -> Option<State>> = Some(restored);
+    const RESTORE: Option<Restore<State>> = Some(restored);
 
     fn decide(state: &State, at: OrderedMillis, order: &Order) -> Result<Vec<Event>, Refusal> {
         machine::decide(state, at, order)

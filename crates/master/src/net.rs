@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use symphony_consensus::quorum::committee::Seat;
@@ -14,14 +15,13 @@ use symphony_consensus::quorum::node::{Net, Quorum};
 use symphony_types::catalogue::Code;
 use symphony_types::id::NodeId;
 use symphony_wire::status::refusal;
-use symphony_wire::tls::{self, Credentials, NodeRole, Peer, TlsError};
+use symphony_wire::tls::{self, Channel, Credentials, NodeRole, Peer, TlsError};
 use symphony_wire::v1::consensus_node_client::ConsensusNodeClient;
 use symphony_wire::v1::consensus_node_server::{ConsensusNode, ConsensusNodeServer};
 use symphony_wire::v1::{Acknowledgement, ConsensusMessage};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::Channel;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::machine::Protocol;
@@ -71,10 +71,13 @@ async fn talk(channel: Channel, peer: Peer, mut messages: mpsc::Receiver<Arc<[u8
         let mut client = ConsensusNodeClient::new(channel.clone()).max_encoding_message_size(FRAME_BYTES_MAX);
         let (sender, stream) = mpsc::channel(QUEUE_LEN_MAX);
         let say = client.say(ReceiverStream::new(stream));
-        tokio::pin!(say);
+        let retired = channel.retired();
+        tokio::pin!(say, retired);
         let ended = loop {
             tokio::select! {
                 ended = &mut say => break ended.map(drop),
+                // A stream would keep the connection of the former certificate.
+                () = &mut retired => break Ok(()),
                 message = messages.recv() => {
                     let Some(message) = message else { return };
                     // Full: the stream is not open yet, or the other master does not read.
@@ -95,14 +98,18 @@ async fn talk(channel: Channel, peer: Peer, mut messages: mpsc::Receiver<Arc<[u8
 pub struct Listener {
     quorum: Arc<Quorum<Protocol>>,
     seats: BTreeMap<NodeId, Seat>,
+    misunderstood: Arc<AtomicU64>,
 }
 
-/// The service of a master for the other masters' streams.
+/// The service of a master for the other masters' streams. `misunderstood` counts those that are ended because they are
+/// of another cluster, of another version, or no messages.
 pub fn service(
     quorum: Arc<Quorum<Protocol>>,
     seats: BTreeMap<NodeId, Seat>,
+    misunderstood: Arc<AtomicU64>,
 ) -> ConsensusNodeServer<Listener> {
-    ConsensusNodeServer::new(Listener { quorum, seats }).max_decoding_message_size(FRAME_BYTES_MAX)
+    ConsensusNodeServer::new(Listener { quorum, seats, misunderstood })
+        .max_decoding_message_size(FRAME_BYTES_MAX)
 }
 
 #[tonic::async_trait]
@@ -120,6 +127,7 @@ impl ConsensusNode for Listener {
         let mut messages = request.into_inner();
         while let Some(message) = messages.message().await? {
             if let Err(error) = self.quorum.deliver(*seat, &message.envelope) {
+                self.misunderstood.fetch_add(1, Ordering::Relaxed);
                 tracing::warn!(%peer, %error, "a master is not understood");
                 return Err(refusal(Code::Malformed, error));
             }

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{self, AtomicU64};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
@@ -18,7 +19,7 @@ use symphony_tee::keys::PlatformSeed;
 use symphony_tee::report::EnclaveRole;
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
-use symphony_types::id::NodeId;
+use symphony_types::id::{NodeId, ProtocolVersion};
 use symphony_types::key::{Endorsement, Master, PrivateKey};
 use symphony_types::time::OrderedMillis;
 use symphony_wire::tls::{self, NodeRole, Peer};
@@ -44,6 +45,9 @@ const CLOCK_TICK_MAX: Duration = Duration::from_millis(100);
 /// How long a master that does not lead leaves it to the leader to order the passing of time. **Units**: milliseconds.
 const FOLLOWER_GRACE_MS: u64 = 300;
 
+/// The pause after an announcement that could not be ordered.
+const ANNOUNCE_AGAIN: Duration = Duration::from_secs(2);
+
 /// One master.
 pub struct Node {
     /// The name of the network.
@@ -62,6 +66,10 @@ pub struct Node {
     pub blobs: Blobs,
     /// The aggregator's enclave.
     pub aggregator: EnclaveProcess,
+    /// The highest version of the protocol that it announces and runs under.
+    protocol_max: ProtocolVersion,
+    /// Streams of other masters that were ended because they were not understood.
+    misunderstood: Arc<AtomicU64>,
     /// Endorses documents.
     key: PrivateKey<Master>,
     /// Effects that are being performed.
@@ -92,6 +100,8 @@ impl Node {
             guard_class: "none".to_owned(),
             guard_admission: "none".to_owned(),
             voting: true,
+            protocol_max: self.state().announced(&self.id).map_or(0, |version| version.0),
+            misunderstood: self.misunderstood.load(atomic::Ordering::Relaxed),
             ..v1::MasterHealth::default()
         };
         let Some((quorum, guard)) = &self.quorum else { return alone };
@@ -198,6 +208,8 @@ pub async fn run(config: MasterConfig, shutdown: impl Future<Output = ()>) -> Re
         chain,
         blobs: Blobs::open(&config.folder.join("blobs"))?,
         aggregator,
+        protocol_max: config.protocol_max,
+        misunderstood: Arc::default(),
         key: config.key,
         runners: Runners::default(),
     });
@@ -206,6 +218,7 @@ pub async fn run(config: MasterConfig, shutdown: impl Future<Output = ()>) -> Re
         tokio::spawn(advance(Arc::clone(&node))),
         tokio::spawn(renew(Arc::clone(&node))),
         tokio::spawn(health(Arc::clone(&node))),
+        tokio::spawn(announce(Arc::clone(&node))),
     ];
     let platform = InterceptedService::new(rpc::service(Arc::clone(&node)), only(NodeRole::Gateway));
     let masters = InterceptedService::new(cluster::service(Arc::clone(&node)), only(NodeRole::Master));
@@ -214,7 +227,11 @@ pub async fn run(config: MasterConfig, shutdown: impl Future<Output = ()>) -> Re
         let committee = &voting.committee;
         let seats =
             committee.seats().zip(&committee.members).map(|(seat, member)| (member.node.clone(), seat));
-        routes = routes.add_service(net::service(Arc::clone(quorum), seats.collect()));
+        routes = routes.add_service(net::service(
+            Arc::clone(quorum),
+            seats.collect(),
+            Arc::clone(&node.misunderstood),
+        ));
     }
     let registered = config.governance.registry.masters.clone();
     let approve = Arc::new(move |peer: &Peer| {
@@ -223,14 +240,55 @@ pub async fn run(config: MasterConfig, shutdown: impl Future<Output = ()>) -> Re
     });
     tracing::info!(height = node.orderer.head().height, "master is up");
     let ended = node.orderer.ended();
+    let mut unspoken = None;
     tokio::select! {
         served = tls::serve(listener, config.credentials, approve, routes, shutdown) => served?,
         failed = ended => failed.context("the journal failed, this node stops")?,
+        version = outgrown(&node) => unspoken = Some(version),
     }
     for task in background {
         task.abort();
     }
-    node.orderer.stop().await.context("closing the journal")
+    node.orderer.stop().await.context("closing the journal")?;
+    match unspoken {
+        None => Ok(()),
+        Some(version) => Err(unknown(version, node.protocol_max)),
+    }
+}
+
+/// Why a node stops under a version of the protocol that it does not speak (R221).
+fn unknown(version: ProtocolVersion, speaks: ProtocolVersion) -> anyhow::Error {
+    let code = Code::ProtocolUnknown;
+    tracing::error!(%code, %version, %speaks, "protocol version {version} is in force, and this node does not speak it");
+    let title = code.title();
+    anyhow::anyhow!(
+        "{code}: {title}: version {version} is in force, this node speaks {speaks}; nothing is lost"
+    )
+}
+
+/// Waits until a version of the protocol is in force that this node does not speak.
+async fn outgrown(node: &Node) -> ProtocolVersion {
+    loop {
+        let active = node.state().upgrade.active;
+        if active > node.protocol_max {
+            return active;
+        }
+        sleep(CLOCK_TICK_MAX).await;
+    }
+}
+
+/// Announces which version of the protocol this node speaks, once; the others wait for all (R221).
+async fn announce(node: Arc<Node>) {
+    let version = node.protocol_max;
+    while node.state().announced(&node.id) != Some(version) {
+        match node.order(Command::AnnounceProtocol { version }).await {
+            Ok(()) => tracing::info!(%version, "the protocol version that this node speaks is announced"),
+            Err(refusal) => {
+                tracing::warn!(%refusal, "the protocol version could not be announced");
+                sleep(ANNOUNCE_AGAIN).await;
+            }
+        }
+    }
 }
 
 /// Starts the aggregator's enclave with the keys and the nonce of its first start, so that tasks under way

@@ -11,14 +11,13 @@ use symphony_types::id::{NodeId, UsageScope, VaultId};
 use symphony_types::limits::SEALED_BYTES_MAX;
 use symphony_types::time::OrderedMillis;
 use symphony_wire::signing::{CONTEXT_HEALTH, verify_bytes};
-use symphony_wire::tls::{self, Credentials, NodeRole, Peer, TlsError};
+use symphony_wire::tls::{self, Channel, Credentials, NodeRole, Peer, TlsError};
 use symphony_wire::v1;
 use symphony_wire::v1::chain_node_client::ChainNodeClient;
 use symphony_wire::v1::master_node_client::MasterNodeClient;
 use symphony_wire::v1::payout_node_client::PayoutNodeClient;
 use symphony_wire::v1::vault_node_client::VaultNodeClient;
 use symphony_wire::v1::verifier_node_client::VerifierNodeClient;
-use tonic::transport::Channel;
 
 use crate::config::Addresses;
 

@@ -358,6 +358,8 @@ impl Platform for Service {
             schema_version: SCHEMA.0,
             semantic_version: governance.semantics.version.0,
             policy_version: governance.active.0,
+            protocol_version: state.upgrade.active.0,
+            protocol_since: state.upgrade.since.0,
             ordered_ms: head.at.0,
             platform_class: if governance.policy().software_admitted { "software" } else { "hardware" }
                 .to_owned(),

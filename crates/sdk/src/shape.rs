@@ -154,6 +154,10 @@ shapes! {
         nodes: Vec<NodeHealth>,
         #[serde(default)]
         master_nodes: Vec<MasterHealth>,
+        /// Version of the masters' rules that is in force.
+        protocol_version: u32,
+        /// The epoch in which it came into force.
+        protocol_since: u64,
     }
 
     /// One master, beside how it compares with the others.
@@ -190,6 +194,10 @@ shapes! {
         forged: u64,
         /// Kept proofs that a seat voted twice in one slot.
         conflicts: u64,
+        /// Highest protocol version that it announced; 0 for none yet.
+        protocol_max: u32,
+        /// Streams of others that it ended because it did not understand them.
+        misunderstood: u64,
     }
 
     /// Whether a node answers.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use symphony_consensus::machine::{Genesis, Machine, restored};
+use symphony_consensus::machine::{Genesis, Machine, Restore, restored};
 use symphony_types::time::OrderedMillis;
 
 /// Accounts of the genesis.
@@ -64,7 +64,7 @@ impl Machine for Bank {
     type Event = Transferred;
     type Refusal = Refusal;
 
-    const RESTORE: Option<fn(&[u8]) -> Option<Books>> = Some(restored);
+    const RESTORE: Option<Restore<Books>> = Some(restored);
 
     fn decide(state: &Books, _: OrderedMillis, command: &Transfer) -> Result<Vec<Transferred>, Refusal> {
         if state.done.contains(&command.request) {

@@ -4,11 +4,12 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use figment::Figment;
 use figment::providers::{Env, Format, Toml};
 use serde::{Deserialize, Serialize};
-use symphony_types::id::{NodeId, VaultId};
+use symphony_protocol::machine::version;
+use symphony_types::id::{NodeId, ProtocolVersion, VaultId};
 
 /// One node's configuration; every role reads the same keys, a Vault needs `vault` too.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -34,6 +35,10 @@ pub(crate) struct NodeConfig {
     /// The socket of a master's guard; a master alone has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guard: Option<PathBuf>,
+    /// The highest version of the protocol that a master speaks, to hold an upgrade back; what the program speaks when
+    /// absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protocol_max: Option<u32>,
     /// Records that a Vault takes at most.
     #[serde(default = "records_max")]
     pub records_max: u64,
@@ -66,6 +71,15 @@ impl NodeConfig {
             *file = file.take().map(|file| base.join(file));
         }
         Ok(config)
+    }
+
+    /// The highest version of the protocol that a master speaks. **Errors**: one that this program does not have.
+    pub(crate) fn protocol_max(&self) -> Result<ProtocolVersion> {
+        let latest = version::LATEST;
+        let chosen = self.protocol_max.map_or(latest, ProtocolVersion);
+        let known = version::FIRST..=latest;
+        ensure!(known.contains(&chosen), "protocol_max is {chosen}, and this program speaks 1 to {latest}");
+        Ok(chosen)
     }
 
     /// The enclave program. **Errors**: this program's own place is not known.
@@ -104,6 +118,24 @@ mod tests {
         let text = "node = \"m1\"\nnetwork = \"n\"\nfolder = \".\"\nlisten = \"127.0.0.1:1\"\nepoch_ms = 5\n";
         std::fs::write(&path, text).unwrap();
         assert!(format!("{:#}", NodeConfig::load(&path).unwrap_err()).contains("epoch_ms"));
+    }
+
+    /// R221: an upgrade is held back with a version that this program has, and with no other.
+    #[test]
+    fn an_upgrade_is_held_back_within_what_the_program_speaks() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("node.toml");
+        let speaks = |line: &str| {
+            let text =
+                format!("node = \"m1\"\nnetwork = \"n\"\nfolder = \".\"\nlisten = \"127.0.0.1:1\"\n{line}");
+            std::fs::write(&path, text).unwrap();
+            NodeConfig::load(&path).unwrap().protocol_max().map_err(|error| error.to_string())
+        };
+        assert_eq!(speaks(""), Ok(version::LATEST));
+        assert_eq!(speaks("protocol_max = 1"), Ok(version::FIRST));
+        for wrong in [0, version::LATEST.0 + 1] {
+            assert!(speaks(&format!("protocol_max = {wrong}")).unwrap_err().contains("speaks 1 to"));
+        }
     }
 
     /// R230: files of a master's guard are found from the configuration's folder, whoever reads it.

@@ -6,6 +6,7 @@ mod create;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -16,6 +17,7 @@ use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::sleep;
 
+use crate::certificates;
 use crate::config::beside;
 use crate::genesis::Profile;
 use crate::network::Network;
@@ -51,6 +53,17 @@ pub(crate) struct Args {
     /// of usage scopes in millionths of epsilon, such as `marketing=700000`, with `subject_cap` over all scopes
     #[arg(long, value_delimiter = ',')]
     policy: Vec<String>,
+    /// Addresses of a new network's nodes that are not to listen on loopback, such as `master-1=198.18.7.11`; for
+    /// who starts them elsewhere than here
+    #[arg(long, value_delimiter = ',', value_parser = host, requires = "create_only")]
+    host: Vec<(NodeId, IpAddr)>,
+}
+
+/// A node and its address.
+fn host(text: &str) -> Result<(NodeId, IpAddr), String> {
+    let (node, address) = text.split_once('=').ok_or("a host is node=address")?;
+    let node = NodeId::new(node).map_err(|error| error.to_string())?;
+    Ok((node, address.parse().map_err(|error| format!("{address}: {error}"))?))
 }
 
 /// How many masters a network may have: the error says why not others.
@@ -79,10 +92,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         fs::remove_dir_all(&args.dir)?;
     }
     if !network_file.exists() {
-        create::network(&args.dir, args.masters, args.vaults, args.profile, &args.policy)?;
+        let hosts = args.host.iter().cloned().collect();
+        create::network(&args.dir, (args.masters, args.vaults), args.profile, &args.policy, &hosts)?;
     }
     let network = Network::load(&network_file)?;
     create::check_enclave(&network, &args.dir)?;
+    certificates::renew(&args.dir, &network)?;
     if args.create_only {
         return Ok(());
     }

@@ -1,6 +1,7 @@
 //! `symphonyd`: every node of the network in one binary, one role a process (R010), and the supervisor that
 //! starts them all on one machine for development.
 
+mod certificates;
 mod config;
 mod dev;
 mod genesis;
@@ -42,6 +43,8 @@ enum Command {
     Dev(dev::Args),
     /// Mints a token of a development network's issuer
     Token(token::Args),
+    /// Lists, replaces and revokes the certificates of a development network, while it runs
+    Certificates(certificates::Args),
     /// Rebuilds the state from a master's journal and compares the state hash
     Replay(replay::Args),
     /// Prints the description of the REST interface
@@ -71,6 +74,7 @@ fn main() -> Result<()> {
         Command::Gateway(node) => roles::run(&node.config, node.supervised, roles::gateway),
         Command::Dev(args) => dev::run(&args),
         Command::Token(args) => token::run(&args),
+        Command::Certificates(args) => certificates::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Openapi => {
             println!("{}", symphony_gateway::rest::openapi());

@@ -50,14 +50,20 @@ pub(crate) fn run(path: &Path, supervised: bool, role: fn(Start) -> Result<Life>
     let wiretap = config.wiretap.as_deref().map(|folder| wiretap(folder, &network)).transpose()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
+        // A file over the process's limit is an error like a full disk, once somebody listens for the signal.
+        let _limited = signal(SignalKind::from_raw(FILE_OVER_LIMIT))?;
         let listener =
             TcpListener::bind(config.listen).with_context(|| format!("listening on {}", config.listen))?;
         let credentials = Credentials::load(&config.folder.join("tls"))?.tapped(wiretap);
+        credentials.keep_current();
         let start =
             Start { config, network, listener, credentials, shutdown: Box::pin(stopping(supervised)) };
         role(start)?.await
     })
 }
+
+/// The signal `SIGXFSZ` of Linux, which ends a process that nothing listens in.
+const FILE_OVER_LIMIT: i32 = 25;
 
 /// Opens the wiretap that a development network may have. **Errors**: the policy is not one for development.
 fn wiretap(folder: &Path, network: &Network) -> Result<Wiretap> {
@@ -124,6 +130,7 @@ pub(crate) fn master(start: Start) -> Result<Life> {
         key: key(&config, "master.seed")?,
         enclave_program: config.enclave_program()?,
         platform_seed: platform(&config)?,
+        protocol_max: config.protocol_max()?,
         network: network.name,
         node: config.node,
         folder: config.folder.join("data"),

@@ -178,7 +178,8 @@ impl<'a> ser::Serializer for &'a mut Encoder {
     }
 
     fn serialize_map(self, _len: Option<usize>) -> Result<Map<'a>, Unsupported> {
-        Ok(Map { encoder: self, entries: Vec::new(), key: Vec::new() })
+        let start = self.out.len();
+        Ok(Map { encoder: self, start, entries: Vec::new() })
     }
 
     fn serialize_struct(self, _name: &'static str, _len: usize) -> Result<Self, Unsupported> {
@@ -248,11 +249,14 @@ macro_rules! fields {
 
 fields! { SerializeStruct; SerializeStructVariant; }
 
-/// A map on its way: its entries are sorted by the bytes of their keys before they are written.
+/// A map on its way: its entries are written behind each other, and put in the order of the bytes of their keys at the
+/// end. Most maps are in that order already.
 struct Map<'a> {
     encoder: &'a mut Encoder,
-    entries: Vec<(Vec<u8>, Vec<u8>)>,
-    key: Vec<u8>,
+    /// Where the first entry begins.
+    start: usize,
+    /// Where each key begins, and its value.
+    entries: Vec<(usize, usize)>,
 }
 
 impl SerializeMap for Map<'_> {
@@ -260,29 +264,36 @@ impl SerializeMap for Map<'_> {
     type Error = Unsupported;
 
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Unsupported> {
-        self.key = nested(key)?;
+        let start = self.encoder.out.len();
+        key.serialize(&mut *self.encoder)?;
+        self.entries.push((start, self.encoder.out.len()));
         Ok(())
     }
 
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Unsupported> {
-        self.entries.push((core::mem::take(&mut self.key), nested(value)?));
-        Ok(())
+        value.serialize(&mut *self.encoder)
     }
 
-    fn end(mut self) -> Result<(), Unsupported> {
-        self.entries.sort();
-        self.entries.dedup_by(|later, earlier| later.0 == earlier.0);
-        self.encoder.length(self.entries.len() as u64);
-        for (key, value) in &self.entries {
-            self.encoder.out.extend_from_slice(key);
-            self.encoder.out.extend_from_slice(value);
+    fn end(self) -> Result<(), Unsupported> {
+        let Self { encoder, start, entries } = self;
+        let written = encoder.out.split_off(start);
+        let ends = entries.iter().skip(1).map(|(next, _)| *next).chain([start + written.len()]);
+        let mut parts: Vec<_> = entries
+            .iter()
+            .zip(ends)
+            .map(|((key, value), end)| {
+                (&written[key - start..value - start], &written[value - start..end - start])
+            })
+            .collect();
+        if !parts.is_sorted_by(|one, next| one.0 < next.0) {
+            parts.sort_unstable();
+            parts.dedup_by(|later, earlier| later.0 == earlier.0);
+        }
+        encoder.length(parts.len() as u64);
+        for (key, value) in parts {
+            encoder.out.extend_from_slice(key);
+            encoder.out.extend_from_slice(value);
         }
         Ok(())
     }
-}
-
-fn nested<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, Unsupported> {
-    let mut encoder = Encoder { out: Vec::new() };
-    value.serialize(&mut encoder)?;
-    Ok(encoder.out)
 }

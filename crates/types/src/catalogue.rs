@@ -129,6 +129,8 @@ catalogue! {
     Unavailable "GOV-0003" 503 Unavailable true "the service is not available";
     Internal "GOV-0004" 500 Internal false "an internal fault; the node's log has the details";
     Undecided "GOV-0005" 503 Unavailable true "the masters do not agree yet";
+    ProtocolUnknown "GOV-0006" 409 FailedPrecondition false "the network's protocol version is not one that this program speaks";
+    DiskFull "GOV-0007" 507 ResourceExhausted true "the node's disk is full; it stops, and goes on once there is room";
 }
 
 impl fmt::Display for Code {

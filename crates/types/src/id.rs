@@ -135,6 +135,8 @@ numbers! {
     SemanticVersion(u32);
     /// Version of the policy that fixes every fee, share and limit (R188).
     PolicyVersion(u32);
+    /// Version of the masters' rules (R221).
+    ProtocolVersion(u32);
     /// A window of ordered time that settlement and payout are counted in (R193).
     EpochId(u64);
 }

@@ -5,6 +5,7 @@
 //! is answered, before the host says that it is durable.
 
 mod catchup;
+mod guarding;
 mod pool;
 mod stage;
 mod transfer;
@@ -16,7 +17,7 @@ use symphony_types::digest::Digest;
 use symphony_types::time::OrderedMillis;
 
 use super::block::{Block, name};
-use super::committee::{Certificate, Committee, Rotation, Seat, Step};
+use super::committee::{Certificate, Committee, Rotation, Seat};
 use super::conflict::Conflict;
 use super::core::{Core, Counts, Output, Timing};
 use super::guard::{Identity, Kept, Memory, Refusal, VoteGuard};
@@ -47,7 +48,7 @@ pub struct Pace {
 
 impl Default for Pace {
     fn default() -> Self {
-        let timing = Timing { propose_ms: 1_000, vote_ms: 500, repeat_ms: 500 };
+        let timing = Timing { propose_ms: 1_000, vote_ms: 80, repeat_ms: 500 };
         Self { timing, tick_ms: 2_000, drift_ms: 5_000, state_lag: 10_000 }
     }
 }
@@ -395,36 +396,6 @@ impl<M: Machine> Replica<M> {
         self.show_memory(guard, now, effects);
     }
 
-    /// Shows again what the guard signed at this height before this host restarted.
-    fn show_memory(&mut self, guard: &mut dyn VoteGuard, now: Moment, effects: &mut Vec<Effect<M>>) {
-        let messages = self.remembered();
-        for message in &messages {
-            let outputs = match message {
-                Message::Vote(vote) => self.core.vote(*vote, guard, now.elapsed),
-                Message::Polka(polka) => self.core.polka(polka, guard, now.elapsed),
-                _ => continue,
-            };
-            self.act(outputs, guard, now, effects);
-        }
-        effects.extend(messages.into_iter().map(Effect::Broadcast));
-    }
-
-    /// What the guard signed at this height before this host restarted, with the polkas of what it may be locked on.
-    fn remembered(&self) -> Vec<Message> {
-        let (seat, height) = (self.seat, self.height + 1);
-        if self.memory.height != height {
-            return Vec::new();
-        }
-        let here = self.kept.iter().filter(|kept| kept.polka.height == height);
-        let polkas = here.map(|kept| Message::Polka(kept.polka.clone()));
-        let votes = self.memory.signed.iter().filter(|(_, step, ..)| *step != Step::Propose);
-        let votes = votes.map(|(round, step, block, signature)| {
-            let (round, step, block, signature) = (*round, *step, *block, *signature);
-            Message::Vote(super::message::Vote { seat, height, round, step, block, signature })
-        });
-        polkas.chain(votes).collect()
-    }
-
     fn receive(
         &mut self,
         from: Seat,
@@ -590,13 +561,6 @@ impl<M: Machine> Replica<M> {
         self.act(outputs, guard, now, effects);
     }
 
-    /// The block on which the guard locked before this host restarted: it votes for no other without a polka.
-    fn locked(&self) -> Option<Staged<M>> {
-        let here = self.kept.iter().filter(|kept| kept.polka.height == self.height + 1);
-        let kept = here.max_by_key(|kept| kept.polka.round)?;
-        stage(&self.chain, &self.committee, self.height, &kept.block).ok()
-    }
-
     fn decided(&mut self, block: Arc<[u8]>, certificate: Certificate, effects: &mut Vec<Effect<M>>) {
         let staged = match self.staged.remove(&certificate.block) {
             Some(staged) => staged,
@@ -655,19 +619,6 @@ impl<M: Machine> Replica<M> {
         self.follow_up(guard, now, effects);
     }
 
-    /// The committee of the next height.
-    fn seat_committee(&mut self, committee: &Committee, guard: &mut dyn VoteGuard) {
-        if *self.committee != *committee {
-            self.rotated += 1;
-            self.committee = Arc::new(committee.clone());
-            if let Err(refusal) = guard.install(&self.committee) {
-                tracing::error!(%refusal, "the guard does not take the new committee");
-            }
-            let committee = Arc::clone(&self.committee);
-            self.rotations.retain(|rotation| committee.admits(rotation));
-        }
-    }
-
     /// Messages of the new height that came early.
     fn follow_up(&mut self, guard: &mut dyn VoteGuard, now: Moment, effects: &mut Vec<Effect<M>>) {
         for (seat, message) in self.catchup.waiting(self.height + 1) {
@@ -694,35 +645,6 @@ impl<M: Machine> Replica<M> {
         }
         for page in self.pool.forward(proposer, now.elapsed, self.resend_ms()) {
             effects.push(Effect::Send(proposer, Message::Forward(page)));
-        }
-    }
-
-    /// A guard that withheld something may have been restarted with another key.
-    fn look_at_guard(&mut self, guard: &mut dyn VoteGuard) {
-        let refusals = self.core.counts().refusals;
-        if refusals == self.refusals {
-            return;
-        }
-        self.refusals = refusals;
-        match guard.identity() {
-            Ok(identity) => self.identity = identity,
-            Err(refusal) => return tracing::warn!(%refusal, "the guard is not there"),
-        }
-        if let Err(refusal) = guard.install(&self.committee) {
-            tracing::error!(%refusal, "the guard does not take the committee");
-        }
-    }
-
-    /// Says where this replica stands, and asks for its seat if its guard has a new key.
-    fn say_status(&mut self, effects: &mut Vec<Effect<M>>) {
-        if self.core.running() {
-            // The first showing may have been lost, and the engine repeats only what it had signed itself.
-            effects.extend(self.remembered().into_iter().map(Effect::Broadcast));
-        }
-        effects.push(Effect::Broadcast(Message::Status { height: self.height }));
-        if let (false, Some(boot)) = (self.votes(), &self.identity.boot) {
-            let rotation = Rotation { seat: self.seat, boot: boot.clone() };
-            effects.push(Effect::Broadcast(Message::Rotate(rotation)));
         }
     }
 }

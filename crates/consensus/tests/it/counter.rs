@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 use symphony_consensus::journal::JournalError;
-use symphony_consensus::machine::{Genesis, Machine, restored};
+use symphony_consensus::machine::{Genesis, Machine, Restore, restored};
 use symphony_consensus::orderer::{Clock, Solo};
 use symphony_consensus::replay::Verify;
 use symphony_types::time::OrderedMillis;
@@ -51,7 +51,7 @@ impl Machine for Counter {
     type Event = Event;
     type Refusal = TooFew;
 
-    const RESTORE: Option<fn(&[u8]) -> Option<Counts>> = Some(restored);
+    const RESTORE: Option<Restore<Counts>> = Some(restored);
 
     fn decide(state: &Counts, _: OrderedMillis, command: &Command) -> Result<Vec<Event>, TooFew> {
         match *command {

@@ -275,6 +275,10 @@ answers! {
         nodes: Vec<NodeHealth> = each;
         /// Every master, side by side.
         master_nodes: Vec<MasterHealth> = each;
+        /// Version of the masters' rules that is in force.
+        protocol_version: u32 = same;
+        /// The epoch in which it came into force.
+        protocol_since: u64 = same;
     }
 
     /// One master: what it says of itself, beside how it compares with the others.
@@ -315,6 +319,10 @@ answers! {
         forged: u64 = same;
         /// Kept proofs that a seat voted twice in one slot.
         conflicts: u64 = same;
+        /// Highest protocol version that it announced; 0 for none yet.
+        protocol_max: u32 = same;
+        /// Streams of others that it ended: another cluster, another version, or no messages.
+        misunderstood: u64 = same;
     }
 
     /// Whether a node answers.

@@ -223,7 +223,7 @@ pub(crate) struct Stage {
     pub(crate) certificate: Vec<u8>,
     pub(crate) ended: tokio::task::JoinHandle<anyhow::Result<()>>,
     pub(crate) stop: oneshot::Sender<()>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Stage {
@@ -272,7 +272,7 @@ impl Stage {
             audience: AUDIENCE.into(),
             masters: (1..)
                 .zip(masters)
-                .map(|(number, master)| (NodeId::new(&format!("master-{number}")).unwrap(), master))
+                .map(|(number, master)| (NodeId::new(&format!("master-{number}")).unwrap(), master.into()))
                 .collect(),
             key: gateway_key(),
             limits,
@@ -287,7 +287,12 @@ impl Stage {
         let url = format!("https://localhost:{}", address.port());
         let certificate = tls.cert.der().to_vec();
         let seen = Arc::default();
-        Self { url, address, client, seen, certificate, ended, stop, _folder: folder }
+        Self { url, address, client, seen, certificate, ended, stop, folder }
+    }
+
+    /// Where the gateway's files are: `cert.pem`, `key.pem`.
+    pub(crate) fn folder(&self) -> &std::path::Path {
+        self.folder.path()
     }
 
     /// A request of the stage's actor.

@@ -10,7 +10,7 @@ use symphony_types::id::{EpochId, LockRef, NodeId, TaskId};
 use symphony_types::limits::OPEN_TASKS_MAX;
 use symphony_types::time::OrderedMillis;
 
-use super::{Answer, Cause, Command, Event, Order, Refusal, State, admission_grace, epoch, lease};
+use super::{Answer, Cause, Command, Event, Order, Refusal, State, admission_grace, epoch, lease, version};
 use crate::admission::envelope::{self, PrepareAnswer};
 use crate::admission::request;
 use crate::artifact::{Decision, LockFact, SignedAggregate, SignedSlice, SignedVerdict, TaskRequest};
@@ -23,6 +23,7 @@ use crate::settlement::{finalize, verdict};
 /// What an order would make happen, with a lease for everything that it makes owed, or why it will not happen.
 /// **Errors**: [`Refusal`] with the catalogue's code.
 pub fn decide(state: &State, at: OrderedMillis, order: &Order) -> Result<Vec<Event>, Refusal> {
+    version::admit(state, order)?;
     let events = judge(state, at, order)?;
     Ok(lease::grant(state, at, &order.by, events))
 }
@@ -40,6 +41,7 @@ fn judge(state: &State, at: OrderedMillis, order: &Order) -> Result<Vec<Event>, 
         Command::RenewLeases => Ok(lease::renew(state, at, &order.by)),
         Command::RecordDividends { epoch, statements } => epoch::dividends(state, *epoch, statements),
         Command::RecordPayout { confirmation } => epoch::payout(state, confirmation),
+        Command::AnnounceProtocol { version } => version::announce(state, at, &order.by, *version),
     }
 }
 
@@ -67,7 +69,8 @@ fn submit(
     if fact.is_some_and(|fact| fact.lock != lock) {
         return Err(Code::EscrowMismatch.into());
     }
-    if state.open() >= OPEN_TASKS_MAX {
+    // What is open is never more than what was asked, and counting it takes a walk over all.
+    if state.requests.len() >= OPEN_TASKS_MAX && state.open() >= OPEN_TASKS_MAX {
         return Err(Code::TooManyTasks.into());
     }
     match request::judge(&state.governance, request, fact, at) {
@@ -242,7 +245,7 @@ fn record_delivery(state: &State, at: OrderedMillis, task: &TaskId) -> Result<Ve
 }
 
 /// Everything that is due at `at`: admissions and stages out of time, windows that passed, epochs that ended, leases
-/// that ran out.
+/// that ran out, a version of the protocol that all masters wait for.
 fn advance(state: &State, at: OrderedMillis, by: &NodeId) -> Result<Vec<Event>, Refusal> {
     let mut events = Vec::new();
     for (task, submission) in &state.requests {
@@ -289,6 +292,7 @@ fn advance(state: &State, at: OrderedMillis, by: &NodeId) -> Result<Vec<Event>, 
     let closing = events.iter().filter_map(Event::task).collect();
     events.extend(epoch::close(state, at));
     events.extend(lease::lapse(state, at, by, &closing));
+    events.extend(version::activate(state, at));
     Ok(events)
 }
 

@@ -60,7 +60,9 @@ pub(super) fn begun(state: &State, event: &Event) -> Vec<Effect> {
         | Event::PayoutConfirmed { .. }
         | Event::EffectLeased { .. }
         | Event::LeasesRenewed { .. }
-        | Event::LeaseDropped { .. } => vec![],
+        | Event::LeaseDropped { .. }
+        | Event::ProtocolAnnounced { .. }
+        | Event::ProtocolActivated { .. } => vec![],
     }
 }
 
@@ -85,7 +87,9 @@ pub(super) fn ended(event: &Event) -> Vec<Effect> {
         | Event::ResultDelivered { .. }
         | Event::EpochClosed { .. }
         | Event::EffectLeased { .. }
-        | Event::LeasesRenewed { .. } => vec![],
+        | Event::LeasesRenewed { .. }
+        | Event::ProtocolAnnounced { .. }
+        | Event::ProtocolActivated { .. } => vec![],
     }
 }
 

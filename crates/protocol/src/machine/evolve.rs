@@ -3,7 +3,7 @@
 use symphony_types::id::TaskId;
 use symphony_types::time::OrderedMillis;
 
-use super::{Answer, Event, State, Submission, lease};
+use super::{Answer, Event, State, Submission, lease, version};
 use crate::artifact::{RecipientClass, SettlementContext};
 use crate::lifecycle::{Stage, Task, TaskState};
 use crate::settlement::payout::{self, EpochStage, PayoutEvidence, Refund};
@@ -11,6 +11,7 @@ use crate::settlement::payout::{self, EpochStage, PayoutEvidence, Refund};
 /// Applies one event.
 pub fn evolve(state: &mut State, at: OrderedMillis, event: &Event) {
     lease::evolve(state, event);
+    version::evolve(state, event);
     match event {
         Event::AdmissionRequested { fingerprint, admission } => {
             let answer = Answer::Preparing(admission.clone());
@@ -96,7 +97,11 @@ pub fn evolve(state: &mut State, at: OrderedMillis, event: &Event) {
             }
         }
         // All that they do is done above.
-        Event::EffectLeased { .. } | Event::LeasesRenewed { .. } | Event::LeaseDropped { .. } => {}
+        Event::EffectLeased { .. }
+        | Event::LeasesRenewed { .. }
+        | Event::LeaseDropped { .. }
+        | Event::ProtocolAnnounced { .. }
+        | Event::ProtocolActivated { .. } => {}
     }
 }
 

@@ -9,6 +9,7 @@ mod effect;
 mod epoch;
 mod evolve;
 mod lease;
+pub mod version;
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;
@@ -18,7 +19,7 @@ use core::fmt;
 use serde::{Deserialize, Serialize};
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
-use symphony_types::id::{ActorId, EpochId, LockRef, NodeId, TaskId, VaultId};
+use symphony_types::id::{ActorId, EpochId, LockRef, NodeId, ProtocolVersion, TaskId, VaultId};
 use symphony_types::time::OrderedMillis;
 
 use crate::admission::envelope::PrepareAnswer;
@@ -37,6 +38,7 @@ pub use decide::{decide, fingerprint};
 pub use effect::outstanding;
 pub use evolve::evolve;
 pub use lease::{Lease, effect_for};
+use version::{Announcement, Upgrade};
 
 /// Everything that the masters agree on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,6 +55,8 @@ pub struct State {
     pub contributors: BTreeMap<VaultId, ContributorAccount>,
     /// Who performs what is owed, and until when.
     pub leases: BTreeMap<Effect, Lease>,
+    /// Which version of the protocol is in force, and who is ready for the next.
+    pub upgrade: Upgrade,
 }
 
 impl State {
@@ -66,6 +70,7 @@ impl State {
             tasks: BTreeMap::new(),
             epochs: BTreeMap::new(),
             leases: BTreeMap::new(),
+            upgrade: Upgrade::default(),
         }
     }
 
@@ -78,7 +83,7 @@ impl State {
         let tasks = self.tasks.values().filter_map(Task::timer);
         let epochs = epoch::ends(self);
         let leases = self.leases.values().map(|lease| lease.until);
-        admissions.chain(tasks).chain(epochs).chain(leases).min()
+        admissions.chain(tasks).chain(epochs).chain(leases).chain(version::due(self)).min()
     }
 
     /// How many requests and tasks are not finished.
@@ -194,6 +199,11 @@ pub enum Command {
     RecordPayout {
         /// The confirmation.
         confirmation: SignedConfirmation,
+    },
+    /// The master's program speaks versions of the protocol up to this one (R221).
+    AnnounceProtocol {
+        /// The highest.
+        version: ProtocolVersion,
     },
 }
 
@@ -332,6 +342,20 @@ pub enum Event {
         /// The release.
         effect: Effect,
     },
+    /// A master's program speaks another version than before.
+    ProtocolAnnounced {
+        /// The master.
+        master: NodeId,
+        /// What it announced.
+        announcement: Announcement,
+    },
+    /// All masters speak it, and an epoch has ended since: from the next order on its rules hold.
+    ProtocolActivated {
+        /// In force from now on.
+        version: ProtocolVersion,
+        /// The epoch in which it came into force.
+        epoch: EpochId,
+    },
 }
 
 impl Event {
@@ -352,7 +376,9 @@ impl Event {
             Self::EpochClosed { .. }
             | Self::PayoutIssued { .. }
             | Self::PayoutConfirmed { .. }
-            | Self::LeasesRenewed { .. } => None,
+            | Self::LeasesRenewed { .. }
+            | Self::ProtocolAnnounced { .. }
+            | Self::ProtocolActivated { .. } => None,
         }
     }
 }

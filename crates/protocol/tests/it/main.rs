@@ -11,6 +11,7 @@ mod lifecycle;
 mod payout;
 mod settlement;
 mod stage;
+mod upgrade;
 mod vectors;
 mod verification;
 mod world;

@@ -350,6 +350,7 @@ impl Session {
                 ("state hash", status.state_hash.clone()),
                 ("epoch", status.epoch_id.to_string()),
                 ("policy", status.policy_version.to_string()),
+                ("protocol", format!("{} since epoch {}", status.protocol_version, status.protocol_since)),
                 ("semantics", status.semantic_version.to_string()),
                 ("platform", status.platform_class.clone()),
             ];

@@ -55,9 +55,10 @@ pub(super) fn masters(masters: &[MasterHealth]) -> String {
             said(yes(master.leader)),
             said(&master.guard_class),
             said(&master.guard_admission),
+            said(&master.protocol_max.to_string()),
         ]
     });
-    table(["master", "reachable", "height", "head", "leader", "guard", "admission"], rows)
+    table(["master", "reachable", "height", "head", "leader", "guard", "admission", "speaks"], rows)
 }
 
 /// How the masters order: the counters of each since its start.
@@ -77,6 +78,7 @@ pub(super) fn ordering(masters: &[MasterHealth]) -> String {
             master.rotations.to_string(),
             master.forged.to_string(),
             master.conflicts.to_string(),
+            master.misunderstood.to_string(),
         ]
     });
     let head = [
@@ -93,6 +95,7 @@ pub(super) fn ordering(masters: &[MasterHealth]) -> String {
         "rotations",
         "forged",
         "double votes",
+        "misunderstood",
     ];
     table(head, rows)
 }
@@ -318,18 +321,20 @@ mod tests {
             rotations: 5,
             forged: 6,
             conflicts: 7,
+            protocol_max: 2,
+            misunderstood: 8,
         };
         let shown = masters(&[master("master-1", true), master("master-2", false)]);
         let line = |name: &str| {
             let line = shown.lines().find(|line| line.contains(name)).unwrap();
             line.split_whitespace().map(str::to_owned).collect::<Vec<_>>()
         };
-        assert_eq!(line("master-1"), ["master-1", "yes", "7", "equal", "yes", "software", "trusted"]);
+        assert_eq!(line("master-1"), ["master-1", "yes", "7", "equal", "yes", "software", "trusted", "2"]);
         assert_eq!(line("master-2"), ["master-2", "no"]);
         let shown = ordering(&[master("master-1", true), master("master-2", false)]);
         let row: Vec<_> =
             shown.lines().find(|line| line.contains("master-1")).unwrap().split_whitespace().collect();
-        assert_eq!(row, ["master-1", "yes", "9", "0", "12", "0", "1", "2", "3", "4", "5", "6", "7"]);
+        assert_eq!(row, ["master-1", "yes", "9", "0", "12", "0", "1", "2", "3", "4", "5", "6", "7", "8"]);
         assert!(!shown.contains("master-2"));
     }
 }

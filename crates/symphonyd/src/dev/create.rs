@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::TcpListener;
+use std::net::{IpAddr, TcpListener};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
@@ -16,6 +16,7 @@ use symphony_wire::tls::authority::{Authority, write_secret};
 use symphony_wire::tls::{NodeRole, Peer};
 
 use super::committee;
+use crate::certificates;
 use crate::config::{NodeConfig, beside};
 use crate::genesis::{self, Parties, Profile};
 use crate::keys::seed;
@@ -36,10 +37,10 @@ const TOKEN_S: u64 = 30 * 86_400;
 /// Makes the network. **Errors**: those of the file system, or names that are not valid.
 pub(super) fn network(
     dir: &Path,
-    masters: u8,
-    vaults: u8,
+    (masters, vaults): (u8, u8),
     profile: Profile,
     overrides: &[String],
+    hosts: &BTreeMap<NodeId, IpAddr>,
 ) -> Result<()> {
     fs::create_dir_all(dir)?;
     let masters: Vec<NodeId> =
@@ -49,18 +50,21 @@ pub(super) fn network(
         .map(|letter| VaultId::new(&format!("vault-{}", char::from(letter))))
         .collect::<Result<_, _>>()?;
     let nodes = nodes(&masters, &vaults)?;
-    let authority = Authority::open(&dir.join("authority"))?;
+    let authority = Authority::open(&dir.join(certificates::AUTHORITY))?;
     // Held until all are known, so that no two nodes get the same port.
     let mut listeners = Vec::new();
     let mut addresses = BTreeMap::new();
     for (node, role) in &nodes {
         let listener = TcpListener::bind("127.0.0.1:0")?;
-        addresses.insert(node.clone(), listener.local_addr()?.to_string());
+        let mut address = listener.local_addr()?;
+        address.set_ip(hosts.get(node).copied().unwrap_or(address.ip()));
+        addresses.insert(node.clone(), address.to_string());
         listeners.push(listener);
         let peer = Peer { role: *role, node: node.clone() };
-        authority.issue(&peer, &["localhost", "127.0.0.1"], &dir.join(node.as_str()).join("tls"))?;
+        authority.issue(&peer, &certificates::ALSO, &dir.join(node.as_str()).join("tls"))?;
     }
     drop(listeners);
+    drop(authority);
     token::create_issuer(dir)?;
     fs::copy(dir.join("issuer/jwks.json"), dir.join("gateway/jwks.json"))?;
     let parties = parties(dir, &masters, &vaults)?;
@@ -94,6 +98,7 @@ pub(super) fn network(
             enclave: None,
             committee: votes.then(|| Path::new("..").join(committee::COMMITTEE_FILE)),
             guard: votes.then(|| committee::GUARD_SOCKET.into()),
+            protocol_max: None,
             records_max: 20_000_000,
             requests_per_second: 2_000,
             wiretap: None,

@@ -1,7 +1,9 @@
 //! The whole network as real processes on loopback, driven through its public interface.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, unreachable_pub)]
 
+mod certificates;
 mod crash;
+mod disk;
 mod evidence;
 mod ingest;
 mod masters;
@@ -9,3 +11,5 @@ mod network;
 mod refusals;
 mod taint;
 mod transport;
+mod trickle;
+mod upgrade;

@@ -18,7 +18,7 @@ use symphony_wire::caller::{self, Caller};
 use symphony_wire::documents::encode;
 use symphony_wire::status::problem_of;
 use symphony_wire::tls::authority::Authority;
-use symphony_wire::tls::{Credentials, NodeRole, Peer, connect};
+use symphony_wire::tls::{Channel, Credentials, NodeRole, Peer, connect};
 use symphony_wire::v1::chain_node_client::ChainNodeClient;
 use symphony_wire::v1::platform_client::PlatformClient;
 use symphony_wire::v1::vault_node_client::VaultNodeClient;
@@ -27,7 +27,6 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
-use tonic::transport::Channel;
 use tonic::{Request, Status};
 
 use crate::network::{Network, TURN, now_ms};
@@ -172,7 +171,7 @@ fn unheard<T: std::fmt::Debug>(answer: Result<T, Status>) {
     assert!(status.metadata().get(symphony_wire::status::CODE_KEY).is_none(), "{status:?}");
 }
 
-async fn health(channel: Channel) -> Result<(), Status> {
+pub async fn health(channel: Channel) -> Result<(), Status> {
     let request = HealthRequest { challenge: vec![1; 32] };
     VaultNodeClient::new(channel).get_health(request).await.map(drop)
 }
@@ -193,7 +192,7 @@ fn credentials(network: &Network, node: &str) -> Credentials {
     Credentials::load(&network.dir.join(node).join("tls")).unwrap()
 }
 
-fn address(network: &Network, node: &str) -> SocketAddr {
+pub fn address(network: &Network, node: &str) -> SocketAddr {
     let text = fs::read_to_string(network.dir.join(node).join("node.toml")).unwrap();
     text.parse::<toml::Table>().unwrap()["listen"].as_str().unwrap().parse().unwrap()
 }
@@ -202,10 +201,10 @@ fn seed(network: &Network, file: impl AsRef<Path>) -> [u8; 32] {
     hex::decode(fs::read_to_string(network.dir.join(file)).unwrap().trim()).unwrap().try_into().unwrap()
 }
 
-fn peer(role: NodeRole, node: &str) -> Peer {
+pub fn peer(role: NodeRole, node: &str) -> Peer {
     Peer { role, node: NodeId::new(node).unwrap() }
 }
 
-fn vault(node: &str) -> Peer {
+pub fn vault(node: &str) -> Peer {
     peer(NodeRole::Enterprise, node)
 }

@@ -1731,6 +1731,12 @@ pub struct Status {
     /// of a master: itself; of the gateway: all
     #[prost(message, repeated, tag = "12")]
     pub master_nodes: ::prost::alloc::vec::Vec<MasterHealth>,
+    /// in force
+    #[prost(uint32, tag = "13")]
+    pub protocol_version: u32,
+    /// the epoch in which it came into force
+    #[prost(uint64, tag = "14")]
+    pub protocol_since: u64,
 }
 /// One master: what it says of itself, beside what the gateway finds when it compares them.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1791,6 +1797,12 @@ pub struct MasterHealth {
     /// kept proofs that a seat voted twice in one slot
     #[prost(uint64, tag = "20")]
     pub conflicts: u64,
+    /// highest protocol version that it announced; 0: none yet
+    #[prost(uint32, tag = "21")]
+    pub protocol_max: u32,
+    /// streams of others that it ended: another cluster, another version, or no messages
+    #[prost(uint64, tag = "22")]
+    pub misunderstood: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct NodeHealth {

@@ -3,29 +3,33 @@
 //!
 //! A leaf has one DNS name, so that the stock verifiers stay, and one URI name, `spiffe://symphony/<role>/<node>`,
 //! which is its identity here.
+//!
+//! A node's certificate, its key and the list of revoked certificates may change while it runs ([`Credentials`], R206):
+//! new handshakes use the new ones, a connection of a revoked node ends at once, one that was made with a retired
+//! certificate is drained.
 
 pub mod authority;
 mod client;
+mod credentials;
+mod leash;
+mod material;
+mod revocation;
 mod server;
 mod stream;
 pub mod wiretap;
 
 use std::fmt;
-use std::path::Path;
-use std::sync::Arc;
 
-use rustls::RootCertStore;
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::CertificateDer;
 use symphony_types::id::NodeId;
 use thiserror::Error;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use self::wiretap::Wiretap;
-
-pub use client::connect;
+pub use client::{Channel, connect};
+pub use credentials::Credentials;
+pub use material::{pair, seen};
+pub use revocation::Serial;
 pub use server::{Approve, serve};
 
 /// The domain under which node names are DNS names.
@@ -125,6 +129,20 @@ pub enum TlsError {
     /// A certificate could not be made.
     #[error("making a certificate: {0}")]
     Issue(#[from] rcgen::Error),
+    /// A file that is no certificate where one is needed.
+    #[error("{0} holds no certificate")]
+    NoCertificate(std::path::PathBuf),
+    /// A certificate of another node than the one that runs.
+    #[error("the certificate names {found}, and this node is {own}")]
+    OtherNode {
+        /// The node that runs.
+        own: String,
+        /// The one that is named.
+        found: String,
+    },
+    /// A list of revoked certificates that cannot be believed.
+    #[error("the revocation list is refused: {0}")]
+    Revocation(#[from] revocation::Fault),
     /// A credential file could not be written or read.
     #[error("writing credentials: {0}")]
     Io(#[from] std::io::Error),
@@ -133,31 +151,5 @@ pub enum TlsError {
     Serve(#[from] tonic::transport::Error),
 }
 
-/// A node's certificate, its key, and the authority that it believes.
-#[derive(Clone)]
-pub struct Credentials {
-    chain: Vec<CertificateDer<'static>>,
-    key: Arc<PrivateKeyDer<'static>>,
-    roots: Arc<RootCertStore>,
-    provider: Arc<CryptoProvider>,
-    wiretap: Option<Wiretap>,
-}
-
-impl Credentials {
-    /// Loads `ca.pem`, `node.pem` and `node.key` of a folder. **Errors**: [`TlsError`].
-    pub fn load(folder: &Path) -> Result<Self, TlsError> {
-        let mut roots = RootCertStore::empty();
-        for certificate in CertificateDer::pem_file_iter(folder.join("ca.pem"))? {
-            roots.add(certificate?)?;
-        }
-        let chain = CertificateDer::pem_file_iter(folder.join("node.pem"))?.collect::<Result<_, _>>()?;
-        let key = PrivateKeyDer::from_pem_file(folder.join("node.key"))?;
-        let provider = Arc::new(aws_lc_rs::default_provider());
-        Ok(Self { chain, key: Arc::new(key), roots: Arc::new(roots), provider, wiretap: None })
-    }
-
-    /// The same credentials; every connection that is made or accepted with them is tapped if there is a wiretap.
-    pub fn tapped(self, wiretap: Option<Wiretap>) -> Self {
-        Self { wiretap, ..self }
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tonic::transport::server::Connected;
 
 use super::Peer;
+use super::leash::Leash;
 use super::wiretap::{Tap, Wiretap};
 
 /// The inside of a TLS stream; what passes through it is in clear.
@@ -15,13 +16,25 @@ pub(super) struct PeerStream<S> {
     stream: S,
     peer: Peer,
     tap: Option<Tap>,
+    /// `None` once it has ended.
+    leash: Option<Leash>,
 }
 
 impl<S> PeerStream<S> {
-    /// A stream to `peer`, tapped if there is a wiretap. **Errors**: the wiretap's files cannot be made.
-    pub(super) fn new(stream: S, peer: Peer, wiretap: Option<&Wiretap>) -> io::Result<Self> {
+    /// A stream to `peer` until its leash ends, tapped if there is a wiretap. **Errors**: the wiretap's files cannot be
+    /// made.
+    pub(super) fn new(stream: S, peer: Peer, wiretap: Option<&Wiretap>, leash: Leash) -> io::Result<Self> {
         let tap = wiretap.map(|wiretap| wiretap.tap(&peer)).transpose()?;
-        Ok(Self { stream, peer, tap })
+        Ok(Self { stream, peer, tap, leash: Some(leash) })
+    }
+
+    /// Whether the stream may go on. Reading asks, and an HTTP/2 connection always reads.
+    fn pulled(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        let Some(leash) = &mut self.leash else { return Err(io::ErrorKind::NotConnected.into()) };
+        let Poll::Ready(error) = leash.as_mut().poll(cx) else { return Ok(()) };
+        tracing::info!(peer = %self.peer, %error, "connection ended");
+        self.leash = None;
+        Err(error)
     }
 }
 
@@ -36,6 +49,7 @@ impl<S> Connected for PeerStream<S> {
 impl<S: AsyncRead + Unpin> AsyncRead for PeerStream<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        this.pulled(cx)?;
         let before = buf.filled().len();
         ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
         if let Some(tap) = &mut this.tap {
@@ -56,6 +70,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for PeerStream<S> {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        if this.leash.is_none() {
+            return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
+        }
         let written = ready!(Pin::new(&mut this.stream).poll_write_vectored(cx, bufs))?;
         if let Some(tap) = &mut this.tap {
             let mut left = written;
@@ -93,7 +110,7 @@ mod tests {
 
     fn stream(inner: DuplexStream, wiretap: Option<&Wiretap>) -> PeerStream<DuplexStream> {
         let peer = Peer { role: NodeRole::Master, node: NodeId::new("master-1").unwrap() };
-        PeerStream::new(inner, peer, wiretap).unwrap()
+        PeerStream::new(inner, peer, wiretap, Box::pin(std::future::pending())).unwrap()
     }
 
     /// R002: what the taint test searches is what passed, in order, and all of it.

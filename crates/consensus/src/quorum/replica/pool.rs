@@ -96,7 +96,8 @@ impl<M: Machine> Pool<M> {
         }
     }
 
-    /// Answers what would change nothing in the decided state now, while no height is under way.
+    /// Answers what would change nothing in the decided state now, while no height is under way: up to the first
+    /// command that needs a height, because making its block judges the rest.
     pub(super) fn settle(
         &mut self,
         chain: &Chain<M>,
@@ -109,20 +110,29 @@ impl<M: Machine> Pool<M> {
             Ok(events) if events.is_empty() => Some(Pending::Nothing),
             Ok(_) => None,
         };
-        let done: Vec<_> =
-            self.mine.iter().filter_map(|(ticket, mine)| Some((*ticket, judge(&mine.command)?))).collect();
+        let mut needed = false;
+        let mut done = Vec::new();
+        for (ticket, mine) in &self.mine {
+            match judge(&mine.command) {
+                Some(pending) => done.push((*ticket, pending)),
+                None => {
+                    needed = true;
+                    break;
+                }
+            }
+        }
         for (ticket, pending) in done {
             self.mine.remove(&ticket);
             effects.push(answer(chain, ticket, pending));
         }
         let mut dropped: BTreeMap<Seat, Vec<u64>> = BTreeMap::new();
-        self.others.retain(|other| match judge(&other.command) {
-            None => true,
-            Some(_) => {
+        self.others.retain(|other| {
+            needed = needed || judge(&other.command).is_none();
+            if !needed {
                 self.known.remove(&(other.from, other.ticket));
                 dropped.entry(other.from).or_default().push(other.ticket);
-                false
             }
+            needed
         });
         tell_dropped(dropped, height, effects);
     }
@@ -209,10 +219,12 @@ impl<M: Machine> Pool<M> {
                 effects.push(Effect::Answer(ticket, Ok(ordered)));
             }
         }
+        let mut gone = false;
         for (from, ticket, _) in ordered {
-            if *from != seat && self.known.remove(&(*from, *ticket)) {
-                self.others.retain(|other| (other.from, other.ticket) != (*from, *ticket));
-            }
+            gone |= *from != seat && self.known.remove(&(*from, *ticket));
+        }
+        if gone {
+            self.others.retain(|other| self.known.contains(&(other.from, other.ticket)));
         }
     }
 

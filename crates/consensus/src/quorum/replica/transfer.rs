@@ -170,6 +170,7 @@ mod tests {
     use super::super::super::block::VERSION;
     use super::super::super::committee::{Ballot, Certificate, Member};
     use super::*;
+    use crate::machine::{Restore, restored};
 
     /// A machine whose state is a list.
     struct List;
@@ -180,7 +181,7 @@ mod tests {
         type Event = ();
         type Refusal = String;
 
-        const RESTORE: Option<fn(&[u8]) -> Option<Vec<u64>>> = Some(crate::machine::restored);
+        const RESTORE: Option<Restore<Vec<u64>>> = Some(restored);
 
         fn decide(_: &Vec<u64>, _: OrderedMillis, (): &()) -> Result<Vec<()>, String> {
             Ok(Vec::new())

@@ -1,0 +1,76 @@
+//! The command that clients want ordered: a submission whose lock is too small for what it asks.
+//!
+//! It is what a client of a master really sends, it passes every check of admission up to the price, and it is
+//! recorded with its refund, so that the state grows by it and nothing outside is owed. A submission that is admitted
+//! leases work to Vaults that this cluster does not have, and only 10,000 of those may be open.
+
+use anyhow::{Context, Result};
+use symphony_protocol::artifact::{Argument, AudienceQuery, LockFact, Operand, TaskClass, TaskRequest};
+use symphony_protocol::governance::Governance;
+use symphony_protocol::machine::{Command, Order};
+use symphony_types::amount::Sym;
+use symphony_types::canonical;
+use symphony_types::digest::Digest;
+use symphony_types::id::{ActorId, AttributeName, LockRef, NodeId, RequestId, RuleName, UsageScope, VaultId};
+use symphony_types::time::OrderedMillis;
+
+/// Makes commands that all differ.
+#[derive(Clone)]
+pub(crate) struct Workload {
+    request: TaskRequest,
+    fact: LockFact,
+    by: NodeId,
+    run: String,
+}
+
+impl Workload {
+    /// Submissions through one master; `run` tells them from those of every other workload.
+    /// **Errors**: the network does not know the submitter of a development network.
+    pub(crate) fn new(governance: &Governance, by: &NodeId, run: &str) -> Result<Self> {
+        let submitter = ActorId::new("luckin")?;
+        let actor = governance.registry.actors.get(&submitter).context("the network has no submitter")?;
+        let city = Operand {
+            rule: RuleName::new("geography.city_eligibility")?,
+            argument: Argument::Text("Singapore".to_owned()),
+        };
+        let request = TaskRequest {
+            request: RequestId::new(run)?,
+            submitter,
+            class: TaskClass::Query,
+            scope: UsageScope::new("marketing")?,
+            vaults: vec![VaultId::new("vault-a")?],
+            quorum: 1,
+            query: AudienceQuery {
+                operands: vec![city],
+                output: AttributeName::new("identity.contact_handle")?,
+                cap: 100,
+                evaluate_at: None,
+            },
+            recipient: vec![7; 32],
+        };
+        let fact = LockFact {
+            lock: LockRef(Digest([0; 32])),
+            owner: actor.account,
+            purpose: Digest([0; 32]),
+            amount: Sym(1),
+            expires: OrderedMillis(u64::MAX),
+        };
+        Ok(Self { request, fact, by: by.clone(), run: run.to_owned() })
+    }
+
+    /// The command that a client asks for as its `count`th.
+    pub(crate) fn order(&self, client: usize, count: u64) -> Result<Order> {
+        let mut request = self.request.clone();
+        request.request = RequestId::new(&format!("{}-{client}-{count}", self.run))?;
+        let purpose = request.lock_purpose();
+        // Locks are told apart by their reference; the purpose is as good as any.
+        let lock = LockRef(purpose);
+        let fact = LockFact { lock, purpose, ..self.fact };
+        Ok(Order { by: self.by.clone(), command: Command::SubmitTask { request, lock, fact: Some(fact) } })
+    }
+
+    /// Canonical bytes of one command.
+    pub(crate) fn bytes(&self) -> Result<usize> {
+        Ok(canonical::to_bytes(&self.order(0, 0)?).len())
+    }
+}
