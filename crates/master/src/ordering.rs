@@ -47,7 +47,7 @@ pub struct Ordering {
 
 /// Orders alone. **Errors**: the journal cannot be trusted or read.
 pub fn alone(journal: &Path, genesis: &Genesis<State>) -> Result<Ordering> {
-    let solo = Solo::<Protocol>::open(journal, genesis, Verify::Full, Arc::new(now))
+    let solo = Solo::<Protocol>::open(journal, genesis, Verify::Decisions, Arc::new(now))
         .context("opening the journal")?;
     Ok(Ordering { orderer: Arc::new(solo), quorum: None })
 }
@@ -75,7 +75,7 @@ pub async fn agreed(
     let config = Config { seat, members: founding.members, pace: Pace::default() };
     let (journal, genesis, voice) = (journal.to_owned(), genesis.clone(), Box::new(guard.clone()));
     let quorum = tokio::task::spawn_blocking(move || {
-        Quorum::<Protocol>::open(&journal, config, &genesis, Verify::Full, Arc::new(now), voice, streams)
+        Quorum::<Protocol>::open(&journal, config, &genesis, Verify::Decisions, Arc::new(now), voice, streams)
     });
     let quorum = Arc::new(quorum.await?.context("starting to order")?);
     let orderer: Arc<dyn Orderer<Protocol>> = Arc::clone(&quorum) as _;

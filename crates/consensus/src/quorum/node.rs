@@ -114,7 +114,17 @@ impl<M: Machine> Quorum<M> {
         let started = Instant::now();
         let now = Moment { elapsed: 0, clock: clock() };
         let at = (journal.head(), Arc::clone(&state));
-        let replica = Replica::new(config.seat, config.pace, place, at, guard.as_mut(), now)?;
+        let mut patience = GUARD_ATTEMPTS;
+        let replica = loop {
+            // Reading a long journal takes a while, and the guard may have been restarted meanwhile.
+            match Replica::new(config.seat, config.pace, place.clone(), at.clone(), guard.as_mut(), now) {
+                Err(Refusal::Unreachable) if patience > 0 => {
+                    patience -= 1;
+                    thread::sleep(GUARD_PAUSE);
+                }
+                replica => break replica?,
+            }
+        };
         let (publish, published) = watch::channel(Published { head: journal.head(), state });
         let (show, gauges) = watch::channel(replica.gauges());
         let (stream, _) = broadcast::channel(STREAM_LEN_MAX);
@@ -469,6 +479,10 @@ fn failed(error: JournalError) -> Failure {
     Failure::Journal(Arc::new(error))
 }
 
+/// A guard that is being started may take this many attempts.
+const GUARD_ATTEMPTS: u32 = 50;
+/// Pause between them.
+const GUARD_PAUSE: Duration = Duration::from_millis(200);
 /// Commands of own clients that wait before their senders do.
 const SUBMITTED_LEN_MAX: usize = 4_096;
 /// Messages of the others that wait at most.

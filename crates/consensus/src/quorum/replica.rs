@@ -48,7 +48,7 @@ pub struct Pace {
 
 impl Default for Pace {
     fn default() -> Self {
-        let timing = Timing { propose_ms: 1_000, vote_ms: 80, repeat_ms: 500 };
+        let timing = Timing { propose_ms: 1_000, vote_ms: 500, repeat_ms: 500 };
         Self { timing, tick_ms: 2_000, drift_ms: 5_000, state_lag: 10_000 }
     }
 }

@@ -11,7 +11,7 @@ use symphony_consensus::quorum::committee::{Ballot, Committee, Member, Seat, Ste
 use symphony_consensus::quorum::conflict::Conflict;
 use symphony_consensus::quorum::conflicts;
 use symphony_consensus::quorum::core::Timing;
-use symphony_consensus::quorum::guard::{LocalGuard, Memory, Rules, Strictness};
+use symphony_consensus::quorum::guard::{LocalGuard, Memory, Rules, Strictness, VoteGuard};
 use symphony_consensus::quorum::message::{Envelope, Message, VERSION, Vote};
 use symphony_consensus::quorum::node::{Config, Net, Quorum, StartError};
 use symphony_consensus::quorum::replica::Pace;
@@ -94,11 +94,25 @@ pub(super) fn start_on(
     memory: Memory,
     wires: Wires,
 ) -> Result<Arc<Quorum<Counter>>, StartError> {
-    let timing = Timing { propose_ms: 200, vote_ms: 100, repeat_ms: 100 };
-    let pace = Pace { timing, tick_ms: 300, drift_ms: 5_000, state_lag: STATE_LAG };
+    start_with(database, seat, Box::new(guard(seat, memory)), wires)
+}
+
+/// The guard of a seat with the key of the founding.
+pub(super) fn guard(seat: u8, memory: Memory) -> LocalGuard {
     let founding = Committee::founding(genesis().root(), members());
     let rules = Rules::new(Seat(seat), founding, Strictness::Full, memory);
-    let guard = LocalGuard::new(PrivateKey::from_seed(&[seat + 1; 32]), None, rules);
+    LocalGuard::new(PrivateKey::from_seed(&[seat + 1; 32]), None, rules)
+}
+
+/// Starts a seat on an open database with a guard.
+pub(super) fn start_with(
+    database: Database,
+    seat: u8,
+    guard: Box<dyn VoteGuard>,
+    wires: Wires,
+) -> Result<Arc<Quorum<Counter>>, StartError> {
+    let timing = Timing { propose_ms: 200, vote_ms: 100, repeat_ms: 100 };
+    let pace = Pace { timing, tick_ms: 300, drift_ms: 5_000, state_lag: STATE_LAG };
     let clock = Arc::new(|| {
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
         OrderedMillis(u64::try_from(since.as_millis()).unwrap())
@@ -106,9 +120,8 @@ pub(super) fn start_on(
     let place = Arc::clone(&wires.places[usize::from(seat)]);
     let net = Arc::new(Wire { from: Seat(seat), wires });
     let config = Config { seat: Seat(seat), members: members(), pace };
-    let quorum =
-        Quorum::start(config, Arc::new(database), &genesis(), Verify::Full, clock, Box::new(guard), net)
-            .map(Arc::new)?;
+    let quorum = Quorum::start(config, Arc::new(database), &genesis(), Verify::Full, clock, guard, net)
+        .map(Arc::new)?;
     *place.lock().unwrap() = Arc::downgrade(&quorum);
     Ok(quorum)
 }

@@ -90,11 +90,13 @@ fn forged(command: Command, events: Vec<Event>, state: Option<Digest>, verify: V
 #[test]
 fn a_forged_entry_is_found_by_computing_it_again() {
     let events = || vec![Event::Added { who: 1, amount: 1 }];
-    for verify in [Verify::Links, Verify::Full] {
+    for verify in [Verify::Links, Verify::Decisions, Verify::Full] {
         assert_eq!(forged(add(1, 1), events(), None, verify), None);
         assert_eq!(forged(add(1, 1), events(), Some(Digest::ZERO), verify), Some(Fault::State));
     }
-    assert_eq!(forged(add(1, 2), events(), None, Verify::Full), Some(Fault::Events));
+    for verify in [Verify::Decisions, Verify::Full] {
+        assert_eq!(forged(add(1, 2), events(), None, verify), Some(Fault::Events));
+    }
     let refused = Some(Fault::Refused("only 0 there".to_owned()));
     assert_eq!(forged(transfer(1, 2, 1), events(), None, Verify::Full), refused);
 }

@@ -14,6 +14,7 @@ use symphony_sdk::campaign::{CampaignError, CampaignSpec, Submitter};
 use symphony_sdk::client::{ClientError, Format, Upload};
 use symphony_sdk::shape::{Operand, SubmitTaskRequest, Task};
 use symphony_sdk::wallet::WalletError;
+use symphony_types::catalogue::Code;
 use symphony_types::id::{RequestId, TaskId};
 use tokio::sync::Mutex;
 use tokio::time::sleep;
@@ -106,6 +107,8 @@ pub(crate) struct Book {
     pub(crate) acknowledged: BTreeMap<TaskId, &'static str>,
     /// Results that were delivered.
     pub(crate) delivered: BTreeMap<TaskId, AudienceResult>,
+    /// Tasks that were refused because the Vaults were not prepared in time, as their submitters were told.
+    pub(crate) refused: u64,
     /// Calls that were made again.
     pub(crate) retries: u64,
     /// The longest time from the first try of a submission to its acknowledgement.
@@ -154,9 +157,15 @@ async fn campaign(brand: &Brand, request: &str, book: &Mutex<Book>) -> Result<()
         recipient_key: hex::encode(submitter.recipient.public()),
     };
     let started = Instant::now();
-    let task: Task =
-        persistently(book, async || submitter.client.submit(&order).await.map_err(CampaignError::from))
-            .await?;
+    let submit = async || match submitter.client.submit(&order).await {
+        // Said once and for all of this request: nothing was admitted, and the lock goes back.
+        Err(ClientError::Refused(problem)) if problem.code == Code::QuorumNotPrepared.as_str() => Ok(None),
+        answer => answer.map(Some).map_err(CampaignError::from),
+    };
+    let Some(task): Option<Task> = persistently(book, submit).await? else {
+        book.lock().await.refused += 1;
+        return Ok(());
+    };
     {
         let mut book = book.lock().await;
         book.acknowledged.insert(task.task_id, brand.name);

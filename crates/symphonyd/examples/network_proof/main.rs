@@ -131,6 +131,7 @@ fn summary(shown: &Shown, book: &Book) {
     let lines = [
         ("tasks acknowledged", book.acknowledged.len().to_string()),
         ("tasks completed", shown.completed.to_string()),
+        ("tasks refused, not prepared in time", book.refused.to_string()),
         ("calls made again", book.retries.to_string()),
         ("slowest acknowledgement", format!("{:.1} s", book.slowest.as_secs_f64())),
         ("charged", format!("{} base units, all accounted for", shown.charged.0)),
@@ -139,12 +140,12 @@ fn summary(shown: &Shown, book: &Book) {
         ("one head after the last fault", format!("{:.1} s", shown.healed.as_secs_f64())),
     ];
     for (what, value) in lines {
-        println!("  {what:<34} {value}");
+        println!("  {what:<38} {value}");
     }
     for stop in &shown.journals.stops {
-        println!("  {:<34} {stop}", "a long stop");
+        println!("  {:<38} {stop}", "a long stop");
     }
     if let Some(stop) = &shown.journals.live {
-        println!("  {:<34} {stop}", "the longest with two masters up");
+        println!("  {:<38} {stop}", "the longest with two masters up");
     }
 }

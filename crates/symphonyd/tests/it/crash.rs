@@ -277,10 +277,15 @@ impl Theatre {
     async fn dies_at(&self, victim: Victim, step: Step) -> Delivered {
         let request = RequestId::new(&format!("{step:?}-{}", self.campaigns)).unwrap();
         let kill = || victim.pid(&self.network).inspect(|pid| self.network.kill(*pid));
-        let held = step.holder().map(|holder| (holder, holder.pid(&self.network).unwrap()));
-        if let Some((_, pid)) = held {
-            self.network.pause(pid, true);
-        }
+        let held = match step.holder() {
+            // It may be the one that died in the step before.
+            Some(holder) => {
+                let pid = eventually("the holder runs", async || holder.pid(&self.network)).await;
+                self.network.pause(pid, true);
+                Some((holder, pid))
+            }
+            None => None,
+        };
         let killed = match step {
             Step::Quoted => {
                 self.luckin.client.quote(&spec().task()).await.unwrap();
