@@ -6,6 +6,7 @@
 
 pub mod checkpoint;
 pub mod entry;
+mod front;
 pub mod journal;
 pub mod machine;
 pub mod orderer;

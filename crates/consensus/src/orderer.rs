@@ -7,7 +7,6 @@
 use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, JoinHandle};
 
 use async_trait::async_trait;
 use redb::{Database, WriteTransaction};
@@ -17,6 +16,7 @@ use symphony_types::time::OrderedMillis;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use crate::entry::{EVENTS_BYTES_MAX, Fault, Head, decode, encode};
+use crate::front::{Back, Front, Published};
 use crate::journal::{Draft, Hook, Journal, JournalError, corrupt, entries_after, export};
 use crate::machine::{Genesis, Machine, state_digest};
 use crate::replay::Verify;
@@ -122,10 +122,7 @@ pub trait Orderer<M: Machine>: Send + Sync {
 pub struct Solo<M: Machine> {
     database: Arc<Database>,
     inbox: Mutex<Option<mpsc::Sender<Waiting<M>>>>,
-    published: watch::Receiver<Published<M>>,
-    stream: broadcast::WeakSender<Arc<Ordered<M>>>,
-    ended: watch::Receiver<Option<Result<(), Failure>>>,
-    writer: Option<JoinHandle<()>>,
+    front: Front<M>,
 }
 
 impl<M: Machine> Solo<M> {
@@ -151,28 +148,12 @@ impl<M: Machine> Solo<M> {
         let (journal, state) = Journal::<M>::open(Arc::clone(&database), genesis, verify)?;
         let state = Arc::new(state);
         let published = Published { head: journal.head(), state: Arc::clone(&state) };
-        let (publish, published) = watch::channel(published);
-        let (stream, _) = broadcast::channel(STREAM_LEN_MAX);
-        let weak_stream = stream.downgrade();
         let (sender, inbox) = mpsc::channel(INBOX_LEN_MAX);
-        let (end, ended) = watch::channel(None);
-        let writer = Writer { journal, state, clock, inbox, publish, stream };
-        let writer = thread::Builder::new().name("journal".to_owned()).spawn(move || {
-            let outcome = writer.run().map_err(|error| Failure::Journal(Arc::new(error)));
-            if let Err(failure) = &outcome {
-                let code = failure.code();
-                tracing::error!(%code, error = failure as &dyn std::error::Error, "ordering stops");
-            }
-            end.send_replace(Some(outcome));
+        let front = Front::spawn("journal", published, |Back { publish, stream }| {
+            let writer = Writer { journal, state, clock, inbox, publish, stream };
+            move || writer.run().map_err(|error| Failure::Journal(Arc::new(error)))
         })?;
-        Ok(Self {
-            database,
-            inbox: Mutex::new(Some(sender)),
-            published,
-            stream: weak_stream,
-            ended,
-            writer: Some(writer),
-        })
+        Ok(Self { database, inbox: Mutex::new(Some(sender)), front })
     }
 
     /// [`Orderer::order`] with rows of the caller that become durable in the same transaction.
@@ -234,18 +215,15 @@ impl<M: Machine> Orderer<M> for Solo<M> {
     }
 
     fn state(&self) -> Arc<M::State> {
-        Arc::clone(&self.published.borrow().state)
+        self.front.state()
     }
 
     fn head(&self) -> Head {
-        self.published.borrow().head
+        self.front.head()
     }
 
     fn subscribe(&self) -> broadcast::Receiver<Arc<Ordered<M>>> {
-        match self.stream.upgrade() {
-            Some(stream) => stream.subscribe(),
-            None => broadcast::channel(1).1,
-        }
+        self.front.subscribe()
     }
 
     fn leads(&self) -> bool {
@@ -258,31 +236,15 @@ impl<M: Machine> Orderer<M> for Solo<M> {
     }
 
     async fn ended(&self) -> Result<(), Failure> {
-        let mut ended = self.ended.clone();
-        match ended.wait_for(Option::is_some).await {
-            Ok(outcome) => outcome.clone().unwrap_or(Err(Failure::Panicked)),
-            Err(_) => Err(Failure::Panicked),
-        }
+        self.front.ended().await
     }
 }
 
 impl<M: Machine> Drop for Solo<M> {
-    /// Waits for the writer, so that the file is free for the next opener.
+    /// Lets the writer end; the front waits for it.
     fn drop(&mut self) {
         self.close();
-        if let Some(writer) = self.writer.take()
-            && writer.thread().id() != thread::current().id()
-        {
-            // A panic of the writer was reported by its own thread and by `ended`.
-            let _ = writer.join();
-        }
     }
-}
-
-/// The last durable state and where it stands.
-struct Published<M: Machine> {
-    head: Head,
-    state: Arc<M::State>,
 }
 
 type Answer<M> = Result<Ordered<M>, OrderError<<M as Machine>::Refusal>>;

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -26,9 +26,10 @@ use super::replica::{Commit, Effect, Gauges, Input, Joined, Moment, Pace, Replic
 use super::store::{self, Blocks, Serving};
 use crate::checkpoint::Checkpoint;
 use crate::entry::{Head, encode};
+use crate::front::{Back, Front, Published};
 use crate::journal::{Draft, Journal, JournalError, checked};
 use crate::machine::{Genesis, Machine, state_digest};
-use crate::orderer::{Clock, Failure, OrderError, Ordered, Orderer, STREAM_LEN_MAX};
+use crate::orderer::{Clock, Failure, OrderError, Ordered, Orderer};
 use crate::replay::Verify;
 
 /// Carries messages to the other masters. Never blocks; what cannot be sent now is lost.
@@ -69,11 +70,8 @@ pub struct Quorum<M: Machine> {
     queued: Arc<AtomicUsize>,
     dropped: AtomicU64,
     conflicts: Arc<AtomicU64>,
-    published: watch::Receiver<Published<M>>,
     gauges: watch::Receiver<Gauges>,
-    stream: broadcast::WeakSender<Arc<Ordered<M>>>,
-    ended: watch::Receiver<Option<Result<(), Failure>>>,
-    driver: Option<JoinHandle<()>>,
+    front: Front<M>,
 }
 
 impl<M: Machine> Quorum<M> {
@@ -125,43 +123,34 @@ impl<M: Machine> Quorum<M> {
                 replica => break replica?,
             }
         };
-        let (publish, published) = watch::channel(Published { head: journal.head(), state });
+        let published = Published { head: journal.head(), state };
         let (show, gauges) = watch::channel(replica.gauges());
-        let (stream, _) = broadcast::channel(STREAM_LEN_MAX);
-        let weak_stream = stream.downgrade();
         let (sender, inbox) = channel();
-        let (end, ended) = watch::channel(None);
         let queued = Arc::new(AtomicUsize::new(0));
-        let mut driver = Driver {
-            cluster,
-            replica,
-            journal,
-            blocks,
-            serving: None,
-            guard,
-            net,
-            clock,
-            started,
-            inbox,
-            queued: Arc::clone(&queued),
-            ticket: now.clock.0 << 20,
-            waiting: BTreeMap::new(),
-            publish,
-            show,
-            stream,
-            others: founding.seats().filter(|seat| *seat != config.seat).collect(),
-        };
-        let driver = thread::Builder::new()
-            .name("quorum".to_owned())
-            .spawn(move || {
-                let outcome = driver.run();
-                if let Err(failure) = &outcome {
-                    let code = failure.code();
-                    tracing::error!(%code, error = failure as &dyn std::error::Error, "ordering stops");
-                }
-                end.send_replace(Some(outcome));
-            })
-            .map_err(StartError::Thread)?;
+        let counted = Arc::clone(&queued);
+        let front = Front::spawn("quorum", published, |Back { publish, stream }| {
+            let mut driver = Driver {
+                cluster,
+                replica,
+                journal,
+                blocks,
+                serving: None,
+                guard,
+                net,
+                clock,
+                started,
+                inbox,
+                queued: Arc::clone(&counted),
+                ticket: now.clock.0 << 20,
+                waiting: BTreeMap::new(),
+                publish,
+                show,
+                stream,
+                others: founding.seats().filter(|seat| *seat != config.seat).collect(),
+            };
+            move || driver.run()
+        })
+        .map_err(StartError::Thread)?;
         Ok(Self {
             cluster,
             inbox: Mutex::new(Some(sender)),
@@ -169,11 +158,8 @@ impl<M: Machine> Quorum<M> {
             queued,
             dropped: AtomicU64::new(0),
             conflicts,
-            published,
             gauges,
-            stream: weak_stream,
-            ended,
-            driver: Some(driver),
+            front,
         })
     }
 
@@ -236,18 +222,15 @@ impl<M: Machine> Orderer<M> for Quorum<M> {
     }
 
     fn state(&self) -> Arc<M::State> {
-        Arc::clone(&self.published.borrow().state)
+        self.front.state()
     }
 
     fn head(&self) -> Head {
-        self.published.borrow().head
+        self.front.head()
     }
 
     fn subscribe(&self) -> broadcast::Receiver<Arc<Ordered<M>>> {
-        match self.stream.upgrade() {
-            Some(stream) => stream.subscribe(),
-            None => broadcast::channel(1).1,
-        }
+        self.front.subscribe()
     }
 
     async fn stop(&self) -> Result<(), Failure> {
@@ -256,11 +239,7 @@ impl<M: Machine> Orderer<M> for Quorum<M> {
     }
 
     async fn ended(&self) -> Result<(), Failure> {
-        let mut ended = self.ended.clone();
-        match ended.wait_for(Option::is_some).await {
-            Ok(outcome) => outcome.clone().unwrap_or(Err(Failure::Panicked)),
-            Err(_) => Err(Failure::Panicked),
-        }
+        self.front.ended().await
     }
 
     fn leads(&self) -> bool {
@@ -270,22 +249,10 @@ impl<M: Machine> Orderer<M> for Quorum<M> {
 }
 
 impl<M: Machine> Drop for Quorum<M> {
-    /// Waits for the driver, so that the file is free for the next opener.
+    /// Lets the driver end; the front waits for it.
     fn drop(&mut self) {
         self.close();
-        if let Some(driver) = self.driver.take()
-            && driver.thread().id() != thread::current().id()
-        {
-            // A panic of the driver was reported by its own thread and by `ended`.
-            let _ = driver.join();
-        }
     }
-}
-
-/// The last durable state and where it stands.
-struct Published<M: Machine> {
-    head: Head,
-    state: Arc<M::State>,
 }
 
 type Reply<M> = oneshot::Sender<super::replica::Answer<M>>;
