@@ -9,7 +9,8 @@ use xtask::repo;
 /// A cargo command in the workspace's folder.
 pub(crate) fn cargo<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.current_dir(repo::root()).args(args);
+    // A test program may have been built by another checkout that shares the build folder; its snapshots are of this one.
+    command.current_dir(repo::root()).args(args).env("INSTA_WORKSPACE_ROOT", repo::root());
     if let Some(target) = repo::target_dir() {
         command.env("CARGO_TARGET_DIR", target);
     }

@@ -9,7 +9,6 @@ use serde::{Deserialize, Serialize};
 use symphony_types::canonical;
 
 use crate::entry::{Head, decode};
-use crate::machine::state_digest_of_bytes;
 
 /// Entries between two checkpoints: fewer are quickly taken in again.
 pub const CHECKPOINT_LEN: u64 = 4_096;
@@ -24,17 +23,16 @@ pub(crate) struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// The row of a table of meta data, if it is whole.
+    /// The row of a table of meta data, if it can be read; whether its state has its digest is for the machine to say.
     pub(crate) fn read(
         meta: &impl ReadableTable<&'static str, &'static [u8]>,
     ) -> Result<Option<Self>, redb::StorageError> {
         let Some(row) = meta.get(CHECKPOINT)? else { return Ok(None) };
-        let checkpoint: Option<Self> = decode(row.value(), usize::MAX);
-        let whole = checkpoint.filter(|whole| state_digest_of_bytes(&whole.state) == whole.head.state);
-        if whole.is_none() {
+        let checkpoint = decode(row.value(), usize::MAX);
+        if checkpoint.is_none() {
             tracing::warn!("the checkpoint of the journal is damaged; the start begins at the genesis");
         }
-        Ok(whole)
+        Ok(checkpoint)
     }
 
     /// Replaces the row.

@@ -36,7 +36,7 @@ pub struct Head {
     pub hash: Digest,
     /// Ordered time of the last entry.
     pub at: OrderedMillis,
-    /// Digest of the state after the last entry that has one.
+    /// Digest of the state after the last entry that has one; before the first, the root of the genesis.
     pub state: Digest,
 }
 
@@ -46,9 +46,9 @@ impl Head {
         Self { height: entry.height, hash, at: entry.at, state: entry.state.unwrap_or(self.state) }
     }
 
-    /// The head of a chain without entries.
-    pub fn of_genesis(root: Digest, state: Digest) -> Self {
-        Self { height: 0, hash: root, at: OrderedMillis(0), state }
+    /// The head of a chain without entries. The root stands for the state too, whose bytes it covers.
+    pub fn of_genesis(root: Digest) -> Self {
+        Self { height: 0, hash: root, at: OrderedMillis(0), state: root }
     }
 }
 

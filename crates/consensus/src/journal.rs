@@ -18,7 +18,7 @@ use symphony_types::time::OrderedMillis;
 
 use crate::checkpoint::{CHECKPOINT_LEN, Checkpoint};
 use crate::entry::{Entry, Fault, Head, decode, from_row, to_row};
-use crate::machine::{Genesis, Machine, root, state_digest_of_bytes};
+use crate::machine::{Genesis, Machine, root};
 use crate::replay::{Rebuild, Verify};
 
 /// Writes rows of the caller in the transaction that makes a command durable.
@@ -116,6 +116,30 @@ pub struct Draft {
     pub hook: Option<Hook>,
 }
 
+/// A draft in its place behind a head, in the bytes that it has on disk.
+pub struct Row {
+    /// Canonical bytes of the command.
+    pub command: Vec<u8>,
+    previous: Digest,
+    bytes: Vec<u8>,
+    head: Head,
+    hook: Option<Hook>,
+}
+
+impl Row {
+    /// Puts a draft behind a head and moves the head.
+    ///
+    /// # Panics
+    /// Ordered time would run backwards.
+    pub fn of(Draft { at, command, events, state, hook }: Draft, head: &mut Head) -> Self {
+        assert!(at >= head.at, "invariant: ordered time never runs backwards");
+        let entry = Entry { height: head.height + 1, previous: head.hash, at, command, events, state };
+        let (bytes, hash) = to_row(&entry);
+        *head = head.after(&entry, hash);
+        Self { command: entry.command, previous: entry.previous, bytes, head: *head, hook }
+    }
+}
+
 /// An open journal of one machine; the only writer of its tables.
 pub struct Journal<M> {
     database: Arc<Database>,
@@ -207,17 +231,17 @@ impl<M: Machine> Journal<M> {
         Ok(())
     }
 
-    /// Appends all drafts in one durable transaction, each hook beside its entry; all of it or nothing.
+    /// Appends rows that follow the head in one durable transaction, each hook beside its entry; all of it or nothing.
     ///
     /// **Errors**: after any error the journal must be opened again, because the outcome on disk is not known.
-    pub fn append(&mut self, drafts: Vec<Draft>) -> Result<Head, JournalError> {
-        self.append_with(drafts, |_| Ok(()))
+    pub fn append(&mut self, rows: Vec<Row>) -> Result<Head, JournalError> {
+        self.append_with(rows, |_| Ok(()))
     }
 
-    /// [`Journal::append`] with rows of the caller that become durable even without a draft.
+    /// [`Journal::append`] with rows of the caller that become durable even without an entry.
     pub fn append_with(
         &mut self,
-        drafts: Vec<Draft>,
+        rows: Vec<Row>,
         also: impl FnOnce(&WriteTransaction) -> Result<(), redb::Error>,
     ) -> Result<Head, JournalError> {
         let mut transaction = self.database.begin_write()?;
@@ -229,22 +253,13 @@ impl<M: Machine> Journal<M> {
                 return Err(JournalError::Overtaken);
             }
             let mut entries = transaction.open_table(ENTRIES)?;
-            for draft in drafts {
-                assert!(draft.at >= head.at, "invariant: ordered time never runs backwards");
-                let entry = Entry {
-                    height: head.height + 1,
-                    previous: head.hash,
-                    at: draft.at,
-                    command: draft.command,
-                    events: draft.events,
-                    state: draft.state,
-                };
-                let (row, hash) = to_row(&entry);
-                if entries.insert(entry.height, row.as_slice())?.is_some() {
+            for row in rows {
+                assert!(row.previous == head.hash, "invariant: a row follows the one before");
+                head = row.head;
+                if entries.insert(head.height, row.bytes.as_slice())?.is_some() {
                     return Err(JournalError::Overtaken);
                 }
-                head = head.after(&entry, hash);
-                if let Some(hook) = draft.hook {
+                if let Some(hook) = row.hook {
                     hook(&transaction)?;
                 }
             }
@@ -355,8 +370,10 @@ impl Snapshot {
         let Some(restore) = M::RESTORE else { return Ok(None) };
         let meta = self.transaction.open_table(META)?;
         let Some(Checkpoint { head, state }) = Checkpoint::read(&meta)? else { return Ok(None) };
-        let Some(state) = restore(&state) else {
-            tracing::warn!("the checkpoint has a state of another program; the start begins at the genesis");
+        let Some(state) = restore(&state).filter(|state| M::digest(&mut state.clone()) == head.state) else {
+            tracing::warn!(
+                "the checkpoint is damaged or of another program; the start begins at the genesis"
+            );
             return Ok(None);
         };
         if self.joined()? == Some(head) {
@@ -406,7 +423,7 @@ fn start(database: &Database, name: &str, state: Vec<u8>) -> Result<(), JournalE
             return Ok(());
         }
         transaction.open_table(ENTRIES)?;
-        let head = Head::of_genesis(root(name, &state), state_digest_of_bytes(&state));
+        let head = Head::of_genesis(root(name, &state));
         let genesis = canonical::to_bytes(&StoredGenesis { name: name.to_owned(), state });
         meta.insert(GENESIS, genesis.as_slice())?;
         meta.insert(HEAD, canonical::to_bytes(&head).as_slice())?;

@@ -40,6 +40,12 @@ pub trait Machine: Send + 'static {
 
     /// Takes one event into the state.
     fn evolve(state: &mut Self::State, at: OrderedMillis, event: &Self::Event);
+
+    /// The digest of a state, which all nodes of a height agree on (R217). Without a word of the machine it is that of the
+    /// canonical bytes and costs as much as the whole state; a state that keeps its digest may note it as it is asked.
+    fn digest(state: &mut Self::State) -> Digest {
+        state_digest(state)
+    }
 }
 
 /// Reads a state from its canonical bytes. **Errors**: `None` for anything else.
@@ -63,9 +69,7 @@ impl<S: Serialize> Genesis<S> {
     }
 }
 
-/// The digest of a state's canonical bytes, which all nodes of a height agree on (R217).
-///
-/// This is linear in the size of the state.
+/// The digest of a state's canonical bytes.
 pub fn state_digest<S: Serialize>(state: &S) -> Digest {
     state_digest_of_bytes(&canonical::to_bytes(state))
 }

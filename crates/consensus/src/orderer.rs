@@ -17,8 +17,8 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use crate::entry::{EVENTS_BYTES_MAX, Fault, Head, decode, encode};
 use crate::front::{Back, Front, Published};
-use crate::journal::{Draft, Hook, Journal, JournalError, corrupt, entries_after, export};
-use crate::machine::{Genesis, Machine, state_digest};
+use crate::journal::{Draft, Hook, Journal, JournalError, Row, corrupt, entries_after, export};
+use crate::machine::{Genesis, Machine};
 use crate::replay::Verify;
 
 /// Where the time of a command comes from. Ordered time never runs backwards, even if this does.
@@ -301,8 +301,10 @@ impl<M: Machine> Writer<M> {
             }
         }
         if let Some(last) = drafts.last_mut() {
-            last.state = Some(state_digest(&*state));
-            let head = self.journal.append(drafts)?;
+            last.state = Some(M::digest(Arc::make_mut(&mut state)));
+            let mut head = self.journal.head();
+            let rows = drafts.into_iter().map(|draft| Row::of(draft, &mut head)).collect();
+            let head = self.journal.append(rows)?;
             assert_eq!(head.height, height, "invariant: an answer names the height of its entry");
             self.state = Arc::clone(&state);
             self.publish.send_replace(Published { head, state });

@@ -2,6 +2,7 @@
 
 use symphony_consensus::machine::{Machine, Restore, restored};
 use symphony_protocol::machine::{self, Event, Order, Refusal, State};
+use symphony_types::digest::Digest;
 use symphony_types::time::OrderedMillis;
 
 /// The rules of the whole protocol.
@@ -22,5 +23,9 @@ impl Machine for Protocol {
 
     fn evolve(state: &mut State, at: OrderedMillis, event: &Event) {
         machine::evolve(state, at, event);
+    }
+
+    fn digest(state: &mut State) -> Digest {
+        state.digest()
     }
 }

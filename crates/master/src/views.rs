@@ -155,7 +155,7 @@ fn slices(task: &Task) -> Vec<v1::SliceProgress> {
 
 /// Where the refund of a dead task or request is.
 fn refund(state: &State, task: &TaskId) -> &'static str {
-    let of = state.epochs.values().find(|account| account.refunds.iter().any(|refund| refund.task == *task));
+    let of = state.epochs.values().find(|account| account.refunds.contains_key(task));
     match of.map(|account| &account.stage) {
         None => "none",
         Some(EpochStage::Confirmed(_)) => "confirmed",

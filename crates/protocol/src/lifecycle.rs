@@ -15,6 +15,7 @@ use symphony_types::amount::Sym;
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
 use symphony_types::id::VaultId;
+use symphony_types::table::Value;
 use symphony_types::time::OrderedMillis;
 
 use crate::artifact::{
@@ -180,6 +181,8 @@ pub enum Stage {
         refunded: Sym,
     },
 }
+
+impl Value for Task {}
 
 impl Task {
     /// The task's state in the specification's words.

@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use symphony_consensus::entry::Head;
-use symphony_consensus::machine::state_digest;
 use symphony_consensus::quorum::committee::{Committee, Seat};
 use symphony_consensus::quorum::core::Timing;
 use symphony_consensus::quorum::guard::{Refusal, VoteGuard};
@@ -147,7 +146,7 @@ impl Disk {
     /// Applies every block again. **Errors**: what does not fit.
     pub fn replay(&self, founding: &Committee) -> Result<(Place, Chain<Bank>), String> {
         let genesis = genesis();
-        let head = Head::of_genesis(genesis.root(), state_digest(&genesis.state));
+        let head = Head::of_genesis(genesis.root());
         let mut chain = Chain::<Bank> { head, state: Arc::new(genesis.state) };
         let mut place = Place { height: 0, leader: Seat(0), committee: founding.clone() };
         if let Some(base) = &self.base {

@@ -17,4 +17,5 @@ pub mod key;
 pub mod limits;
 pub mod merkle;
 pub mod subjects;
+pub mod table;
 pub mod time;

@@ -27,8 +27,8 @@ use super::store::{self, Blocks, Serving};
 use crate::checkpoint::Checkpoint;
 use crate::entry::{Head, encode};
 use crate::front::{Back, Front, Published};
-use crate::journal::{Draft, Journal, JournalError, checked};
-use crate::machine::{Genesis, Machine, state_digest};
+use crate::journal::{Journal, JournalError, Row, checked};
+use crate::machine::{Genesis, Machine};
 use crate::orderer::{Clock, Failure, OrderError, Ordered, Orderer};
 use crate::replay::Verify;
 
@@ -104,7 +104,7 @@ impl<M: Machine> Quorum<M> {
         let (journal, state) = Journal::<M>::open(Arc::clone(&database), genesis, verify)?;
         let founding = Committee::founding(genesis.root(), config.members);
         let cluster = founding.cluster;
-        let first = Head::of_genesis(genesis.root(), state_digest(&genesis.state));
+        let first = Head::of_genesis(genesis.root());
         let (blocks, place) =
             Blocks::open(database, &founding, first, (journal.checkpoint(), journal.head()))?;
         let conflicts = Arc::clone(blocks.conflicts());
@@ -347,8 +347,8 @@ impl<M: Machine> Driver<M> {
                             self.net.send(*to, Arc::clone(&bytes));
                         }
                     }
-                    Effect::Commit(commit, drafts) => {
-                        self.commit(&commit, drafts).map_err(failed)?;
+                    Effect::Commit(commit, rows) => {
+                        self.commit(&commit, rows).map_err(failed)?;
                         next = Some(Input::Committed);
                     }
                     Effect::Serve { to, after } => self.serve(to, after).map_err(failed)?,
@@ -429,9 +429,8 @@ impl<M: Machine> Driver<M> {
     }
 
     /// Makes a decision durable, then visible.
-    fn commit(&mut self, commit: &Commit<M>, drafts: Vec<Draft>) -> Result<(), JournalError> {
-        let head =
-            self.journal.append_with(drafts, |transaction| store::write(transaction, &commit.blocks))?;
+    fn commit(&mut self, commit: &Commit<M>, rows: Vec<Row>) -> Result<(), JournalError> {
+        let head = self.journal.append_with(rows, |transaction| store::write(transaction, &commit.blocks))?;
         assert_eq!(head, commit.head, "invariant: the journal ends where the block says");
         self.publish.send_replace(Published { head, state: Arc::clone(&commit.state) });
         for (_, _, ordered) in &commit.ordered {

@@ -23,7 +23,7 @@ use super::core::{Core, Counts, Output, Timing};
 use super::guard::{Identity, Kept, Memory, Refusal, VoteGuard};
 use super::message::{Message, Proposal};
 use crate::entry::Head;
-use crate::journal::Draft;
+use crate::journal::Row;
 use crate::machine::Machine;
 use crate::orderer::{OrderError, Ordered};
 
@@ -91,7 +91,7 @@ pub enum Effect<M: Machine> {
     /// Tell all others.
     Broadcast(Message),
     /// Make this and its journal entries durable in one transaction, then say [`Input::Committed`].
-    Commit(Arc<Commit<M>>, Vec<Draft>),
+    Commit(Arc<Commit<M>>, Vec<Row>),
     /// Send a master the decided blocks after a height.
     Serve {
         /// To whom.
@@ -579,7 +579,7 @@ impl<M: Machine> Replica<M> {
             head: staged.chain.head,
             place,
         };
-        self.commit(commit, staged.drafts, effects);
+        self.commit(commit, staged.rows, effects);
     }
 
     fn halt(&mut self, invalid: Invalid, effects: &mut Vec<Effect<M>>) {
@@ -588,12 +588,12 @@ impl<M: Machine> Replica<M> {
         effects.push(Effect::Halt(invalid));
     }
 
-    fn commit(&mut self, commit: Commit<M>, drafts: Vec<Draft>, effects: &mut Vec<Effect<M>>) {
+    fn commit(&mut self, commit: Commit<M>, rows: Vec<Row>, effects: &mut Vec<Effect<M>>) {
         self.core.halt();
-        self.answering = self.pool.own(self.seat, &commit.ordered, &drafts);
+        self.answering = self.pool.own(self.seat, &commit.ordered, &rows);
         let commit = Arc::new(commit);
         self.committing = Some(Arc::clone(&commit));
-        effects.push(Effect::Commit(commit, drafts));
+        effects.push(Effect::Commit(commit, rows));
     }
 
     /// The last commit is durable: answer, and stand after it.

@@ -5,7 +5,6 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use symphony_consensus::entry::Head;
-use symphony_consensus::machine::state_digest;
 use symphony_consensus::quorum::block::{BLOCK_BYTES_MAX, Block, COMMANDS_MAX, Item, VERSION, name};
 use symphony_consensus::quorum::committee::{Ballot, Certificate, Committee, Seat, Step};
 use symphony_consensus::quorum::core::Timing;
@@ -43,7 +42,7 @@ fn key(seat: u8) -> PrivateKey<Consensus> {
 }
 
 fn head() -> Head {
-    Head::of_genesis(genesis().root(), state_digest(&genesis().state))
+    Head::of_genesis(genesis().root())
 }
 
 /// One master: its replica, guard and clock.

@@ -17,6 +17,7 @@ use symphony_types::amount::{Bps, Sym};
 use symphony_types::epsilon::Epsilon;
 use symphony_types::id::*;
 use symphony_types::key::{Master, PrivateKey, SoftwarePlatform, Vault};
+use symphony_types::table::Table;
 use symphony_types::time::OrderedMillis;
 use symphony_wire::documents::encode;
 
@@ -296,7 +297,7 @@ fn orders_and_payouts_are_the_states_own() {
 
     let payout = Subject::Payout(EpochId(3));
     assert_eq!(of_state(&running, &payout), None);
-    let set = instructions(EpochId(3), [].into_iter(), &[], &BTreeMap::new(), &[]).unwrap();
+    let set = instructions(EpochId(3), [].into_iter(), &Table::new(), &Table::new(), &[]).unwrap();
     let expected = set.digest();
     let account = |stage| EpochAccount { stage, ..EpochAccount::default() };
     running.epochs.insert(EpochId(3), account(EpochStage::Closing));

@@ -10,7 +10,7 @@ use symphony_types::id::{EpochId, LockRef, NodeId, TaskId};
 use symphony_types::limits::OPEN_TASKS_MAX;
 use symphony_types::time::OrderedMillis;
 
-use super::{Answer, Cause, Command, Event, Order, Refusal, State, admission_grace, epoch, lease, version};
+use super::{Answer, Cause, Command, Event, Order, Refusal, State, epoch, lease, version};
 use crate::admission::envelope::{self, PrepareAnswer};
 use crate::admission::request;
 use crate::artifact::{Decision, LockFact, SignedAggregate, SignedSlice, SignedVerdict, TaskRequest};
@@ -69,8 +69,7 @@ fn submit(
     if fact.is_some_and(|fact| fact.lock != lock) {
         return Err(Code::EscrowMismatch.into());
     }
-    // What is open is never more than what was asked, and counting it takes a walk over all.
-    if state.requests.len() >= OPEN_TASKS_MAX && state.open() >= OPEN_TASKS_MAX {
+    if state.open() >= OPEN_TASKS_MAX {
         return Err(Code::TooManyTasks.into());
     }
     match request::judge(&state.governance, request, fact, at) {
@@ -248,9 +247,10 @@ fn record_delivery(state: &State, at: OrderedMillis, task: &TaskId) -> Result<Ve
 /// that ran out, a version of the protocol that all masters wait for.
 fn advance(state: &State, at: OrderedMillis, by: &NodeId) -> Result<Vec<Event>, Refusal> {
     let mut events = Vec::new();
-    for (task, submission) in &state.requests {
-        if let Answer::Preparing(admission) = &submission.answer
-            && admission.prepare_by.plus(admission_grace(state)) <= at
+    let due = || state.due.keys().take_while(|(due, _)| *due <= at).map(|(_, task)| task);
+    for task in due() {
+        if let Some(submission) = state.requests.get(task)
+            && let Answer::Preparing(admission) = &submission.answer
         {
             events.push(Event::AdmissionRefused {
                 task: *task,
@@ -263,7 +263,7 @@ fn advance(state: &State, at: OrderedMillis, by: &NodeId) -> Result<Vec<Event>, 
             });
         }
     }
-    for task in state.tasks.values().filter(|task| task.timer().is_some_and(|due| due <= at)) {
+    for task in due().filter_map(|task| state.tasks.get(task)) {
         match &task.stage {
             Stage::AwaitingSettlement { slices, aggregate, verdict, .. } => {
                 let context =

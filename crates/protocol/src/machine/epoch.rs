@@ -2,7 +2,6 @@
 
 use alloc::vec;
 use alloc::vec::Vec;
-use core::ops::Bound;
 
 use symphony_types::catalogue::Code;
 use symphony_types::id::{EpochId, TaskId};
@@ -15,24 +14,23 @@ use crate::governance::epoch::end_of;
 use crate::lifecycle::Stage;
 use crate::settlement::payout::{self, EpochAccount, EpochStage, SignedConfirmation};
 
+/// Open epochs, the last one first. All that are over close together, so none of them is before a closed one.
+fn open(state: &State) -> impl Iterator<Item = &EpochId> + '_ {
+    let last = state.epochs.iter().rev().take_while(|(_, account)| account.stage == EpochStage::Open);
+    last.map(|(epoch, _)| epoch)
+}
+
 /// When each open epoch ends.
 pub(super) fn ends(state: &State) -> impl Iterator<Item = OrderedMillis> + '_ {
-    state
-        .epochs
-        .iter()
-        .filter(|(_, account)| account.stage == EpochStage::Open)
-        .map(|(epoch, _)| end_of(state.governance.policy(), *epoch))
+    open(state).map(|epoch| end_of(state.governance.policy(), *epoch))
 }
 
 /// The epochs that are over at `at`.
-pub(super) fn close(state: &State, at: OrderedMillis) -> impl Iterator<Item = Event> + '_ {
-    state
-        .epochs
-        .iter()
-        .filter(move |(epoch, account)| {
-            account.stage == EpochStage::Open && end_of(state.governance.policy(), **epoch) <= at
-        })
-        .map(|(epoch, _)| Event::EpochClosed { epoch: *epoch })
+pub(super) fn close(state: &State, at: OrderedMillis) -> Vec<Event> {
+    let over = open(state).filter(|epoch| end_of(state.governance.policy(), **epoch) <= at);
+    let mut events: Vec<_> = over.map(|epoch| Event::EpochClosed { epoch: *epoch }).collect();
+    events.reverse();
+    events
 }
 
 /// The epoch whose dividends are next: the earliest that is over and not yet issued.
@@ -43,14 +41,13 @@ pub(super) fn next_closing(state: &State) -> Option<EpochId> {
 /// Whether no earlier epoch waits: none is being closed, and none is open, which would be over as well by then.
 pub(super) fn first_unissued(state: &State, epoch: EpochId) -> bool {
     let waits = |account: &EpochAccount| matches!(account.stage, EpochStage::Open | EpochStage::Closing);
-    !state.epochs.range(..epoch).any(|(_, account)| waits(account))
+    !state.epochs.iter().take_while(|(earlier, _)| **earlier < epoch).any(|(_, account)| waits(account))
 }
 
 /// The epoch whose dividends are next once those of `epoch` are issued.
 pub(super) fn closing_after(state: &State, epoch: EpochId) -> Option<EpochId> {
-    let later = (Bound::Excluded(epoch), Bound::Unbounded);
-    let closing = state.epochs.range(later).find(|(_, account)| account.stage == EpochStage::Closing);
-    closing.map(|(epoch, _)| *epoch)
+    let later = state.epochs.iter().rev().take_while(|(later, _)| **later > epoch);
+    later.filter(|(_, account)| account.stage == EpochStage::Closing).last().map(|(epoch, _)| *epoch)
 }
 
 /// Fixes the payout of a closed epoch. A repetition changes nothing. **Errors**: `GOV-0002` out of order,
@@ -77,7 +74,7 @@ pub(super) fn dividends(
         vaults.push(vault);
         payout::check_statement(&state.governance, epoch, contributors, statement)?;
     }
-    let contexts = account.settled.iter().filter_map(|(task, _)| context(state, task));
+    let contexts = account.settled.keys().filter_map(|task| context(state, task));
     let instructions =
         payout::instructions(epoch, contexts, &account.refunds, &state.contributors, statements)?;
     Ok(vec![Event::PayoutIssued { instructions, statements: statements.to_vec() }])

@@ -1,15 +1,29 @@
 //! What each event does to the state. Cannot fail: `decide` has checked.
 
+use alloc::vec::Vec;
+
 use symphony_types::id::TaskId;
 use symphony_types::time::OrderedMillis;
 
 use super::{Answer, Event, State, Submission, lease, version};
 use crate::artifact::{RecipientClass, SettlementContext};
 use crate::lifecycle::{Stage, Task, TaskState};
-use crate::settlement::payout::{self, EpochStage, PayoutEvidence, Refund};
+use crate::settlement::payout::{self, EpochStage, PayoutEvidence, Refund, Share};
 
 /// Applies one event.
 pub fn evolve(state: &mut State, at: OrderedMillis, event: &Event) {
+    let task = event.task();
+    let due = |state: &State| task.and_then(|task| Some((state.due(&task)?, task)));
+    let before = due(state);
+    apply(state, at, event);
+    let after = due(state);
+    if before != after {
+        before.map(|before| state.due.remove(&before));
+        after.map(|after| state.due.insert(after, ()));
+    }
+}
+
+fn apply(state: &mut State, at: OrderedMillis, event: &Event) {
     lease::evolve(state, event);
     version::evolve(state, event);
     match event {
@@ -77,17 +91,19 @@ pub fn evolve(state: &mut State, at: OrderedMillis, event: &Event) {
                 *delivered_at = Some(*at);
             }
         }
-        Event::EpochClosed { epoch } => state.epochs.entry(*epoch).or_default().stage = EpochStage::Closing,
+        Event::EpochClosed { epoch } => state.epochs.get_or_default(*epoch).stage = EpochStage::Closing,
         Event::PayoutIssued { instructions, statements } => {
-            for (vault, account) in &mut state.contributors {
-                let statement = statements.iter().find(|statement| statement.body.vault == *vault);
+            let vaults: Vec<_> = state.contributors.keys().cloned().collect();
+            for vault in vaults {
+                let statement = statements.iter().find(|statement| statement.body.vault == vault);
+                let account = state.contributors.get_or_default(vault);
                 payout::book(account, instructions.epoch, statement.map(|statement| statement.body.carried));
             }
-            state.epochs.entry(instructions.epoch).or_default().stage =
+            state.epochs.get_or_default(instructions.epoch).stage =
                 EpochStage::Issued(instructions.clone(), statements.clone());
         }
         Event::PayoutConfirmed { confirmation } => {
-            let account = state.epochs.entry(confirmation.body.epoch).or_default();
+            let account = state.epochs.get_or_default(confirmation.body.epoch);
             if let EpochStage::Issued(instructions, statements) = &account.stage {
                 account.stage = EpochStage::Confirmed(PayoutEvidence {
                     instructions: instructions.clone(),
@@ -127,10 +143,10 @@ fn step(state: &mut State, task: &TaskId, to: TaskState, at: OrderedMillis) {
 fn settle(state: &mut State, context: &SettlementContext, root: symphony_types::digest::Digest) {
     for share in context.shares.iter().filter(|share| share.class == RecipientClass::Contributors) {
         if let Some(account) = share.vault.as_ref().and_then(|vault| state.contributors.get_mut(vault)) {
-            account.pending.push((context.task, context.epoch, share.amount));
+            account.pending.insert(context.task, Share { epoch: context.epoch, amount: share.amount });
         }
     }
-    state.epochs.entry(context.epoch).or_default().settled.push((context.task, root));
+    state.epochs.get_or_default(context.epoch).settled.insert(context.task, root);
     update(state, &context.task, |stage| match stage {
         Stage::AwaitingSettlement { slices, aggregate, verdict, .. } => Stage::Completed {
             slices,
@@ -145,7 +161,7 @@ fn settle(state: &mut State, context: &SettlementContext, root: symphony_types::
 }
 
 fn book_refund(state: &mut State, epoch: symphony_types::id::EpochId, refund: Refund) {
-    state.epochs.entry(epoch).or_default().refunds.push(refund);
+    state.epochs.get_or_default(epoch).refunds.insert(refund.task, refund);
 }
 
 fn set(state: &mut State, task: &TaskId, stage: Stage) {

@@ -16,6 +16,7 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 use symphony_types::id::{NodeId, TaskId};
+use symphony_types::table::Value;
 use symphony_types::time::OrderedMillis;
 
 use super::effect::{begun, ended};
@@ -31,6 +32,8 @@ pub struct Lease {
     /// From then on another may take it.
     pub until: OrderedMillis,
 }
+
+impl Value for Lease {}
 
 impl State {
     /// What a master performs: what it goes on with after a restart.
@@ -111,8 +114,9 @@ pub(super) fn evolve(state: &mut State, event: &Event) {
         state.leases.insert(effect.clone(), lease.clone());
     }
     if let Event::LeasesRenewed { runner, until } = event {
-        for (effect, lease) in &mut state.leases {
-            if lease.runner == *runner && !effect.once() {
+        let held: Vec<_> = state.held_by(runner).filter(|effect| !effect.once()).cloned().collect();
+        for effect in held {
+            if let Some(lease) = state.leases.get_mut(&effect) {
                 lease.until = *until;
             }
         }

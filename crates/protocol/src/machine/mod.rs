@@ -11,7 +11,6 @@ mod evolve;
 mod lease;
 pub mod version;
 
-use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
@@ -20,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
 use symphony_types::id::{ActorId, EpochId, LockRef, NodeId, ProtocolVersion, TaskId, VaultId};
+use symphony_types::table::{Table, Value};
 use symphony_types::time::OrderedMillis;
 
 use crate::admission::envelope::PrepareAnswer;
@@ -46,15 +46,17 @@ pub struct State {
     /// What governs.
     pub governance: Governance,
     /// Requests by the task that they are or would be: the idempotency of submission (R209).
-    pub requests: BTreeMap<TaskId, Submission>,
+    pub requests: Table<TaskId, Submission>,
     /// Admitted tasks.
-    pub tasks: BTreeMap<TaskId, Task>,
+    pub tasks: Table<TaskId, Task>,
     /// Epochs that have something to pay.
-    pub epochs: BTreeMap<EpochId, EpochAccount>,
+    pub epochs: Table<EpochId, EpochAccount>,
     /// Contributor money by Vault.
-    pub contributors: BTreeMap<VaultId, ContributorAccount>,
+    pub contributors: Table<VaultId, ContributorAccount>,
     /// Who performs what is owed, and until when.
-    pub leases: BTreeMap<Effect, Lease>,
+    pub leases: Table<Effect, Lease>,
+    /// When time alone moves each request and task that is not finished.
+    pub due: Table<(OrderedMillis, TaskId), ()>,
     /// Which version of the protocol is in force, and who is ready for the next.
     pub upgrade: Upgrade,
 }
@@ -66,36 +68,59 @@ impl State {
         Self {
             contributors: contributors.collect(),
             governance,
-            requests: BTreeMap::new(),
-            tasks: BTreeMap::new(),
-            epochs: BTreeMap::new(),
-            leases: BTreeMap::new(),
+            requests: Table::new(),
+            tasks: Table::new(),
+            epochs: Table::new(),
+            leases: Table::new(),
+            due: Table::new(),
             upgrade: Upgrade::default(),
         }
     }
 
     /// The next moment at which time alone changes something.
     pub fn timer(&self) -> Option<OrderedMillis> {
-        let admissions = self.requests.values().filter_map(|submission| match &submission.answer {
-            Answer::Preparing(admission) => Some(admission.prepare_by.plus(admission_grace(self))),
-            Answer::Admitted | Answer::Refused { .. } => None,
-        });
-        let tasks = self.tasks.values().filter_map(Task::timer);
+        let tasks = self.due.keys().next().map(|(at, _)| *at);
         let epochs = epoch::ends(self);
         let leases = self.leases.values().map(|lease| lease.until);
-        admissions.chain(tasks).chain(epochs).chain(leases).chain(version::due(self)).min()
+        epochs.chain(tasks).chain(leases).chain(version::due(self)).min()
     }
 
     /// How many requests and tasks are not finished.
     pub fn open(&self) -> usize {
-        let preparing = self.requests.values().filter(|s| matches!(s.answer, Answer::Preparing(_))).count();
-        preparing + self.tasks.values().filter(|task| !task.state().terminal()).count()
+        self.due.len()
     }
-}
 
-/// The Vaults answer until `prepare_by`; the runner that reports gets as long again.
-fn admission_grace(state: &State) -> u64 {
-    state.governance.policy().deadlines.prepare_ms
+    /// When time alone moves a request or task; `None` when it is finished. The Vaults answer until `prepare_by`; the
+    /// runner that reports gets as long again.
+    fn due(&self, task: &TaskId) -> Option<OrderedMillis> {
+        match &self.requests.get(task)?.answer {
+            Answer::Preparing(admission) => {
+                Some(admission.prepare_by.plus(self.governance.policy().deadlines.prepare_ms))
+            }
+            Answer::Admitted => self.tasks.get(task)?.timer(),
+            Answer::Refused { .. } => None,
+        }
+    }
+
+    /// Whether the index of what is due says what requests and tasks say. It holds in every state that the rules have
+    /// made.
+    pub fn due_agrees(&self) -> bool {
+        let due = self.requests.keys().filter_map(|task| Some(((self.due(task)?, *task), ())));
+        self.due == due.collect()
+    }
+
+    /// What all masters agree on (R217); it costs what has changed since it was last asked for.
+    pub fn digest(&mut self) -> Digest {
+        let tables = [
+            self.requests.digest(),
+            self.tasks.digest(),
+            self.epochs.digest(),
+            self.contributors.digest(),
+            self.leases.digest(),
+            self.due.digest(),
+        ];
+        Digest::of("symphony/master-state/v1", &(&self.governance, tables, &self.upgrade))
+    }
 }
 
 /// One submitter's request and what became of it.
@@ -106,6 +131,8 @@ pub struct Submission {
     /// What became of it.
     pub answer: Answer,
 }
+
+impl Value for Submission {}
 
 /// What became of a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -10,6 +10,7 @@ use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
 use symphony_types::id::{AccountId, EpochId, LockRef, TaskId, VaultId};
 use symphony_types::key::{Document, Payout, Signed};
+use symphony_types::table::{Table, Value};
 
 use crate::artifact::{DividendRequest, RecipientClass, SettlementContext, SignedDividends};
 use crate::governance::Governance;
@@ -132,13 +133,21 @@ pub struct Refund {
 /// What an epoch gathers while it is open.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EpochAccount {
-    /// Tasks that were settled, in order, with their roots.
-    pub settled: Vec<(TaskId, Digest)>,
-    /// Locks that go back whole.
-    pub refunds: Vec<Refund>,
+    /// Tasks that were settled, with their roots.
+    pub settled: Table<TaskId, Digest>,
+    /// Locks that go back whole, by task.
+    pub refunds: Table<TaskId, Refund>,
     /// Where the epoch is.
     pub stage: EpochStage,
 }
+
+impl Value for EpochAccount {
+    fn digest(&mut self) -> Digest {
+        Digest::of("symphony/epoch-account/v1", &(self.settled.digest(), self.refunds.digest(), &self.stage))
+    }
+}
+
+impl Value for Refund {}
 
 /// Where an epoch's payout is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -157,13 +166,31 @@ pub enum EpochStage {
 /// What a Vault's contributors are owed and have not been told yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ContributorAccount {
-    /// Shares not yet in a dividend statement, by task, in order of settlement.
-    pub pending: Vec<(TaskId, EpochId, Sym)>,
+    /// Shares not yet in a dividend statement, by task.
+    pub pending: Table<TaskId, Share>,
     /// What the Vault's last statement carried.
     pub carried: Sym,
     /// What the chain holds as carried for this Vault.
     pub waiting: Sym,
 }
+
+impl Value for ContributorAccount {
+    fn digest(&mut self) -> Digest {
+        let parts = (self.pending.digest(), self.carried, self.waiting);
+        Digest::of("symphony/contributor-account/v1", &parts)
+    }
+}
+
+/// What one settled task owes a Vault's contributors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Share {
+    /// The epoch that it was settled in.
+    pub epoch: EpochId,
+    /// How much.
+    pub amount: Sym,
+}
+
+impl Value for Share {}
 
 /// The question to a Vault at the close of an epoch; the runner adds who is staked.
 pub fn dividend_request(
@@ -184,7 +211,8 @@ pub fn dividend_request(
 
 /// Shares of an account up to and including an epoch.
 fn due(account: &ContributorAccount, epoch: EpochId) -> impl Iterator<Item = (&TaskId, &Sym)> {
-    account.pending.iter().filter(move |(_, of, _)| *of <= epoch).map(|(task, _, share)| (task, share))
+    let due = account.pending.iter().filter(move |(_, share)| share.epoch <= epoch);
+    due.map(|(task, share)| (task, &share.amount))
 }
 
 /// Whether a statement is the Vault's own and adds up. **Errors**: `SET-0006`.
@@ -215,8 +243,8 @@ pub fn check_statement(
 pub fn instructions<'a>(
     epoch: EpochId,
     contexts: impl Iterator<Item = &'a SettlementContext>,
-    refunds: &[Refund],
-    contributors: &BTreeMap<VaultId, ContributorAccount>,
+    refunds: &Table<TaskId, Refund>,
+    contributors: &Table<VaultId, ContributorAccount>,
     statements: &[SignedDividends],
 ) -> Result<PayoutInstructionSet, Code> {
     let mut set = PayoutInstructionSet {
@@ -252,7 +280,7 @@ pub fn instructions<'a>(
             }
         }
     }
-    set.settlements.extend(refunds.iter().map(|refund| EscrowSettlement {
+    set.settlements.extend(refunds.values().map(|refund| EscrowSettlement {
         task: refund.task,
         lock: refund.lock,
         charged: Sym::ZERO,
@@ -309,7 +337,10 @@ pub fn book(account: &mut ContributorAccount, epoch: EpochId, carried: Option<Sy
     account.waiting = waiting_after(account, epoch, carried).unwrap_or(account.waiting);
     if let Some(carried) = carried {
         account.carried = carried;
-        account.pending.retain(|(_, of, _)| *of > epoch);
+        let told: Vec<_> = due(account, epoch).map(|(task, _)| *task).collect();
+        for task in told {
+            account.pending.remove(&task);
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use symphony_types::amount::Sym;
 use symphony_types::canonical::to_bytes;
 use symphony_types::id::{TaskId, VaultId};
 use symphony_types::key::Vault;
+use symphony_types::table::Table;
 use symphony_types::time::OrderedMillis;
 
 use crate::flow::{assert_nothing_is_left, endings, play};
@@ -231,7 +232,7 @@ fn an_effect_done_by_two_masters_has_one_result() {
             world.replace(master(order[1]));
             assert_eq!(world.order(&reports[1]), Ok(vec![]), "{kind}: the second does not count");
             assert_eq!(to_bytes(&world.state), once, "{kind}");
-            after.insert(to_bytes(&State { leases: BTreeMap::new(), ..world.state.clone() }));
+            after.insert(to_bytes(&State { leases: Table::new(), ..world.state.clone() }));
             world.run(Disturbance::default());
             assert_eq!(outcome(&world, &task), outcome(&calm, &task), "{kind}");
             assert_nothing_is_left(&world);

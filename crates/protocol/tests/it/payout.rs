@@ -100,7 +100,8 @@ fn the_batch_is_complete() {
     world.run(Disturbance::default());
     let set = issued(&world, epoch);
     assert_eq!((set.settlements.len(), set.anchors.len(), set.dividends.len()), (1, 1, 3));
-    assert_eq!(set.anchors[0], world.state.epochs[&epoch].settled[0]);
+    let settled = &world.state.epochs[&epoch].settled;
+    assert!(settled.iter().eq(set.anchors.iter().map(|(task, root)| (task, root))));
     let places: Vec<_> = set.payees.iter().map(|payee| (payee.account, payee.class)).collect();
     assert!(places.is_sorted() && places.windows(2).all(|pair| pair[0] != pair[1]));
     assert!(set.payees.iter().all(|payee| payee.amount > Sym::ZERO));

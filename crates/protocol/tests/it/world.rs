@@ -154,6 +154,7 @@ impl World {
         }
         self.owed.retain(|effect| self.state.holds(&self.by, effect));
         self.check_leases(command);
+        self.check_derived();
         if !events.is_empty() {
             self.commands.push(command.clone());
         }
@@ -182,6 +183,13 @@ impl World {
             }
             _ => {}
         }
+    }
+
+    /// R217: the index of what is due and the digest are those of a state that was read from its bytes.
+    fn check_derived(&mut self) {
+        assert!(self.state.due_agrees(), "{:?}", self.state.due);
+        let mut again: State = bcs::from_bytes(&to_bytes(&self.state)).unwrap();
+        assert_eq!(self.state.digest(), again.digest());
     }
 
     /// R196, R217: leased is what the state owes and the releases whose time has not passed, and nothing else; once

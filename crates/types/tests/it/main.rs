@@ -8,3 +8,4 @@ mod id;
 mod key;
 mod merkle;
 mod subjects;
+mod table;

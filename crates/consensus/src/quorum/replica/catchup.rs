@@ -232,7 +232,7 @@ impl<M: Machine> Replica<M> {
         let mut chain = Chain { head: self.chain.head, state: Arc::clone(&self.chain.state) };
         let mut committee = Committee::clone(&self.committee);
         let (mut height, mut leader) = (self.height, self.leader);
-        let (mut blocks, mut drafts, mut ordered) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut blocks, mut rows, mut ordered) = (Vec::new(), Vec::new(), Vec::new());
         while blocks.len() < STEP_LEN_MAX {
             let Some((bytes, certificate)) = self.catchup.incoming.pop_front() else { break };
             if certificate.height <= height {
@@ -253,7 +253,7 @@ impl<M: Machine> Replica<M> {
                     height += 1;
                     leader = staged.proposer;
                     committee = staged.committee;
-                    drafts.extend(staged.drafts);
+                    rows.extend(staged.rows);
                     ordered.extend(staged.ordered);
                     chain = staged.chain;
                     blocks.push(Sealed { height, block: staged.bytes, certificate });
@@ -265,6 +265,6 @@ impl<M: Machine> Replica<M> {
         }
         self.catchup.taken += blocks.len() as u64;
         let place = Place { height, leader, committee };
-        self.commit(Commit { blocks, ordered, state: chain.state, head: chain.head, place }, drafts, effects);
+        self.commit(Commit { blocks, ordered, state: chain.state, head: chain.head, place }, rows, effects);
     }
 }

@@ -12,7 +12,7 @@ use super::super::message::Message;
 use super::stage::{Applying, Chain, Outcome, Staged};
 use super::{Effect, Placed, Submitted};
 use crate::entry::decode;
-use crate::journal::Draft;
+use crate::journal::Row;
 use crate::machine::Machine;
 use crate::orderer::{OrderError, Ordered};
 
@@ -194,14 +194,9 @@ impl<M: Machine> Pool<M> {
     }
 
     /// Which decided commands are those of own clients: the ticket alone is only what the proposer says.
-    pub(super) fn own(
-        &self,
-        seat: Seat,
-        ordered: &[Placed<M>],
-        drafts: &[Draft],
-    ) -> Vec<(u64, Arc<Ordered<M>>)> {
-        let own = ordered.iter().zip(drafts).filter(|((from, ticket, _), draft)| {
-            *from == seat && self.mine.get(ticket).is_some_and(|mine| mine.bytes == draft.command)
+    pub(super) fn own(&self, seat: Seat, ordered: &[Placed<M>], rows: &[Row]) -> Vec<(u64, Arc<Ordered<M>>)> {
+        let own = ordered.iter().zip(rows).filter(|((from, ticket, _), row)| {
+            *from == seat && self.mine.get(ticket).is_some_and(|mine| mine.bytes == row.command)
         });
         own.map(|((_, ticket, ordered), _)| (*ticket, Arc::clone(ordered))).collect()
     }

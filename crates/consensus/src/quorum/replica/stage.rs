@@ -8,9 +8,9 @@ use symphony_types::time::OrderedMillis;
 use super::super::block::{Block, VERSION};
 use super::super::committee::Committee;
 use super::Placed;
-use crate::entry::{EVENTS_BYTES_MAX, Entry, Head, decode, encode, to_row};
-use crate::journal::Draft;
-use crate::machine::{Machine, state_digest};
+use crate::entry::{EVENTS_BYTES_MAX, Head, decode, encode};
+use crate::journal::{Draft, Row};
+use crate::machine::Machine;
 use crate::orderer::Ordered;
 
 /// The end of the journal and the state there.
@@ -30,7 +30,7 @@ pub struct Staged<M: Machine> {
     /// Who made it.
     pub proposer: super::Seat,
     /// Journal entries.
-    pub drafts: Vec<Draft>,
+    pub rows: Vec<Row>,
     /// What is ordered.
     pub ordered: Vec<Placed<M>>,
     /// Journal and state after it.
@@ -161,33 +161,17 @@ impl<M: Machine> Applying<M> {
         let committee = committee.rotated(block.height, &block.rotations).ok_or(Invalid::Rotation)?;
         let mut head = self.head;
         if let Some(last) = self.drafts.last_mut() {
-            last.state = Some(state_digest(&*self.state));
+            last.state = Some(M::digest(Arc::make_mut(&mut self.state)));
         }
-        for draft in &self.drafts {
-            head = follow(&head, draft);
-        }
+        let rows = self.drafts.into_iter().map(|draft| Row::of(draft, &mut head)).collect();
         Ok(Staged {
             bytes,
             at: self.at,
             proposer: block.proposer,
-            drafts: self.drafts,
+            rows,
             ordered: self.ordered,
             chain: Chain { head, state: self.state },
             committee,
         })
     }
-}
-
-/// The end of the journal after an entry.
-fn follow(head: &Head, draft: &Draft) -> Head {
-    let entry = Entry {
-        height: head.height + 1,
-        previous: head.hash,
-        at: draft.at,
-        command: draft.command.clone(),
-        events: draft.events.clone(),
-        state: draft.state,
-    };
-    let (_, hash) = to_row(&entry);
-    head.after(&entry, hash)
 }

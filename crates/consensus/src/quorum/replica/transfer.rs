@@ -17,7 +17,7 @@ use super::super::committee::{Committee, Seat, Step};
 use super::super::message::{Proof, StatePart};
 use super::Place;
 use crate::entry::Head;
-use crate::machine::{Machine, state_digest_of_bytes};
+use crate::machine::Machine;
 
 /// Bytes of one part, so that a first one with its proof fits a message.
 pub const PART_BYTES: usize = 512 << 10;
@@ -126,10 +126,9 @@ impl Transfer {
             return Progress::Ask(parts.next, parts.head.hash);
         }
         self.asked = None;
-        let whole = self.parts.take().filter(|parts| state_digest_of_bytes(&parts.bytes) == parts.head.state);
-        let joined = whole.and_then(|parts| {
-            let state = M::RESTORE?(&parts.bytes)?;
-            Some(Joined { head: parts.head, place: parts.place, bytes: parts.bytes, state })
+        let joined = self.parts.take().and_then(|Parts { head, place, bytes, .. }| {
+            let mut state = M::RESTORE?(&bytes)?;
+            (M::digest(&mut state) == head.state).then(|| Joined { head, place, bytes, state })
         });
         match joined {
             Some(joined) => Progress::Whole(Box::new(joined)),
@@ -170,7 +169,7 @@ mod tests {
     use super::super::super::block::VERSION;
     use super::super::super::committee::{Ballot, Certificate, Member};
     use super::*;
-    use crate::machine::{Restore, restored};
+    use crate::machine::{Restore, restored, state_digest};
 
     /// A machine whose state is a list.
     struct List;
@@ -209,7 +208,7 @@ mod tests {
     fn parts() -> Vec<StatePart> {
         let state: Vec<u64> = (0..30).collect();
         let bytes = symphony_types::canonical::to_bytes(&state);
-        let state = state_digest_of_bytes(&bytes);
+        let state = state_digest(&state);
         let head = Head { height: 80, hash: Digest([8; 32]), at: OrderedMillis(5), state };
         let place = Place { height: 50, leader: Seat(0), committee: founding() };
         let block = Block {
