@@ -19,6 +19,7 @@ pub(crate) struct Checkpoint {
     /// The end of the chain.
     pub(crate) head: Head,
     /// Canonical bytes of the state there.
+    #[serde(with = "serde_bytes")]
     pub(crate) state: Vec<u8>,
 }
 

@@ -440,6 +440,7 @@ fn read_head(meta: &impl ReadableTable<&'static str, &'static [u8]>) -> Result<H
 #[derive(Serialize, Deserialize)]
 struct StoredGenesis {
     name: String,
+    #[serde(with = "serde_bytes")]
     state: Vec<u8>,
 }
 

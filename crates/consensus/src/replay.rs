@@ -241,6 +241,7 @@ fn cut(error: io::Error) -> JournalError {
 #[derive(Serialize, Deserialize)]
 struct Header {
     name: String,
+    #[serde(with = "serde_bytes")]
     genesis: Vec<u8>,
     head: Head,
 }

@@ -505,6 +505,9 @@ impl World {
             if how == Return::NewKey {
                 self.hosts[id].crash(true);
             }
+            // A guard that came back knows the founding committee until its host hears a first refusal and tells it the one in
+            // force: at the height under way, or at the one after if that is being committed.
+            self.disturbed[index] = self.disturbed[index].max(self.hosts[id].height() + 2);
             self.up(id)?;
         }
         Ok(())

@@ -49,6 +49,7 @@ struct Encoder {
 }
 
 impl Encoder {
+    #[inline]
     fn length(&mut self, mut value: u64) {
         while value >= 0x80 {
             self.out.push(value as u8 | 0x80);
@@ -60,6 +61,7 @@ impl Encoder {
 
 macro_rules! integers {
     ($($method:ident($int:ty);)*) => {$(
+        #[inline]
         fn $method(self, value: $int) -> Result<(), Unsupported> {
             self.out.extend_from_slice(&value.to_le_bytes());
             Ok(())
@@ -83,6 +85,7 @@ impl<'a> ser::Serializer for &'a mut Encoder {
         serialize_i8(i8); serialize_i16(i16); serialize_i32(i32); serialize_i64(i64); serialize_i128(i128);
     }
 
+    #[inline]
     fn serialize_bool(self, value: bool) -> Result<(), Unsupported> {
         self.out.push(u8::from(value));
         Ok(())
@@ -100,16 +103,19 @@ impl<'a> ser::Serializer for &'a mut Encoder {
         Err(Unsupported("a character"))
     }
 
+    #[inline]
     fn serialize_str(self, value: &str) -> Result<(), Unsupported> {
         self.serialize_bytes(value.as_bytes())
     }
 
+    #[inline]
     fn serialize_bytes(self, value: &[u8]) -> Result<(), Unsupported> {
         self.length(value.len() as u64);
         self.out.extend_from_slice(value);
         Ok(())
     }
 
+    #[inline]
     fn serialize_none(self) -> Result<(), Unsupported> {
         self.out.push(0);
         Ok(())
@@ -128,6 +134,7 @@ impl<'a> ser::Serializer for &'a mut Encoder {
         Ok(())
     }
 
+    #[inline]
     fn serialize_unit_variant(self, _: &'static str, index: u32, _: &'static str) -> Result<(), Unsupported> {
         self.length(u64::from(index));
         Ok(())
@@ -152,20 +159,24 @@ impl<'a> ser::Serializer for &'a mut Encoder {
         value.serialize(self)
     }
 
+    #[inline]
     fn serialize_seq(self, len: Option<usize>) -> Result<Self, Unsupported> {
         let len = len.ok_or(Unsupported("a sequence of unknown length"))?;
         self.length(len as u64);
         Ok(self)
     }
 
+    #[inline]
     fn serialize_tuple(self, _len: usize) -> Result<Self, Unsupported> {
         Ok(self)
     }
 
+    #[inline]
     fn serialize_tuple_struct(self, _name: &'static str, _len: usize) -> Result<Self, Unsupported> {
         Ok(self)
     }
 
+    #[inline]
     fn serialize_tuple_variant(
         self,
         _name: &'static str,
@@ -182,10 +193,12 @@ impl<'a> ser::Serializer for &'a mut Encoder {
         Ok(Map { encoder: self, start, entries: Vec::new() })
     }
 
+    #[inline]
     fn serialize_struct(self, _name: &'static str, _len: usize) -> Result<Self, Unsupported> {
         Ok(self)
     }
 
+    #[inline]
     fn serialize_struct_variant(
         self,
         _name: &'static str,
@@ -197,6 +210,7 @@ impl<'a> ser::Serializer for &'a mut Encoder {
         Ok(self)
     }
 
+    #[inline]
     fn is_human_readable(&self) -> bool {
         false
     }
@@ -212,6 +226,7 @@ macro_rules! elements {
                 value.serialize(&mut **self)
             }
 
+            #[inline]
             fn end(self) -> Result<(), Unsupported> {
                 Ok(())
             }
@@ -240,6 +255,7 @@ macro_rules! fields {
                 value.serialize(&mut **self)
             }
 
+            #[inline]
             fn end(self) -> Result<(), Unsupported> {
                 Ok(())
             }

@@ -87,9 +87,11 @@ impl<K: Ord + Clone + Serialize, V: Value> Table<K, V> {
     /// The value of a key, to be changed.
     pub fn get_mut(&mut self, key: &K) -> Option<&mut V> {
         // Looked up first, so that a miss leaves the digests of the path.
-        if !self.contains_key(key) {
-            return None;
-        }
+        if self.contains_key(key) { self.there(key) } else { None }
+    }
+
+    /// The value of a key that is there.
+    fn there(&mut self, key: &K) -> Option<&mut V> {
         let mut link = &mut self.root;
         while let Some(node) = link {
             let node = Arc::make_mut(node);
@@ -114,7 +116,7 @@ impl<K: Ord + Clone + Serialize, V: Value> Table<K, V> {
         if !self.contains_key(&key) {
             self.insert(key.clone(), V::default());
         }
-        match self.get_mut(&key) {
+        match self.there(&key) {
             Some(value) => value,
             None => unreachable!("the key was inserted"),
         }
@@ -122,8 +124,8 @@ impl<K: Ord + Clone + Serialize, V: Value> Table<K, V> {
 
     /// Gives a key a value and returns the one that it had.
     pub fn insert(&mut self, key: K, value: V) -> Option<V> {
-        if let Some(old) = self.get_mut(&key) {
-            return Some(mem::replace(old, value));
+        if self.contains_key(&key) {
+            return self.there(&key).map(|old| mem::replace(old, value));
         }
         let name = Digest::of("symphony/table-key/v1", &key);
         let entry = Arc::new((key, value));

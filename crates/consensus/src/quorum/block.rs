@@ -43,6 +43,7 @@ pub struct Item {
     /// That seat's own number for it.
     pub ticket: u64,
     /// Canonical bytes of the command.
+    #[serde(with = "serde_bytes")]
     pub command: Vec<u8>,
 }
 

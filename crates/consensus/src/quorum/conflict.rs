@@ -1,9 +1,11 @@
 //! Proof that a seat voted twice in one slot: its guard is broken, was rolled back, or is none (R198).
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use symphony_types::key::{Consensus, Document as _, PublicKey, Signature};
 
-use super::committee::{Ballot, Seat};
+use super::committee::{Ballot, Seat, Step};
 
 /// Two ballots of one key for two blocks in one slot. Anybody can check it, and no honest guard makes one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +43,16 @@ impl Verified {
     /// Whether a ballot of a seat is known to be signed so.
     pub(super) fn contains(&self, ballot: &Ballot, seat: Seat, signature: &Signature) -> bool {
         self.ballots.contains(&(*ballot, seat, *signature))
+    }
+
+    /// How many seats precommitted to nothing in a round.
+    pub(super) fn empty_precommits(&self, round: u32) -> usize {
+        let empty = |ballot: &Ballot| {
+            ballot.round == round && ballot.step == Step::Precommit && ballot.block.is_none()
+        };
+        let seats: BTreeSet<_> =
+            self.ballots.iter().filter(|(ballot, ..)| empty(ballot)).map(|(_, seat, _)| seat).collect();
+        seats.len()
     }
 
     /// Takes a signature that holds, of the key that the seat has now.

@@ -276,6 +276,7 @@ pub struct Kept {
     /// The prevotes that justify the lock.
     pub polka: Certificate,
     /// Canonical bytes of the block.
+    #[serde(with = "serde_bytes")]
     pub block: Vec<u8>,
 }
 

@@ -121,6 +121,7 @@ pub struct StatePart {
     /// How many there are.
     pub parts: u32,
     /// Its bytes.
+    #[serde(with = "serde_bytes")]
     pub bytes: Vec<u8>,
     /// With the first part: what proves the state.
     pub proof: Option<Proof>,
@@ -132,6 +133,7 @@ pub struct Proof {
     /// Where the cluster stood at the state.
     pub place: Place,
     /// Canonical bytes of the next block.
+    #[serde(with = "serde_bytes")]
     pub block: Vec<u8>,
     /// Its certificate.
     pub certificate: Certificate,
@@ -149,6 +151,7 @@ pub struct Proposal {
     /// The round of the polka that the block had before, if any.
     pub pol_round: Option<u32>,
     /// Canonical bytes of the block.
+    #[serde(with = "serde_bytes")]
     pub block: Vec<u8>,
     /// Over the ballot of [`Step::Propose`].
     pub signature: Signature,

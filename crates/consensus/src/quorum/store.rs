@@ -37,6 +37,7 @@ pub(crate) struct Blocks {
 /// A block and its proof as they lie on disk.
 #[derive(Serialize, Deserialize)]
 struct Row {
+    #[serde(with = "serde_bytes")]
     block: Vec<u8>,
     certificate: Certificate,
 }

@@ -7,13 +7,13 @@ use std::sync::Arc;
 use malachite::{Effect, LivenessMsg, Resumable, Resume, SignedConsensusMsg};
 use malachite_types::{
     CertificateError, Round, RoundCertificate, RoundCertificateType, SignedMessage, SignedProposal,
-    SignedVote, Timeout, VoteType,
+    SignedVote, Timeout, TimeoutKind, VoteType,
 };
 use symphony_types::digest::Digest;
 use symphony_types::key::Signature;
 
 use super::super::committee::{Ballot, Certificate, Committee, Seat, Step};
-use super::super::guard::{Ask, Kept, VoteGuard};
+use super::super::guard::{Ask, Kept, Refusal, VoteGuard};
 use super::super::message::{Message, Proposal};
 use super::context::{Ballots, Ballotted, Height, Offer, Signed};
 use super::plain::{from_engine, number, plain_skip, plain_vote, sorted, step};
@@ -48,7 +48,7 @@ impl Run<'_> {
             }
             Effect::ScheduleTimeout(timeout, r) => {
                 self.timers.retain(|(_, other)| *other != timeout);
-                self.timers.push((self.now + self.timing.after(timeout), timeout));
+                self.timers.push((self.now + self.wait(timeout), timeout));
                 r.resume_with(())
             }
             Effect::StartRound(_, round, _, _, r) => {
@@ -133,6 +133,16 @@ impl Run<'_> {
                 r.resume_with(Err(malachite::VoteExtensionError::InvalidVoteExtension))
             }
         })
+    }
+
+    /// How long a step waits. Once a quorum precommitted to nothing no block can be decided in that round any more, and
+    /// waiting for the rest of its votes changes nothing.
+    fn wait(&self, timeout: Timeout) -> u64 {
+        let empty = || self.seen.verified.empty_precommits(number(timeout.round));
+        if timeout.kind == TimeoutKind::Precommit && empty() >= self.committee.quorum() {
+            return 0;
+        }
+        self.timing.after(timeout)
     }
 
     fn publish(&mut self, message: SignedConsensusMsg<Ballots>) {
@@ -221,7 +231,12 @@ impl Run<'_> {
     }
 
     fn sign(&mut self, ask: &Ask, seat: Seat) -> Signature {
-        match self.guard.sign(ask) {
+        let signed = match self.guard.sign(ask) {
+            // A guard that came back knows the founding committee until it is told the one in force.
+            Err(Refusal::NoVote) if self.guard.install(&self.committee).is_ok() => self.guard.sign(ask),
+            signed => signed,
+        };
+        match signed {
             Ok(signature) => {
                 let ballot = Ballot {
                     cluster: self.committee.cluster,
