@@ -1,14 +1,15 @@
-//! Effects of admission: asking the Vaults for consent and budget, and freeing what a dead task reserved
-//! (R017, R019, R025). A majority of the masters endorses what is asked; then one call a Vault, in parallel, repeated
+//! The lock of a submission as the chain shows it (R020). Effects of admission: asking the Vaults for consent and budget,
+//! and freeing what a dead task reserved (R017, R019, R025). A majority of the masters endorses what is asked; then one call a Vault, in parallel, repeated
 //! until the deadline.
 
 use std::time::Duration;
 
 use futures::future::join_all;
+use symphony_chain::port::{Chain, ChainError};
 use symphony_protocol::admission::envelope::PrepareAnswer;
-use symphony_protocol::artifact::{Release, SignedReceipt};
+use symphony_protocol::artifact::{EndorsedLock, LockFact, Release, SignedReceipt};
 use symphony_protocol::machine::{Answer, Command};
-use symphony_types::id::{TaskId, VaultId};
+use symphony_types::id::{LockRef, TaskId, VaultId};
 use symphony_types::time::OrderedMillis;
 use symphony_wire::documents::{decode, encode};
 use symphony_wire::status::problem_of;
@@ -26,6 +27,28 @@ const RETRY: Duration = Duration::from_millis(200);
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// Attempts to free a reservation; its deadline frees it anyway.
 const RELEASE_ATTEMPTS: u32 = 5;
+
+/// A lock that is held whole, as the chain shows it now; `None` when there is none. **Errors**: the chain does not answer.
+pub async fn confirmed(chain: &impl Chain, lock: LockRef) -> Result<Option<LockFact>, ChainError> {
+    let lock = chain.lock(lock).await?;
+    Ok(lock.filter(|lock| lock.held == lock.amount).map(|lock| LockFact {
+        lock: lock.lock,
+        owner: lock.owner,
+        purpose: lock.request,
+        amount: lock.held,
+        expires: lock.expires,
+    }))
+}
+
+/// The lock of a submission with the word of a majority, each by its own sight of the chain (R195); `None` when this
+/// master does not see it. **Errors**: [`Fault::Again`] while the chain or too few masters show it.
+pub async fn fact(node: &Node, lock: LockRef) -> Result<Option<EndorsedLock>, Fault> {
+    let seen = confirmed(&node.chain, lock)
+        .await
+        .map_err(|error| Fault::Refused(error.code(), error.to_string()))?;
+    let Some(fact) = seen else { return Ok(None) };
+    Ok(endorsed(node, vec![(Subject::Lock(lock), fact)]).await?.pop())
+}
 
 /// Asks every Vault of a request and reports their answers. **Errors**: [`Fault`].
 pub async fn prepare(node: &Node, task: &TaskId) -> Result<(), Fault> {

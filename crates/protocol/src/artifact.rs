@@ -135,6 +135,13 @@ pub struct LockFact {
     pub expires: OrderedMillis,
 }
 
+impl Document for LockFact {
+    const TAG: &'static str = "symphony/lock-fact/v1";
+}
+
+/// A lock that masters endorse, each as its own chain shows it.
+pub type EndorsedLock = Endorsed<LockFact, Master>;
+
 /// A comparison with its parameter bound, ready to be evaluated on a record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Predicate {

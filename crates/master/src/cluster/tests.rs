@@ -195,7 +195,10 @@ fn state(answer: Answer, stage: Option<Stage>) -> State {
     state.requests.insert(task(), Submission { fingerprint: digest(9), answer });
     if let Some(stage) = stage {
         let (receipts, absent, since) = (vec![], vec![], OrderedMillis(0));
-        state.tasks.insert(task(), Task { envelope: order(), receipts, absent, stage, since });
+        state.tasks.insert(
+            task(),
+            Task { envelope: order(), receipts, absent, stage, since, failures: BTreeMap::new() },
+        );
     }
     state
 }
