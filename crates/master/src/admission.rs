@@ -124,3 +124,59 @@ pub(crate) fn left(moment: OrderedMillis) -> Option<Duration> {
     let left = moment.0.saturating_sub(now().0);
     (left > 0).then(|| Duration::from_millis(left))
 }
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+    use symphony_chain::ledger::escrow::{Lock, LockState};
+    use symphony_chain::ledger::query::Answer as Seen;
+    use symphony_chain::port::{RemoteChain, Response, Transport};
+    use symphony_types::amount::Sym;
+    use symphony_types::digest::Digest;
+    use symphony_types::id::{AccountId, PolicyVersion};
+
+    use super::*;
+
+    /// A chain that shows one lock, or does not answer.
+    struct Shows(Option<Option<Lock>>);
+
+    #[async_trait]
+    impl Transport for Shows {
+        async fn call(&self, _: Vec<u8>) -> Result<Vec<u8>, ChainError> {
+            let lock = self.0.clone().ok_or_else(|| ChainError::Unreachable("gone".to_owned()))?;
+            Ok(Response::Answer(Seen::Lock(lock)).to_bytes())
+        }
+    }
+
+    fn held(amount: u64, held: u64) -> Lock {
+        Lock {
+            lock: LockRef(Digest([1; 32])),
+            owner: AccountId(Digest([2; 32])),
+            request: Digest([3; 32]),
+            amount: Sym(amount),
+            held: Sym(held),
+            policy_version: PolicyVersion(1),
+            expires: OrderedMillis(9),
+            state: LockState::Held,
+        }
+    }
+
+    /// R020, R195: a master says of a lock what its own chain shows, only while all of it is held.
+    #[test]
+    fn a_lock_is_what_the_chain_shows() {
+        let seen = |shows| {
+            futures::executor::block_on(confirmed(&RemoteChain::new(Shows(shows)), LockRef(Digest([1; 32]))))
+        };
+        let fact = LockFact {
+            lock: LockRef(Digest([1; 32])),
+            owner: AccountId(Digest([2; 32])),
+            purpose: Digest([3; 32]),
+            amount: Sym(5),
+            expires: OrderedMillis(9),
+        };
+        assert_eq!(seen(Some(Some(held(5, 5)))), Ok(Some(fact)));
+        assert_eq!(seen(Some(Some(held(5, 0)))), Ok(None));
+        assert_eq!(seen(Some(None)), Ok(None));
+        assert!(seen(None).is_err());
+    }
+}

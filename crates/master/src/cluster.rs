@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use symphony_chain::port::Chain as _;
-use symphony_protocol::artifact::SignedAggregate;
+use symphony_protocol::artifact::{Attestation, SignedAggregate};
 use symphony_protocol::execution::aggregate::{self, AttestedAggregate};
 use symphony_protocol::lifecycle::Stage;
 use symphony_protocol::machine::State;
@@ -213,30 +213,42 @@ fn assignment(network: &str, state: &State, master: &NodeId, handed: &Handed) ->
     Ok(handed.assignment(envelope).digest())
 }
 
-/// An aggregate of the slices that count, if its result and its attestation are here and an approved enclave made it. The
-/// verifier rejects one that is not, and a task must not end by what one master ordered.
+/// An aggregate, if its result and its attestation are here and [`appraised`] finds it good.
 pub(crate) async fn attested(
     node: &Node,
     state: &State,
     aggregate: &SignedAggregate,
 ) -> Result<AttestedAggregate, Doubt> {
-    let id = aggregate.body.task;
-    let task = state.tasks.get(&id).ok_or(UNSEEN)?;
+    let body = &aggregate.body;
+    if !state.tasks.get(&body.task).is_some_and(|task| matches!(task.stage, Stage::Aggregating { .. })) {
+        return Err(UNSEEN);
+    }
+    let result = Place { task: body.task, kind: Kind::Result, digest: body.result };
+    if bulk::get(node, &result).await.is_none() {
+        return Err(Doubt::Other("the result is not here"));
+    }
+    let attestation = settlement::attestation_of(node, aggregate).await;
+    appraised(&node.network, state, aggregate, &attestation)
+}
+
+/// An aggregate of the slices that count, if it fits the order and an approved enclave made it. The verifier rejects one
+/// that is not, and a task must not end by what one master ordered.
+fn appraised(
+    network: &str,
+    state: &State,
+    aggregate: &SignedAggregate,
+    attestation: &Attestation,
+) -> Result<AttestedAggregate, Doubt> {
+    let task = state.tasks.get(&aggregate.body.task).ok_or(UNSEEN)?;
     let Stage::Aggregating { slices, .. } = &task.stage else { return Err(UNSEEN) };
     if !aggregate::combines(slices, aggregate) {
         return Err(Doubt::Other("other slices are combined"));
     }
     let wrong = |code: Code| Doubt::Wrong(code, code.title().to_owned());
     aggregate::check(&task.envelope, slices, aggregate).map_err(wrong)?;
-    let result = Place { task: id, kind: Kind::Result, digest: aggregate.body.result };
-    if bulk::get(node, &result).await.is_none() {
-        return Err(Doubt::Other("the result is not here"));
-    }
-    let attestation = settlement::attestation_of(node, aggregate).await;
-    let appraise = |attestation: &_, expected: &_| {
-        governed::judge(&node.network, &state.governance, attestation, expected)
-    };
-    match aggregate_attested(&task.envelope, slices, aggregate, &attestation, &appraise) {
+    let appraise =
+        |attestation: &_, expected: &_| governed::judge(network, &state.governance, attestation, expected);
+    match aggregate_attested(&task.envelope, slices, aggregate, attestation, &appraise) {
         Ok(()) => Ok(AttestedAggregate { aggregate: aggregate.clone() }),
         Err((Code::AttestationMissing, _)) => Err(Doubt::Other("the attestation is not here")),
         Err((code, detail)) => Err(Doubt::Wrong(code, detail)),
