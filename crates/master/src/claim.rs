@@ -1,17 +1,17 @@
 //! What masters ask each other to stand behind (R195): each document of the state, described by as little as another
 //! master needs to make it anew. Nobody endorses bytes that he was sent.
 //!
-//! Here stand the documents that follow from the state alone. Evidence needs blobs and dividends need the chain:
-//! [`crate::cluster`] makes those.
+//! Here stand the documents that follow from the state alone. Evidence and aggregates need blobs, dividends and locks need
+//! the chain: [`crate::cluster`] makes those.
 
 use serde::{Deserialize, Serialize};
-use symphony_protocol::artifact::{Assignment, Preparation, Release, TaskEnvelope};
+use symphony_protocol::artifact::{Assignment, Preparation, Release, SignedAggregate, TaskEnvelope};
 use symphony_protocol::execution::coordinate::{self, slice_nonce};
 use symphony_protocol::lifecycle::Stage;
 use symphony_protocol::machine::{Answer, Effect, Lease, State};
 use symphony_protocol::settlement::payout::{EpochStage, PayoutInstructionSet};
 use symphony_types::digest::Digest;
-use symphony_types::id::{AccountId, EpochId, TaskId, VaultId};
+use symphony_types::id::{AccountId, EpochId, LockRef, TaskId, VaultId};
 
 /// A document by what it is, and the digest that the asking master found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +41,10 @@ pub enum Subject {
     Dividends(EpochId, VaultId, Vec<AccountId>),
     /// What the payout service pays.
     Payout(EpochId),
+    /// An escrow lock as the chain shows it.
+    Lock(LockRef),
+    /// An aggregate that is held with its attestation, which appraises.
+    Aggregate(Box<SignedAggregate>),
 }
 
 /// The parts of an assignment that the asking master's aggregator made, with what they are for.

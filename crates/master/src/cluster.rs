@@ -9,8 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use symphony_chain::port::Chain as _;
+use symphony_protocol::artifact::{Attestation, SignedAggregate};
+use symphony_protocol::execution::aggregate::{self, AttestedAggregate};
+use symphony_protocol::lifecycle::Stage;
 use symphony_protocol::machine::State;
 use symphony_protocol::settlement::payout::dividend_request;
+use symphony_protocol::verification::aggregate_attested;
 use symphony_tee::governed;
 use symphony_tee::report::EnclaveRole;
 use symphony_types::catalogue::Code;
@@ -26,13 +30,15 @@ use symphony_wire::v1::{Acknowledgement, Blob, BlobRef, EndorseRequest, EndorseR
 use tokio::time::{Instant, timeout_at};
 use tonic::{Request, Response, Status};
 
-use crate::blobs::BLOBS_PER_KIND_MAX;
+use crate::blobs::{BLOBS_PER_KIND_MAX, Kind, Place};
 use crate::claim::{self, Claim, Handed, Subject};
 use crate::node::Node;
-use crate::{bulk, settlement, views};
+use crate::{admission, bulk, settlement, views};
 
 /// How long a question waits for this master to see what the other one sees.
 const CATCH_UP: Duration = Duration::from_millis(1_500);
+/// How often it looks again meanwhile, though nothing was ordered: the chain moves by itself.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
 /// Claims of one question: those of all Vaults of a task, or of an epoch.
 const CLAIMS_MAX: usize = VAULTS_PER_TASK_MAX * 4;
 
@@ -53,7 +59,7 @@ pub fn only(role: NodeRole) -> impl Fn(Request<()>) -> Result<Request<()>, Statu
 
 /// Why a claim is not endorsed now.
 #[derive(Debug)]
-enum Doubt {
+pub(crate) enum Doubt {
     /// This master does not see it so, or not yet.
     Other(&'static str),
     /// It never will.
@@ -111,7 +117,7 @@ impl MasterNode for Service {
 }
 
 impl Service {
-    /// Asks again after every ordered command until there is no doubt, or for long enough.
+    /// Asks again after every ordered command, and now and then, until there is no doubt, or for long enough.
     async fn in_time<F>(&self, judge: impl Fn() -> F) -> Result<(), Status>
     where
         F: Future<Output = Result<(), Doubt>>,
@@ -125,8 +131,9 @@ impl Service {
                 Err(Doubt::Other(why)) => why,
             };
             // A lagging subscription is as good as a new command; a closed one never wakes again.
-            let waited = timeout_at(until, ordered.recv()).await;
-            if matches!(waited, Err(_) | Ok(Err(tokio::sync::broadcast::error::RecvError::Closed))) {
+            let waited = timeout_at(until.min(Instant::now() + LOOK_AGAIN), ordered.recv()).await;
+            let closed = matches!(waited, Ok(Err(tokio::sync::broadcast::error::RecvError::Closed)));
+            if closed || Instant::now() >= until {
                 return Err(refusal(Code::Undecided, why));
             }
         }
@@ -144,6 +151,12 @@ impl Service {
                 Subject::Dividends(epoch, vault, staked) => {
                     self.dividends(&state, *epoch, vault, staked).await?
                 }
+                Subject::Lock(lock) => admission::confirmed(&self.node.chain, *lock)
+                    .await
+                    .map_err(|_| Doubt::Other("the chain does not answer"))?
+                    .ok_or(Doubt::Other("the chain does not show that lock"))?
+                    .digest(),
+                Subject::Aggregate(aggregate) => attested(&self.node, &state, aggregate).await?.digest(),
                 subject => of_state(&state, subject).ok_or(UNSEEN)?,
             };
             if document != claim.document {
@@ -200,6 +213,48 @@ fn assignment(network: &str, state: &State, master: &NodeId, handed: &Handed) ->
     Ok(handed.assignment(envelope).digest())
 }
 
+/// An aggregate, if its result and its attestation are here and [`appraised`] finds it good.
+pub(crate) async fn attested(
+    node: &Node,
+    state: &State,
+    aggregate: &SignedAggregate,
+) -> Result<AttestedAggregate, Doubt> {
+    let body = &aggregate.body;
+    if !state.tasks.get(&body.task).is_some_and(|task| matches!(task.stage, Stage::Aggregating { .. })) {
+        return Err(UNSEEN);
+    }
+    let result = Place { task: body.task, kind: Kind::Result, digest: body.result };
+    if bulk::get(node, &result).await.is_none() {
+        return Err(Doubt::Other("the result is not here"));
+    }
+    let attestation = settlement::attestation_of(node, aggregate).await;
+    appraised(&node.network, state, aggregate, &attestation)
+}
+
+/// An aggregate of the slices that count, if it fits the order and an approved enclave made it. The verifier rejects one
+/// that is not, and a task must not end by what one master ordered.
+fn appraised(
+    network: &str,
+    state: &State,
+    aggregate: &SignedAggregate,
+    attestation: &Attestation,
+) -> Result<AttestedAggregate, Doubt> {
+    let task = state.tasks.get(&aggregate.body.task).ok_or(UNSEEN)?;
+    let Stage::Aggregating { slices, .. } = &task.stage else { return Err(UNSEEN) };
+    if !aggregate::combines(slices, aggregate) {
+        return Err(Doubt::Other("other slices are combined"));
+    }
+    let wrong = |code: Code| Doubt::Wrong(code, code.title().to_owned());
+    aggregate::check(&task.envelope, slices, aggregate).map_err(wrong)?;
+    let appraise =
+        |attestation: &_, expected: &_| governed::judge(network, &state.governance, attestation, expected);
+    match aggregate_attested(&task.envelope, slices, aggregate, attestation, &appraise) {
+        Ok(()) => Ok(AttestedAggregate { aggregate: aggregate.clone() }),
+        Err((Code::AttestationMissing, _)) => Err(Doubt::Other("the attestation is not here")),
+        Err((code, detail)) => Err(Doubt::Wrong(code, detail)),
+    }
+}
+
 /// The digest of a document that follows from the state alone; `None` when there is none, and for the other subjects.
 fn of_state(state: &State, subject: &Subject) -> Option<Digest> {
     match subject {
@@ -207,7 +262,12 @@ fn of_state(state: &State, subject: &Subject) -> Option<Digest> {
         Subject::Release(task, vault) => Some(claim::release(state, task, vault)?.digest()),
         Subject::Envelope(task) => Some(claim::envelope(state, task)?.digest()),
         Subject::Payout(epoch) => Some(claim::payout(state, epoch)?.digest()),
-        Subject::Assignment(_) | Subject::Evidence(_) | Subject::Bundle(_) | Subject::Dividends(..) => None,
+        Subject::Assignment(_)
+        | Subject::Evidence(_)
+        | Subject::Bundle(_)
+        | Subject::Dividends(..)
+        | Subject::Lock(_)
+        | Subject::Aggregate(_) => None,
     }
 }
 

@@ -2,7 +2,8 @@
 //! bundles to the aggregator. Masters carry ciphertext only.
 //!
 //! Every order is endorsed by a majority of the masters, and bulk is at a majority of them before a command names it
-//! (R195, R196). Task keys stay here: each master has an aggregator's enclave of its own.
+//! (R195, R196). Task keys stay here: each master has an aggregator's enclave of its own. What this master cannot do it
+//! says in its own name, and another one tries.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -11,10 +12,11 @@ use std::time::Duration;
 use futures::future::join_all;
 use serde::{Deserialize, Serialize};
 use symphony_protocol::artifact::{
-    Assignment, EndorsedAssignment, EndorsedEnvelope, SignedSlice, TaskEnvelope,
+    Assignment, EndorsedAssignment, EndorsedEnvelope, SignedAggregate, SignedSlice, TaskEnvelope,
 };
 use symphony_protocol::execution::aggregate::aggregate_nonce;
 use symphony_protocol::execution::coordinate;
+use symphony_protocol::execution::failure::{Step, TaskFailure};
 use symphony_protocol::lifecycle::{Stage, Task};
 use symphony_protocol::machine::{Command, Effect, State};
 use symphony_tee::governed;
@@ -33,6 +35,7 @@ use crate::admission::left;
 use crate::blobs::{Kind, Place};
 use crate::bulk;
 use crate::claim::{self, Handed, Subject};
+use crate::cluster::{self, Doubt};
 use crate::effects::Fault;
 use crate::endorsing::endorsed;
 use crate::node::{Node, challenge, now};
@@ -41,9 +44,9 @@ use crate::node::{Node, challenge, now};
 const RETRY: Duration = Duration::from_millis(300);
 /// How long one slice may take in one call.
 const CALL_TIMEOUT: Duration = Duration::from_secs(120);
-/// Slices are reported this long before their deadline, so that the report itself is in time.
-/// **Units**: milliseconds.
-const REPORT_MARGIN_MS: u64 = 500;
+/// Slices are reported this long before their deadline, so that the report itself is in time, and the words of a
+/// majority when there are too few. **Units**: milliseconds.
+const REPORT_MARGIN_MS: u64 = 1_000;
 
 /// What this master's aggregator made for a task, and the attempts that it was used for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,26 +66,40 @@ pub async fn assign(node: &Arc<Node>, task: &TaskId) -> Result<(), Fault> {
     let envelope = &known.envelope;
     let vaults = &envelope.coordination.participating_vault_ids;
     let report_by = envelope.execute_by.minus(REPORT_MARGIN_MS);
-    let slices = match slices(node, &state, envelope, vaults, report_by).await {
-        Ok(slices) => slices,
-        Err(fault) => return failed(node, &Effect::AssignSlices(*task), fault).await,
+    // When nothing can come in any more, no keys are made for it.
+    let slices = match left(report_by) {
+        Some(_) => slices(node, &state, envelope, vaults, report_by).await,
+        None => Ok(vec![]),
     };
-    // Where the Vaults have turned to another master meanwhile, what is missing here is no verdict on the task.
+    let slices = match slices {
+        Ok(slices) => slices,
+        Err(fault) => return failed(node, *task, Step::Slices, fault).await,
+    };
+    if let Err(code) = coordinate::accepted(&state.governance, envelope, &slices) {
+        let few = Fault::Refused(code, format!("{} of {} slices", slices.len(), vaults.len()));
+        return failed(node, *task, Step::Slices, few).await;
+    }
+    // Where the Vaults have turned to another master meanwhile, the slices of the others are not all there are.
     if slices.len() < vaults.len() && !node.state().holds(&node.id, &Effect::AssignSlices(*task)) {
         return Err(moved());
     }
     Ok(node.order(Command::RecordSlices { task: *task, slices }).await?)
 }
 
-/// Reports what the aggregator's enclave refused for good, if the effect is still this master's to fail. **Errors**:
-/// every other fault as it came.
-async fn failed(node: &Node, effect: &Effect, fault: Fault) -> Result<(), Fault> {
-    let (Fault::Refused(code, detail), Some(task)) = (&fault, effect.task()) else { return Err(fault) };
-    tracing::warn!(%task, %code, detail, "the aggregator refused");
-    if !node.state().holds(&node.id, effect) {
+/// Says that this master cannot do a step, if it is still its to do; another one tries, unless a majority has said so.
+/// **Errors**: every fault that is not for good, as it came.
+async fn failed(node: &Node, task: TaskId, step: Step, fault: Fault) -> Result<(), Fault> {
+    let Fault::Refused(code, detail) = fault else { return Err(fault) };
+    tracing::warn!(%task, ?step, %code, detail, "a step of a task cannot be done here");
+    let effect = match step {
+        Step::Slices => Effect::AssignSlices(task),
+        Step::Aggregate => Effect::Aggregate(task),
+    };
+    if !node.state().holds(&node.id, &effect) {
         return Err(moved());
     }
-    Ok(node.order(Command::RecordAggregationFailure { task, code: *code }).await?)
+    let failure = node.sign(TaskFailure { task, step, code });
+    Ok(node.order(Command::RecordFailure { failure }).await?)
 }
 
 fn moved() -> Fault {
@@ -265,15 +282,32 @@ pub async fn aggregate(node: &Arc<Node>, task: &TaskId) -> Result<(), Fault> {
                 (place(Kind::AggregateBoot, named), encode(node.aggregator.boot())),
             ];
             bulk::secure(node, &blobs).await.map_err(Fault::Again)?;
-            Ok(node.order(Command::RecordAggregate { aggregate: header }).await?)
+            match record(node, header).await {
+                Err(fault) => failed(node, *task, Step::Aggregate, fault).await,
+                recorded => recorded,
+            }
         }
         Answer::Refused { code, detail } => {
-            failed(node, &Effect::Aggregate(*task), Fault::Refused(code, detail)).await
+            failed(node, *task, Step::Aggregate, Fault::Refused(code, detail)).await
         }
         Answer::Opened { .. } | Answer::Evaluated { .. } => {
-            failed(node, &Effect::Aggregate(*task), wrong_answer()).await
+            failed(node, *task, Step::Aggregate, wrong_answer()).await
         }
     }
+}
+
+/// Records an aggregate with the word of a majority that it is attested. **Errors**: [`Fault::Refused`] when it is not.
+async fn record(node: &Node, aggregate: SignedAggregate) -> Result<(), Fault> {
+    let attested = match cluster::attested(node, &node.state(), &aggregate).await {
+        Ok(attested) => attested,
+        Err(Doubt::Wrong(code, detail)) => return Err(Fault::Refused(code, detail)),
+        Err(Doubt::Other(why)) => return Err(Fault::Again(why.to_owned())),
+    };
+    let documents = vec![(Subject::Aggregate(Box::new(aggregate)), attested)];
+    let Some(aggregate) = endorsed(node, documents).await?.pop() else { return Err(moved()) };
+    let recorded = node.order(Command::RecordAggregate { aggregate }).await;
+    // It was good a moment ago, so what it is late for has moved on.
+    recorded.map_err(|refusal| Fault::Again(refusal.to_string()))
 }
 
 fn wrong_answer() -> Fault {
@@ -296,7 +330,7 @@ async fn take_over(
     let id = task.envelope.task;
     let slices = match slices(node, state, &task.envelope, &vaults, by).await {
         Ok(slices) => slices,
-        Err(fault) => return failed(node, &Effect::Aggregate(id), fault).await,
+        Err(fault) => return failed(node, id, Step::Aggregate, fault).await,
     };
     node.order(Command::RecordSlices { task: id, slices }).await?;
     Err(Fault::Again("the slices were assigned again for this master's aggregator".to_owned()))

@@ -20,7 +20,7 @@ use symphony_tee::report::EnclaveRole;
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
 use symphony_types::id::{NodeId, ProtocolVersion};
-use symphony_types::key::{Endorsement, Master, PrivateKey};
+use symphony_types::key::{Document, Endorsement, Master, PrivateKey, Signed};
 use symphony_types::time::OrderedMillis;
 use symphony_wire::tls::{self, NodeRole, Peer};
 use symphony_wire::v1;
@@ -142,6 +142,11 @@ impl Node {
     /// This master's word for the document with that digest.
     pub fn endorse(&self, document: &Digest) -> Endorsement<Master> {
         self.key.endorse(document)
+    }
+
+    /// A document that this master alone stands for.
+    pub fn sign<T: Document>(&self, body: T) -> Signed<T, Master> {
+        self.key.sign(body)
     }
 
     /// Calls the aggregator's enclave; an enclave that died is started again with the same keys first.

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::Stream;
-use symphony_chain::port::{Chain, Request as ChainRequest, Response as ChainResponse, Transport};
+use symphony_chain::port::{Request as ChainRequest, Response as ChainResponse, Transport};
 use symphony_protocol::admission::request::{SCHEMA, terms};
-use symphony_protocol::artifact::{LockFact, TaskRequest};
+use symphony_protocol::artifact::TaskRequest;
 use symphony_protocol::evidence::EndorsedBundle;
 use symphony_protocol::governance::epoch::epoch_of;
 use symphony_protocol::lifecycle::Stage;
@@ -31,9 +31,10 @@ use crate::blobs::{Kind, Place};
 use crate::bulk;
 use crate::chain::LedgerChannel;
 use crate::claim::{Claim, Subject};
+use crate::effects::Fault;
 use crate::endorsing::endorsements;
 use crate::node::{Node, now};
-use crate::views;
+use crate::{admission, views};
 
 /// How long a submission waits for the Vaults before it answers "pending".
 const ADMISSION_WAIT: Duration = Duration::from_secs(20);
@@ -70,17 +71,6 @@ impl Service {
         Ok(view)
     }
 
-    async fn fact(&self, lock: LockRef) -> Result<Option<LockFact>, Status> {
-        let lock = self.node.chain.lock(lock).await.map_err(|error| refusal(error.code(), error))?;
-        Ok(lock.filter(|lock| lock.held == lock.amount).map(|lock| LockFact {
-            lock: lock.lock,
-            owner: lock.owner,
-            purpose: lock.request,
-            amount: lock.held,
-            expires: lock.expires,
-        }))
-    }
-
     async fn submit(&self, actor: &ActorId, request: TaskRequest, lock: LockRef) -> Result<v1::Task, Status> {
         let task = request.task();
         let known = self.node.state().requests.get(&task).map(|submission| submission.fingerprint);
@@ -88,7 +78,10 @@ impl Service {
             Some(known) if known == fingerprint(&request, lock) => {}
             Some(_) => return Err(plain(Code::IdempotencyConflict)),
             None => {
-                let fact = self.fact(lock).await?;
+                let fact = admission::fact(&self.node, lock).await.map_err(|fault| match fault {
+                    Fault::Refused(code, detail) => refusal(code, detail),
+                    Fault::Again(detail) => refusal(Code::Undecided, detail),
+                })?;
                 let command = Command::SubmitTask { request, lock, fact };
                 self.node.order(command).await.map_err(|error| refusal(error.code, error.detail))?;
             }

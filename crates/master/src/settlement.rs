@@ -85,14 +85,19 @@ pub async fn evidence(
             attestation(node, id, Kind::SliceReport(vault.clone()), Kind::SliceBoot(vault), report);
         attested.push((slice.clone(), attestation.await));
     }
-    let report = aggregate.body.report;
-    let of_aggregate = attestation(node, id, Kind::AggregateReport, Kind::AggregateBoot, report).await;
+    let of_aggregate = attestation_of(node, aggregate).await;
     Evidence {
         envelope: Endorsed { body: task.envelope.clone(), endorsements },
         receipts: task.receipts.clone(),
         slices: attested,
         aggregate: (aggregate.clone(), of_aggregate),
     }
+}
+
+/// The attestation of an aggregation, absent where no master has it.
+pub async fn attestation_of(node: &Node, aggregate: &SignedAggregate) -> Attestation {
+    let (task, report) = (aggregate.body.task, aggregate.body.report);
+    attestation(node, task, Kind::AggregateReport, Kind::AggregateBoot, report).await
 }
 
 async fn attestation(node: &Node, task: TaskId, of: Kind, by: Kind, digest: Digest) -> Attestation {

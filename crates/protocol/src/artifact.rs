@@ -109,15 +109,11 @@ impl TaskRequest {
         TaskId(Digest::of("symphony/task-id/v1", &(&self.submitter, &self.request)))
     }
 
-    /// What an escrow lock names to serve this request.
+    /// What an escrow lock names to serve this request: all of it, so that whoever signed for the lock has signed for what is
+    /// asked and for who may open the result. No node can ask for something else with that lock (R020, R195).
     pub fn lock_purpose(&self) -> Digest {
-        lock_purpose(&self.submitter, &self.request)
+        self.digest()
     }
-}
-
-/// What an escrow lock names to serve a submitter's request.
-pub fn lock_purpose(submitter: &ActorId, request: &RequestId) -> Digest {
-    Digest::of("symphony/lock-purpose/v1", &(submitter, request))
 }
 
 /// A confirmed escrow lock, as the chain reported it. An outside fact that a command carries.
@@ -127,13 +123,20 @@ pub struct LockFact {
     pub lock: LockRef,
     /// Who locked.
     pub owner: AccountId,
-    /// What it was locked for: [`lock_purpose`].
+    /// What it was locked for: [`TaskRequest::lock_purpose`].
     pub purpose: Digest,
     /// How much is locked.
     pub amount: Sym,
     /// When the owner may reclaim it.
     pub expires: OrderedMillis,
 }
+
+impl Document for LockFact {
+    const TAG: &'static str = "symphony/lock-fact/v1";
+}
+
+/// A lock that masters endorse, each as its own chain shows it.
+pub type EndorsedLock = Endorsed<LockFact, Master>;
 
 /// A comparison with its parameter bound, ready to be evaluated on a record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -8,13 +8,14 @@
 //!                +-----------+------------+------------+-----------------+--> rejected | timed_out
 //! ```
 
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 use symphony_types::amount::Sym;
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
-use symphony_types::id::VaultId;
+use symphony_types::id::{NodeId, VaultId};
 use symphony_types::table::Value;
 use symphony_types::time::OrderedMillis;
 
@@ -112,6 +113,8 @@ pub struct Task {
     pub stage: Stage,
     /// When it came there.
     pub since: OrderedMillis,
+    /// Masters that reported that they cannot have the slices computed, or later: cannot combine them, and why.
+    pub failures: BTreeMap<NodeId, Code>,
 }
 
 /// A stage of a task and its data.

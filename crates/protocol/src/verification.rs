@@ -12,7 +12,7 @@ use symphony_types::id::{ActorId, Measurement, TaskId, VaultId};
 use symphony_types::key::{Document, PublicKey, SoftwareEnclave};
 use symphony_types::merkle;
 
-use crate::artifact::{Attestation, Decision, Evidence, SignedAggregate, SignedSlice, Verdict};
+use crate::artifact::{Attestation, Decision, Evidence, SignedAggregate, SignedSlice, TaskEnvelope, Verdict};
 use crate::execution::{aggregate, coordinate};
 use crate::governance::Governance;
 
@@ -107,7 +107,7 @@ pub fn findings(governance: &Governance, evidence: &Evidence, appraise: Appraise
     check(
         "aggregate-attestation",
         "the aggregation ran in an approved enclave whose key signed the aggregate",
-        aggregate_attested(evidence, &slices, aggregate, aggregate_attestation, appraise),
+        aggregate_attested(envelope, &slices, aggregate, aggregate_attestation, appraise),
     );
     findings
 }
@@ -195,14 +195,15 @@ fn slice_attestations(
     Ok(())
 }
 
-fn aggregate_attested(
-    evidence: &Evidence,
+/// Whether an approved enclave made an aggregate from these slices. **Errors**: those of the appraisal, `EXE-0004` when
+/// the enclave did not sign it, `ADM-0019` when its class is not admitted.
+pub fn aggregate_attested(
+    envelope: &TaskEnvelope,
     slices: &[SignedSlice],
     aggregate: &SignedAggregate,
     attestation: &Attestation,
     appraise: Appraise<'_>,
 ) -> Result<(), (Code, String)> {
-    let envelope = &evidence.envelope.body;
     let expectation = Expectation {
         task: envelope.task,
         vault: None,

@@ -6,8 +6,10 @@
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use symphony_protocol::artifact::AudienceResult;
+use symphony_protocol::artifact::{AudienceResult, TaskRequest};
+use symphony_types::catalogue::Code;
 use symphony_types::id::{ActorId, LockRef, RequestId};
+use symphony_wire::{convert, v1};
 use thiserror::Error;
 
 use crate::client::{Client, ClientError};
@@ -24,6 +26,9 @@ pub enum CampaignError {
     /// The file is not a campaign.
     #[error("campaign {0}: {1}")]
     Shape(PathBuf, String),
+    /// What it asks for is no request.
+    #[error("{0}: {1}")]
+    Request(Code, String),
     /// The gateway refuses, or does not answer.
     #[error(transparent)]
     Client(#[from] ClientError),
@@ -84,6 +89,38 @@ impl CampaignSpec {
             evaluate_at_ms: self.evaluate_at_ms,
         }
     }
+
+    /// The request that the platform makes of it: what the wallet signs for. **Errors**: [`CampaignError::Request`].
+    pub fn request(
+        &self,
+        actor: &ActorId,
+        request: &RequestId,
+        recipient: [u8; 32],
+    ) -> Result<TaskRequest, CampaignError> {
+        let spec = v1::TaskSpec {
+            task_class: "query".to_owned(),
+            usage_scope: self.usage_scope.clone(),
+            vault_ids: self.vaults.clone(),
+            minimum_vault_quorum: self.quorum,
+            operands: self.operands.iter().map(operand).collect(),
+            output_attribute: self.output.clone(),
+            audience_cap: self.cap,
+            evaluate_at_ms: self.evaluate_at_ms,
+        };
+        convert::task(actor, request.clone(), spec, recipient.to_vec())
+            .map_err(|(code, detail)| CampaignError::Request(code, detail))
+    }
+}
+
+fn operand(operand: &Operand) -> v1::Operand {
+    use v1::operand::Argument;
+    let Operand { rule, text, texts, days, at_least } = operand.clone();
+    let argument = text
+        .map(Argument::Text)
+        .or(texts.map(|values| Argument::Texts(v1::TextList { values })))
+        .or(days.map(Argument::Days))
+        .or(at_least.map(Argument::AtLeast));
+    v1::Operand { rule, argument }
 }
 
 /// A step that a campaign has taken.
@@ -128,7 +165,8 @@ impl Submitter {
     ) -> Result<LockRef, CampaignError> {
         let quote = self.client.quote(&spec.task()).await?;
         step(Step::Quoted(quote.clone()));
-        let lock = self.wallet.lock(&self.client, &self.actor, request, &quote).await?;
+        let request = spec.request(&self.actor, request, self.recipient.public())?;
+        let lock = self.wallet.lock(&self.client, &request, &quote).await?;
         step(Step::Locked(lock));
         Ok(lock)
     }

@@ -16,10 +16,10 @@ use serde::Serialize;
 use symphony_chain::ledger::escrow::LockState;
 use symphony_chain::ledger::query::{Account, Answer, Query};
 use symphony_chain::transaction::{Call, ChainId, SignedTransaction, Tier, Transaction, lock_ref};
-use symphony_protocol::artifact::lock_purpose;
+use symphony_protocol::artifact::TaskRequest;
 use symphony_types::amount::Sym;
 use symphony_types::digest::Digest;
-use symphony_types::id::{AccountId, ActorId, EpochId, LockRef, PolicyVersion, RequestId, VaultId};
+use symphony_types::id::{AccountId, EpochId, LockRef, PolicyVersion, VaultId};
 use symphony_types::key::{self, Document as _, PrivateKey};
 use symphony_types::time::OrderedMillis;
 use symphony_wire::documents::{decode, encode};
@@ -96,16 +96,16 @@ impl Wallet {
         }
     }
 
-    /// Locks the worst case of a quote for a request. The same request twice is one lock. **Errors**: [`WalletError`].
+    /// Locks the worst case of a quote for a request; the wallet's signature covers all that is asked. The same request
+    /// twice is one lock. **Errors**: [`WalletError`].
     pub async fn lock(
         &self,
         client: &Client,
-        actor: &ActorId,
-        request: &RequestId,
+        request: &TaskRequest,
         quote: &Quote,
     ) -> Result<LockRef, WalletError> {
         let worst_case = quote.worst_case.as_ref().ok_or(WalletError::Unusable("quote"))?;
-        let purpose = lock_purpose(actor, request);
+        let purpose = request.lock_purpose();
         let call = Call::EscrowLock {
             request: purpose,
             amount: worst_case.total,

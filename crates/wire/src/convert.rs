@@ -43,7 +43,9 @@ pub fn task_id(message: &v1::TaskRef) -> Result<TaskId, Refused> {
     digest(&message.task_id, "task_id").map(TaskId)
 }
 
-fn task(
+/// Reads a task as a submitter states it, with its name and the key that opens the result. **Errors**: as
+/// [`task_request`].
+pub fn task(
     actor: &ActorId,
     request: RequestId,
     spec: v1::TaskSpec,

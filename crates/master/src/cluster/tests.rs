@@ -12,11 +12,14 @@ use symphony_protocol::governance::semantics::Semantics;
 use symphony_protocol::lifecycle::{Stage, Task};
 use symphony_protocol::machine::{Answer, Effect, Lease, State, Submission};
 use symphony_protocol::settlement::payout::{EpochAccount, EpochStage, instructions};
-use symphony_tee::report::{BootReport, PlatformClass, SignedBoot, platform_id};
+use symphony_protocol::verification::bundles_root;
+use symphony_tee::report::{
+    AGGREGATE_STEP, AttestationReport, BootReport, PlatformClass, SignedBoot, platform_id,
+};
 use symphony_types::amount::{Bps, Sym};
 use symphony_types::epsilon::Epsilon;
 use symphony_types::id::*;
-use symphony_types::key::{Master, PrivateKey, SoftwarePlatform, Vault};
+use symphony_types::key::{Master, PrivateKey, SoftwareEnclave, SoftwarePlatform, Vault};
 use symphony_types::table::Table;
 use symphony_types::time::OrderedMillis;
 use symphony_wire::documents::encode;
@@ -196,7 +199,10 @@ fn state(answer: Answer, stage: Option<Stage>) -> State {
     state.requests.insert(task(), Submission { fingerprint: digest(9), answer });
     if let Some(stage) = stage {
         let (receipts, absent, since) = (vec![], vec![], OrderedMillis(0));
-        state.tasks.insert(task(), Task { envelope: order(), receipts, absent, stage, since });
+        state.tasks.insert(
+            task(),
+            Task { envelope: order(), receipts, absent, stage, since, failures: BTreeMap::new() },
+        );
     }
     state
 }
@@ -362,6 +368,82 @@ fn the_aggregators_enclave_must_appraise() {
         assert!(matches!(doubt, Err(Doubt::Wrong(..))), "{doubt:?}");
     }
     assert!(assignment(NETWORK, &computing, &node(1), &handed(1, 0)).is_ok());
+}
+
+/// The aggregator's enclave of the test network, and another one.
+fn enclave(seed: u8) -> PrivateKey<SoftwareEnclave> {
+    PrivateKey::from_seed(&[seed; 32])
+}
+
+/// What an enclave of master 1 says that it made of the accepted slices, with its attestation.
+fn aggregated(
+    change: impl FnOnce(&mut AggregateHeader, &mut AttestationReport),
+) -> (SignedAggregate, Attestation) {
+    let Stage::Aggregating { slices, .. } = accepted(0) else { panic!("not aggregating") };
+    let boot = boot(1, EnclaveRole::Aggregator, "aggregator", 20);
+    let mut header = AggregateHeader {
+        task: task(),
+        aggregator: actor("aggregator"),
+        inputs: slices.iter().map(|slice| (slice.body.vault.clone(), slice.body.bundle)).collect(),
+        outcome: Outcome::Suppressed,
+        result: digest(40),
+        seed: digest(41),
+        report: Digest::ZERO,
+    };
+    let mut report = AttestationReport {
+        class: PlatformClass::Software,
+        boot: boot.body.digest(),
+        actor: actor("aggregator"),
+        signing_key: boot.body.signing_key,
+        measurement: boot.body.measurement,
+        platform: boot.body.platform,
+        task: task(),
+        step: AGGREGATE_STEP.to_owned(),
+        nonce: aggregate::aggregate_nonce(&order()),
+        input_root: bundles_root(slices.iter().map(|slice| slice.body.bundle)),
+        output: header.result,
+        schema: VERSIONS.schema,
+        semantic: VERSIONS.semantic,
+        policy: VERSIONS.policy,
+        purged: true,
+        memory_locked: false,
+        notice: PlatformClass::Software.notice().to_owned(),
+    };
+    change(&mut header, &mut report);
+    let report = encode(&enclave(6).sign(report));
+    header.report = Digest::of_bytes(&report);
+    (enclave(6).sign(header), Attestation { boot: encode(&boot), report })
+}
+
+/// R114, R125, R195: a master stands behind an aggregate that an approved enclave made of the slices that count, and
+/// behind no other, whatever signature it carries.
+#[test]
+fn an_aggregate_is_endorsed_by_its_attestation() {
+    let aggregating = state(Answer::Admitted, Some(accepted(0)));
+    let judged = |state: &State, (aggregate, attestation): &(SignedAggregate, Attestation)| {
+        appraised(NETWORK, state, aggregate, attestation)
+    };
+    let good = aggregated(|_, _| {});
+    let expected = AttestedAggregate { aggregate: good.0.clone() };
+    assert_eq!(judged(&aggregating, &good).unwrap(), expected);
+    // Not yet, or not any more.
+    assert!(matches!(judged(&state(Answer::Admitted, Some(Stage::Computing)), &good), Err(Doubt::Other(_))));
+    let inputs = aggregated(|header, _| header.inputs[0].1 = digest(1));
+    assert!(matches!(judged(&aggregating, &inputs), Err(Doubt::Other(_))), "slices that it does not see");
+    let unseen = (good.0.clone(), Attestation { boot: vec![], report: vec![] });
+    assert!(matches!(judged(&aggregating, &unseen), Err(Doubt::Other(_))), "it may come");
+    // Never.
+    let forged = (enclave(7).sign(good.0.body.clone()), good.1.clone());
+    for (name, wrong) in [
+        ("another key signed it", forged),
+        ("another output", aggregated(|header, _| header.result = digest(42))),
+        ("another task's report", aggregated(|_, report| report.task = TaskId(digest(43)))),
+        ("above the cap", aggregated(|header, _| header.outcome = Outcome::Audience { returned: 11 })),
+        ("another aggregator", aggregated(|header, _| header.aggregator = actor("brand"))),
+        ("inputs kept", aggregated(|_, report| report.purged = false)),
+    ] {
+        assert!(matches!(judged(&aggregating, &wrong), Err(Doubt::Wrong(..))), "{name}");
+    }
 }
 
 /// R201: a gateway does not reach what is for masters, and a master not what is for the gateway.

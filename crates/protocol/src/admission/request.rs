@@ -140,6 +140,18 @@ pub fn serves(governance: &Governance, request: &TaskRequest, lock: &LockFact) -
     lock.purpose == request.lock_purpose() && account == Some(lock.owner)
 }
 
+/// Whether the payout of this epoch can still give a lock back: it serves the request, and its owner cannot take it
+/// away before. A lock that ends sooner is left to its owner, because one that is gone stops the whole batch (R169).
+pub fn refundable(
+    governance: &Governance,
+    request: &TaskRequest,
+    lock: &LockFact,
+    at: OrderedMillis,
+) -> bool {
+    let epoch_ms = governance.policy().epoch_ms;
+    serves(governance, request, lock) && lock.expires >= at.plus(epoch_ms).plus(epoch_ms)
+}
+
 fn vaults(governance: &Governance, asked: &[VaultId]) -> Result<Vec<VaultId>, Code> {
     let distinct: BTreeSet<_> = asked.iter().collect();
     if distinct.len() != asked.len() || distinct.is_empty() {

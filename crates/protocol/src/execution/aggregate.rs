@@ -1,13 +1,29 @@
 //! The aggregate against the order: made by the named aggregator from exactly the accepted slices, within the
-//! cap and above the minimum cardinality (R088, R089, R109, R114-R116).
+//! cap and above the minimum cardinality (R088, R089, R109, R114-R116), and attested before a majority (R195).
 
 use alloc::vec::Vec;
 
+use serde::{Deserialize, Serialize};
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
-use symphony_types::key::Document;
+use symphony_types::key::{Document, Endorsed, Master};
 
 use crate::artifact::{Outcome, SignedAggregate, SignedSlice, TaskEnvelope};
+
+/// An aggregate whose attestation a master has appraised, and whose result and attestation it holds. The rules cannot
+/// look into an attestation, and anybody can sign a header with a key of his own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttestedAggregate {
+    /// The aggregate.
+    pub aggregate: SignedAggregate,
+}
+
+impl Document for AttestedAggregate {
+    const TAG: &'static str = "symphony/attested-aggregate/v1";
+}
+
+/// An aggregate that masters endorse.
+pub type EndorsedAggregate = Endorsed<AttestedAggregate, Master>;
 
 /// The nonce of the aggregation's attestation report.
 pub fn aggregate_nonce(envelope: &TaskEnvelope) -> Digest {
@@ -20,8 +36,8 @@ pub fn combines(slices: &[SignedSlice], aggregate: &SignedAggregate) -> bool {
     aggregate.body.inputs == inputs
 }
 
-/// Checks an aggregate against its order. The signature's key is appraised by the verifier; here it must at
-/// least fit the document. **Errors**: `EXE-0009`.
+/// Checks an aggregate against its order. The signature's key is appraised by the masters that endorse it and by the
+/// verifier; here it must at least fit the document. **Errors**: `EXE-0009`.
 pub fn check(
     envelope: &TaskEnvelope,
     slices: &[SignedSlice],

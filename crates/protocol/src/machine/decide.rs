@@ -10,10 +10,12 @@ use symphony_types::id::{EpochId, LockRef, NodeId, TaskId};
 use symphony_types::limits::OPEN_TASKS_MAX;
 use symphony_types::time::OrderedMillis;
 
-use super::{Answer, Cause, Command, Event, Order, Refusal, State, epoch, lease, version};
+use super::{Answer, Cause, Command, Effect, Event, Order, Refusal, State, epoch, lease, version};
 use crate::admission::envelope::{self, PrepareAnswer};
 use crate::admission::request;
-use crate::artifact::{Decision, LockFact, SignedAggregate, SignedSlice, SignedVerdict, TaskRequest};
+use crate::artifact::{Decision, EndorsedLock, LockFact, SignedSlice, SignedVerdict, TaskRequest};
+use crate::execution::aggregate::EndorsedAggregate;
+use crate::execution::failure::{self, SignedFailure, Step};
 use crate::execution::{aggregate, coordinate};
 use crate::governance::epoch::epoch_of;
 use crate::lifecycle::{Stage, Task, TaskState};
@@ -34,7 +36,7 @@ fn judge(state: &State, at: OrderedMillis, order: &Order) -> Result<Vec<Event>, 
         Command::RecordPreparations { task, answers } => preparations(state, at, task, answers),
         Command::RecordSlices { task, slices } => record_slices(state, at, task, slices),
         Command::RecordAggregate { aggregate } => record_aggregate(state, at, aggregate),
-        Command::RecordAggregationFailure { task, code } => aggregation_failure(state, at, task, *code),
+        Command::RecordFailure { failure } => record_failure(state, at, failure),
         Command::RecordVerdict { verdict } => record_verdict(state, at, verdict),
         Command::RecordDelivery { task } => record_delivery(state, at, task),
         Command::AdvanceTime => advance(state, at, &order.by),
@@ -55,7 +57,7 @@ fn submit(
     at: OrderedMillis,
     request: &TaskRequest,
     lock: LockRef,
-    fact: Option<&LockFact>,
+    fact: Option<&EndorsedLock>,
 ) -> Result<Vec<Event>, Refusal> {
     let task = request.task();
     let fingerprint = fingerprint(request, lock);
@@ -66,15 +68,17 @@ fn submit(
             Err(Code::IdempotencyConflict.into())
         };
     }
-    if fact.is_some_and(|fact| fact.lock != lock) {
+    if fact.is_some_and(|fact| fact.body.lock != lock) {
         return Err(Code::EscrowMismatch.into());
     }
     if state.open() >= OPEN_TASKS_MAX {
         return Err(Code::TooManyTasks.into());
     }
+    // What fewer than a majority of the masters saw on the chain is not confirmed (R195).
+    let fact = fact.filter(|fact| state.governance.registry.endorsed(fact)).map(|fact| &fact.body);
     match request::judge(&state.governance, request, fact, at) {
         Ok(admission) => Ok(vec![Event::AdmissionRequested { fingerprint, admission }]),
-        Err(code) => match fact.filter(|fact| request::serves(&state.governance, request, fact)) {
+        Err(code) => match fact.filter(|fact| request::refundable(&state.governance, request, fact, at)) {
             // Money is locked for this very request, so the refusal is recorded and the lock goes back.
             Some(fact) => Ok(vec![Event::AdmissionRefused {
                 task,
@@ -140,7 +144,8 @@ fn record_slices(
             let aggregate_by = at.plus(policy_of(state, known)?.deadlines.aggregate_ms);
             Ok(vec![Event::SlicesAccepted { task: *task, slices, aggregate_by }])
         }
-        Err(code) => Ok(close(state, at, known, TaskState::Rejected, code)),
+        // Too few are one master's word that there are no more.
+        Err(code) => Err(code.into()),
     }
 }
 
@@ -166,16 +171,20 @@ fn replace_slices(
 fn record_aggregate(
     state: &State,
     at: OrderedMillis,
-    aggregate: &SignedAggregate,
+    endorsed: &EndorsedAggregate,
 ) -> Result<Vec<Event>, Refusal> {
+    let aggregate = &endorsed.body.aggregate;
     let known = find(state, &aggregate.body.task)?;
     let Stage::Aggregating { slices, .. } = &known.stage else { return past(known, TaskState::Verifying) };
     // A report of an attempt that another one has replaced is late and says nothing of the slices that count (R196).
     if !aggregate::combines(slices, aggregate) {
         return Err(Code::IllegalTransition.into());
     }
-    if let Err(code) = aggregate::check(&known.envelope, slices, aggregate) {
-        return Ok(close(state, at, known, TaskState::Rejected, code));
+    // A bad one is refused and held against nobody: who ordered it is not proven. An honest master checks first, and
+    // says in its own name that it has failed.
+    aggregate::check(&known.envelope, slices, aggregate)?;
+    if !state.governance.registry.endorsed(endorsed) {
+        return Err(Code::Undecided.into());
     }
     let verify_by = at.plus(policy_of(state, known)?.deadlines.verify_ms);
     Ok(vec![
@@ -191,17 +200,29 @@ fn record_aggregate(
     ])
 }
 
-fn aggregation_failure(
-    state: &State,
-    at: OrderedMillis,
-    task: &TaskId,
-    code: Code,
-) -> Result<Vec<Event>, Refusal> {
-    let known = find(state, task)?;
-    let (Stage::Computing | Stage::Aggregating { .. }) = known.stage else {
-        return past(known, TaskState::Verifying);
+/// One master's word moves the step to the next master, a majority's ends the task: a liar costs time, never the task
+/// (R196). The first word of a master counts. **Errors**: `ADM-0003` when it is no master's.
+fn record_failure(state: &State, at: OrderedMillis, failure: &SignedFailure) -> Result<Vec<Event>, Refusal> {
+    let (task, code) = (failure.body.task, failure.body.code);
+    let known = find(state, &task)?;
+    let registry = &state.governance.registry;
+    let master = failure::reporter(registry, failure).ok_or(Code::Forbidden)?;
+    let effect = match (&known.stage, failure.body.step) {
+        (Stage::Computing, Step::Slices) => Effect::AssignSlices(task),
+        (Stage::Aggregating { .. }, Step::Aggregate) => Effect::Aggregate(task),
+        (_, Step::Slices) => return past(known, TaskState::Dispatched),
+        (_, Step::Aggregate) => return past(known, TaskState::Verifying),
     };
-    Ok(close(state, at, known, TaskState::Rejected, code))
+    if known.failures.contains_key(master) {
+        return Ok(vec![]);
+    }
+    let mut events = vec![Event::FailureReported { task, master: master.clone(), code }];
+    if known.failures.len() + 1 >= registry.master_quorum() {
+        events.extend(close(state, at, known, TaskState::Rejected, code));
+    } else {
+        events.extend(lease::pass_on(state, at, &effect, master));
+    }
+    Ok(events)
 }
 
 fn record_verdict(state: &State, at: OrderedMillis, verdict: &SignedVerdict) -> Result<Vec<Event>, Refusal> {

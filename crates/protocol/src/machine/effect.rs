@@ -53,6 +53,7 @@ pub(super) fn begun(state: &State, event: &Event) -> Vec<Effect> {
         Event::AdmissionRefused { .. }
         | Event::TaskAdmitted { .. }
         | Event::TaskTransitioned { .. }
+        | Event::FailureReported { .. }
         | Event::VerdictAccepted { .. }
         | Event::SettlementFinalized { .. }
         | Event::ResultDelivered { .. }
@@ -83,6 +84,7 @@ pub(super) fn ended(event: &Event) -> Vec<Effect> {
         Event::LeaseDropped { effect } => vec![effect.clone()],
         Event::AdmissionRequested { .. }
         | Event::TaskTransitioned { .. }
+        | Event::FailureReported { .. }
         | Event::SettlementFinalized { .. }
         | Event::ResultDelivered { .. }
         | Event::EpochClosed { .. }

@@ -1,5 +1,6 @@
 //! What each event does to the state. Cannot fail: `decide` has checked.
 
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use symphony_types::id::TaskId;
@@ -48,12 +49,23 @@ fn apply(state: &mut State, at: OrderedMillis, event: &Event) {
                 absent: absent.clone(),
                 stage: Stage::Accepted,
                 since: at,
+                failures: BTreeMap::new(),
             };
             state.tasks.insert(envelope.task, task);
         }
         Event::TaskTransitioned { task, to, at, .. } => step(state, task, *to, *at),
         Event::SlicesAccepted { task, slices, aggregate_by } => {
+            // Who could not have them computed may be able to combine them. Slices that take the place of others are no
+            // new step.
+            if let Some(task @ Task { stage: Stage::Computing, .. }) = state.tasks.get_mut(task) {
+                task.failures.clear();
+            }
             set(state, task, Stage::Aggregating { slices: slices.clone(), aggregate_by: *aggregate_by });
+        }
+        Event::FailureReported { task, master, code } => {
+            if let Some(task) = state.tasks.get_mut(task) {
+                task.failures.insert(master.clone(), *code);
+            }
         }
         Event::AggregateRecorded { aggregate, verify_by } => {
             update(state, &aggregate.body.task, |stage| match stage {

@@ -4,17 +4,20 @@
 //! event that owes it -> leased to the master through which its command was ordered
 //! holder is alive    -> renewed, all leases of a master by one command
 //! lease ran out      -> leased anew to the master that ordered the passing of time, next attempt
+//! holder cannot      -> leased to the next master that has not said so, next attempt
 //! no longer owed     -> the lease ends with the event that ended the debt
 //! ```
 //!
 //! A lease decides who works, never whose report counts: a report is judged by what it says, the first one wins, and
 //! the second is a repetition without events. So an effect that two masters perform, one of them late, has one result.
 
-use alloc::collections::BTreeSet;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec;
 use alloc::vec::Vec;
+use core::ops::Bound;
 
 use serde::{Deserialize, Serialize};
+use symphony_types::catalogue::Code;
 use symphony_types::id::{NodeId, TaskId};
 use symphony_types::table::Value;
 use symphony_types::time::OrderedMillis;
@@ -89,10 +92,20 @@ pub(super) fn lapse(state: &State, at: OrderedMillis, by: &NodeId, closing: &BTr
         if effect.once() {
             events.push(Event::LeaseDropped { effect: effect.clone() });
         } else if effect.task().is_none_or(|task| !closing.contains(&task)) {
-            events.push(leased(state, at, by, effect.clone(), lease.attempt.saturating_add(1)));
+            let able = next_able(state, effect, &lease.runner, None);
+            let runner = if unable(state, effect).contains_key(by) { able.unwrap_or(by) } else { by };
+            events.push(leased(state, at, runner, effect.clone(), lease.attempt.saturating_add(1)));
         }
     }
     events
+}
+
+/// Passes on what a master holds and cannot do, to the next one that has not said the same; nothing when it does not
+/// hold it, or nobody is left.
+pub(super) fn pass_on(state: &State, at: OrderedMillis, effect: &Effect, from: &NodeId) -> Option<Event> {
+    let lease = state.leases.get(effect).filter(|lease| lease.runner == *from)?;
+    let next = next_able(state, effect, from, Some(from))?;
+    Some(leased(state, at, next, effect.clone(), lease.attempt.saturating_add(1)))
 }
 
 /// Renews everything that a master holds; nothing when it holds nothing, or has just done so.
@@ -126,6 +139,26 @@ pub(super) fn evolve(state: &mut State, event: &Event) {
 fn leased(state: &State, at: OrderedMillis, by: &NodeId, effect: Effect, attempt: u32) -> Event {
     let lease = Lease { runner: by.clone(), attempt, until: at.plus(length(state)) };
     Event::EffectLeased { effect, lease }
+}
+
+/// Masters that have said of an effect that they cannot do it.
+fn unable<'a>(state: &'a State, effect: &Effect) -> &'a BTreeMap<NodeId, Code> {
+    static NOBODY: BTreeMap<NodeId, Code> = BTreeMap::new();
+    effect.task().and_then(|task| state.tasks.get(&task)).map_or(&NOBODY, |task| &task.failures)
+}
+
+/// The registered master after this one, in a circle, that has not said of an effect that it cannot do it, and is not
+/// `but`.
+fn next_able<'a>(
+    state: &'a State,
+    effect: &Effect,
+    after: &NodeId,
+    but: Option<&NodeId>,
+) -> Option<&'a NodeId> {
+    let (masters, unable) = (&state.governance.registry.masters, unable(state, effect));
+    let later = masters.range::<NodeId, _>((Bound::Excluded(after), Bound::Unbounded));
+    let mut circle = later.chain(masters.range::<NodeId, _>(..=after)).map(|(master, _)| master);
+    circle.find(|master| !unable.contains_key(*master) && Some(*master) != but)
 }
 
 /// The leases of a master that a renewal prolongs: a release is not renewed, its deadline does the same.

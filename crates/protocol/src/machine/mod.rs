@@ -25,9 +25,11 @@ use symphony_types::time::OrderedMillis;
 use crate::admission::envelope::PrepareAnswer;
 use crate::admission::request::AdmissionRequest;
 use crate::artifact::{
-    LockFact, SettlementContext, SignedAggregate, SignedDividends, SignedReceipt, SignedSlice, SignedVerdict,
-    TaskEnvelope, TaskRequest,
+    EndorsedLock, SettlementContext, SignedAggregate, SignedDividends, SignedReceipt, SignedSlice,
+    SignedVerdict, TaskEnvelope, TaskRequest,
 };
+use crate::execution::aggregate::EndorsedAggregate;
+use crate::execution::failure::SignedFailure;
 use crate::governance::Governance;
 use crate::lifecycle::{Task, TaskState};
 use crate::settlement::payout::{
@@ -172,8 +174,8 @@ pub enum Command {
         request: TaskRequest,
         /// The lock that the submitter names.
         lock: LockRef,
-        /// That lock as the chain confirmed it, if it did.
-        fact: Option<LockFact>,
+        /// That lock as the chain confirmed it to a majority of the masters, if it did.
+        fact: Option<EndorsedLock>,
     },
     /// The Vaults have answered, or time is up.
     RecordPreparations {
@@ -182,7 +184,7 @@ pub enum Command {
         /// Their answers.
         answers: Vec<PrepareAnswer>,
     },
-    /// The Vaults' slices are in, or time is up.
+    /// Enough of the Vaults' slices are in.
     RecordSlices {
         /// The task.
         task: TaskId,
@@ -192,14 +194,12 @@ pub enum Command {
     /// The aggregator is done.
     RecordAggregate {
         /// The aggregate.
-        aggregate: SignedAggregate,
+        aggregate: EndorsedAggregate,
     },
-    /// The aggregator refused.
-    RecordAggregationFailure {
-        /// The task.
-        task: TaskId,
-        /// Why.
-        code: Code,
+    /// A master cannot have the slices computed, or combine them.
+    RecordFailure {
+        /// Its word.
+        failure: SignedFailure,
     },
     /// The verifier decided.
     RecordVerdict {
@@ -301,6 +301,15 @@ pub enum Event {
         /// When the verdict is due.
         verify_by: OrderedMillis,
     },
+    /// A master cannot do the step that a task is at.
+    FailureReported {
+        /// The task.
+        task: TaskId,
+        /// Who.
+        master: NodeId,
+        /// Why.
+        code: Code,
+    },
     /// The verifier accepted.
     VerdictAccepted {
         /// The verdict.
@@ -393,6 +402,7 @@ impl Event {
             Self::AdmissionRefused { task, .. }
             | Self::TaskTransitioned { task, .. }
             | Self::SlicesAccepted { task, .. }
+            | Self::FailureReported { task, .. }
             | Self::TaskClosed { task, .. }
             | Self::ResultDelivered { task, .. } => Some(*task),
             Self::TaskAdmitted { envelope, .. } => Some(envelope.task),
@@ -439,9 +449,9 @@ pub enum Effect {
     PrepareTask(TaskId),
     /// Free what a dead task reserved; nothing to report, the reservation's deadline does the same.
     ReleaseBudget(TaskId, Vec<VaultId>),
-    /// Assign the slices; report `RecordSlices`.
+    /// Assign the slices; report `RecordSlices` or `RecordFailure`.
     AssignSlices(TaskId),
-    /// Combine; report `RecordAggregate` or `RecordAggregationFailure`.
+    /// Combine; report `RecordAggregate` or `RecordFailure`.
     Aggregate(TaskId),
     /// Verify; report `RecordVerdict`.
     Verify(TaskId),

@@ -159,7 +159,7 @@ fn a_lock_below_the_worst_case_is_refused() {
     let refused = |amount: Sym, expires: OrderedMillis| {
         let mut world = world();
         let fact = LockFact { expires, ..lock(&request, amount) };
-        let command = Command::SubmitTask { request: request.clone(), lock: fact.lock, fact: Some(fact) };
+        let command = world.submission(&request, fact);
         match &world.order(&command).unwrap()[..] {
             [Event::AdmissionRequested { .. }, Event::EffectLeased { .. }] => None,
             [Event::AdmissionRefused { code, refund: Some((_, refund)), .. }] => {
@@ -186,7 +186,8 @@ fn a_foreign_lock_is_refused_and_not_refunded() {
     let renamed = LockFact { lock: LockRef(Digest::ZERO), ..own };
     for fact in [foreign, elsewhere, renamed] {
         let mut world = world();
-        let command = Command::SubmitTask { request: request.clone(), lock: own.lock, fact: Some(fact) };
+        let Command::SubmitTask { request, fact, .. } = world.submission(&request, fact) else { panic!() };
+        let command = Command::SubmitTask { request, lock: own.lock, fact };
         assert_eq!(world.order(&command).unwrap_err().code, Code::EscrowMismatch);
         assert!(world.state.requests.is_empty() && world.state.epochs.is_empty());
     }
@@ -224,7 +225,7 @@ fn a_request_id_serves_one_request() {
         assert_eq!(refusal.code, Code::IdempotencyConflict);
     }
     let fact = LockFact { lock: LockRef(Digest::ZERO), ..lock(&request, PLENTY) };
-    let other_lock = Command::SubmitTask { request: request.clone(), lock: fact.lock, fact: Some(fact) };
+    let other_lock = world.submission(&request, fact);
     assert_eq!(world.order(&other_lock).unwrap_err().code, Code::IdempotencyConflict);
     assert_eq!((world.state.requests.len(), world.state.tasks.len()), (1, 1));
     // Another submitter's request of that name is another request.

@@ -115,10 +115,10 @@ fn a_later_attempt_below_the_quorum_is_refused() {
 #[test]
 fn the_aggregate_of_replaced_slices_is_late() {
     let (mut world, task, envelope) = aggregating();
-    let late = Command::RecordAggregate { aggregate: world.aggregate(&task) };
+    let late = world.aggregated(world.aggregate(&task));
     world.order(&Command::RecordSlices { task, slices: slices(&envelope, 1) }).unwrap();
     assert_eq!(world.order(&late).unwrap_err().code, Code::IllegalTransition);
     assert_eq!(counted(&world, &task), slices(&envelope, 1));
-    let fresh = Command::RecordAggregate { aggregate: world.aggregate(&task) };
+    let fresh = world.aggregated(world.aggregate(&task));
     assert!(!world.order(&fresh).unwrap().is_empty());
 }

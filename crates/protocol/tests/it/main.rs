@@ -7,6 +7,7 @@ mod attempts;
 mod flow;
 mod governance;
 mod leases;
+mod liars;
 mod lifecycle;
 mod payout;
 mod settlement;

@@ -1,5 +1,7 @@
 //! What governs the test world: policy, registry and meaning of one campaign, and the keys behind it.
 
+use std::collections::BTreeMap;
+
 use symphony_protocol::artifact::*;
 use symphony_protocol::governance::Governance;
 use symphony_protocol::governance::policy::{Deadlines, Policy, Privacy, QueryFees, Shares};
@@ -10,7 +12,8 @@ use symphony_types::digest::Digest;
 use symphony_types::epsilon::Epsilon;
 use symphony_types::id::*;
 use symphony_types::key::{
-    Gateway, KeyClass, Master, Payout, PrivateKey, SoftwareEnclave, SoftwarePlatform, Vault, Verifier,
+    Document, Endorsed, Gateway, KeyClass, Master, Payout, PrivateKey, PublicKey, SoftwareEnclave,
+    SoftwarePlatform, Vault, Verifier,
 };
 use symphony_types::time::{DAY_MS, OrderedMillis};
 
@@ -145,7 +148,7 @@ fn registry() -> Registry {
         vaults: vaults.into_iter().collect(),
         aggregator: actor("aggregator"),
         verifier: VerifierRecord { actor: actor("verifier"), key: key::<Verifier>("verifier").public() },
-        masters: [(NodeId::new("master-1").unwrap(), key::<Master>("master").public())].into(),
+        masters: masters(1),
         gateway: key::<Gateway>("gateway").public(),
         payout: key::<Payout>("payout").public(),
         treasury: actor("treasury"),
@@ -157,6 +160,20 @@ fn registry() -> Registry {
         .into(),
         platforms_revoked: [].into(),
     }
+}
+
+/// So many masters by node, with their keys.
+pub(crate) fn masters(count: usize) -> BTreeMap<NodeId, PublicKey<Master>> {
+    let named = (1..=count).map(|number| format!("master-{number}"));
+    named.map(|name| (NodeId::new(&name).unwrap(), key::<Master>(&name).public())).collect()
+}
+
+/// A document with the word of a majority of the registered masters.
+pub(crate) fn endorsed<T: Document>(registry: &Registry, body: T) -> Endorsed<T, Master> {
+    let digest = body.digest();
+    let willing = registry.masters.keys().take(registry.master_quorum());
+    let endorsements = willing.map(|master| key::<Master>(master.as_str()).endorse(&digest)).collect();
+    Endorsed { body, endorsements }
 }
 
 /// The key that enclaves of the test world sign with.

@@ -7,17 +7,15 @@ use symphony_protocol::machine::version::{FIRST, LATEST, MASTERS_ONLY};
 use symphony_protocol::machine::{Command, Event, Order, Refusal, State, decide, evolve};
 use symphony_types::catalogue::Code;
 use symphony_types::id::{NodeId, ProtocolVersion};
-use symphony_types::key::Master;
 use symphony_types::time::OrderedMillis;
 
-use crate::stage::{EPOCH_MS, START, governance, key, policy};
+use crate::stage::{EPOCH_MS, START, governance, masters, policy};
 use crate::world::master;
 
 /// A network of three masters.
 fn three() -> State {
     let mut governance = governance();
-    let member = |number| (master(number), key::<Master>(&format!("master-{number}")).public());
-    governance.registry.masters = (1..=3).map(member).collect();
+    governance.registry.masters = masters(3);
     State::genesis(governance)
 }
 

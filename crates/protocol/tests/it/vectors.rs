@@ -213,11 +213,12 @@ fn lock_purposes_conform() {
             json!({
                 "submitter": request.submitter,
                 "request": request.request,
-                "purpose": lock_purpose(&request.submitter, &request.request).to_hex(),
+                "canonical": hex::encode(to_bytes(&request)),
+                "purpose": request.lock_purpose().to_hex(),
             })
         })
         .collect();
-    conforms("lock_purpose.json", &json!({ "tag": "symphony/lock-purpose/v1", "locks": purposes }));
+    conforms("lock_purpose.json", &json!({ "tag": TaskRequest::TAG, "locks": purposes }));
 }
 
 /// D15: `vectors/merkle.json`.

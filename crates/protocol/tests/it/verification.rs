@@ -71,7 +71,7 @@ fn rereceipt(evidence: &mut Evidence, change: impl FnOnce(&mut ReserveReceipt)) 
     // The envelope of a master that went along with it.
     let mut envelope = evidence.envelope.body.clone();
     envelope.reservations[0] = evidence.receipts[0].body.digest();
-    evidence.envelope = key::<Master>("master").endorsed(envelope);
+    evidence.envelope = key::<Master>("master-1").endorsed(envelope);
 }
 
 fn reslice(evidence: &mut Evidence, change: impl FnOnce(&mut SliceHeader)) {
@@ -111,7 +111,7 @@ fn one_actor_in_two_roles_fails() {
     let name = |evidence: &mut Evidence, change: &dyn Fn(&mut TaskEnvelope)| {
         let mut envelope = evidence.envelope.body.clone();
         change(&mut envelope);
-        evidence.envelope = key::<Master>("master").endorsed(envelope);
+        evidence.envelope = key::<Master>("master-1").endorsed(envelope);
     };
     fails("actors-distinct", Code::ResultRejected, |evidence| {
         name(evidence, &|envelope| envelope.submitter = actor("aggregator"));
@@ -247,7 +247,7 @@ fn empty_evidence_is_rejected() {
     envelope.coordination.participating_vault_ids.clear();
     envelope.coordination.minimum_vault_quorum = 0;
     envelope.reservations.clear();
-    evidence.envelope = key::<Master>("master").endorsed(envelope);
+    evidence.envelope = key::<Master>("master-1").endorsed(envelope);
     assert!(!faults(&governance(), &evidence).is_empty());
 }
 

@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use symphony_protocol::admission::envelope::PrepareAnswer;
 use symphony_protocol::artifact::*;
-use symphony_protocol::execution::{aggregate::aggregate_nonce, coordinate::slice_nonce};
+use symphony_protocol::execution::aggregate::{self, AttestedAggregate, aggregate_nonce};
+use symphony_protocol::execution::coordinate::{accepted, slice_nonce};
+use symphony_protocol::execution::failure::{Step, TaskFailure};
 use symphony_protocol::lifecycle::{Stage, Task};
 use symphony_protocol::machine::{
     Answer, Command, Effect, Event, Lease, Order, Refusal, State, decide, effect_for, evolve,
@@ -134,6 +136,13 @@ impl World {
         }
     }
 
+    /// The machine of a network of three masters, of which two make a majority.
+    pub(crate) fn of_three(script: Script) -> Self {
+        let mut world = Self::new(script);
+        world.state.governance.registry.masters = stage::masters(3);
+        world
+    }
+
     /// Orders a command through the master that is up: decide, evolve, collect effects.
     pub(crate) fn order(&mut self, command: &Command) -> Result<Vec<Event>, Refusal> {
         let order = Order { by: self.by.clone(), command: command.clone() };
@@ -161,17 +170,22 @@ impl World {
         Ok(events)
     }
 
-    /// R196: a lease is new, or passes on one that had run out, to the master that ordered it; a release is leased
-    /// once and dropped when its time has passed.
+    /// R196: a lease is new, or passes on one that had run out, to the master that ordered it, or to another if that one
+    /// has said that it cannot; one whose holder has said so passes on before. A release is leased once and dropped when
+    /// its time has passed.
     fn follow_lease(&mut self, event: &Event) {
         match event {
             Event::EffectLeased { effect, lease: Lease { runner, attempt, until } } => {
-                assert_eq!((runner, *until), (&self.by, self.now.plus(stage::LEASE_MS)));
+                assert_eq!(*until, self.now.plus(stage::LEASE_MS));
+                let task = effect.task().and_then(|task| self.state.tasks.get(&task));
+                let unable = |master| task.is_some_and(|task| task.failures.contains_key(master));
                 match self.state.leases.get(effect) {
                     Some(before) => {
-                        assert!(before.until <= self.now && *attempt == before.attempt + 1, "{before:?}");
+                        assert!(before.until <= self.now || unable(&before.runner), "{before:?}");
+                        assert!(before.until <= self.now && *runner == self.by || !unable(runner));
+                        assert_eq!(*attempt, before.attempt + 1);
                     }
-                    None => assert_eq!(*attempt, 0),
+                    None => assert_eq!((runner, *attempt), (&self.by, 0)),
                 }
                 if effect.once() {
                     assert_eq!(self.releases.insert(effect.clone(), Some(*until)), None, "leased once");
@@ -210,8 +224,27 @@ impl World {
     pub(crate) fn submit(&mut self, request: &TaskRequest, amount: Sym) -> Result<Vec<Event>, Refusal> {
         let fact = stage::lock(request, amount);
         self.locked.insert(fact.lock, amount);
-        let command = Command::SubmitTask { request: request.clone(), lock: fact.lock, fact: Some(fact) };
-        self.order(&command)
+        self.order(&self.submission(request, fact))
+    }
+
+    /// The submission of a request with a lock that a majority of the masters saw.
+    pub(crate) fn submission(&self, request: &TaskRequest, fact: LockFact) -> Command {
+        let lock = fact.lock;
+        let fact = Some(stage::endorsed(&self.state.governance.registry, fact));
+        Command::SubmitTask { request: request.clone(), lock, fact }
+    }
+
+    /// The word of the master that is up, in a network of one under any name, that it cannot do a step.
+    pub(crate) fn failure(&self, task: &TaskId, step: Step, code: Code) -> Command {
+        let masters = &self.state.governance.registry.masters;
+        let alone = masters.keys().next().filter(|_| masters.len() == 1);
+        failure(alone.unwrap_or(&self.by), task, step, code)
+    }
+
+    /// The report of an aggregate that a majority of the masters found attested.
+    pub(crate) fn aggregated(&self, aggregate: SignedAggregate) -> Command {
+        let aggregate = AttestedAggregate { aggregate };
+        Command::RecordAggregate { aggregate: stage::endorsed(&self.state.governance.registry, aggregate) }
     }
 
     pub(crate) fn advance(&mut self, to: OrderedMillis) -> Vec<Event> {
@@ -300,10 +333,8 @@ impl World {
             }
             Effect::AssignSlices(task) => self.slices(task),
             Effect::Aggregate(task) => match self.script.aggregate {
-                Act::Serve => Some(Command::RecordAggregate { aggregate: self.aggregate(task) }),
-                Act::Refuse => {
-                    Some(Command::RecordAggregationFailure { task: *task, code: Code::AggregationFailed })
-                }
+                Act::Serve => Some(self.combine(task)),
+                Act::Refuse => Some(self.failure(task, Step::Aggregate, Code::AggregationFailed)),
                 Act::Mumble | Act::Sleep => None,
             },
             Effect::Verify(task) => match self.script.verify {
@@ -358,7 +389,22 @@ impl World {
         }
         // Without any answer the runner waits, and the stage runs out of time.
         let all = envelope.coordination.participating_vault_ids.len();
-        (silent < all).then_some(Command::RecordSlices { task: *task, slices })
+        (silent < all).then(|| match accepted(&self.state.governance, &envelope, &slices) {
+            Ok(_) => Command::RecordSlices { task: *task, slices },
+            Err(code) => self.failure(task, Step::Slices, code),
+        })
+    }
+
+    /// What an honest master reports of an aggregation: it looks at the aggregate first.
+    fn combine(&self, task: &TaskId) -> Command {
+        let Task { envelope, stage: Stage::Aggregating { slices, .. }, .. } = self.task(task) else {
+            panic!("nothing to aggregate")
+        };
+        let aggregate = self.aggregate(task);
+        match aggregate::check(envelope, slices, &aggregate) {
+            Ok(()) => self.aggregated(aggregate),
+            Err(code) => self.failure(task, Step::Aggregate, code),
+        }
     }
 
     pub(crate) fn aggregate(&self, task: &TaskId) -> SignedAggregate {
@@ -372,7 +418,8 @@ impl World {
     pub(crate) fn evidence(&self, task: &TaskId) -> Evidence {
         let known = self.task(task);
         let Stage::Verifying { slices, aggregate, .. } = &known.stage else { panic!("nothing to verify") };
-        evidence(known, slices, aggregate)
+        let envelope = stage::endorsed(&self.state.governance.registry, known.envelope.clone());
+        Evidence { envelope, ..evidence(known, slices, aggregate) }
     }
 
     pub(crate) fn verdict(&self, task: &TaskId) -> SignedVerdict {
@@ -426,6 +473,12 @@ impl World {
             assert_eq!(held, carry.out_of, "the chain holds what the master thinks it holds");
         }
     }
+}
+
+/// A master's word that it cannot do a step of a task.
+pub(crate) fn failure(master: &NodeId, task: &TaskId, step: Step, code: Code) -> Command {
+    let failure = TaskFailure { task: *task, step, code };
+    Command::RecordFailure { failure: key::<Master>(master.as_str()).sign(failure) }
 }
 
 /// R158, R161, R169, D7: what comes in goes out, to the base unit.
@@ -522,7 +575,7 @@ pub(crate) fn aggregate(
 pub(crate) fn evidence(task: &Task, slices: &[SignedSlice], aggregate: &SignedAggregate) -> Evidence {
     let envelope = &task.envelope;
     Evidence {
-        envelope: key::<Master>("master").endorsed(envelope.clone()),
+        envelope: key::<Master>("master-1").endorsed(envelope.clone()),
         receipts: task.receipts.clone(),
         slices: slices
             .iter()

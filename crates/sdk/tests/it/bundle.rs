@@ -12,7 +12,7 @@ use symphony_protocol::governance::semantics::Semantics;
 use symphony_protocol::governance::{Governance, pricing};
 use symphony_protocol::settlement::finalize;
 use symphony_protocol::settlement::payout::{
-    ContributorAccount, PayoutConfirmation, PayoutEvidence, instructions,
+    self, ContributorAccount, PayoutConfirmation, PayoutEvidence, instructions,
 };
 use symphony_protocol::verification::bundles_root;
 use symphony_tee::report::*;
@@ -22,6 +22,7 @@ use symphony_types::epsilon::Epsilon;
 use symphony_types::id::*;
 use symphony_types::key::{self, Document as _, PrivateKey};
 use symphony_types::merkle;
+use symphony_types::table::Table;
 use symphony_types::time::OrderedMillis;
 use symphony_wire::documents::encode;
 
@@ -331,14 +332,14 @@ fn settled(
         finalize::context(&governance, envelope, &slices, &evidence.aggregate.0, &verdict, at).unwrap();
     let root = finalize::settlement_root(&context);
     let epoch = epoch_of(governance.policy(), at);
-    let mut contributors: BTreeMap<VaultId, ContributorAccount> = BTreeMap::new();
+    let mut contributors: Table<VaultId, ContributorAccount> = Table::new();
     for share in context.shares.iter().filter(|share| share.class == RecipientClass::Contributors) {
-        let account = contributors.entry(share.vault.clone().unwrap()).or_default();
-        account.pending.push((context.task, epoch, share.amount));
+        let account = contributors.get_or_default(share.vault.clone().unwrap());
+        account.pending.insert(context.task, payout::Share { epoch, amount: share.amount });
     }
     // One Vault publishes a tree, the other carries.
     let statements = contributors.iter().enumerate().map(|(index, (vault, account))| {
-        let allotted = account.pending[0].2;
+        let allotted = account.pending[&context.task].amount;
         let total = if index == 0 { Sym(allotted.0 - 17) } else { Sym::ZERO };
         keys.vault.sign(DividendStatement {
             vault: vault.clone(),
@@ -352,7 +353,8 @@ fn settled(
         })
     });
     let statements: Vec<_> = statements.collect();
-    let instructions = instructions(epoch, [&context].into_iter(), &[], &contributors, &statements).unwrap();
+    let instructions =
+        instructions(epoch, [&context].into_iter(), &Table::new(), &contributors, &statements).unwrap();
     let confirmation = keys.payout.sign(PayoutConfirmation {
         epoch,
         batch: instructions.digest(),

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use symphony_chain::ledger::{self, Genesis, Parameters, Roles, TierTerms};
 use symphony_chain::port::{self, respond};
 use symphony_chain::transaction::{ChainId, SignedTransaction, lock_ref};
-use symphony_protocol::artifact::{AudienceResult, Outcome, lock_purpose};
+use symphony_protocol::artifact::{AudienceResult, Outcome};
 use symphony_sdk::campaign::{CampaignSpec, Step, Submitter};
 use symphony_sdk::client::{Client, ClientError, Format, Upload};
 use symphony_sdk::recipient::Recipient;
@@ -282,11 +282,11 @@ async fn a_refusal_is_told_with_its_code_and_forgotten() {
 #[tokio::test]
 async fn a_request_is_locked_once() {
     let world = World::open().await;
-    let (submitter, request) = (actor("luckin"), RequestId::new("coupon").unwrap());
     let spec = spec();
+    let request = spec.request(&actor("luckin"), &RequestId::new("coupon").unwrap(), [7; 32]).unwrap();
     let quote = world.client.quote(&spec.task()).await.unwrap();
-    let first = world.wallet().lock(&world.client, &submitter, &request, &quote).await.unwrap();
-    let again = world.wallet().lock(&world.client, &submitter, &request, &quote).await.unwrap();
+    let first = world.wallet().lock(&world.client, &request, &quote).await.unwrap();
+    let again = world.wallet().lock(&world.client, &request, &quote).await.unwrap();
     assert_eq!(first, again);
     assert_eq!(first, lock_ref(world.wallet().account(), 0));
     assert_eq!(world.wallet().holding(&world.client).await.unwrap().balance, Sym(9_900));
@@ -295,7 +295,7 @@ async fn a_request_is_locked_once() {
     else {
         panic!("not a lock")
     };
-    assert_eq!((*named, *amount), (lock_purpose(&submitter, &request), Sym(100)));
+    assert_eq!((*named, *amount), (request.lock_purpose(), Sym(100)));
 }
 
 fn spec() -> CampaignSpec {

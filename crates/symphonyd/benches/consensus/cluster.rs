@@ -86,7 +86,7 @@ impl Cluster {
         let doors = self.doors()?;
         let doors = if clients == 1 { vec![doors[self.leader()?].clone()] } else { doors };
         let run = self.run();
-        let workload = Workload::new(&self.network.governance, &self.network.masters[0], &run)?;
+        let workload = Workload::new(&self.dir, &self.network.governance, &self.network.masters[0], &run)?;
         let (before, own, from) = (cpu::used(&self.processes()), cpu::own(), load::now());
         let ask = move |client: usize, count| {
             let (mut door, order) = (doors[client % doors.len()].clone(), workload.order(client, count));
@@ -172,7 +172,7 @@ impl Cluster {
 
     /// Bytes of one command on the wire.
     pub(crate) fn command_bytes(&self) -> Result<usize> {
-        Workload::new(&self.network.governance, &self.network.masters[0], "c9")?.bytes()
+        Workload::new(&self.dir, &self.network.governance, &self.network.masters[0], "c9")?.bytes()
     }
 
     fn run(&mut self) -> String {

@@ -20,6 +20,9 @@ mod workload;
 #[path = "../../src/network.rs"]
 mod network;
 
+#[path = "../../src/keys.rs"]
+mod keys;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 

@@ -59,7 +59,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             ["load", run, clients, milliseconds, file] => {
                 let length = Duration::from_millis(milliseconds.parse()?);
                 let (clients, file) = (clients.parse()?, PathBuf::from(file));
-                let workload = Workload::new(&member.network.governance, &args.node, run)?;
+                let workload = Workload::new(&args.dir, &member.network.governance, &args.node, run)?;
                 let orderer = Arc::clone(&member.orderer);
                 runtime.spawn(async move {
                     let said = match load(orderer, workload, clients, length, &file).await {

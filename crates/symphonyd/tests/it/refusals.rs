@@ -83,7 +83,8 @@ async fn a_production_policy_refuses_software_enclaves() {
         lock_until_ms: now_ms() + 600_000,
     };
     let request = request("production");
-    let lock = stage.luckin.wallet.lock(client, &stage.luckin.actor, &request, &quote).await.unwrap();
+    let asked = spec().request(&stage.luckin.actor, &request, stage.luckin.recipient.public()).unwrap();
+    let lock = stage.luckin.wallet.lock(client, &asked, &quote).await.unwrap();
     assert_eq!(code(stage.submit(&spec(), &request, lock).await), "ADM-0019");
     stage.refunded(&request, lock, "admission_refused", "ADM-0019").await;
 }
@@ -146,7 +147,12 @@ impl Stage {
         let mut low = quote.clone();
         low.worst_case.as_mut().unwrap().total.0 -= 1;
         let small = request("one-unit-short");
-        let lock = wallet.lock(client, actor, &small, &low).await.unwrap();
+        let asked = spec().request(actor, &small, self.luckin.recipient.public()).unwrap();
+        let lock = wallet.lock(client, &asked, &low).await.unwrap();
+        // Nor does it pay for something else under the same name: the wallet signed for all that is asked (R195).
+        let mut wider = spec();
+        wider.cap += 1;
+        assert_eq!(code(self.submit(&wider, &small, lock).await), "ADM-0022");
         assert_eq!(code(self.submit(&spec(), &small, lock).await), "ADM-0007");
         // The lock of one request does not pay for another.
         assert_eq!(code(self.submit(&spec(), &request("thief"), lock).await), "ADM-0022");
