@@ -171,7 +171,8 @@ pub enum Tier {
     Producer,
 }
 
-/// All payments of one epoch, or of a part of it. **Invariant**: charged and drawn equal paid, kept and returned.
+/// All payments of one epoch, or of a part of it. **Invariant**: charged, subsidised and
+/// drawn equal paid, kept and returned.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PayoutBatch {
     /// Names the batch; the same batch again changes nothing, another under this name aborts.
@@ -180,6 +181,8 @@ pub struct PayoutBatch {
     pub epoch: EpochId,
     /// What becomes of the locks.
     pub settlements: Vec<EscrowSettlement>,
+    /// What the protocol pays for tasks that cost their submitters nothing (D11).
+    pub subsidies: Vec<Subsidy>,
     /// Who is paid directly.
     pub payees: Vec<Payee>,
     /// Producers' dividends, a tree a Vault.
@@ -205,6 +208,15 @@ pub struct EscrowSettlement {
     pub charged: Sym,
     /// What goes back to the lock's owner.
     pub refunded: Sym,
+}
+
+/// What the protocol pays for one task: out of the incentives pool while it lasts, then out of the treasury (D11).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Subsidy {
+    /// The task.
+    pub task: TaskId,
+    /// How much.
+    pub amount: Sym,
 }
 
 /// One direct payment.

@@ -149,6 +149,8 @@ async fn attempt(node: &Arc<Node>, effect: &Effect) -> Result<(), Fault> {
         Effect::ReleaseBudget(task, vaults) => admission::release(node, task, vaults).await,
         Effect::AssignSlices(task) => execution::assign(node, task).await,
         Effect::Aggregate(task) => execution::aggregate(node, task).await,
+        // No interface admits parses yet, so none is owed.
+        Effect::Parse(task) => Err(Fault::Refused(Code::ClassUnknown, task.to_string())),
         Effect::Verify(task) => settlement::verify(node, task).await,
         Effect::CloseDividends(epoch) => settlement::close_dividends(node, *epoch).await,
         Effect::Pay(epoch) => settlement::pay(node, *epoch).await,

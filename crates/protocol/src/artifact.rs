@@ -19,6 +19,8 @@ use symphony_types::id::{
 use symphony_types::key::{Document, Endorsed, Master, Signed, SoftwareEnclave, Vault, Verifier};
 use symphony_types::time::{OrderedMillis, RecordMillis};
 
+pub mod parse;
+
 /// The four classes of work (R022).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum TaskClass {
@@ -106,7 +108,7 @@ impl Document for TaskRequest {
 impl TaskRequest {
     /// The task that this request becomes: the same request of the same submitter is the same task.
     pub fn task(&self) -> TaskId {
-        TaskId(Digest::of("symphony/task-id/v1", &(&self.submitter, &self.request)))
+        task_id(&self.submitter, &self.request)
     }
 
     /// What an escrow lock names to serve this request: all of it, so that whoever signed for the lock has signed for what is
@@ -114,6 +116,11 @@ impl TaskRequest {
     pub fn lock_purpose(&self) -> Digest {
         self.digest()
     }
+}
+
+/// The id of a task: the submitter's name for it, made unlike everybody else's.
+pub fn task_id(submitter: &ActorId, request: &RequestId) -> TaskId {
+    TaskId(Digest::of("symphony/task-id/v1", &(submitter, request)))
 }
 
 /// A confirmed escrow lock, as the chain reported it. An outside fact that a command carries.

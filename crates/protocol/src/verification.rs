@@ -3,6 +3,8 @@
 //!
 //! Attestation documents are judged by the attestation engine; its judgement comes in as a function.
 
+pub mod parse;
+
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -114,14 +116,22 @@ pub fn findings(governance: &Governance, evidence: &Evidence, appraise: Appraise
 
 /// The verdict that the checks amount to.
 pub fn verdict(governance: &Governance, evidence: &Evidence, appraise: Appraise<'_>) -> Verdict {
-    let findings = findings(governance, evidence, appraise);
+    decided(
+        governance,
+        evidence.envelope.body.task,
+        evidence.digest(),
+        &findings(governance, evidence, appraise),
+    )
+}
+
+fn decided(governance: &Governance, task: TaskId, evidence: Digest, findings: &[Finding]) -> Verdict {
     let faults: Vec<_> =
         findings.iter().filter_map(|f| f.fault.as_ref().map(|(code, _)| (f.check, *code))).collect();
     Verdict {
-        task: evidence.envelope.body.task,
+        task,
         verifier: governance.registry.verifier.actor.clone(),
         decision: faults.first().map_or(Decision::Accepted, |(_, code)| Decision::Rejected(*code)),
-        evidence: evidence.digest(),
+        evidence,
         reasons: faults.into_iter().map(|(check, _)| String::from(check)).collect(),
     }
 }

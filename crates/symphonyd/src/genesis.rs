@@ -9,7 +9,7 @@ use symphony_chain::ledger::{Genesis, Parameters, Roles, TierTerms};
 use symphony_chain::transaction::ChainId;
 use symphony_protocol::artifact::{PrivacyClass, SelectionRule};
 use symphony_protocol::governance::Governance;
-use symphony_protocol::governance::policy::{Deadlines, Policy, Privacy, QueryFees, Shares};
+use symphony_protocol::governance::policy::{Deadlines, ParsePolicy, Policy, Privacy, QueryFees, Shares};
 use symphony_protocol::governance::registry::{Actor, Registry, Role, VaultRecord, VerifierRecord};
 use symphony_protocol::governance::semantics::{
     Attribute, AttributeLifecycle, CrossDomainPolicy, Queryability, Rule, RuleKind, Semantics, ValueType,
@@ -100,6 +100,7 @@ pub(crate) fn chain(parties: &Parties, name: &str) -> Result<Genesis> {
         balances: rich.chain(funded).collect(),
         treasury: sym(10_000_000),
         pool: Sym::ZERO,
+        incentives: sym(1_000_000),
         roles: Roles {
             payout: parties.payout_account,
             slasher: parties.slasher_account,
@@ -140,6 +141,17 @@ fn policy(profile: Profile) -> Result<Policy> {
             aggregators: Bps(600),
             verifiers: Bps(750),
             treasury: Bps(750),
+        },
+        parse: ParsePolicy {
+            operator: Sym(SYM_UNIT / 10),
+            executor: Sym(SYM_UNIT / 20),
+            verifier: Sym(SYM_UNIT / 20),
+            per_vault_epoch: 1_000,
+            reward: Sym(SYM_UNIT / 2),
+            score_min: Bps(5_000),
+            completeness: Bps(4_000),
+            checks: Bps(3_000),
+            confidence: Bps(3_000),
         },
         privacy: Privacy {
             scope_limits: BTreeMap::from([

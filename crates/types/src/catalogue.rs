@@ -99,6 +99,7 @@ catalogue! {
     EscrowMismatch "ADM-0022" 402 FailedPrecondition false "the escrow lock belongs to another request or account";
     StakeInsufficient "ADM-0023" 403 FailedPrecondition false "the actor's stake is below the policy's minimum";
     MethodNotAllowed "ADM-0024" 405 InvalidArgument false "the method is not allowed here";
+    SubsidyUsedUp "ADM-0025" 429 ResourceExhausted true "the vault has no subsidised task left in this epoch";
     QuorumBroken "EXE-0001" 409 FailedPrecondition true "fewer vaults answered than the quorum";
     BelowCardinality "EXE-0002" 200 FailedPrecondition false "the result is below the minimum cardinality and is suppressed";
     AttestationMissing "EXE-0003" 409 FailedPrecondition false "an attestation report is missing";

@@ -28,6 +28,8 @@ impl Value for () {}
 
 impl Value for Digest {}
 
+impl Value for u64 {}
+
 /// A map in the order of its keys.
 #[derive(Clone)]
 pub struct Table<K, V> {

@@ -64,4 +64,5 @@ aborts! {
     ApprovalInvalid Forbidden "an approval is not a treasury signer's or not for this release";
     ProposalUsed IdempotencyConflict "the proposal was executed before";
     TreasuryTooSmall InsufficientFunds "the treasury's balance is too small";
+    SubsidyTooLarge InsufficientFunds "the incentives pool and the treasury do not cover the subsidies";
 }

@@ -21,6 +21,8 @@ pub struct Genesis {
     pub treasury: Sym,
     /// What the epoch reward pool holds.
     pub pool: Sym,
+    /// What the ecosystem incentives pool holds, for work that costs its submitter nothing (D11).
+    pub incentives: Sym,
     /// Who may do what.
     pub roles: Roles,
     /// The governed numbers.
@@ -113,6 +115,6 @@ impl Genesis {
             return Err(GenesisError::ReceiptsTooShort);
         }
         let held = self.balances.values().copied();
-        sum(held.chain([self.treasury, self.pool])).ok_or(GenesisError::SupplyTooLarge)
+        sum(held.chain([self.treasury, self.pool, self.incentives])).ok_or(GenesisError::SupplyTooLarge)
     }
 }

@@ -98,7 +98,7 @@ impl State {
             accounts: Accounts::new(&genesis.balances),
             escrow: Escrow::default(),
             staking: Staking::default(),
-            reward: Reward::new(genesis.pool),
+            reward: Reward::new(genesis.pool, genesis.incentives),
             treasury: Treasury::new(genesis.treasury),
             receipts: Receipts::default(),
             chain: genesis.chain,
@@ -225,7 +225,7 @@ pub fn apply(state: &mut State, at: OrderedMillis, command: &Command) -> Result<
 /// All money there is: balances, locks, stakes, pools, carries, dividends and the treasury (R182). Equal to
 /// what was minted after every event.
 pub fn supply(state: &State) -> u128 {
-    let places = [state.reward.pool, state.reward.clearing, state.treasury.balance];
+    let places = [state.reward.pool, state.reward.incentives, state.reward.clearing, state.treasury.balance];
     state.accounts.total()
         + state.escrow.total()
         + state.staking.total()

@@ -87,6 +87,8 @@ pub struct Funds {
     pub treasury: Sym,
     /// In the epoch reward pool.
     pub pool: Sym,
+    /// In the ecosystem incentives pool.
+    pub incentives: Sym,
 }
 
 /// Answers a question.
@@ -105,6 +107,7 @@ pub fn answer(state: &State, query: &Query) -> Answer {
             minted: state.minted,
             treasury: state.treasury.balance,
             pool: state.reward.pool,
+            incentives: state.reward.incentives,
         }),
         Query::Carry(vault) => Answer::Carry(state.reward.carry(vault)),
     }

@@ -19,6 +19,13 @@ use crate::transaction::{Anchor, DividendTree, Payee, PayoutBatch, RecipientClas
 /// What happened to rewards.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Event {
+    /// The protocol paid for tasks that cost their submitters nothing (D11).
+    Subsidised {
+        /// Out of the incentives pool.
+        incentives: Sym,
+        /// Out of the treasury, once the pool was empty.
+        treasury: Sym,
+    },
     /// Money that earlier batches kept was taken up.
     CarryDrawn {
         /// Of which Vault's producers.
@@ -93,13 +100,15 @@ pub struct BatchRecord {
     pub totals: Totals,
 }
 
-/// The sums of one batch. **Invariant**: charged + drawn = classes + carried + pool_return.
+/// The sums of one batch. **Invariant**: charged + subsidised + drawn = classes + carried + pool_return.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Totals {
     /// Taken of locks.
     pub charged: Sym,
     /// Given back of locks.
     pub refunded: Sym,
+    /// Taken of the incentives pool and the treasury.
+    pub subsidised: Sym,
     /// Taken of what earlier batches kept.
     pub drawn: Sym,
     /// Paid, by class; contributors' is what their trees hold.
@@ -127,6 +136,7 @@ pub struct Tree {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Reward {
     pub(super) pool: Sym,
+    pub(super) incentives: Sym,
     pub(super) clearing: Sym,
     carries: BTreeMap<VaultId, Sym>,
     trees: BTreeMap<(VaultId, EpochId), Tree>,
@@ -137,8 +147,8 @@ pub(super) struct Reward {
 }
 
 impl Reward {
-    pub(super) fn new(pool: Sym) -> Self {
-        Self { pool, ..Self::default() }
+    pub(super) fn new(pool: Sym, incentives: Sym) -> Self {
+        Self { pool, incentives, ..Self::default() }
     }
 
     pub(super) fn tree(&self, vault: &VaultId, epoch: EpochId) -> Option<&Tree> {
@@ -207,6 +217,7 @@ impl Totals {
         Some(Self {
             charged: sum(batch.settlements.iter().map(|settlement| settlement.charged))?,
             refunded: sum(batch.settlements.iter().map(|settlement| settlement.refunded))?,
+            subsidised: sum(batch.subsidies.iter().map(|subsidy| subsidy.amount))?,
             drawn: sum(batch.carries.iter().map(|carry| carry.out_of))?,
             classes,
             carried: sum(batch.carries.iter().map(|carry| carry.into))?,
@@ -216,7 +227,8 @@ impl Totals {
 
     fn balanced(&self) -> bool {
         let paid = self.classes.values().chain([&self.carried, &self.pool_return]);
-        self.charged.checked_add(self.drawn).is_some_and(|charged| sum(paid.copied()) == Some(charged))
+        let taken = sum([self.charged, self.subsidised, self.drawn]);
+        taken.is_some() && taken == sum(paid.copied())
     }
 }
 
@@ -243,7 +255,8 @@ pub(super) fn payout(
         events.push(super::Event::Escrow(escrow::settle(state, settlement)?));
     }
     let totals = Totals::of(batch).filter(Totals::balanced).ok_or(Abort::BatchUnbalanced)?;
-    let mut rewards = draw(state, batch)?;
+    let mut rewards = subsidise(state, totals.subsidised)?;
+    rewards.extend(draw(state, batch)?);
     rewards.extend(pay(state, batch)?);
     rewards.push(Event::BatchRecorded {
         record: BatchRecord { batch_id: batch.batch_id, bytes, epoch: batch.epoch, totals },
@@ -254,13 +267,15 @@ pub(super) fn payout(
 
 /// Whether the lists are bounded and name nothing twice.
 fn check_entries(batch: &PayoutBatch) -> Result<(), Abort> {
-    let PayoutBatch { settlements, payees, dividends, carries, anchors, .. } = batch;
-    let lengths = [settlements.len(), payees.len(), dividends.len(), carries.len(), anchors.len()];
+    let PayoutBatch { settlements, subsidies, payees, dividends, carries, anchors, .. } = batch;
+    let lengths =
+        [settlements.len(), subsidies.len(), payees.len(), dividends.len(), carries.len(), anchors.len()];
     if lengths.iter().sum::<usize>() > PAYOUT_ENTRIES_MAX {
         return Err(Abort::BatchTooLarge);
     }
     distinct(settlements.iter().map(|settlement| settlement.lock))?;
-    distinct(settlements.iter().map(|settlement| settlement.task))?;
+    let locked = settlements.iter().map(|settlement| settlement.task);
+    distinct(locked.chain(subsidies.iter().map(|subsidy| subsidy.task)))?;
     distinct(dividends.iter().map(|tree| &tree.vault))?;
     distinct(carries.iter().map(|carry| &carry.vault))?;
     distinct(anchors.iter().map(|anchor| anchor.task))
@@ -274,6 +289,18 @@ fn distinct<T: Ord>(items: impl Iterator<Item = T>) -> Result<(), Abort> {
         }
     }
     Ok(())
+}
+
+fn subsidise(state: &State, amount: Sym) -> Result<Vec<Event>, Abort> {
+    if amount == Sym::ZERO {
+        return Ok(Vec::new());
+    }
+    let incentives = amount.min(state.reward.incentives);
+    let treasury = amount.checked_sub(incentives).unwrap_or_default();
+    if state.treasury.balance < treasury {
+        return Err(Abort::SubsidyTooLarge);
+    }
+    Ok(vec![Event::Subsidised { incentives, treasury }])
 }
 
 fn draw(state: &State, batch: &PayoutBatch) -> Result<Vec<Event>, Abort> {
@@ -352,6 +379,11 @@ pub(super) fn claim(
 pub(super) fn evolve(state: &mut State, flow: &mut Flow, event: &Event) {
     let reward = &mut state.reward;
     match event {
+        Event::Subsidised { incentives, treasury } => {
+            flow.take(&mut reward.incentives, *incentives);
+            flow.take(&mut state.treasury.balance, *treasury);
+            flow.give(&mut reward.clearing, incentives.checked_add(*treasury).unwrap_or_default());
+        }
         Event::CarryDrawn { vault, amount } => {
             flow.take(reward.carries.entry(vault.clone()).or_default(), *amount);
             flow.give(&mut reward.clearing, *amount);

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use symphony_chain::ledger::Abort;
-use symphony_chain::transaction::{Call, Carry, ChainId, PayoutBatch, RecipientClass, Tier, Transaction};
+use symphony_chain::transaction::{
+    Call, Carry, ChainId, PayoutBatch, RecipientClass, Subsidy, Tier, Transaction,
+};
 use symphony_types::amount::Sym;
 use symphony_types::id::LockRef;
 use symphony_types::limits::PAYOUT_ENTRIES_MAX;
@@ -157,6 +159,14 @@ fn entries() -> Reached {
     let mut reached = vec![
         (Abort::TaskSettled, fails(charge("campaign"))),
         (Abort::TreeExists, fails(PayoutBatch { dividends: vec![tree(&leaves())], ..charge("second") })),
+        (
+            Abort::SubsidyTooLarge,
+            fails(PayoutBatch {
+                subsidies: vec![Subsidy { task: task("free"), amount: Sym(10_000) }],
+                treasury: Sym(10_100),
+                ..charge("second")
+            }),
+        ),
         (
             Abort::CarryTooSmall,
             fails(PayoutBatch { carries: vec![south.clone()], treasury: Sym(116), ..charge("second") }),

@@ -2,7 +2,7 @@
 
 use symphony_chain::ledger::query::{Answer, Query, answer};
 use symphony_chain::ledger::{Abort, Event};
-use symphony_chain::transaction::{Anchor, Call, Carry, PayoutBatch, RecipientClass};
+use symphony_chain::transaction::{Anchor, Call, Carry, Payee, PayoutBatch, RecipientClass, Subsidy};
 use symphony_types::amount::Sym;
 use symphony_types::dividend::DividendLeaf;
 use symphony_types::id::EpochId;
@@ -78,6 +78,41 @@ fn a_lock_can_be_released_in_part() {
     };
     world.call(PAYOUT, Call::Payout(part)).unwrap();
     assert_eq!(world.balance(SUBMITTER), 999);
+}
+
+/// R085, D11: subsidies come out of the incentives pool while it lasts, then out of the treasury, and are paid like a charge;
+/// a task is paid for once, by a lock or by a subsidy.
+#[test]
+fn subsidies_come_from_the_pool_and_then_from_the_treasury() {
+    let mut world = World::new();
+    let funds = |world: &World| {
+        let Answer::Funds(funds) = answer(&world.state, &Query::Funds) else { panic!() };
+        (funds.incentives, funds.treasury)
+    };
+    let subsidised = |id: &str, amount: u64| PayoutBatch {
+        subsidies: vec![Subsidy { task: task(id), amount: Sym(amount) }],
+        payees: vec![Payee {
+            account: account(OPERATOR),
+            class: RecipientClass::VaultOperator,
+            amount: Sym(amount),
+        }],
+        ..empty_batch(id)
+    };
+    assert_eq!(funds(&world), (Sym(70), Sym(500)));
+    let receipt = world.call(PAYOUT, Call::Payout(subsidised("first", 60))).unwrap();
+    assert_eq!((funds(&world), world.balance(OPERATOR)), ((Sym(10), Sym(500)), 1_060));
+    world.call(PAYOUT, Call::Payout(subsidised("second", 60))).unwrap();
+    assert_eq!((funds(&world), world.balance(OPERATOR)), ((Sym(0), Sym(450)), 1_120));
+    let again = world.call(PAYOUT, Call::Payout(subsidised("second", 60))).unwrap();
+    assert_eq!((again.events.len(), world.balance(OPERATOR)), (0, 1_120));
+    assert_eq!(world.call(PAYOUT, Call::Payout(subsidised("third", 451))), Err(Abort::SubsidyTooLarge));
+    assert_eq!(funds(&world), (Sym(0), Sym(450)), "nothing is taken");
+    let unpaid = PayoutBatch { payees: vec![], ..subsidised("fourth", 5) };
+    assert_eq!(world.call(PAYOUT, Call::Payout(unpaid)), Err(Abort::BatchUnbalanced));
+    let lock = world.lock("request", 300);
+    let both = PayoutBatch { settlements: vec![settlement(lock, "fifth", 0, 300)], ..subsidised("fifth", 5) };
+    assert_eq!(world.call(PAYOUT, Call::Payout(both)), Err(Abort::EntryRepeated));
+    assert_eq!(receipt.events.len(), 3, "subsidised, paid, recorded");
 }
 
 /// R176: an expired lock that nobody has taken back can still be settled.

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use symphony_chain::ledger::query::{Answer, Query, answer};
 use symphony_chain::ledger::{State, decide, evolve, supply};
-use symphony_chain::transaction::{Call, Carry, DividendTree, PayoutBatch, RecipientClass, Tier};
+use symphony_chain::transaction::{Call, Carry, DividendTree, PayoutBatch, RecipientClass, Subsidy, Tier};
 use symphony_types::amount::Sym;
 use symphony_types::dividend::DividendLeaf;
 use symphony_types::id::{EpochId, LockRef};
@@ -65,7 +65,7 @@ impl Memory {
     }
 
     /// A batch that charges part of a lock and splits the charge at random (operator, tree, carry, pool,
-    /// treasury), and gives the treasury half of what is `kept`.
+    /// treasury), pays the operator a small subsidy too, and gives the treasury half of what is `kept`.
     fn batch(&mut self, kept: Sym, which: usize, charge: u64, weights: [u64; 5]) -> PayoutBatch {
         let name = self.fresh();
         let epoch = EpochId(self.counter);
@@ -78,7 +78,9 @@ impl Memory {
         let shares = symphony_types::amount::split(Sym(charge), &keyed).unwrap();
         let [operator, dividends, carried, pool, treasury] = [0, 1, 2, 3, 4].map(|share| shares[share].1);
         batch.settlements = vec![settlement(lock, &name, charge, amount - charge)];
-        batch.payees = vec![payee(OPERATOR, RecipientClass::VaultOperator, operator.0)];
+        let subsidy = charge % 3;
+        batch.subsidies = vec![Subsidy { task: task(&format!("free {name}")), amount: Sym(subsidy) }];
+        batch.payees = vec![payee(OPERATOR, RecipientClass::VaultOperator, operator.0 + subsidy)];
         batch.carries = vec![Carry { vault: vault("south"), into: carried, out_of }];
         batch.pool_return = pool;
         batch.treasury = Sym(treasury.0 + out_of.0);

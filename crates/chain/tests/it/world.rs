@@ -69,6 +69,7 @@ pub(crate) fn genesis() -> Genesis {
         balances: names.map(|name| (account(name), Sym(1_000))).collect::<BTreeMap<_, _>>(),
         treasury: Sym(500),
         pool: Sym(50),
+        incentives: Sym(70),
         roles: Roles {
             payout: account(PAYOUT),
             slasher: account(SLASHER),
@@ -150,6 +151,7 @@ pub(crate) fn empty_batch(id: &str) -> PayoutBatch {
         batch_id: digest(id),
         epoch: EpochId(7),
         settlements: Vec::new(),
+        subsidies: Vec::new(),
         payees: Vec::new(),
         dividends: Vec::new(),
         carries: Vec::new(),

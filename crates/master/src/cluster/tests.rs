@@ -6,12 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use symphony_protocol::admission::request::AdmissionRequest;
 use symphony_protocol::artifact::*;
 use symphony_protocol::governance::Governance;
-use symphony_protocol::governance::policy::{Deadlines, Policy, Privacy, QueryFees, Shares};
+use symphony_protocol::governance::policy::{Deadlines, ParsePolicy, Policy, Privacy, QueryFees, Shares};
 use symphony_protocol::governance::registry::{Registry, VerifierRecord};
 use symphony_protocol::governance::semantics::Semantics;
 use symphony_protocol::lifecycle::{Stage, Task};
 use symphony_protocol::machine::{Answer, Effect, Lease, State, Submission};
-use symphony_protocol::settlement::payout::{EpochAccount, EpochStage, instructions};
+use symphony_protocol::settlement::payout::{EpochAccount, EpochStage, Settled, instructions};
 use symphony_protocol::verification::bundles_root;
 use symphony_tee::report::{
     AGGREGATE_STEP, AttestationReport, BootReport, PlatformClass, SignedBoot, platform_id,
@@ -59,6 +59,17 @@ fn policy() -> Policy {
             aggregators: Bps(800),
             verifiers: Bps(700),
             treasury: Bps(800),
+        },
+        parse: ParsePolicy {
+            operator: Sym(50),
+            executor: Sym(30),
+            verifier: Sym(20),
+            per_vault_epoch: 3,
+            reward: Sym(1_000),
+            score_min: Bps(5_000),
+            completeness: Bps(4_000),
+            checks: Bps(3_000),
+            confidence: Bps(3_000),
         },
         privacy: Privacy {
             scope_limits: [(UsageScope::new("marketing").unwrap(), Epsilon(30))].into(),
@@ -303,7 +314,9 @@ fn orders_and_payouts_are_the_states_own() {
 
     let payout = Subject::Payout(EpochId(3));
     assert_eq!(of_state(&running, &payout), None);
-    let set = instructions(EpochId(3), [].into_iter(), &Table::new(), &Table::new(), &[]).unwrap();
+    let refunds = Table::new();
+    let nothing = Settled { contexts: [].into_iter(), parses: [].into_iter(), refunds: &refunds };
+    let set = instructions(EpochId(3), nothing, &Table::new(), &[]).unwrap();
     let expected = set.digest();
     let account = |stage| EpochAccount { stage, ..EpochAccount::default() };
     running.epochs.insert(EpochId(3), account(EpochStage::Closing));

@@ -13,7 +13,7 @@ use anyhow::{Context, Result};
 use symphony_chain::port::{Chain, ChainError};
 use symphony_chain::transaction::{
     Anchor, Call, Carry, ChainId, DividendTree, EscrowSettlement, Payee, PayoutBatch, RecipientClass,
-    SignedTransaction, Transaction,
+    SignedTransaction, Subsidy, Transaction,
 };
 use symphony_protocol::artifact::RecipientClass as Class;
 use symphony_protocol::governance::Governance;
@@ -146,6 +146,11 @@ fn batch(set: &PayoutInstructionSet) -> PayoutBatch {
                 charged: settled.charged,
                 refunded: settled.refunded,
             })
+            .collect(),
+        subsidies: set
+            .subsidies
+            .iter()
+            .map(|subsidy| Subsidy { task: subsidy.task, amount: subsidy.amount })
             .collect(),
         payees: set
             .payees

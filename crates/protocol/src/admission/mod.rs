@@ -5,5 +5,6 @@
 
 pub mod envelope;
 pub mod identity;
+pub mod parse;
 pub mod request;
 pub mod semantics;

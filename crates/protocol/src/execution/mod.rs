@@ -4,3 +4,4 @@
 pub mod aggregate;
 pub mod coordinate;
 pub mod failure;
+pub mod parse;

@@ -16,6 +16,8 @@ pub struct Policy {
     pub fees: QueryFees,
     /// How a charged fee is split.
     pub shares: Shares,
+    /// What the protocol pays for a parse.
+    pub parse: ParsePolicy,
     /// Privacy limits and charges.
     pub privacy: Privacy,
     /// Deadlines of stages.
@@ -43,6 +45,29 @@ pub struct QueryFees {
     pub per_record: Sym,
     /// Per whole epsilon consumed.
     pub per_epsilon: Sym,
+}
+
+/// What the protocol pays for a parse, which costs its submitter nothing (R085, R086, R163, D11).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ParsePolicy {
+    /// To the Vault's operator.
+    pub operator: Sym,
+    /// To the Vault's executor.
+    pub executor: Sym,
+    /// To the verifier.
+    pub verifier: Sym,
+    /// How many one Vault may have in an epoch: it vouches for its own documents.
+    pub per_vault_epoch: u64,
+    /// To the owner, for a record without fault.
+    pub reward: Sym,
+    /// A record of a lower score earns nothing.
+    pub score_min: Bps,
+    /// Weight of the fields that were read.
+    pub completeness: Bps,
+    /// Weight of the sums that add up.
+    pub checks: Bps,
+    /// Weight of how sure the reading is. The three weights sum to the whole.
+    pub confidence: Bps,
 }
 
 /// Rates that sum to the whole (R157, R158, D3, D4).
@@ -116,6 +141,14 @@ impl Policy {
         ];
         if bands.iter().any(|(rate, low, high)| rate < low || rate > high) {
             return Err("a share leaves its band");
+        }
+        let ParsePolicy { completeness, checks, confidence, score_min, .. } = self.parse;
+        let weights = [completeness, checks, confidence];
+        if weights.iter().map(|rate| u32::from(rate.0)).sum::<u32>() != u32::from(Bps::WHOLE.0) {
+            return Err("the weights of a record's quality do not sum to the whole");
+        }
+        if score_min > Bps::WHOLE {
+            return Err("the lowest score exceeds the whole");
         }
         if self.unstaked > Bps::WHOLE {
             return Err("the unstaked rate exceeds the whole");

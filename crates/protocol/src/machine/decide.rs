@@ -10,7 +10,7 @@ use symphony_types::id::{EpochId, LockRef, NodeId, TaskId};
 use symphony_types::limits::OPEN_TASKS_MAX;
 use symphony_types::time::OrderedMillis;
 
-use super::{Answer, Cause, Command, Effect, Event, Order, Refusal, State, epoch, lease, version};
+use super::{Answer, Cause, Command, Effect, Event, Order, Refusal, State, epoch, lease, parse, version};
 use crate::admission::envelope::{self, PrepareAnswer};
 use crate::admission::request;
 use crate::artifact::{Decision, EndorsedLock, LockFact, SignedSlice, SignedVerdict, TaskRequest};
@@ -33,6 +33,8 @@ pub fn decide(state: &State, at: OrderedMillis, order: &Order) -> Result<Vec<Eve
 fn judge(state: &State, at: OrderedMillis, order: &Order) -> Result<Vec<Event>, Refusal> {
     match &order.command {
         Command::SubmitTask { request, lock, fact } => submit(state, at, request, *lock, fact.as_ref()),
+        Command::SubmitParse { ticket } => parse::submit(state, at, ticket),
+        Command::RecordParse { statement } => parse::record(state, at, statement),
         Command::RecordPreparations { task, answers } => preparations(state, at, task, answers),
         Command::RecordSlices { task, slices } => record_slices(state, at, task, slices),
         Command::RecordAggregate { aggregate } => record_aggregate(state, at, aggregate),
@@ -226,6 +228,9 @@ fn record_failure(state: &State, at: OrderedMillis, failure: &SignedFailure) -> 
 }
 
 fn record_verdict(state: &State, at: OrderedMillis, verdict: &SignedVerdict) -> Result<Vec<Event>, Refusal> {
+    if let Some(known) = state.parses.get(&verdict.body.task) {
+        return parse::judged(state, at, known, verdict);
+    }
     let known = find(state, &verdict.body.task)?;
     verdict::check(&state.governance, &known.envelope, verdict)?;
     let Stage::Verifying { .. } = known.stage else { return past(known, TaskState::AwaitingSettlement) };
@@ -310,6 +315,9 @@ fn advance(state: &State, at: OrderedMillis, by: &NodeId) -> Result<Vec<Event>, 
             Stage::Completed { .. } | Stage::Rejected { .. } | Stage::TimedOut { .. } => {}
         }
     }
+    for known in due().filter_map(|task| state.parses.get(task)) {
+        events.extend(parse::due(state, at, known)?);
+    }
     let closing = events.iter().filter_map(Event::task).collect();
     events.extend(epoch::close(state, at));
     events.extend(lease::lapse(state, at, by, &closing));
@@ -338,7 +346,7 @@ fn close(state: &State, at: OrderedMillis, task: &Task, to: TaskState, code: Cod
     ]
 }
 
-fn transition(
+pub(super) fn transition(
     state: &State,
     at: OrderedMillis,
     task: TaskId,
@@ -368,7 +376,7 @@ fn policy_of<'a>(state: &'a State, task: &Task) -> Result<&'a crate::governance:
     Ok(state.governance.policy_of(task.envelope.versions.policy)?)
 }
 
-fn epoch_at(state: &State, at: OrderedMillis) -> EpochId {
+pub(super) fn epoch_at(state: &State, at: OrderedMillis) -> EpochId {
     epoch_of(state.governance.policy(), at)
 }
 

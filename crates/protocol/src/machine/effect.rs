@@ -8,8 +8,8 @@ use alloc::vec::Vec;
 
 use symphony_types::id::TaskId;
 
-use super::{Answer, Effect, Event, State, epoch};
-use crate::lifecycle::{Stage, TaskState};
+use super::{Answer, Effect, Event, ParseStage, State, epoch};
+use crate::lifecycle::Stage;
 use crate::settlement::payout::EpochStage;
 
 impl Effect {
@@ -20,6 +20,7 @@ impl Effect {
             | Self::ReleaseBudget(task, _)
             | Self::AssignSlices(task)
             | Self::Aggregate(task)
+            | Self::Parse(task)
             | Self::Verify(task) => Some(*task),
             Self::CloseDividends(_) | Self::Pay(_) => None,
         }
@@ -38,7 +39,9 @@ pub(super) fn begun(state: &State, event: &Event) -> Vec<Effect> {
         Event::AdmissionRefused { task, release, .. } if !release.is_empty() => {
             vec![Effect::ReleaseBudget(*task, release.clone())]
         }
-        Event::TaskTransitioned { task, to: TaskState::Dispatched, .. } => vec![Effect::AssignSlices(*task)],
+        Event::TaskAdmitted { envelope, .. } => vec![Effect::AssignSlices(envelope.task)],
+        Event::ParseAdmitted { order, .. } => vec![Effect::Parse(order.task)],
+        Event::ParseRecorded { statement, .. } => vec![Effect::Verify(statement.body.task)],
         Event::SlicesAccepted { task, .. } => vec![Effect::Aggregate(*task)],
         Event::AggregateRecorded { aggregate, .. } => vec![Effect::Verify(aggregate.body.task)],
         Event::TaskClosed { task, .. } => release(state, task),
@@ -51,7 +54,8 @@ pub(super) fn begun(state: &State, event: &Event) -> Vec<Effect> {
             owed
         }
         Event::AdmissionRefused { .. }
-        | Event::TaskAdmitted { .. }
+        | Event::ParseSettled { .. }
+        | Event::ParseClosed { .. }
         | Event::TaskTransitioned { .. }
         | Event::FailureReported { .. }
         | Event::VerdictAccepted { .. }
@@ -76,6 +80,8 @@ pub(super) fn ended(event: &Event) -> Vec<Effect> {
         Event::SlicesAccepted { task, .. } => vec![Effect::AssignSlices(*task), Effect::Aggregate(*task)],
         Event::AggregateRecorded { aggregate, .. } => vec![Effect::Aggregate(aggregate.body.task)],
         Event::VerdictAccepted { verdict, .. } => vec![Effect::Verify(verdict.body.task)],
+        Event::ParseRecorded { statement, .. } => vec![Effect::Parse(statement.body.task)],
+        Event::ParseClosed { task, .. } => vec![Effect::Parse(*task), Effect::Verify(*task)],
         Event::TaskClosed { task, .. } => {
             vec![Effect::AssignSlices(*task), Effect::Aggregate(*task), Effect::Verify(*task)]
         }
@@ -83,6 +89,8 @@ pub(super) fn ended(event: &Event) -> Vec<Effect> {
         Event::PayoutConfirmed { confirmation } => vec![Effect::Pay(confirmation.body.epoch)],
         Event::LeaseDropped { effect } => vec![effect.clone()],
         Event::AdmissionRequested { .. }
+        | Event::ParseAdmitted { .. }
+        | Event::ParseSettled { .. }
         | Event::TaskTransitioned { .. }
         | Event::FailureReported { .. }
         | Event::SettlementFinalized { .. }
@@ -115,6 +123,18 @@ pub fn outstanding(state: &State) -> Vec<Effect> {
             | Stage::Completed { .. }
             | Stage::Rejected { .. }
             | Stage::TimedOut { .. } => {}
+        }
+    }
+    for (id, parse) in &state.parses {
+        match parse.stage {
+            ParseStage::Parsing => owed.push(Effect::Parse(*id)),
+            ParseStage::Verifying { .. } => owed.push(Effect::Verify(*id)),
+            ParseStage::Accepted
+            | ParseStage::Resolving
+            | ParseStage::AwaitingSettlement { .. }
+            | ParseStage::Completed { .. }
+            | ParseStage::Rejected(_)
+            | ParseStage::TimedOut(_) => {}
         }
     }
     for (id, account) in &state.epochs {

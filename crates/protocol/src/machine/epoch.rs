@@ -8,7 +8,8 @@ use symphony_types::id::{EpochId, TaskId};
 use symphony_types::key::Document;
 use symphony_types::time::OrderedMillis;
 
-use super::{Event, Refusal, State};
+use super::{Event, ParseStage, Refusal, State};
+use crate::artifact::parse::ParseSettlement;
 use crate::artifact::{SettlementContext, SignedDividends};
 use crate::governance::epoch::end_of;
 use crate::lifecycle::Stage;
@@ -75,8 +76,9 @@ pub(super) fn dividends(
         payout::check_statement(&state.governance, epoch, contributors, statement)?;
     }
     let contexts = account.settled.keys().filter_map(|task| context(state, task));
-    let instructions =
-        payout::instructions(epoch, contexts, &account.refunds, &state.contributors, statements)?;
+    let parses = account.settled.keys().filter_map(|task| parsed(state, task));
+    let settled = payout::Settled { contexts, parses, refunds: &account.refunds };
+    let instructions = payout::instructions(epoch, settled, &state.contributors, statements)?;
     Ok(vec![Event::PayoutIssued { instructions, statements: statements.to_vec() }])
 }
 
@@ -94,6 +96,19 @@ pub(super) fn payout(state: &State, confirmation: &SignedConfirmation) -> Result
         }
         EpochStage::Issued(..) => Err(Code::BatchConflict.into()),
         EpochStage::Open | EpochStage::Closing => Err(Code::EpochOpen.into()),
+    }
+}
+
+fn parsed<'a>(state: &'a State, task: &TaskId) -> Option<&'a ParseSettlement> {
+    match &state.parses.get(task)?.stage {
+        ParseStage::Completed { settlement, .. } => Some(settlement),
+        ParseStage::Accepted
+        | ParseStage::Resolving
+        | ParseStage::Parsing
+        | ParseStage::Verifying { .. }
+        | ParseStage::AwaitingSettlement { .. }
+        | ParseStage::Rejected(_)
+        | ParseStage::TimedOut(_) => None,
     }
 }
 

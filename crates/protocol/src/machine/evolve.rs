@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use symphony_types::id::TaskId;
 use symphony_types::time::OrderedMillis;
 
-use super::{Answer, Event, State, Submission, lease, version};
+use super::{Answer, Event, State, Submission, lease, parse, version};
 use crate::artifact::{RecipientClass, SettlementContext};
 use crate::lifecycle::{Stage, Task, TaskState};
 use crate::settlement::payout::{self, EpochStage, PayoutEvidence, Refund, Share};
@@ -26,6 +26,7 @@ pub fn evolve(state: &mut State, at: OrderedMillis, event: &Event) {
 
 fn apply(state: &mut State, at: OrderedMillis, event: &Event) {
     lease::evolve(state, event);
+    parse::evolve(state, at, event);
     version::evolve(state, event);
     match event {
         Event::AdmissionRequested { fingerprint, admission } => {
@@ -125,7 +126,11 @@ fn apply(state: &mut State, at: OrderedMillis, event: &Event) {
             }
         }
         // All that they do is done above.
-        Event::EffectLeased { .. }
+        Event::ParseAdmitted { .. }
+        | Event::ParseRecorded { .. }
+        | Event::ParseSettled { .. }
+        | Event::ParseClosed { .. }
+        | Event::EffectLeased { .. }
         | Event::LeasesRenewed { .. }
         | Event::LeaseDropped { .. }
         | Event::ProtocolAnnounced { .. }

@@ -9,6 +9,7 @@ mod effect;
 mod epoch;
 mod evolve;
 mod lease;
+mod parse;
 pub mod version;
 
 use alloc::string::String;
@@ -24,6 +25,7 @@ use symphony_types::time::OrderedMillis;
 
 use crate::admission::envelope::PrepareAnswer;
 use crate::admission::request::AdmissionRequest;
+use crate::artifact::parse::{ParseOrder, ParseSettlement, SignedParse, SignedTicket};
 use crate::artifact::{
     EndorsedLock, SettlementContext, SignedAggregate, SignedDividends, SignedReceipt, SignedSlice,
     SignedVerdict, TaskEnvelope, TaskRequest,
@@ -40,6 +42,7 @@ pub use decide::{decide, fingerprint};
 pub use effect::outstanding;
 pub use evolve::evolve;
 pub use lease::{Lease, effect_for};
+pub use parse::{ParseStage, ParseTask};
 use version::{Announcement, Upgrade};
 
 /// Everything that the masters agree on.
@@ -51,6 +54,8 @@ pub struct State {
     pub requests: Table<TaskId, Submission>,
     /// Admitted tasks.
     pub tasks: Table<TaskId, Task>,
+    /// Admitted parses.
+    pub parses: Table<TaskId, ParseTask>,
     /// Epochs that have something to pay.
     pub epochs: Table<EpochId, EpochAccount>,
     /// Contributor money by Vault.
@@ -72,6 +77,7 @@ impl State {
             governance,
             requests: Table::new(),
             tasks: Table::new(),
+            parses: Table::new(),
             epochs: Table::new(),
             leases: Table::new(),
             due: Table::new(),
@@ -99,7 +105,10 @@ impl State {
             Answer::Preparing(admission) => {
                 Some(admission.prepare_by.plus(self.governance.policy().deadlines.prepare_ms))
             }
-            Answer::Admitted => self.tasks.get(task)?.timer(),
+            Answer::Admitted => match self.tasks.get(task) {
+                Some(task) => task.timer(),
+                None => self.parses.get(task)?.timer(),
+            },
             Answer::Refused { .. } => None,
         }
     }
@@ -116,6 +125,7 @@ impl State {
         let tables = [
             self.requests.digest(),
             self.tasks.digest(),
+            self.parses.digest(),
             self.epochs.digest(),
             self.contributors.digest(),
             self.leases.digest(),
@@ -176,6 +186,16 @@ pub enum Command {
         lock: LockRef,
         /// That lock as the chain confirmed it to a majority of the masters, if it did.
         fact: Option<EndorsedLock>,
+    },
+    /// A person has a document read; its Vault says so.
+    SubmitParse {
+        /// The Vault's word.
+        ticket: SignedTicket,
+    },
+    /// The Vault has read it, or says why not.
+    RecordParse {
+        /// The Vault's word.
+        statement: SignedParse,
     },
     /// The Vaults have answered, or time is up.
     RecordPreparations {
@@ -269,6 +289,36 @@ pub enum Event {
         receipts: Vec<SignedReceipt>,
         /// Vaults that do not take part.
         absent: Vec<(VaultId, Code)>,
+    },
+    /// A parse is admitted.
+    ParseAdmitted {
+        /// Digest of the ticket.
+        fingerprint: Digest,
+        /// The order.
+        order: ParseOrder,
+    },
+    /// The Vault has a record of the document.
+    ParseRecorded {
+        /// Its statement.
+        statement: SignedParse,
+        /// When the verdict is due.
+        verify_by: OrderedMillis,
+    },
+    /// A parse is settled for good.
+    ParseSettled {
+        /// What was settled.
+        settlement: ParseSettlement,
+        /// Its root.
+        root: Digest,
+    },
+    /// A parse ended without a settlement.
+    ParseClosed {
+        /// The task.
+        task: TaskId,
+        /// Rejected or timed out.
+        to: TaskState,
+        /// Why.
+        code: Code,
     },
     /// A task stepped from one state to another (R035).
     TaskTransitioned {
@@ -404,8 +454,12 @@ impl Event {
             | Self::SlicesAccepted { task, .. }
             | Self::FailureReported { task, .. }
             | Self::TaskClosed { task, .. }
+            | Self::ParseClosed { task, .. }
             | Self::ResultDelivered { task, .. } => Some(*task),
             Self::TaskAdmitted { envelope, .. } => Some(envelope.task),
+            Self::ParseAdmitted { order, .. } => Some(order.task),
+            Self::ParseRecorded { statement, .. } => Some(statement.body.task),
+            Self::ParseSettled { settlement, .. } => Some(settlement.task),
             Self::AggregateRecorded { aggregate, .. } => Some(aggregate.body.task),
             Self::VerdictAccepted { verdict, .. } => Some(verdict.body.task),
             Self::SettlementFinalized { context, .. } => Some(context.task),
@@ -453,6 +507,8 @@ pub enum Effect {
     AssignSlices(TaskId),
     /// Combine; report `RecordAggregate` or `RecordFailure`.
     Aggregate(TaskId),
+    /// Have the Vault read; report `RecordParse`.
+    Parse(TaskId),
     /// Verify; report `RecordVerdict`.
     Verify(TaskId),
     /// Ask the Vaults for their dividends; report `RecordDividends`.

@@ -97,7 +97,7 @@ pub fn settlement_root(context: &SettlementContext) -> Digest {
     ])
 }
 
-fn part<T: serde::Serialize>(name: &str, value: &T) -> Digest {
+pub(super) fn part<T: serde::Serialize>(name: &str, value: &T) -> Digest {
     let mut bytes = vec![];
     bytes.extend_from_slice(&canonical::to_bytes(&("symphony/settlement-part/v1", name)));
     bytes.extend_from_slice(&canonical::to_bytes(value));

@@ -2,6 +2,7 @@
 //! earns what, and the batch that pays it (R131-R168).
 
 pub mod finalize;
+pub mod parse;
 pub mod payout;
 pub mod reward;
 pub mod verdict;

@@ -12,6 +12,7 @@ use symphony_types::id::{AccountId, EpochId, LockRef, TaskId, VaultId};
 use symphony_types::key::{Document, Payout, Signed};
 use symphony_types::table::{Table, Value};
 
+use crate::artifact::parse::ParseSettlement;
 use crate::artifact::{DividendRequest, RecipientClass, SettlementContext, SignedDividends};
 use crate::governance::Governance;
 
@@ -22,6 +23,8 @@ pub struct PayoutInstructionSet {
     pub epoch: EpochId,
     /// Locks to resolve.
     pub settlements: Vec<EscrowSettlement>,
+    /// What the protocol pays for parses, by task in ascending order (D11).
+    pub subsidies: Vec<Subsidy>,
     /// Who is paid directly, one entry per account and class, ascending.
     pub payees: Vec<Payee>,
     /// Dividend trees that producers claim from.
@@ -51,6 +54,16 @@ pub struct EscrowSettlement {
     pub charged: Sym,
     /// What goes back.
     pub refunded: Sym,
+}
+
+/// What the protocol pays for one task that costs its submitter nothing: out of the incentives pool while it lasts, then out
+/// of the treasury (R085, D11).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Subsidy {
+    /// The task.
+    pub task: TaskId,
+    /// How much.
+    pub amount: Sym,
 }
 
 /// One direct payment.
@@ -137,13 +150,16 @@ pub struct EpochAccount {
     pub settled: Table<TaskId, Digest>,
     /// Locks that go back whole, by task.
     pub refunds: Table<TaskId, Refund>,
+    /// Parses admitted in it, by Vault.
+    pub parses: Table<VaultId, u64>,
     /// Where the epoch is.
     pub stage: EpochStage,
 }
 
 impl Value for EpochAccount {
     fn digest(&mut self) -> Digest {
-        Digest::of("symphony/epoch-account/v1", &(self.settled.digest(), self.refunds.digest(), &self.stage))
+        let tables = [self.settled.digest(), self.refunds.digest(), self.parses.digest()];
+        Digest::of("symphony/epoch-account/v1", &(tables, &self.stage))
     }
 }
 
@@ -236,20 +252,34 @@ pub fn check_statement(
     if sound { Ok(()) } else { Err(Code::ClaimInvalid) }
 }
 
-/// Builds the instruction set of a closing epoch from its settled contexts, refunds and the Vaults' statements.
+/// What was settled and refunded in an epoch.
+pub struct Settled<'a, C, P> {
+    /// Contexts of tasks that a lock paid for.
+    pub contexts: C,
+    /// Settlements of parses.
+    pub parses: P,
+    /// Locks that go back whole.
+    pub refunds: &'a Table<TaskId, Refund>,
+}
+
+/// Builds the instruction set of a closing epoch from what was settled in it and the Vaults' statements.
 ///
 /// A Vault without a statement keeps its contributors' money waiting on the chain. **Errors**: `GOV-0004` when
 /// an amount does not fit.
 pub fn instructions<'a>(
     epoch: EpochId,
-    contexts: impl Iterator<Item = &'a SettlementContext>,
-    refunds: &Table<TaskId, Refund>,
+    settled: Settled<
+        'a,
+        impl Iterator<Item = &'a SettlementContext>,
+        impl Iterator<Item = &'a ParseSettlement>,
+    >,
     contributors: &Table<VaultId, ContributorAccount>,
     statements: &[SignedDividends],
 ) -> Result<PayoutInstructionSet, Code> {
     let mut set = PayoutInstructionSet {
         epoch,
         settlements: Vec::new(),
+        subsidies: Vec::new(),
         payees: Vec::new(),
         dividends: Vec::new(),
         pool_return: Sym::ZERO,
@@ -257,8 +287,8 @@ pub fn instructions<'a>(
         carries: Vec::new(),
         anchors: Vec::new(),
     };
-    let mut payees: BTreeMap<(AccountId, RecipientClass), Sym> = BTreeMap::new();
-    for context in contexts {
+    let mut payees = BTreeMap::new();
+    for context in settled.contexts {
         set.settlements.push(EscrowSettlement {
             task: context.task,
             lock: context.lock,
@@ -266,21 +296,14 @@ pub fn instructions<'a>(
             refunded: context.refunded,
         });
         set.anchors.push((context.task, super::finalize::settlement_root(context)));
-        for share in &context.shares {
-            match share.class {
-                RecipientClass::Contributors => {}
-                RecipientClass::Treasury => set.treasury = plus(set.treasury, share.amount)?,
-                RecipientClass::VaultOperator
-                | RecipientClass::Executor
-                | RecipientClass::Aggregator
-                | RecipientClass::Verifier => {
-                    let paid = payees.entry((share.account, share.class)).or_default();
-                    *paid = plus(*paid, share.amount)?;
-                }
-            }
-        }
+        pay(&mut set, &mut payees, &context.shares)?;
     }
-    set.settlements.extend(refunds.values().map(|refund| EscrowSettlement {
+    for parse in settled.parses {
+        set.subsidies.push(Subsidy { task: parse.task, amount: parse.subsidy });
+        set.anchors.push((parse.task, super::parse::settlement_root(parse)));
+        pay(&mut set, &mut payees, &parse.shares)?;
+    }
+    set.settlements.extend(settled.refunds.values().map(|refund| EscrowSettlement {
         task: refund.task,
         lock: refund.lock,
         charged: Sym::ZERO,
@@ -296,6 +319,28 @@ pub fn instructions<'a>(
         dividends(&mut set, vault, account, statement)?;
     }
     Ok(set)
+}
+
+/// Adds a task's shares to those of the epoch; contributors are paid through their Vault's tree.
+fn pay(
+    set: &mut PayoutInstructionSet,
+    payees: &mut BTreeMap<(AccountId, RecipientClass), Sym>,
+    shares: &[crate::artifact::Share],
+) -> Result<(), Code> {
+    for share in shares {
+        match share.class {
+            RecipientClass::Contributors => {}
+            RecipientClass::Treasury => set.treasury = plus(set.treasury, share.amount)?,
+            RecipientClass::VaultOperator
+            | RecipientClass::Executor
+            | RecipientClass::Aggregator
+            | RecipientClass::Verifier => {
+                let paid = payees.entry((share.account, share.class)).or_default();
+                *paid = plus(*paid, share.amount)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 fn dividends(

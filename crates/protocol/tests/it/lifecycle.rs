@@ -83,6 +83,7 @@ fn script() -> impl Strategy<Value = Script> {
             prepare,
             slice,
             aggregate,
+            parse: Act::Serve,
             verify,
             dividends,
             outcome,

@@ -9,6 +9,7 @@ mod governance;
 mod leases;
 mod liars;
 mod lifecycle;
+mod parse;
 mod payout;
 mod settlement;
 mod stage;

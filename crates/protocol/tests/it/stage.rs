@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use symphony_protocol::artifact::*;
 use symphony_protocol::governance::Governance;
-use symphony_protocol::governance::policy::{Deadlines, Policy, Privacy, QueryFees, Shares};
+use symphony_protocol::governance::policy::{Deadlines, ParsePolicy, Policy, Privacy, QueryFees, Shares};
 use symphony_protocol::governance::registry::{Actor, Registry, Role, VaultRecord, VerifierRecord};
 use symphony_protocol::governance::semantics::*;
 use symphony_types::amount::{Bps, SYM_UNIT, Sym};
@@ -70,6 +70,17 @@ pub(crate) fn policy() -> Policy {
             aggregators: Bps(600),
             verifiers: Bps(750),
             treasury: Bps(750),
+        },
+        parse: ParsePolicy {
+            operator: Sym(50),
+            executor: Sym(30),
+            verifier: Sym(20),
+            per_vault_epoch: 3,
+            reward: Sym(1_000),
+            score_min: Bps(5_000),
+            completeness: Bps(4_000),
+            checks: Bps(3_000),
+            confidence: Bps(3_000),
         },
         privacy: Privacy {
             scope_limits: [(scope("marketing"), Epsilon(2_000_000)), (scope("training"), Epsilon(4_000_000))]

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use symphony_protocol::admission::envelope::PrepareAnswer;
+use symphony_protocol::artifact::parse::ParseOutcome;
 use symphony_protocol::artifact::*;
 use symphony_protocol::execution::aggregate::{self, AttestedAggregate, aggregate_nonce};
 use symphony_protocol::execution::coordinate::{accepted, slice_nonce};
@@ -26,6 +27,7 @@ use symphony_types::key::{Document, Master, Payout, Vault, Verifier};
 use symphony_types::merkle;
 use symphony_types::time::OrderedMillis;
 
+use crate::parse;
 use crate::stage::{self, START, enclave, key};
 
 /// What a party does when it is asked.
@@ -50,6 +52,8 @@ pub(crate) struct Script {
     pub slice: [Act; 3],
     /// The aggregator.
     pub aggregate: Act,
+    /// The Vault of a parse.
+    pub parse: Act,
     /// The verifier.
     pub verify: Act,
     /// Each Vault at the close of an epoch.
@@ -64,6 +68,7 @@ impl Default for Script {
             prepare: [Act::Serve; 3],
             slice: [Act::Serve; 3],
             aggregate: Act::Serve,
+            parse: Act::Serve,
             verify: Act::Serve,
             dividends: [Act::Serve; 3],
             outcome: Outcome::Audience { returned: 4_321 },
@@ -337,6 +342,7 @@ impl World {
                 Act::Refuse => Some(self.failure(task, Step::Aggregate, Code::AggregationFailed)),
                 Act::Mumble | Act::Sleep => None,
             },
+            Effect::Parse(task) => self.parse(task),
             Effect::Verify(task) => match self.script.verify {
                 Act::Serve => Some(Command::RecordVerdict { verdict: self.verdict(task) }),
                 Act::Refuse => {
@@ -422,7 +428,23 @@ impl World {
         Evidence { envelope, ..evidence(known, slices, aggregate) }
     }
 
+    /// What the Vault of a parse states.
+    fn parse(&self, task: &TaskId) -> Option<Command> {
+        let order = &self.state.parses[task].order;
+        let statement = match self.script.parse {
+            Act::Serve => parse::statement(order, parse::read()),
+            Act::Refuse => parse::statement(order, ParseOutcome::Refused(Code::RecordInvalid)),
+            Act::Mumble | Act::Sleep => return None,
+        };
+        Some(Command::RecordParse { statement })
+    }
+
     pub(crate) fn verdict(&self, task: &TaskId) -> SignedVerdict {
+        if let Some(known) = self.state.parses.get(task) {
+            let evidence = parse::evidence(&self.state.governance.registry, known);
+            let verdict = verification::parse::verdict(&self.state.governance, &evidence, &parse::appraise);
+            return key::<Verifier>("verifier").sign(verdict);
+        }
         let verdict = verification::verdict(&self.state.governance, &self.evidence(task), &appraise);
         key::<Verifier>("verifier").sign(verdict)
     }
@@ -488,6 +510,7 @@ pub(crate) fn assert_conserved(set: &PayoutInstructionSet) {
         .settlements
         .iter()
         .map(|settlement| settlement.charged)
+        .chain(set.subsidies.iter().map(|subsidy| subsidy.amount))
         .chain(set.carries.iter().map(|carry| carry.out_of))
         .collect());
     let gone = all(set

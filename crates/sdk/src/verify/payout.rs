@@ -157,12 +157,16 @@ fn shares(context: &SettlementContext, set: &PayoutInstructionSet) -> Result<(),
 
 fn conserved(set: &PayoutInstructionSet) -> Result<(), String> {
     let charged = set.settlements.iter().map(|settled| settled.charged);
-    let taken = amount::sum(charged.chain(set.carries.iter().map(|carry| carry.out_of)));
+    let subsidised = set.subsidies.iter().map(|subsidy| subsidy.amount);
+    let taken = amount::sum(charged.chain(subsidised).chain(set.carries.iter().map(|carry| carry.out_of)));
     let direct = set.payees.iter().map(|payee| payee.amount);
     let claimable = set.dividends.iter().map(|tree| tree.total);
     let kept = set.carries.iter().map(|carry| carry.into);
     let given = amount::sum(direct.chain(claimable).chain(kept).chain([set.pool_return, set.treasury]));
-    held(taken.is_some() && taken == given, "what is charged is not what is paid, kept and returned")
+    held(
+        taken.is_some() && taken == given,
+        "what is charged and subsidised is not what is paid, kept and returned",
+    )
 }
 
 fn add(sum: &mut Sym, amount: Sym) -> Result<(), String> {

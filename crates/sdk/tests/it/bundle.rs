@@ -6,7 +6,7 @@ use symphony_protocol::artifact::*;
 use symphony_protocol::evidence::EvidenceBundle;
 use symphony_protocol::execution::{aggregate::aggregate_nonce, coordinate::slice_nonce};
 use symphony_protocol::governance::epoch::epoch_of;
-use symphony_protocol::governance::policy::{Deadlines, Policy, Privacy, QueryFees, Shares};
+use symphony_protocol::governance::policy::{Deadlines, ParsePolicy, Policy, Privacy, QueryFees, Shares};
 use symphony_protocol::governance::registry::{Actor, Registry, VaultRecord, VerifierRecord};
 use symphony_protocol::governance::semantics::Semantics;
 use symphony_protocol::governance::{Governance, pricing};
@@ -77,6 +77,17 @@ fn policy() -> Policy {
             aggregators: Bps(500),
             verifiers: Bps(750),
             treasury: Bps(750),
+        },
+        parse: ParsePolicy {
+            operator: Sym(50),
+            executor: Sym(30),
+            verifier: Sym(20),
+            per_vault_epoch: 3,
+            reward: Sym(1_000),
+            score_min: Bps(5_000),
+            completeness: Bps(4_000),
+            checks: Bps(3_000),
+            confidence: Bps(3_000),
         },
         privacy: Privacy {
             scope_limits: BTreeMap::from([(UsageScope::new("marketing").unwrap(), Epsilon(5_000_000))]),
@@ -353,8 +364,10 @@ fn settled(
         })
     });
     let statements: Vec<_> = statements.collect();
-    let instructions =
-        instructions(epoch, [&context].into_iter(), &Table::new(), &contributors, &statements).unwrap();
+    let refunds = Table::new();
+    let settled =
+        payout::Settled { contexts: [&context].into_iter(), parses: [].into_iter(), refunds: &refunds };
+    let instructions = instructions(epoch, settled, &contributors, &statements).unwrap();
     let confirmation = keys.payout.sign(PayoutConfirmation {
         epoch,
         batch: instructions.digest(),

@@ -62,6 +62,7 @@ fn genesis(rich: AccountId) -> ledger::State {
         balances: BTreeMap::from([(rich, Sym(10_000))]),
         treasury: Sym::ZERO,
         pool: Sym::ZERO,
+        incentives: Sym::ZERO,
         roles: Roles {
             payout: account(1),
             slasher: account(2),

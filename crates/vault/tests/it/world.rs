@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use prost::Message as _;
 use symphony_protocol::artifact::*;
 use symphony_protocol::governance::Governance;
-use symphony_protocol::governance::policy::{Deadlines, Policy, Privacy, QueryFees, Shares};
+use symphony_protocol::governance::policy::{Deadlines, ParsePolicy, Policy, Privacy, QueryFees, Shares};
 use symphony_protocol::governance::registry::{Registry, VaultRecord, VerifierRecord};
 use symphony_protocol::governance::semantics::{
     Attribute, AttributeLifecycle, Queryability, Semantics, ValueType,
@@ -332,6 +332,17 @@ fn policy() -> Policy {
             aggregators: Bps(800),
             verifiers: Bps(700),
             treasury: Bps(800),
+        },
+        parse: ParsePolicy {
+            operator: Sym(50),
+            executor: Sym(30),
+            verifier: Sym(20),
+            per_vault_epoch: 3,
+            reward: Sym(1_000),
+            score_min: Bps(5_000),
+            completeness: Bps(4_000),
+            checks: Bps(3_000),
+            confidence: Bps(3_000),
         },
         privacy: Privacy {
             scope_limits: [(UsageScope::new("marketing").unwrap(), Epsilon(30))].into(),

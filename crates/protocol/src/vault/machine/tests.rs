@@ -11,7 +11,7 @@ use symphony_types::key::PrivateKey;
 
 use super::*;
 use crate::artifact::*;
-use crate::governance::policy::{Deadlines, Privacy, QueryFees, Shares};
+use crate::governance::policy::{Deadlines, ParsePolicy, Privacy, QueryFees, Shares};
 use crate::vault::consent::{Standing, Statement};
 
 pub(crate) fn policy() -> Policy {
@@ -24,6 +24,17 @@ pub(crate) fn policy() -> Policy {
             aggregators: Bps(800),
             verifiers: Bps(700),
             treasury: Bps(800),
+        },
+        parse: ParsePolicy {
+            operator: Sym(50),
+            executor: Sym(30),
+            verifier: Sym(20),
+            per_vault_epoch: 3,
+            reward: Sym(1_000),
+            score_min: Bps(5_000),
+            completeness: Bps(4_000),
+            checks: Bps(3_000),
+            confidence: Bps(3_000),
         },
         privacy: Privacy {
             scope_limits: [(scope("marketing"), Epsilon(30)), (scope("training"), Epsilon(20))].into(),

@@ -1,0 +1,43 @@
+//! What a parse is admitted on (R015-R022, R082, R085): the word of an approved Vault that it keeps the document and that
+//! its owner asked. It costs the owner nothing, so no lock is looked for.
+
+use symphony_types::catalogue::Code;
+use symphony_types::time::OrderedMillis;
+
+use super::request::SCHEMA;
+use crate::artifact::Versions;
+use crate::artifact::parse::{ParseOrder, SignedTicket};
+use crate::governance::Governance;
+use crate::governance::epoch::epoch_of;
+
+/// The order that a ticket becomes. **Errors**: `ADM-0012` when the Vault is not approved, `ADM-0003` when the ticket is not
+/// its own or is out of time, `ADM-0019` when no enclave may serve it.
+pub fn judge(governance: &Governance, ticket: &SignedTicket, at: OrderedMillis) -> Result<ParseOrder, Code> {
+    let body = &ticket.body;
+    let vault = governance.registry.vaults.get(&body.vault).ok_or(Code::VaultUnknown)?;
+    if governance.registry.actors.get(&vault.operator).is_none_or(|operator| operator.suspended) {
+        return Err(Code::VaultUnknown);
+    }
+    if !ticket.verify(&vault.key) || body.expires <= at {
+        return Err(Code::Forbidden);
+    }
+    let policy = governance.policy();
+    // Hardware evidence is not judged yet, so a policy that refuses software enclaves admits nothing.
+    if !policy.software_admitted {
+        return Err(Code::PlatformRefused);
+    }
+    Ok(ParseOrder {
+        task: body.task(),
+        ticket: body.clone(),
+        versions: Versions {
+            schema: SCHEMA,
+            semantic: governance.semantics.version,
+            policy: governance.active,
+        },
+        epoch: epoch_of(policy, at),
+        admitted_at: at,
+        execute_by: at.plus(policy.deadlines.execute_ms),
+        measurements: governance.registry.measurements.iter().copied().collect(),
+        software_admitted: policy.software_admitted,
+    })
+}
