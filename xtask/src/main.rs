@@ -10,6 +10,7 @@ mod check;
 mod demo;
 mod dev;
 mod docs;
+mod engines;
 mod fix;
 mod generated;
 mod proof;

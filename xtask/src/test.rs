@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::cargo;
+use crate::{cargo, engines};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -15,6 +15,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
+    engines::ensure()?;
     cargo::build_bins()?;
     let mut command = cargo::cargo(["test", "--locked"]);
     if args.package.is_empty() {

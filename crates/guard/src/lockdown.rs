@@ -7,7 +7,6 @@
 //! Landlock and the filter are mandatory, the rest is reported as it is. Nothing here protects from root, or from
 //! another process of the guard's user that replaces its files or starts a guard of its own.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use landlock::{
@@ -17,12 +16,8 @@ use landlock::{
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, setrlimit};
-use seccompiler::{
-    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
-    TargetArch,
-};
 use symphony_tee::sandbox::LockedDown;
-use symphony_tee::sandbox::filter::FilterError;
+use symphony_tee::sandbox::filter::{Filter, FilterError, equal};
 
 /// The process could not be locked down and must not serve.
 #[derive(Debug, thiserror::Error)]
@@ -77,7 +72,7 @@ pub fn lock_down(folder: Option<&Path>) -> Result<LockedDown, LockdownError> {
     // What is reported is what the kernel says, read before the filter forbids asking.
     held.no_new_privs = prctl::get_no_new_privs() == Ok(true);
     held.undumpable = prctl::get_dumpable() == Ok(false);
-    seccompiler::apply_filter(&program(folder.is_some())?).map_err(FilterError::from)?;
+    filter(folder.is_some())?.install()?;
     Ok(held)
 }
 
@@ -86,32 +81,11 @@ fn replacing() -> BitFlags<AccessFs> {
     AccessFs::MakeReg | AccessFs::WriteFile | AccessFs::Truncate | AccessFs::RemoveFile
 }
 
-fn program(writes: bool) -> Result<BpfProgram, FilterError> {
+fn filter(writes: bool) -> Result<Filter, FilterError> {
     let written = if writes { WRITING } else { &[] };
-    let mut rules: BTreeMap<i64, Vec<SeccompRule>> =
-        FREE.iter().chain(written).map(|call| (*call, Vec::new())).collect();
-    let anonymous = masked(3, libc::MAP_ANONYMOUS, libc::MAP_ANONYMOUS)?;
-    rules.insert(libc::SYS_mmap, vec![rule(&[masked(2, libc::PROT_EXEC, 0)?, anonymous])?]);
-    rules.insert(libc::SYS_mprotect, vec![rule(&[masked(2, libc::PROT_EXEC, 0)?])?]);
-    rules.insert(libc::SYS_ioctl, vec![rule(&[equal(1, FIONBIO)?])?]);
-    rules.insert(libc::SYS_tgkill, vec![rule(&[equal(0, std::process::id())?])?]);
-    let arch = TargetArch::try_from(std::env::consts::ARCH)?;
-    let refuse = SeccompAction::Errno(libc::EPERM as u32);
-    Ok(SeccompFilter::new(rules, refuse, SeccompAction::Allow, arch)?.try_into()?)
-}
-
-fn rule(conditions: &[SeccompCondition]) -> Result<SeccompRule, FilterError> {
-    Ok(SeccompRule::new(conditions.to_vec())?)
-}
-
-fn equal(argument: u8, value: u32) -> Result<SeccompCondition, FilterError> {
-    let value = u64::from(value);
-    Ok(SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, value)?)
-}
-
-fn masked(argument: u8, mask: i32, value: i32) -> Result<SeccompCondition, FilterError> {
-    let (mask, value) = (u64::from(mask as u32), u64::from(value as u32));
-    Ok(SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::MaskedEq(mask), value)?)
+    Filter::allowing(FREE.iter().chain(written))
+        .with_plain_memory()?
+        .when(libc::SYS_ioctl, &[equal(1, FIONBIO)?])
 }
 
 /// The user namespace comes first: it grants the right to make the others.
@@ -124,7 +98,7 @@ const NAMESPACES: &[(&str, CloneFlags)] = &[
 const RULES: ABI = ABI::V6;
 const FIONBIO: u32 = libc::FIONBIO as u32;
 
-/// Calls on what is open already. Calls with a condition stand in [`program`].
+/// Calls on what is open already. Calls with a condition stand in [`filter`].
 const FREE: &[i64] = &[
     libc::SYS_accept4,
     libc::SYS_brk,

@@ -1,5 +1,6 @@
 //! The system calls that an enclave may still make: memory without code, its three pipes, time and randomness.
-//! Everything else fails with `EPERM`, calls that do not exist yet included.
+//! Everything else fails with `EPERM`, calls that do not exist yet included. Other locked-down processes (a master's
+//! guard, the reader of documents) make lists of their own with the same [`Filter`].
 
 use std::collections::BTreeMap;
 
@@ -20,11 +21,70 @@ pub enum FilterError {
     Install(#[from] seccompiler::Error),
 }
 
-/// Filters the calling thread, for good.
+/// The system calls that a process may still make; all others fail with `EPERM`.
+pub struct Filter {
+    rules: BTreeMap<i64, Vec<SeccompRule>>,
+}
+
+impl Filter {
+    /// Allows these calls with any argument.
+    pub fn allowing<'a>(calls: impl IntoIterator<Item = &'a i64>) -> Self {
+        Self { rules: calls.into_iter().map(|call| (*call, Vec::new())).collect() }
+    }
+
+    /// Allows a call when all of these conditions hold; said again, when those of either hold.
+    ///
+    /// **Errors**: the conditions make no rule.
+    pub fn when(mut self, call: i64, conditions: &[SeccompCondition]) -> Result<Self, FilterError> {
+        self.rules.entry(call).or_default().push(SeccompRule::new(conditions.to_vec())?);
+        Ok(self)
+    }
+
+    /// Allows memory that no code runs from, and a signal of the process to itself.
+    ///
+    /// **Errors**: as [`Self::when`].
+    pub fn with_plain_memory(self) -> Result<Self, FilterError> {
+        let anonymous = masked(3, libc::MAP_ANONYMOUS, libc::MAP_ANONYMOUS)?;
+        self.when(libc::SYS_mmap, &[masked(2, libc::PROT_EXEC, 0)?, anonymous])?
+            .when(libc::SYS_mprotect, &[masked(2, libc::PROT_EXEC, 0)?])?
+            .when(libc::SYS_tgkill, &[equal(0, std::process::id())?])
+    }
+
+    /// Filters the calling thread, for good, and what it starts.
+    ///
+    /// **Errors**: [`FilterError`]; the thread is then unfiltered.
+    pub fn install(self) -> Result<(), FilterError> {
+        Ok(seccompiler::apply_filter(&self.program()?)?)
+    }
+
+    fn program(self) -> Result<BpfProgram, FilterError> {
+        let arch = TargetArch::try_from(std::env::consts::ARCH)?;
+        let refuse = SeccompAction::Errno(libc::EPERM as u32);
+        Ok(SeccompFilter::new(self.rules, refuse, SeccompAction::Allow, arch)?.try_into()?)
+    }
+}
+
+/// An argument, counted from 0, is this value.
+///
+/// **Errors**: there is no such argument.
+pub fn equal(argument: u8, value: u32) -> Result<SeccompCondition, FilterError> {
+    let value = u64::from(value);
+    Ok(SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, value)?)
+}
+
+/// The bits of an argument under a mask are this value.
+///
+/// **Errors**: there is no such argument.
+pub fn masked(argument: u8, mask: i32, value: i32) -> Result<SeccompCondition, FilterError> {
+    let (mask, value) = (u64::from(mask as u32), u64::from(value as u32));
+    Ok(SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::MaskedEq(mask), value)?)
+}
+
+/// Filters the calling thread as an enclave, for good.
 ///
 /// **Errors**: [`FilterError`]; the thread is then unfiltered.
 pub fn install() -> Result<(), FilterError> {
-    Ok(seccompiler::apply_filter(&program()?)?)
+    enclave()?.install()
 }
 
 /// What identifies the rules, as part of a boot report's engine digest.
@@ -32,36 +92,15 @@ pub fn digest() -> Digest {
     Digest::of("symphony/sandbox-filter/v1", &(FREE, FILTER_VERSION))
 }
 
-fn program() -> Result<BpfProgram, FilterError> {
-    let mut rules: BTreeMap<i64, Vec<SeccompRule>> = FREE.iter().map(|call| (*call, Vec::new())).collect();
-    rules.insert(libc::SYS_read, vec![rule(&[equal(0, 0)?])?]);
+fn enclave() -> Result<Filter, FilterError> {
+    let mut filter = Filter::allowing(FREE).when(libc::SYS_read, &[equal(0, 0)?])?;
     for call in [libc::SYS_write, libc::SYS_writev] {
-        rules.insert(call, vec![rule(&[equal(0, 1)?])?, rule(&[equal(0, 2)?])?]);
+        filter = filter.when(call, &[equal(0, 1)?])?.when(call, &[equal(0, 2)?])?;
     }
-    let anonymous = masked(3, libc::MAP_ANONYMOUS, libc::MAP_ANONYMOUS)?;
-    rules.insert(libc::SYS_mmap, vec![rule(&[masked(2, libc::PROT_EXEC, 0)?, anonymous])?]);
-    rules.insert(libc::SYS_mprotect, vec![rule(&[masked(2, libc::PROT_EXEC, 0)?])?]);
-    rules.insert(libc::SYS_tgkill, vec![rule(&[equal(0, std::process::id())?])?]);
-    let arch = TargetArch::try_from(std::env::consts::ARCH)?;
-    let refuse = SeccompAction::Errno(libc::EPERM as u32);
-    Ok(SeccompFilter::new(rules, refuse, SeccompAction::Allow, arch)?.try_into()?)
+    filter.with_plain_memory()
 }
 
-fn rule(conditions: &[SeccompCondition]) -> Result<SeccompRule, FilterError> {
-    Ok(SeccompRule::new(conditions.to_vec())?)
-}
-
-fn equal(argument: u8, value: u32) -> Result<SeccompCondition, FilterError> {
-    let value = u64::from(value);
-    Ok(SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, value)?)
-}
-
-fn masked(argument: u8, mask: i32, value: i32) -> Result<SeccompCondition, FilterError> {
-    let (mask, value) = (u64::from(mask as u32), u64::from(value as u32));
-    Ok(SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::MaskedEq(mask), value)?)
-}
-
-/// Calls that are harmless with any argument. Calls with a condition stand in [`program`].
+/// Calls that are harmless with any argument. Calls with a condition stand in [`enclave`].
 const FREE: &[i64] = &[
     libc::SYS_brk,
     libc::SYS_clock_gettime,
@@ -126,7 +165,7 @@ mod tests {
     /// R122, R127
     #[test]
     fn every_call_outside_the_list_is_refused() {
-        let program = program().unwrap();
+        let program = enclave().unwrap().program().unwrap();
         let conditional =
             [libc::SYS_read, libc::SYS_write, libc::SYS_writev, libc::SYS_mmap, libc::SYS_mprotect];
         for call in 0..1024 {
@@ -160,7 +199,7 @@ mod tests {
     /// R122
     #[test]
     fn memory_is_anonymous_and_never_executable() {
-        let program = program().unwrap();
+        let program = enclave().unwrap().program().unwrap();
         for protection in 0..16_u64 {
             let executable = protection & libc::PROT_EXEC as u64 != 0;
             let expected = if executable { REFUSED } else { ALLOWED };
@@ -176,7 +215,7 @@ mod tests {
     /// R122
     #[test]
     fn only_the_three_pipes_pass_and_only_their_way() {
-        let program = program().unwrap();
+        let program = enclave().unwrap().program().unwrap();
         for descriptor in 0..64 {
             let passes = |call| verdict(&program, call, [descriptor, 0, 0, 0, 0, 0]) == ALLOWED;
             assert_eq!(passes(libc::SYS_read), descriptor == 0);

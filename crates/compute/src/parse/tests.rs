@@ -1,0 +1,161 @@
+//! A receipt read whole, the slips of recognition, other papers, and words that nobody wrote.
+
+use super::expense::{Clock, Day, Method};
+use super::layout::{Region, Word};
+use super::{NotAReceipt, Scan, amount, bbox, doubtful, extract, layout, tsv};
+
+/// Rows of text as words at their places, 10 by 20 pixels a letter.
+fn scan(rows: &[&str]) -> Scan {
+    let mut words = Vec::new();
+    for (line, row) in (0_u32..).zip(rows) {
+        let mut left = 0;
+        for word in row.split(' ') {
+            let width = u32::try_from(word.chars().count()).unwrap() * 10;
+            let at = Region { page: 0, left, top: line * 30, right: left + width, bottom: line * 30 + 20 };
+            if !word.is_empty() {
+                words.push(Word { text: word.into(), at, bps: 9_500 });
+            }
+            left += width + 10;
+        }
+    }
+    Scan { words }
+}
+
+const RECEIPT: &[&str] = &[
+    "BLUE HERON TRADING SON BHD",
+    "(123456-X)",
+    "12, JALAN MELUR, 50450 KUALA LUMPUR",
+    "TEL: 03-1234567",
+    "TAX INVOICE",
+    "Invoice No: CS004711",
+    "Date: 1l/02/2019   8:13:39 PM",
+    "Description          Amount",
+    "Garden Hose",
+    "2 x 10.50            21.00",
+    "Hand Soap            8.O2",
+    "Total (RM)           29.02",
+    "Rounding             -0.02",
+    "Rounded Total        29. 00",
+    "Cash                 50.00",
+    "Change               21.00",
+];
+
+/// R083: every field of a usual receipt, through common slips of recognition.
+#[test]
+fn a_usual_receipt_is_read_whole() {
+    let expense = extract(&[scan(RECEIPT)]).unwrap();
+    assert_eq!(expense.merchant.as_ref().unwrap().value, "BLUE HERON TRADING SDN BHD");
+    assert_eq!(expense.date.as_ref().unwrap().value, Day { year: 2019, month: 2, day: 11 });
+    assert_eq!(expense.time.as_ref().unwrap().value, Clock { hour: 20, minute: 13, second: 39 });
+    assert_eq!(expense.total.as_ref().unwrap().value, 2_900);
+    assert_eq!(expense.currency.as_ref().unwrap().value, "MYR");
+    assert_eq!(expense.country.as_ref().unwrap().value, "MY");
+    assert_eq!(expense.city.as_ref().unwrap().value, "Kuala Lumpur");
+    assert_eq!(expense.number.as_ref().unwrap().value, "CS004711");
+    assert_eq!(expense.payment.as_ref().unwrap().value, Method::Cash);
+    let items: Vec<_> =
+        expense.items.iter().map(|item| (item.value.description.as_str(), item.value.amount)).collect();
+    assert_eq!(items, [("Garden Hose", 2_100), ("Hand Soap", 802)]);
+    assert_eq!(expense.items[0].value.quantity_milli, Some(2_000));
+    assert_eq!(expense.items[0].value.unit_price, Some(1_050));
+    assert_eq!(expense.checks.paid_makes_total, Some(true));
+    assert_eq!(expense.checks.items_make_total, Some(true));
+    assert_eq!(expense.quality.consistency, 10_000);
+    // The box of the total is that of its amount.
+    assert_eq!(expense.total.unwrap().at.unwrap().top, 13 * 30);
+}
+
+/// R084: the same words give the same bytes, in whatever order they come.
+#[test]
+fn the_same_words_give_the_same_bytes() {
+    let forward = scan(RECEIPT);
+    let mut backward = forward.clone();
+    backward.words.reverse();
+    let bytes = |scan: Scan| extract(&[scan]).unwrap().canonical();
+    assert_eq!(bytes(forward.clone()), bytes(forward.clone()));
+    assert_eq!(bytes(forward), bytes(backward));
+}
+
+/// R083: what is no receipt is refused with a reason.
+#[test]
+fn other_papers_are_refused_with_a_reason() {
+    assert_eq!(extract(&[]), Err(NotAReceipt::NoText));
+    assert_eq!(extract(&[scan(&["A FEW"])]), Err(NotAReceipt::NoText));
+    let letter =
+        scan(&["Dear reader, this is a letter", "that speaks about the weather", "and of nothing else"]);
+    assert_eq!(extract(&[letter]), Err(NotAReceipt::NoAmount));
+    let table = scan(&["The average growth of plants was", "about 12.50 and 13.75 in the north"]);
+    assert_eq!(extract(std::slice::from_ref(&table)), Err(NotAReceipt::NoSale));
+    assert!(doubtful(&extract(&[table])));
+}
+
+/// R083: amounts as recognition leaves them.
+#[test]
+fn amounts_survive_the_slips_of_recognition() {
+    let amounts = |text: &str| {
+        let row = layout::rows(&scan(&[text]).words).remove(0);
+        amount::in_row(&row).iter().map(|amount| (amount.cents, amount.exact)).collect::<Vec<_>>()
+    };
+    assert_eq!(amounts("RM29.70"), [(2_970, true)]);
+    assert_eq!(amounts("TOTAL 49. 39"), [(4_939, true)]);
+    assert_eq!(amounts("TOTAL 1,234.50 S"), [(123_450, true)]);
+    assert_eq!(amounts("SUMME 1.234,50 EUR"), [(123_450, true)]);
+    assert_eq!(amounts("9.O0 1O.50"), [(900, true), (1_050, true)]);
+    assert_eq!(amounts("-0.02 0.03-"), [(-2, true), (-3, true)]);
+    assert_eq!(amounts("6.00% 11/02/2019 12:45"), []);
+}
+
+/// R083: the forms of dates; the order of day and month follows the country.
+#[test]
+fn dates_are_read_in_their_forms() {
+    let day = |text: &str, place: &str| {
+        let rows = ["SILVER PINE BOOKS", place, text, "TOTAL 10.00", "CASH 10.00"];
+        extract(&[scan(&rows)]).unwrap().date.map(|date| (date.value.year, date.value.month, date.value.day))
+    };
+    let expected = Some((2018, 3, 5));
+    for text in
+        ["Date 05/03/2018", "5-3-18", "05 MAR 2018", "MAR 5, 2018", "2018-03-05", "05.03.2018", "O5/03/2018"]
+    {
+        assert_eq!(day(text, "SINGAPORE"), expected, "{text}");
+    }
+    assert_eq!(day("Date 03/05/2018", "SEATTLE, USA"), expected);
+    assert_eq!(day("Date 31/02/2018", "SINGAPORE"), None);
+}
+
+/// R083: two recognitions that agree are surer than one.
+#[test]
+fn agreement_of_recognitions_makes_sure() {
+    let rows = ["GREEN VALLEY", "12/01/2018", "TOTAL 10.00", "CASH 10.00"];
+    let one = extract(&[scan(&rows)]).unwrap();
+    let two = extract(&[scan(&rows), scan(&rows)]).unwrap();
+    assert_eq!(one.total.as_ref().unwrap().value, two.total.as_ref().unwrap().value);
+    assert!(two.merchant.unwrap().bps > one.merchant.unwrap().bps);
+}
+
+/// R083: tables of the foreign programs are untrusted.
+#[test]
+fn malformed_tables_give_no_words() {
+    assert_eq!(tsv::words("5\t1\t1\t1\t1\t1\t10\t20\t30\t40\t92.95\tTOTAL\n5\t1\t1\n5\tx\n", 0).len(), 1);
+    assert_eq!(tsv::words("5\t1\t1\t1\t1\t1\t4294967295\t20\t30\t40\t92.95\tA", 0), []);
+    let pages = bbox::pages(
+        "<page width=\"200.5\" height=\"300\">\n<word xMin=\"1.25\" yMin=\"2\" xMax=\"9\" yMax=\"8\">A&amp;B</word>\n<word xMin=\"q\">",
+    );
+    assert_eq!((pages.len(), pages[0].width, pages[0].words.len()), (1, 201, 1));
+    assert_eq!((pages[0].words[0].text.as_str(), pages[0].words[0].at.left), ("A&B", 12));
+}
+
+proptest::proptest! {
+    /// R083: no words, however wild, stop the extractor.
+    #[test]
+    fn any_words_are_read_or_refused(rows in proptest::collection::vec("[A-Z0-9 .,:/$-]{0,40}|TOTAL [0-9.,OlS ]{1,12}|[0-9/ -]{6,10}", 0..30)) {
+        let rows: Vec<&str> = rows.iter().map(String::as_str).collect();
+        let _ = extract(&[scan(&rows)]);
+    }
+
+    /// R083: nor do any characters at all.
+    #[test]
+    fn any_text_is_read_or_refused(rows in proptest::collection::vec(".{0,40}", 0..20)) {
+        let rows: Vec<&str> = rows.iter().map(String::as_str).collect();
+        let _ = extract(&[scan(&rows), scan(&rows)]);
+    }
+}
