@@ -175,7 +175,10 @@ async fn a_restarted_vault_knows_it_all(
     let killed = network.pid(&node);
     network.kill(killed);
     eventually("the vault is back", async || match own.receipts().await {
-        Ok(receipts) => Some(assert_eq!(receipts, listed)),
+        Ok(receipts) => {
+            assert_eq!(receipts, listed);
+            Some(())
+        }
         Err(ClientError::Refused(problem)) if problem.retryable => None,
         other => panic!("{other:?}"),
     })

@@ -294,7 +294,8 @@ async fn a_flipped_byte_of_a_document_is_detected() {
     let entry = kept(&world, "r1", &jpeg("one")).await;
     let id: [u8; 32] = entry.receipt_id.as_slice().try_into().unwrap();
     let length = jpeg("one").len() + 28;
-    let flips: Vec<Box<dyn Fn(&World)>> = vec![
+    type Flip = Box<dyn Fn(&World)>;
+    let flips: Vec<Flip> = vec![
         Box::new(move |world| flip(world, CONTENTS, id, 0)),
         Box::new(move |world| flip(world, CONTENTS, id, 15)),
         Box::new(move |world| flip(world, CONTENTS, id, length - 1)),
