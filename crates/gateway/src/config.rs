@@ -44,6 +44,8 @@ pub struct Limits {
     pub uploads: usize,
     /// Columnar uploads at the same time; each is held in memory whole.
     pub columnar_uploads: usize,
+    /// Receipt documents at the same time; each is held in memory whole.
+    pub documents: usize,
     /// Until the first byte and the whole head of a request are there.
     pub head: Duration,
     /// Until a request without an upload is answered.
@@ -65,6 +67,7 @@ impl Default for Limits {
             streams: 1024,
             uploads: 32,
             columnar_uploads: 2,
+            documents: 8,
             head: Duration::from_secs(5),
             answer: Duration::from_secs(30),
             stall: Duration::from_secs(15),

@@ -29,6 +29,7 @@ pub(crate) struct Gateway {
     streams: Arc<Semaphore>,
     pub(crate) uploads: Semaphore,
     pub(crate) columnar_uploads: Semaphore,
+    pub(crate) documents: Semaphore,
     pub(crate) masters: Masters,
 }
 
@@ -47,6 +48,7 @@ impl Gateway {
             streams: Arc::new(Semaphore::new(limits.streams)),
             uploads: Semaphore::new(limits.uploads),
             columnar_uploads: Semaphore::new(limits.columnar_uploads),
+            documents: Semaphore::new(limits.documents),
             masters,
         }
     }

@@ -16,6 +16,7 @@
 pub mod config;
 pub mod identity;
 pub mod problem;
+mod receipts;
 pub mod rest;
 pub mod server;
 

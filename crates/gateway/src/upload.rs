@@ -184,7 +184,7 @@ pub(crate) async fn collect(body: Body, stall: std::time::Duration, most: usize)
 }
 
 /// A body piece by piece, bounded in size and in the time between two pieces.
-struct Pieces {
+pub(crate) struct Pieces {
     stream: BodyDataStream,
     stall: std::time::Duration,
     left: usize,
@@ -192,11 +192,11 @@ struct Pieces {
 }
 
 impl Pieces {
-    fn new(body: Body, stall: std::time::Duration, most: usize) -> Self {
+    pub(crate) fn new(body: Body, stall: std::time::Duration, most: usize) -> Self {
         Self { stream: body.into_data_stream(), stall, left: most, most }
     }
 
-    async fn next(&mut self) -> Result<Option<axum::body::Bytes>, Problem> {
+    pub(crate) async fn next(&mut self) -> Result<Option<axum::body::Bytes>, Problem> {
         let piece = tokio::time::timeout(self.stall, self.stream.next())
             .await
             .map_err(|_| Problem::new(Code::Unavailable, "the request body stalled"))?;

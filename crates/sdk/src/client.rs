@@ -368,29 +368,46 @@ impl Client {
         self.read(&["errors"]).await
     }
 
-    fn request(&self, method: Method, path: &[&str]) -> RequestBuilder {
+    pub(crate) fn request(&self, method: Method, path: &[&str]) -> RequestBuilder {
+        self.http.request(method, self.url(path))
+    }
+
+    /// A read of a part of what there is.
+    pub(crate) fn select(&self, path: &[&str], query: &[(&str, &str)]) -> RequestBuilder {
+        let mut url = self.url(path);
+        url.query_pairs_mut().extend_pairs(query);
+        self.http.get(url)
+    }
+
+    fn url(&self, path: &[&str]) -> Url {
         let mut url = self.base.clone();
         // Only a URL that cannot be a base has no segments, and those have neither http nor https.
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().push("v1").extend(path);
         }
-        self.http.request(method, url)
+        url
     }
 
-    async fn read<T: DeserializeOwned>(&self, path: &[&str]) -> Result<T, ClientError> {
+    pub(crate) async fn read<T: DeserializeOwned>(&self, path: &[&str]) -> Result<T, ClientError> {
         self.repeat(|| self.request(Method::GET, path)).await
     }
 
-    async fn repeat<T: DeserializeOwned>(&self, make: impl Fn() -> RequestBuilder) -> Result<T, ClientError> {
+    pub(crate) async fn repeat<T: DeserializeOwned>(
+        &self,
+        make: impl Fn() -> RequestBuilder,
+    ) -> Result<T, ClientError> {
         parse(&self.repeat_bytes(make).await?)
     }
 
     /// Sends a request whose repetition has one effect until it is answered.
-    async fn repeat_bytes(&self, make: impl Fn() -> RequestBuilder) -> Result<Vec<u8>, ClientError> {
+    pub(crate) async fn repeat_bytes(
+        &self,
+        make: impl Fn() -> RequestBuilder,
+    ) -> Result<Vec<u8>, ClientError> {
         patiently(async || body(self.once(make()).await?).await).await
     }
 
-    async fn once(&self, request: RequestBuilder) -> Result<Response, ClientError> {
+    pub(crate) async fn once(&self, request: RequestBuilder) -> Result<Response, ClientError> {
         let response = request.send().await?;
         if response.status().is_success() {
             return Ok(response);
@@ -403,7 +420,7 @@ impl Client {
 }
 
 /// Tries until there is an answer, or a refusal that stays, or often enough.
-async fn patiently<T, F: Future<Output = Result<T, ClientError>>>(
+pub(crate) async fn patiently<T, F: Future<Output = Result<T, ClientError>>>(
     mut attempt: impl FnMut() -> F,
 ) -> Result<T, ClientError> {
     let mut failures = 0;
@@ -429,7 +446,7 @@ fn pause(failures: u32) -> Duration {
     FIRST_PAUSE * 2_u32.saturating_pow(failures.min(6))
 }
 
-async fn body(mut response: Response) -> Result<Vec<u8>, ClientError> {
+pub(crate) async fn body(mut response: Response) -> Result<Vec<u8>, ClientError> {
     let mut content = Vec::new();
     while let Some(bytes) = response.chunk().await? {
         if content.len() + bytes.len() > ANSWER_BYTES_MAX {
@@ -440,7 +457,7 @@ async fn body(mut response: Response) -> Result<Vec<u8>, ClientError> {
     Ok(content)
 }
 
-fn parse<T: DeserializeOwned>(content: &[u8]) -> Result<T, ClientError> {
+pub(crate) fn parse<T: DeserializeOwned>(content: &[u8]) -> Result<T, ClientError> {
     serde_json::from_slice(content).map_err(|fault| ClientError::Garbled(fault.to_string()))
 }
 
@@ -475,7 +492,7 @@ impl Events {
     }
 }
 
-const IDEMPOTENCY_KEY: &str = "idempotency-key";
+pub(crate) const IDEMPOTENCY_KEY: &str = "idempotency-key";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longer than the gateway is silent on a stream of events, and than one chunk of an upload takes.
 const READ_TIMEOUT: Duration = Duration::from_secs(120);

@@ -3,6 +3,8 @@
 
 pub mod campaign;
 pub mod client;
+pub mod erasure;
+pub mod receipts;
 pub mod recipient;
 pub mod replay;
 pub mod secret;

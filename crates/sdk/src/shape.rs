@@ -255,6 +255,25 @@ shapes! {
         json: String,
     }
 
+    /// One of the caller's receipts, named by the commitment of its document.
+    ReceiptEntry {
+        receipt_id: String,
+        state: String,
+        media_type: String,
+        size_bytes: u64,
+        uploaded_ms: u64,
+        erased_ms: u64,
+        content_digest: String,
+        salt: String,
+    }
+
+    /// An erased receipt and the Vault's proof.
+    ErasureReport {
+        receipt: ReceiptEntry,
+        #[serde(with = "hex_bytes")]
+        proof: Vec<u8>,
+    }
+
     /// A person's dividend of one epoch, with the proof that claims it.
     DividendEntry {
         epoch_id: u64,

@@ -42,6 +42,12 @@ pub(crate) struct NodeConfig {
     /// Records that a Vault takes at most.
     #[serde(default = "records_max")]
     pub records_max: u64,
+    /// Receipt documents that a Vault takes of one person at most.
+    #[serde(default = "documents_max")]
+    pub documents_max: u32,
+    /// Bytes of receipt documents that a Vault takes of one person at most.
+    #[serde(default = "document_bytes_max")]
+    pub document_bytes_max: u64,
     /// Requests a second that the gateway takes of one caller.
     #[serde(default = "requests_per_second")]
     pub requests_per_second: u32,
@@ -52,6 +58,14 @@ pub(crate) struct NodeConfig {
 
 const fn records_max() -> u64 {
     20_000_000
+}
+
+const fn documents_max() -> u32 {
+    2_000
+}
+
+const fn document_bytes_max() -> u64 {
+    1 << 30
 }
 
 const fn requests_per_second() -> u32 {

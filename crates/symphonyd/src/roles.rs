@@ -17,6 +17,7 @@ use symphony_master::roles::verifier::VerifierConfig;
 use symphony_tee::keys::PlatformSeed;
 use symphony_types::id::NodeId;
 use symphony_types::key::{KeyClass, PrivateKey};
+use symphony_vault::enterprise::Quota;
 use symphony_vault::node::VaultConfig;
 use symphony_wire::documents::decode;
 use symphony_wire::tls::wiretap::Wiretap;
@@ -194,7 +195,11 @@ pub(crate) fn vault(start: Start) -> Result<Life> {
         listener,
         credentials,
         governance: network.governance,
-        records_max: config.records_max,
+        quota: Quota {
+            records_max: config.records_max,
+            documents_max: config.documents_max,
+            document_bytes_max: config.document_bytes_max,
+        },
     };
     Ok(Box::pin(symphony_vault::node::run(vault, shutdown)))
 }

@@ -99,7 +99,8 @@ catalogue! {
     EscrowMismatch "ADM-0022" 402 FailedPrecondition false "the escrow lock belongs to another request or account";
     StakeInsufficient "ADM-0023" 403 FailedPrecondition false "the actor's stake is below the policy's minimum";
     MethodNotAllowed "ADM-0024" 405 InvalidArgument false "the method is not allowed here";
-    SubsidyUsedUp "ADM-0025" 429 ResourceExhausted true "the vault has no subsidised task left in this epoch";
+    TooManyDocuments "ADM-0025" 413 ResourceExhausted false "there are too many documents in one request";
+    SubsidyUsedUp "ADM-0026" 429 ResourceExhausted true "the vault has no subsidised task left in this epoch";
     QuorumBroken "EXE-0001" 409 FailedPrecondition true "fewer vaults answered than the quorum";
     BelowCardinality "EXE-0002" 200 FailedPrecondition false "the result is below the minimum cardinality and is suppressed";
     AttestationMissing "EXE-0003" 409 FailedPrecondition false "an attestation report is missing";
@@ -125,6 +126,10 @@ catalogue! {
     ConsentInvalid "VLT-0006" 422 InvalidArgument false "the consent statement is not valid";
     SealInvalid "VLT-0007" 400 InvalidArgument false "a sealed message does not open";
     VaultFull "VLT-0008" 507 ResourceExhausted false "the vault's quota is used up";
+    DocumentUnknown "VLT-0009" 415 InvalidArgument false "the document is not a JPEG, a PNG or a PDF";
+    DocumentEmpty "VLT-0010" 422 InvalidArgument false "the document is empty";
+    DocumentQuota "VLT-0011" 507 ResourceExhausted false "the person's quota of documents is used up";
+    DocumentErased "VLT-0012" 410 FailedPrecondition false "the document is erased";
     PolicyUnknown "GOV-0001" 422 InvalidArgument false "there is no such policy version";
     EpochOpen "GOV-0002" 409 FailedPrecondition true "the epoch is still open";
     Unavailable "GOV-0003" 503 Unavailable true "the service is not available";

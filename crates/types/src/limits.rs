@@ -22,6 +22,12 @@ pub const JSON_DEPTH_MAX: usize = 16;
 pub const UPLOAD_BYTES_MAX: usize = 256 << 20;
 /// Bytes of one line of a JSON-lines upload.
 pub const UPLOAD_LINE_BYTES_MAX: usize = 16 << 10;
+/// Bytes of one receipt document.
+pub const DOCUMENT_BYTES_MAX: usize = 16 << 20;
+/// Receipt documents of one upload request.
+pub const DOCUMENTS_PER_UPLOAD_MAX: usize = 32;
+/// Receipt documents that one person ever leaves a trace of, erased ones among them.
+pub const DOCUMENTS_PER_PERSON_MAX: u32 = 100_000;
 /// Bytes of one sealed chunk on its way to a Vault.
 pub const CHUNK_BYTES_MAX: usize = 2 << 20;
 /// Bytes of one sealed slice bundle or aggregate, and so of one message between nodes.

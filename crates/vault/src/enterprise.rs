@@ -6,6 +6,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use anyhow::Context as _;
 use redb::Database;
 use symphony_consensus::journal::JournalError;
 use symphony_consensus::machine::Genesis;
@@ -27,7 +28,19 @@ use tokio::sync::Mutex;
 use crate::keys::VaultKeys;
 use crate::machine::VaultMachine;
 use crate::problem::Problem;
+use crate::slots::KeySlots;
 use crate::store::{self, Store};
+
+/// What a Vault takes at most (R080).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quota {
+    /// Records of all people.
+    pub records_max: u64,
+    /// Receipt documents of one person, erased ones left out.
+    pub documents_max: u32,
+    /// Bytes of one person's receipt documents.
+    pub document_bytes_max: u64,
+}
 
 /// A Vault that is open.
 pub struct Enterprise {
@@ -38,9 +51,12 @@ pub struct Enterprise {
     pub(crate) store: Store,
     pub(crate) journal: Solo<VaultMachine>,
     pub(crate) clock: Clock,
-    pub(crate) records_max: u64,
+    pub(crate) quota: Quota,
+    pub(crate) slots: KeySlots,
     /// Held while people or records are added, because positions are given out before they are durable.
     pub(crate) ingesting: Mutex<()>,
+    /// Held while a receipt document is kept, read or erased.
+    pub(crate) filing: Mutex<()>,
     /// Held while a task is prepared or computed or an epoch is closed.
     pub(crate) computing: Mutex<()>,
 }
@@ -55,7 +71,7 @@ impl Enterprise {
         network: &str,
         governance: Governance,
         clock: Clock,
-        records_max: u64,
+        quota: Quota,
     ) -> anyhow::Result<Self> {
         let keys = VaultKeys::open(folder)?;
         let database = Arc::new(Database::create(folder.join("vault.redb"))?);
@@ -64,16 +80,21 @@ impl Enterprise {
         let journal = Solo::start(Arc::clone(&database), &genesis, Verify::Links, Arc::clone(&clock));
         let journal =
             journal.map_err(|error: JournalError| anyhow::Error::new(error).context("opening the vault"))?;
+        let store = Store::open(database)?;
+        let slots =
+            KeySlots::open(folder, &store.read()?.slots()?).context("opening the keys of documents")?;
         Ok(Self {
             vault,
             network: network.to_owned(),
             governance,
             keys,
-            store: Store::open(database)?,
+            store,
+            slots,
             journal,
             clock,
-            records_max,
+            quota,
             ingesting: Mutex::new(()),
+            filing: Mutex::new(()),
             computing: Mutex::new(()),
         })
     }

@@ -100,6 +100,7 @@ impl Enterprise {
         let actor = ActorId::new(&message.actor).map_err(|_| Code::Malformed)?;
         let request = RequestId::new(&message.request_id).map_err(|_| Code::Malformed)?;
         let authority = self.authority(&actor, &message.roles)?;
+        let own = || person(&actor, &message.roles);
         let upload = match message.operation.ok_or(Code::Malformed)? {
             Operation::PutSubjects(put) => (Kind::Subjects, format(put.format)?, put.content),
             Operation::PutConsents(put) => (Kind::Consents, format(put.format)?, put.content),
@@ -108,6 +109,12 @@ impl Enterprise {
             Operation::ReadConsents(read) => return self.read_consents(&authority, &read.subject),
             Operation::ReadRecords(read) => return self.read_records(&authority, &read.subject, read.limit),
             Operation::ReadDividends(read) => return self.read_dividends(&authority, &read.subject),
+            Operation::PutReceipt(put) => {
+                return self.put_document(&own()?, (&actor, &request), put.content).await;
+            }
+            Operation::ListReceipts(list) => return self.list_documents(&own()?, list).await,
+            Operation::ReadReceipt(read) => return self.read_document(&own()?, read).await,
+            Operation::EraseReceipt(erase) => return self.erase_document(&own()?, erase).await,
         };
         self.put(&authority, (&actor, &request), upload).await
     }
@@ -120,10 +127,7 @@ impl Enterprise {
         if has("operator") && operator == Some(actor) {
             return Ok(Authority::Operator);
         }
-        match SubjectId::new(actor.as_str()) {
-            Ok(own) if has("producer") => Ok(Authority::Own(own)),
-            _ => Err(Problem::refused(Code::Forbidden, "the caller has no role at this vault")),
-        }
+        person(actor, roles).map(Authority::Own)
     }
 
     async fn put(
@@ -301,7 +305,7 @@ impl Enterprise {
         tally: &mut Tally,
     ) -> Result<Vec<RecordRow>, Problem> {
         let (state, view) = (self.state(), self.store.read()?);
-        let mut room = self.records_max.saturating_sub(state.holdings.count());
+        let mut room = self.quota.records_max.saturating_sub(state.holdings.count());
         let request_of = |record: &ParsedRecord| {
             self.keys.keyed(
                 "symphony/record-request/v1",
@@ -353,6 +357,14 @@ impl Enterprise {
             tally.note(commitment);
         }
         Ok(rows)
+    }
+}
+
+/// The caller as a person with data of its own. **Errors**: `ADM-0003`.
+fn person(actor: &ActorId, roles: &[String]) -> Result<SubjectId, Problem> {
+    match SubjectId::new(actor.as_str()) {
+        Ok(own) if roles.iter().any(|held| held == "producer") => Ok(own),
+        _ => Err(Problem::refused(Code::Forbidden, "the caller is no producer at this vault")),
     }
 }
 

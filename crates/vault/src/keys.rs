@@ -1,6 +1,7 @@
 //! The secrets of a Vault, made once and kept in files that only their owner may read (R076, R205).
 //!
-//! The storage key wraps one data key per person, so that destroying a wrapped key erases what it sealed (D12).
+//! The storage key wraps one data key per person, and that one wraps a key per receipt document, so that destroying a
+//! wrapped key erases what it sealed (D12).
 //! The index secret turns a person's id into the digest that the journal knows it by. No secret has `Debug`; all
 //! are wiped when dropped.
 
@@ -75,16 +76,12 @@ impl VaultKeys {
 
     /// A new data key for a person: the key and its wrapped form. **Errors**: [`KeyError::Randomness`].
     pub fn new_data_key(&self, subject: SubjectIndex) -> Result<(DataKey, Vec<u8>), KeyError> {
-        let secret = random()?;
-        let wrapped = self.storage.seal(&wrap_place(subject), secret.as_slice())?;
-        Ok((DataKey::new(&secret), wrapped))
+        self.storage.new_inner(&wrap_place(subject))
     }
 
     /// The data key of a person. **Errors**: [`KeyError::Open`].
     pub fn data_key(&self, subject: SubjectIndex, wrapped: &[u8]) -> Result<DataKey, KeyError> {
-        let secret = self.storage.open(&wrap_place(subject), wrapped)?;
-        let secret: &[u8; SECRET_LEN] = secret.as_slice().try_into().map_err(|_| KeyError::Open)?;
-        Ok(DataKey::new(secret))
+        self.storage.inner(&wrap_place(subject), wrapped)
     }
 }
 
@@ -95,6 +92,20 @@ impl DataKey {
     fn new(secret: &[u8; SECRET_LEN]) -> Self {
         let key = UnboundKey::new(&AES_256_GCM, secret).expect("AES-256 takes every 32 bytes for a key");
         Self(LessSafeKey::new(key))
+    }
+
+    /// A new key under this one: the key and its wrapped form for one place. **Errors**: [`KeyError::Randomness`].
+    pub fn new_inner(&self, place: &[u8]) -> Result<(Self, Vec<u8>), KeyError> {
+        let secret = random()?;
+        let wrapped = self.seal(place, secret.as_slice())?;
+        Ok((Self::new(&secret), wrapped))
+    }
+
+    /// A key that was wrapped under this one for that place. **Errors**: [`KeyError::Open`].
+    pub fn inner(&self, place: &[u8], wrapped: &[u8]) -> Result<Self, KeyError> {
+        let secret = self.open(place, wrapped)?;
+        let secret: &[u8; SECRET_LEN] = secret.as_slice().try_into().map_err(|_| KeyError::Open)?;
+        Ok(Self::new(secret))
     }
 
     /// Seals bytes for one place. **Errors**: [`KeyError::Randomness`].
@@ -153,5 +164,7 @@ fn secret_file(folder: &Path, name: &'static str) -> Result<Zeroizing<[u8; SECRE
     Ok(Zeroizing::new(secret))
 }
 
+/// Bytes of a wrapped key.
+pub const WRAPPED_LEN: usize = NONCE_LEN + SECRET_LEN + TAG_LEN;
 const SECRET_LEN: usize = 32;
 const TAG_LEN: usize = 16;

@@ -2,11 +2,12 @@
 //! that it lets its enclave compute (R055-R081, R213).
 //!
 //! [`enterprise`] holds the parts together: [`keys`], [`store`] and the journal of the [`machine`]. [`ingest`]
-//! serves the Vault's own people, [`runtime`] and [`dividend`] serve the masters, [`agent`] keeps the enclave
+//! serves the Vault's own people, [`documents`] keeps and erases their receipts, [`slots`] the keys of those, [`runtime`] and [`dividend`] serve the masters, [`agent`] keeps the enclave
 //! alive, [`rpc`] is the door and [`node`] runs it all.
 
 pub mod agent;
 pub mod dividend;
+pub mod documents;
 pub mod enterprise;
 pub mod ingest;
 pub mod keys;
@@ -16,4 +17,5 @@ pub mod problem;
 mod reading;
 pub mod rpc;
 pub mod runtime;
+pub mod slots;
 pub mod store;

@@ -21,7 +21,7 @@ use tokio::net::TcpListener;
 use tonic::service::Routes;
 
 use crate::agent::{Agent, AgentConfig};
-use crate::enterprise::Enterprise;
+use crate::enterprise::{Enterprise, Quota};
 use crate::rpc::Door;
 
 /// How a Vault's node runs. What the protocol does is governance, not this.
@@ -44,8 +44,8 @@ pub struct VaultConfig {
     pub platform_seed: PlatformSeed,
     /// What governs.
     pub governance: Governance,
-    /// Records that the Vault takes at most (R080).
-    pub records_max: u64,
+    /// What the Vault takes at most (R080).
+    pub quota: Quota,
 }
 
 /// Runs until `shutdown`. **Errors**: what the node cannot start or go on without.
@@ -62,9 +62,9 @@ pub async fn run(config: VaultConfig, shutdown: impl Future<Output = ()>) -> any
         platform_seed: config.platform_seed,
         folder: folder.clone(),
     };
-    let records_max = config.records_max;
+    let quota = config.quota;
     let opened = tokio::task::spawn_blocking(move || -> anyhow::Result<(Enterprise, Agent)> {
-        let enterprise = Enterprise::open(&folder, vault, &network, governance, clock(), records_max)?;
+        let enterprise = Enterprise::open(&folder, vault, &network, governance, clock(), quota)?;
         Ok((enterprise, Agent::start(agent_config).context("starting the slice enclave")?))
     });
     let (enterprise, agent) = opened.await??;

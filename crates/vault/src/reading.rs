@@ -107,7 +107,8 @@ impl Enterprise {
         }
     }
 
-    fn enrolled(&self, subject: &str) -> Result<SubjectIndex, Problem> {
+    /// A person's index. **Errors**: `VLT-0002`.
+    pub(crate) fn enrolled(&self, subject: &str) -> Result<SubjectIndex, Problem> {
         let subject = SubjectId::new(subject).map_err(|_| Code::Malformed)?;
         Ok(self.state().subjects.find(&self.keys.subject_key(&subject)).ok_or(Code::SubjectUnknown)?)
     }

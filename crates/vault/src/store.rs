@@ -4,6 +4,8 @@
 //! or by commitment; both links and the commitment itself are checked on every read, so a changed byte is an
 //! error and never a value (R078). Nothing here is readable without the Vault's keys, except counts.
 
+pub mod document;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -136,7 +138,7 @@ impl Store {
             transaction.open_table(LOCATIONS)?;
             transaction.open_table(REQUESTS)?;
             transaction.open_table(DIVIDENDS)?;
-            Ok(())
+            document::make(transaction)
         })?;
         Ok(store)
     }

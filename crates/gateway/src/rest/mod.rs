@@ -6,6 +6,7 @@
 mod about;
 mod chain;
 mod description;
+mod receipts;
 mod request;
 mod shape;
 mod tasks;
@@ -48,6 +49,8 @@ fn quick_routes() -> Routes {
         .routes(routes!(vaults::records))
         .routes(routes!(vaults::dividends))
         .routes(routes!(vaults::grant, vaults::withdraw))
+        .routes(routes!(receipts::list))
+        .routes(routes!(receipts::receipt, receipts::erase))
         .routes(routes!(chain::submit))
         .routes(routes!(chain::query))
         .routes(routes!(about::status))
@@ -61,4 +64,6 @@ fn slow_routes() -> Routes {
         .routes(routes!(vaults::put_subjects))
         .routes(routes!(vaults::put_consents))
         .routes(routes!(vaults::put_records))
+        .routes(routes!(receipts::upload))
+        .routes(routes!(receipts::content))
 }

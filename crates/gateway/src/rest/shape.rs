@@ -378,6 +378,25 @@ answers! {
         json: String = same;
     }
 
+    /// One of the caller's receipts.
+    ReceiptEntry {
+        /// The commitment of the document, which outlives it.
+        receipt_id: String = hex::encode;
+        /// `stored` or `erased`.
+        state: String = same;
+        /// By its first bytes: `image/jpeg`, `image/png` or `application/pdf`; empty when erased.
+        media_type: String = same;
+        /// 0 when erased.
+        size_bytes: u64 = same;
+        uploaded_ms: u64 = same;
+        /// 0 before.
+        erased_ms: u64 = same;
+        /// SHA-256 of the content, where a single receipt is asked for; with salt and person it makes the commitment.
+        content_digest: String = hex::encode;
+        /// 32 random bytes, likewise.
+        salt: String = hex::encode;
+    }
+
     /// A person's dividend of one epoch, with the proof that claims it.
     DividendEntry {
         epoch_id: u64 = same;

@@ -268,7 +268,7 @@ async fn consent(
 }
 
 /// A name for a request that its caller did not name.
-fn unique() -> Result<RequestId, Problem> {
+pub(super) fn unique() -> Result<RequestId, Problem> {
     let id = format!("gateway:{}", hex::encode(rand::random::<[u8; 16]>()));
     RequestId::new(&id).map_err(|_| Problem::new(Code::Internal, "naming the request"))
 }

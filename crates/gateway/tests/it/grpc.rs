@@ -2,7 +2,7 @@
 
 use prost::Message;
 use symphony_wire::v1::vault_operation::Operation;
-use symphony_wire::v1::{ReadBudget, Task, TaskRef, VaultAnswer, VaultOperation};
+use symphony_wire::v1::{PutReceipt, ReadBudget, Task, TaskRef, VaultAnswer, VaultOperation};
 
 use crate::stage::{ACTOR, Stage, TASK, VAULT, token};
 
@@ -70,4 +70,23 @@ async fn a_vault_operation_is_signed_and_sealed_for_the_caller() {
     assert_eq!(seen.operations[0].actor, ACTOR, "what the caller claims to be is overwritten");
     assert_eq!(seen.operations[0].roles, ["producer"]);
     assert!(seen.operations[0].expires_ms > 0);
+}
+
+/// R014, R074: a receipt of the largest size passes by gRPC as by REST.
+#[tokio::test]
+async fn a_receipt_is_put_by_the_same_call() {
+    let stage = Stage::open().await;
+    let content = vec![b'x'; symphony_types::limits::DOCUMENT_BYTES_MAX];
+    let put = VaultOperation {
+        request_id: "r1".into(),
+        vault_id: "assigned".into(),
+        operation: Some(Operation::PutReceipt(PutReceipt { content: content.clone() })),
+        ..VaultOperation::default()
+    };
+    let response = call(&stage, "VaultAccess/Operate", Some(token(|_| {})), put.encode_to_vec()).await;
+    let answer: VaultAnswer = message(response).await;
+    assert_eq!((answer.accepted, answer.receipts.len()), (1, 1));
+    let seen = stage.seen.lock().unwrap();
+    let Some(Operation::PutReceipt(put)) = &seen.operations[0].operation else { panic!("another operation") };
+    assert!(put.content == content && seen.operations[0].actor == ACTOR);
 }

@@ -6,5 +6,6 @@ mod description;
 mod flows;
 mod grpc;
 mod masters;
+mod receipts;
 mod refusals;
 mod stage;

@@ -89,6 +89,21 @@ fn answer(operation: &VaultOperation) -> VaultAnswer {
         Operation::PutRecords(put) => &put.content,
         Operation::PutConsents(put) => &put.content,
         Operation::PutSubjects(put) => &put.content,
+        Operation::PutReceipt(put) if put.content.starts_with(b"bad") => {
+            return VaultAnswer { code: "VLT-0009".into(), detail: "bad".into(), ..VaultAnswer::default() };
+        }
+        Operation::PutReceipt(put) => return receipt(&put.content, false),
+        Operation::ListReceipts(list) => {
+            let receipts = vec![receipt(&list.after, false).receipts[0].clone(); list.limit as usize];
+            return VaultAnswer { receipts, ..VaultAnswer::default() };
+        }
+        Operation::ReadReceipt(read) if read.receipt_id == [9; 32] => {
+            return VaultAnswer { code: "ADM-0004".into(), detail: "none".into(), ..VaultAnswer::default() };
+        }
+        Operation::ReadReceipt(read) => return receipt(&read.receipt_id, read.content),
+        Operation::EraseReceipt(erase) => {
+            return VaultAnswer { proof: vec![1, 2, 3], ..receipt(&erase.receipt_id, false) };
+        }
         Operation::ReadBudget(read) if read.subject != operation.actor => {
             return VaultAnswer {
                 code: "ADM-0003".into(),
@@ -115,6 +130,19 @@ fn answer(operation: &VaultOperation) -> VaultAnswer {
     }
     answer.refused.truncate(100);
     answer
+}
+
+/// A receipt of the Vault, named by the digest of `of`.
+fn receipt(of: &[u8], content: bool) -> VaultAnswer {
+    let entry = ReceiptEntry {
+        receipt_id: Digest::of_bytes(of).0.to_vec(),
+        state: "stored".into(),
+        media_type: "image/png".into(),
+        size_bytes: of.len() as u64,
+        ..ReceiptEntry::default()
+    };
+    let content = if content { b"picture".to_vec() } else { Vec::new() };
+    VaultAnswer { accepted: 1, receipts: vec![entry], content, ..VaultAnswer::default() }
 }
 
 fn task(state: &str) -> Task {

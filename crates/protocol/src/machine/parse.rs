@@ -113,7 +113,7 @@ impl ParseTask {
 }
 
 /// Admits a parse on a Vault's ticket. The same again changes nothing. **Errors**: `ADM-0005` when the name was used for
-/// something else, `ADM-0020` when too many tasks are open, `ADM-0025` when the Vault has had its share, and those of [`parse::judge`].
+/// something else, `ADM-0020` when too many tasks are open, `ADM-0026` when the Vault has had its share, and those of [`parse::judge`].
 pub(super) fn submit(state: &State, at: OrderedMillis, ticket: &SignedTicket) -> Result<Vec<Event>, Refusal> {
     let task = ticket.body.task();
     let fingerprint = ticket.body.digest();

@@ -1,7 +1,7 @@
 //! The Vault's machine: what may happen to its people, their consent, their budget and its epochs.
 //!
-//! Only delegates: [`super::subjects`], [`super::consent`], [`super::ledger`] and [`super::dividend`] hold the
-//! rules. Documents of masters come in endorsed and are checked again on every full replay (R105, R111, R195). Each
+//! Only delegates: [`super::subjects`], [`super::consent`], [`super::ledger`], [`super::dividend`] and
+//! [`super::document`] hold the rules. Documents of masters come in endorsed and are checked again on every full replay (R105, R111, R195). Each
 //! command is idempotent: the second time it gives no event, or the refusal that says why it cannot (R064, R209).
 //! There are no effects: whoever asks is answered, and asks again after a crash.
 
@@ -15,7 +15,7 @@ use symphony_types::amount::Sym;
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
 use symphony_types::epsilon::Epsilon;
-use symphony_types::id::{EpochId, NodeId, PolicyVersion, TaskId, UsageScope, VaultId};
+use symphony_types::id::{Commitment, EpochId, NodeId, PolicyVersion, TaskId, UsageScope, VaultId};
 use symphony_types::key::{Document as _, Endorsed, Master, PublicKey};
 use symphony_types::subjects::{SubjectIndex, SubjectSet};
 use symphony_types::time::OrderedMillis;
@@ -23,6 +23,7 @@ use symphony_types::time::OrderedMillis;
 use super::authorize::{self, EndorsedPreparation};
 use super::consent::{ConsentChange, Consents};
 use super::dividend;
+use super::document::Documents;
 use super::ledger::{EntryState, Ledger, LedgerEntry, Ordered, Reservation};
 use super::subjects::{Holdings, Roll, SubjectKey};
 use crate::artifact::{Bucket, DividendStatement, EndorsedAssignment, Release};
@@ -74,6 +75,8 @@ pub struct State {
     pub ledger: Ledger,
     /// Dividend statements by epoch.
     pub epochs: BTreeMap<EpochId, ClosedEpoch>,
+    /// Receipt documents by commitment.
+    pub documents: Documents,
 }
 
 /// An epoch whose dividends are stated.
@@ -132,6 +135,20 @@ pub enum Command {
         carried_in: Sym,
         /// The statement that answers it.
         statement: DividendStatement,
+    },
+    /// Note a receipt document whose rows become durable with this command.
+    KeepDocument {
+        /// Whose.
+        subject: SubjectIndex,
+        /// Its commitment.
+        commitment: Commitment,
+    },
+    /// Note that a person's document is erased; its rows are gone with this command.
+    EraseDocument {
+        /// Whose.
+        subject: SubjectIndex,
+        /// Its commitment.
+        commitment: Commitment,
     },
 }
 
@@ -205,6 +222,18 @@ pub enum Event {
         /// The statement.
         closed: ClosedEpoch,
     },
+    /// A document came in.
+    DocumentKept {
+        /// Whose.
+        subject: SubjectIndex,
+        /// Its commitment.
+        commitment: Commitment,
+    },
+    /// A document is gone; its commitment stays.
+    DocumentErased {
+        /// Its commitment.
+        commitment: Commitment,
+    },
 }
 
 impl State {
@@ -217,6 +246,7 @@ impl State {
             consents: Consents::default(),
             ledger: Ledger::default(),
             epochs: BTreeMap::new(),
+            documents: Documents::default(),
         }
     }
 
@@ -278,6 +308,19 @@ pub fn decide(state: &State, at: OrderedMillis, command: &Command) -> Result<Vec
             let fresh = dividend::check_close(&state.epochs, &state.charter.vault, &closed, *carried_in)?;
             Ok(if fresh { vec![Event::EpochClosed { closed }] } else { vec![] })
         }
+        Command::KeepDocument { subject, commitment } => {
+            if !state.subjects.contains(*subject) {
+                return Err(Code::SubjectUnknown);
+            }
+            let fresh = state.documents.admits(*subject, commitment)?;
+            let kept = Event::DocumentKept { subject: *subject, commitment: *commitment };
+            Ok(if fresh { vec![kept] } else { vec![] })
+        }
+        Command::EraseDocument { subject, commitment } => {
+            let kept = state.documents.of(*subject, commitment)?;
+            let erased = Event::DocumentErased { commitment: *commitment };
+            Ok(if kept.erased.is_none() { vec![erased] } else { vec![] })
+        }
     }
 }
 
@@ -305,6 +348,8 @@ pub fn evolve(state: &mut State, at: OrderedMillis, event: &Event) {
         Event::EpochClosed { closed } => {
             state.epochs.insert(closed.statement.epoch, closed.clone());
         }
+        Event::DocumentKept { subject, commitment } => state.documents.keep(at, *subject, *commitment),
+        Event::DocumentErased { commitment } => state.documents.erase(at, commitment),
     }
 }
 

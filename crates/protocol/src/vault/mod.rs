@@ -6,6 +6,7 @@
 pub mod authorize;
 pub mod consent;
 pub mod dividend;
+pub mod document;
 pub mod ledger;
 pub mod machine;
 pub mod record;

@@ -11,15 +11,16 @@ use symphony_protocol::artifact::*;
 use symphony_protocol::execution::{aggregate::aggregate_nonce, coordinate::slice_nonce};
 use symphony_protocol::governance::pricing::fee;
 use symphony_protocol::settlement::finalize::settlement_root;
+use symphony_protocol::vault::document::{DocumentRecord, Erasure, SignedErasure};
 use symphony_protocol::vault::record::{CanonicalRecord, Value as Field};
 use symphony_types::amount::{Sym, split};
 use symphony_types::canonical::to_bytes;
 use symphony_types::digest::Digest;
 use symphony_types::epsilon::Epsilon;
-use symphony_types::id::{RequestId, SchemaVersion, SubjectId};
+use symphony_types::id::{RequestId, SchemaVersion, SubjectId, VaultId};
 use symphony_types::key::{Document, Vault};
 use symphony_types::merkle;
-use symphony_types::time::RecordMillis;
+use symphony_types::time::{OrderedMillis, RecordMillis};
 
 use crate::settlement::settled;
 use crate::stage::{attribute, campaign, key, policy};
@@ -128,6 +129,44 @@ fn commitments_conform() {
     let bytes = bytes_of(file, "/canonical");
     assert_eq!(bcs::from_bytes::<CanonicalRecord>(&bytes).unwrap(), record);
     assert_eq!(Digest::of_bytes(&bytes), record.commitment().0);
+}
+
+/// R077, D12: `vectors/document.json`.
+#[test]
+fn document_commitments_and_erasures_conform() {
+    let record = DocumentRecord {
+        salt: [0x5a; 32],
+        subject: SubjectId::new("person-1").unwrap(),
+        content: Digest::of_bytes(b"%PDF-1.7"),
+    };
+    let erasure = Erasure {
+        vault: VaultId::new("vault-a").unwrap(),
+        commitment: record.commitment(),
+        at: OrderedMillis(1_799_000_000_000),
+        height: 42,
+        head: Digest([0x21; 32]),
+    };
+    let file = "document.json";
+    conforms(
+        file,
+        &json!({
+            "about": "commitment = SHA-256 of the record's BCS bytes, without a tag; an erasure is a signed document",
+            "record": record,
+            "canonical": hex::encode(to_bytes(&record)),
+            "commitment": record.commitment().to_string(),
+            "erasure": {
+                "value": erasure,
+                "document": document(&erasure),
+                "seed": hex::encode(Digest::of_bytes(b"vault-a").0),
+                "signed": hex::encode(to_bytes(&key::<Vault>("vault-a").sign(erasure.clone()))),
+            },
+        }),
+    );
+    let bytes = bytes_of(file, "/canonical");
+    assert_eq!(bcs::from_bytes::<DocumentRecord>(&bytes).unwrap(), record);
+    assert_eq!(Digest::of_bytes(&bytes), record.commitment().0);
+    let signed: SignedErasure = bcs::from_bytes(&bytes_of(file, "/erasure/signed")).unwrap();
+    assert!(signed.verify(&key::<Vault>("vault-a").public()));
 }
 
 /// R149: `vectors/settlement_root.json`.

@@ -118,6 +118,9 @@ pub(crate) enum Command {
         #[arg(long, value_parser = RequestId::new)]
         request_id: Option<RequestId>,
     },
+    /// Your receipts at your own Vault
+    #[command(subcommand)]
+    Receipt(Receipt),
     /// A person's records
     Records(Person),
     /// Your dividends
@@ -191,6 +194,44 @@ pub(crate) enum Consent {
         /// Only for this use
         #[arg(long)]
         scope: Option<String>,
+    },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Receipt {
+    /// Upload photos, pictures and PDF files; the same content again is the same receipt
+    Upload {
+        /// JPEG, PNG or PDF
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
+    /// List receipts, erased ones among them
+    List,
+    /// Show a receipt, and check its content against its commitment
+    Show {
+        /// Receipt id, 64 hexadecimal digits
+        #[arg(value_parser = digest)]
+        id: Digest,
+        /// Write the content to this file
+        #[arg(long, short)]
+        out: Option<PathBuf>,
+    },
+    /// Erase a receipt: its key, its salt and its content; the commitment stays
+    Erase {
+        /// Receipt id, 64 hexadecimal digits
+        #[arg(value_parser = digest)]
+        id: Digest,
+        /// Write the Vault's proof to this file
+        #[arg(long, short)]
+        out: Option<PathBuf>,
+    },
+    /// Check a proof of erasure, without a network
+    CheckErasure {
+        /// The proof
+        file: PathBuf,
+        /// The governance that names the Vault's key
+        #[arg(long, value_name = "FILE")]
+        governance: PathBuf,
     },
 }
 

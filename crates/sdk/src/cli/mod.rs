@@ -2,5 +2,6 @@
 
 pub(crate) mod args;
 mod profile;
+mod receipt;
 pub(crate) mod run;
 mod show;

@@ -28,9 +28,9 @@ pub(super) struct Usage(pub(super) String);
 
 /// Stands for the Vault that the caller's name is assigned to.
 const ASSIGNED: &str = "assigned";
-const REFUSED: u8 = 1;
+pub(super) const REFUSED: u8 = 1;
 const USAGE: u8 = 2;
-const UNVERIFIED: u8 = 3;
+pub(super) const UNVERIFIED: u8 = 3;
 
 /// Carries out a command and tells how it ended.
 pub(crate) async fn main(cli: Cli) -> ExitCode {
@@ -54,7 +54,7 @@ pub(crate) async fn main(cli: Cli) -> ExitCode {
 }
 
 /// The refusal that a fault carries. The errors of wallet and campaign show the client's as their own.
-fn refusal<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a ProblemDetails> {
+pub(super) fn refusal<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a ProblemDetails> {
     let client = error
         .downcast_ref::<ClientError>()
         .or_else(|| match error.downcast_ref::<WalletError>() {
@@ -89,6 +89,7 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Upload { kind, file, vault, request_id } => {
             session.upload(kind, &file, &vault, request_id).await?;
         }
+        Command::Receipt(command) => return session.receipt(command).await,
         Command::Records(person) => session.records(&person).await?,
         Command::Dividends(command) => session.dividends(command).await?,
         Command::Wallet(command) => session.wallet(command).await?,
@@ -115,9 +116,9 @@ async fn run(cli: Cli) -> Result<ExitCode> {
 }
 
 /// One command's circumstances.
-struct Session {
-    profile: Profile,
-    json: bool,
+pub(super) struct Session {
+    pub(super) profile: Profile,
+    pub(super) json: bool,
 }
 
 impl Session {
@@ -399,7 +400,7 @@ fn table_of_consents(consents: &[ConsentEntry]) -> String {
 }
 
 /// A name for a request that its caller did not name.
-fn unique(what: &str) -> Result<RequestId> {
+pub(super) fn unique(what: &str) -> Result<RequestId> {
     let mut bytes = [0; 8];
     rand::rngs::SysRng.try_fill_bytes(&mut bytes).context("reading randomness")?;
     Ok(RequestId::new(&format!("{what}-{}", hex::encode(bytes)))?)

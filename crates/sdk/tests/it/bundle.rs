@@ -114,7 +114,7 @@ fn policy() -> Policy {
     }
 }
 
-fn governance(keys: &Keys) -> Governance {
+pub(crate) fn governance(keys: &Keys) -> Governance {
     let names = ["luckin", "operator", "executor", "aggregator", "verifier", "treasury"];
     let actors = names.iter().zip(10..).map(|(name, byte)| {
         let account = AccountId(digest(byte));

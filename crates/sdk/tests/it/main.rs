@@ -5,4 +5,5 @@
 
 mod bundle;
 mod gateway;
+mod receipts;
 mod verify;

@@ -12,6 +12,7 @@ use symphony_tee::measure;
 use symphony_types::id::{AccountId, NodeId, UsageScope, VaultId};
 use symphony_types::key::{PrivateKey, Treasury, Wallet};
 use symphony_vault::keys::VaultKeys;
+use symphony_wire::documents::encode;
 use symphony_wire::tls::authority::{Authority, write_secret};
 use symphony_wire::tls::{NodeRole, Peer};
 
@@ -25,6 +26,8 @@ use crate::token;
 
 /// The network file in the network's folder.
 pub(super) const NETWORK_FILE: &str = "network.bcs";
+/// The first governance alone, in the same folder.
+const GOVERNANCE_FILE: &str = "governance.bcs";
 /// The network's name.
 const NAME: &str = "symphony-dev";
 /// The chain's name.
@@ -100,12 +103,16 @@ pub(super) fn network(
             guard: votes.then(|| committee::GUARD_SOCKET.into()),
             protocol_max: None,
             records_max: 20_000_000,
+            documents_max: 2_000,
+            document_bytes_max: 1 << 30,
             requests_per_second: 2_000,
             wiretap: None,
         };
         fs::write(dir.join(node.as_str()).join("node.toml"), toml::to_string(&config)?)?;
     }
     clients(dir, &network, &vaults)?;
+    // What a client checks signatures of Vaults by.
+    fs::write(dir.join(GOVERNANCE_FILE), encode(&network.governance))?;
     // Last, so that a half-made network is made again and not started.
     network.store(&dir.join(NETWORK_FILE))
 }

@@ -8,6 +8,7 @@ mod evidence;
 mod ingest;
 mod masters;
 mod network;
+mod receipts;
 mod refusals;
 mod taint;
 mod transport;

@@ -320,10 +320,10 @@ impl Samples {
 }
 
 /// A text in the ways in which it is usually written.
-struct Needles(Vec<(&'static str, Vec<u8>)>);
+pub(crate) struct Needles(Vec<(&'static str, Vec<u8>)>);
 
 impl Needles {
-    fn of(text: &str) -> Self {
+    pub(crate) fn of(text: &str) -> Self {
         let bytes = text.as_bytes();
         let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         let mut needles = vec![
@@ -428,7 +428,7 @@ fn pieces(file: &File, start: u64, end: u64, mut seen: impl FnMut(&[u8])) {
     }
 }
 
-fn in_file(path: &Path, needles: &Needles) -> Option<&'static str> {
+pub(crate) fn in_file(path: &Path, needles: &Needles) -> Option<&'static str> {
     let mut found = None;
     let length = fs::metadata(path).unwrap().len();
     pieces(&File::open(path).unwrap(), 0, length, |piece| found = found.or_else(|| needles.find(piece)));
@@ -436,7 +436,7 @@ fn in_file(path: &Path, needles: &Needles) -> Option<&'static str> {
 }
 
 /// Every file below a folder; a socket holds nothing.
-fn files(dir: &Path) -> Vec<PathBuf> {
+pub(crate) fn files(dir: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();

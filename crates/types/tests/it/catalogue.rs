@@ -47,7 +47,7 @@ fn statuses_agree() {
             Grpc::AlreadyExists => code.http() == 409,
             Grpc::PermissionDenied => code.http() == 403,
             Grpc::ResourceExhausted => [413, 429, 503, 507].contains(&code.http()),
-            Grpc::FailedPrecondition => [200, 402, 403, 409, 422].contains(&code.http()),
+            Grpc::FailedPrecondition => [200, 402, 403, 409, 410, 422].contains(&code.http()),
             Grpc::Internal => code.http() == 500,
             Grpc::Unavailable => code.http() == 503,
             Grpc::Unauthenticated => code.http() == 401,

@@ -3,6 +3,7 @@
 // Helpers of tests panic like tests do.
 #![allow(clippy::unwrap_used)]
 
+mod documents;
 mod ingest;
 mod ledger;
 mod slice;

@@ -20,7 +20,7 @@ use symphony_types::epsilon::Epsilon;
 use symphony_types::id::*;
 use symphony_types::key::{Document as _, Gateway, Master, PrivateKey, PublicKey};
 use symphony_types::time::{OrderedMillis, RecordMillis};
-use symphony_vault::enterprise::Enterprise;
+use symphony_vault::enterprise::{Enterprise, Quota};
 use symphony_vault::keys::VaultKeys;
 use symphony_wire::enclave::purpose;
 use symphony_wire::sealed::{self, SealingKey};
@@ -89,7 +89,7 @@ impl World {
         let now = Arc::clone(&self.now);
         let clock = Arc::new(move || OrderedMillis(now.load(Ordering::SeqCst)));
         let governance = self.governance.clone();
-        let opened = Enterprise::open(self.path(), vault_id(), NETWORK, governance, clock, 50_000).unwrap();
+        let opened = Enterprise::open(self.path(), vault_id(), NETWORK, governance, clock, QUOTA).unwrap();
         self.enterprise = Some(Arc::new(opened));
     }
 
@@ -237,6 +237,7 @@ impl World {
 }
 
 pub(crate) const NETWORK: &str = "test";
+pub(crate) const QUOTA: Quota = Quota { records_max: 50_000, documents_max: 5, document_bytes_max: 20 << 20 };
 
 pub(crate) fn vault_id() -> VaultId {
     VaultId::new("north").unwrap()

@@ -90,7 +90,7 @@ pub struct VaultOperation {
     /// X25519 key that the answer is sealed to
     #[prost(bytes = "vec", tag = "6")]
     pub reply_key: ::prost::alloc::vec::Vec<u8>,
-    #[prost(oneof = "vault_operation::Operation", tags = "10, 11, 12, 13, 14, 15, 16")]
+    #[prost(oneof = "vault_operation::Operation", tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20")]
     pub operation: ::core::option::Option<vault_operation::Operation>,
 }
 /// Nested message and enum types in `VaultOperation`.
@@ -111,6 +111,14 @@ pub mod vault_operation {
         ReadRecords(super::ReadRecords),
         #[prost(message, tag = "16")]
         ReadDividends(super::ReadDividends),
+        #[prost(message, tag = "17")]
+        PutReceipt(super::PutReceipt),
+        #[prost(message, tag = "18")]
+        ListReceipts(super::ListReceipts),
+        #[prost(message, tag = "19")]
+        ReadReceipt(super::ReadReceipt),
+        #[prost(message, tag = "20")]
+        EraseReceipt(super::EraseReceipt),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -157,6 +165,35 @@ pub struct ReadDividends {
     #[prost(string, tag = "1")]
     pub subject: ::prost::alloc::string::String,
 }
+/// The caller's own receipts; nobody else has access, the Vault's operator neither.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PutReceipt {
+    /// JPEG, PNG or PDF
+    #[prost(bytes = "vec", tag = "1")]
+    pub content: ::prost::alloc::vec::Vec<u8>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListReceipts {
+    /// receipt id; from the first when empty
+    #[prost(bytes = "vec", tag = "1")]
+    pub after: ::prost::alloc::vec::Vec<u8>,
+    /// at most 1000
+    #[prost(uint32, tag = "2")]
+    pub limit: u32,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReadReceipt {
+    #[prost(bytes = "vec", tag = "1")]
+    pub receipt_id: ::prost::alloc::vec::Vec<u8>,
+    /// with the content
+    #[prost(bool, tag = "2")]
+    pub content: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EraseReceipt {
+    #[prost(bytes = "vec", tag = "1")]
+    pub receipt_id: ::prost::alloc::vec::Vec<u8>,
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct VaultAnswer {
     /// catalogue code of a refusal, empty on success
@@ -187,6 +224,14 @@ pub struct VaultAnswer {
     pub records: ::prost::alloc::vec::Vec<RecordEntry>,
     #[prost(message, repeated, tag = "11")]
     pub dividends: ::prost::alloc::vec::Vec<DividendEntry>,
+    #[prost(message, repeated, tag = "12")]
+    pub receipts: ::prost::alloc::vec::Vec<ReceiptEntry>,
+    /// of one receipt
+    #[prost(bytes = "vec", tag = "13")]
+    pub content: ::prost::alloc::vec::Vec<u8>,
+    /// of an erasure: a document signed by the Vault
+    #[prost(bytes = "vec", tag = "14")]
+    pub proof: ::prost::alloc::vec::Vec<u8>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct LineRefusal {
@@ -261,6 +306,31 @@ pub struct DividendEntry {
     pub root: ::prost::alloc::vec::Vec<u8>,
     #[prost(uint64, tag = "7")]
     pub payees: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReceiptEntry {
+    /// the commitment of the document
+    #[prost(bytes = "vec", tag = "1")]
+    pub receipt_id: ::prost::alloc::vec::Vec<u8>,
+    /// stored or erased
+    #[prost(string, tag = "2")]
+    pub state: ::prost::alloc::string::String,
+    /// by its first bytes; empty when erased
+    #[prost(string, tag = "3")]
+    pub media_type: ::prost::alloc::string::String,
+    /// 0 when erased
+    #[prost(uint64, tag = "4")]
+    pub size_bytes: u64,
+    #[prost(uint64, tag = "5")]
+    pub uploaded_ms: u64,
+    /// 0 before
+    #[prost(uint64, tag = "6")]
+    pub erased_ms: u64,
+    /// SHA-256; with the salt and the person it makes the commitment; of a single receipt
+    #[prost(bytes = "vec", tag = "7")]
+    pub content_digest: ::prost::alloc::vec::Vec<u8>,
+    #[prost(bytes = "vec", tag = "8")]
+    pub salt: ::prost::alloc::vec::Vec<u8>,
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]

@@ -1,0 +1,216 @@
+//! Receipts: the caller's own documents at its assigned Vault (R074-R080, R207). Nobody else has access to them.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, Query, Request, State};
+use axum::response::{IntoResponse, Response};
+use http::header;
+use serde::{Deserialize, Serialize};
+use symphony_types::catalogue::Code;
+use symphony_wire::caller::Caller;
+use symphony_wire::v1::vault_operation::Operation;
+use symphony_wire::v1::{EraseReceipt, ListReceipts, ReadReceipt, VaultAnswer};
+use utoipa::ToSchema;
+
+use super::request::{RequestKey, hex32};
+use super::shape::ReceiptEntry;
+use super::vaults::unique;
+use crate::gateway::{Gateway, Proven};
+use crate::operations::ASSIGNED;
+use crate::problem::Problem;
+use crate::receipts::{Answered, Receipts};
+
+/// Receipts that one answer lists, unless it is asked for fewer.
+const LISTED: u32 = 1_000;
+
+/// The parts of an upload.
+#[derive(ToSchema)]
+#[schema(as = ReceiptDocuments)]
+#[allow(dead_code, reason = "only its description is used")]
+struct Documents {
+    /// JPEG, PNG or PDF, by its first bytes; at most 32 parts of at most 16 MiB. Names and declared types are not read.
+    #[schema(value_type = Vec<String>, format = Binary)]
+    document: Vec<Vec<u8>>,
+}
+
+/// What became of the parts of an upload, in their order.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ReceiptReport {
+    results: Vec<ReceiptResult>,
+}
+
+/// What became of one part: a receipt, or a refusal.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ReceiptResult {
+    /// From 1. The first part beyond the limit stands for all that follow.
+    part: usize,
+    receipt: Option<ReceiptEntry>,
+    /// Whether another request brought the same content before.
+    duplicate: bool,
+    /// Catalogue code of the refusal, else empty.
+    code: String,
+    title: String,
+    detail: String,
+    /// Whether the same part may be taken later.
+    retryable: bool,
+}
+
+impl ReceiptResult {
+    fn new(part: usize, answered: Answered) -> Self {
+        let refused = |problem: Problem| Self {
+            part,
+            receipt: None,
+            duplicate: false,
+            code: problem.code.as_str().to_owned(),
+            title: problem.code.title().to_owned(),
+            detail: problem.detail,
+            retryable: problem.code.retry(),
+        };
+        let taken = answered.and_then(|answer| Ok((answer.duplicates > 0, one(answer)?)));
+        match taken {
+            Err(problem) => refused(problem),
+            Ok((duplicate, receipt)) => {
+                let (code, title, detail) = Default::default();
+                Self { part, receipt: Some(receipt), duplicate, code, title, detail, retryable: false }
+            }
+        }
+    }
+}
+
+/// Uploads receipts: each part of the body is one document, and is answered on its own.
+///
+/// Keeping a receipt is between the caller and its Vault: it is no task and earns nothing. The same content is the same
+/// receipt. The same idempotency key with the same parts has one effect.
+#[utoipa::path(
+    post, path = "/v1/receipts", operation_id = "uploadReceipts", tag = "receipts",
+    params(("idempotency-key" = String, Header, description = "The caller's name for the upload, at most 56 characters")),
+    request_body(content = Documents, content_type = "multipart/form-data"),
+    responses((status = 200, description = "What became of each part", body = ReceiptReport))
+)]
+pub(crate) async fn upload(
+    State(gateway): State<Arc<Gateway>>,
+    Proven(caller): Proven,
+    key: RequestKey,
+    request: Request,
+) -> Result<Json<ReceiptReport>, Problem> {
+    let key = key.required()?;
+    let media = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let boundary = multer::parse_boundary(media.unwrap_or_default())
+        .map_err(|_| Problem::new(Code::UnsupportedMedia, "the body must be multipart/form-data"))?;
+    let vault = gateway.vault(&caller, ASSIGNED).await?;
+    let receipts = Receipts { gateway, caller, vault, key };
+    let answers = receipts.send(request.into_body(), boundary).await?;
+    let results = (1..).zip(answers).map(|(part, answered)| ReceiptResult::new(part, answered)).collect();
+    Ok(Json(ReceiptReport { results }))
+}
+
+/// Which receipts are listed.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Page {
+    #[serde(default)]
+    after: Option<String>,
+    #[serde(default)]
+    limit: Option<u32>,
+}
+
+/// The caller's receipts in the order that they came in, erased ones among them.
+#[utoipa::path(
+    get, path = "/v1/receipts", operation_id = "listReceipts", tag = "receipts",
+    params(
+        ("after" = Option<String>, Query, description = "Only receipts that came in after this one"),
+        ("limit" = Option<u32>, Query, description = "At most so many, and at most 1000")
+    ),
+    responses((status = 200, description = "The receipts", body = Vec<ReceiptEntry>))
+)]
+pub(crate) async fn list(
+    State(gateway): State<Arc<Gateway>>,
+    Proven(caller): Proven,
+    page: Result<Query<Page>, axum::extract::rejection::QueryRejection>,
+) -> Result<Json<Vec<ReceiptEntry>>, Problem> {
+    let Query(page) = page.map_err(|fault| Problem::malformed(fault.body_text()))?;
+    let after = page.after.as_deref().map(|after| hex32("after", after)).transpose()?.unwrap_or_default();
+    let list = ListReceipts { after, limit: page.limit.unwrap_or(LISTED).clamp(1, LISTED) };
+    let answer = ask(&gateway, &caller, Operation::ListReceipts(list)).await?;
+    Ok(Json(answer.receipts.into_iter().map(ReceiptEntry::from).collect()))
+}
+
+/// One of the caller's receipts, with the salt that its commitment was made with.
+#[utoipa::path(
+    get, path = "/v1/receipts/{id}", operation_id = "getReceipt", tag = "receipts",
+    params(("id" = String, Path, description = "Receipt id, 64 hexadecimal digits")),
+    responses((status = 200, description = "The receipt", body = ReceiptEntry))
+)]
+pub(crate) async fn receipt(
+    State(gateway): State<Arc<Gateway>>,
+    Proven(caller): Proven,
+    Path(id): Path<String>,
+) -> Result<Json<ReceiptEntry>, Problem> {
+    let read = ReadReceipt { receipt_id: hex32("a receipt id", &id)?, content: false };
+    Ok(Json(one(ask(&gateway, &caller, Operation::ReadReceipt(read)).await?)?))
+}
+
+/// The content of one of the caller's receipts, as it was uploaded.
+#[utoipa::path(
+    get, path = "/v1/receipts/{id}/content", operation_id = "getReceiptContent", tag = "receipts",
+    params(("id" = String, Path, description = "Receipt id, 64 hexadecimal digits")),
+    responses((status = 200, description = "The content", content(
+        (Vec<u8> = "image/jpeg"), (Vec<u8> = "image/png"), (Vec<u8> = "application/pdf")
+    )))
+)]
+pub(crate) async fn content(
+    State(gateway): State<Arc<Gateway>>,
+    Proven(caller): Proven,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    let read = ReadReceipt { receipt_id: hex32("a receipt id", &id)?, content: true };
+    let place = gateway.documents.acquire().await;
+    let _place = place.map_err(|_| Problem::new(Code::Unavailable, "the gateway is closing"))?;
+    let answer = ask(&gateway, &caller, Operation::ReadReceipt(read)).await?;
+    let media = match answer.receipts.first().map(|receipt| receipt.media_type.as_str()) {
+        Some("image/jpeg") => "image/jpeg",
+        Some("image/png") => "image/png",
+        Some("application/pdf") => "application/pdf",
+        _ => return Err(Problem::new(Code::Internal, "the vault named no known media type")),
+    };
+    // A browser must not show what somebody uploaded as a part of this site.
+    Ok(([(header::CONTENT_TYPE, media), (header::CONTENT_DISPOSITION, "attachment")], answer.content)
+        .into_response())
+}
+
+/// An erased receipt and the Vault's proof.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ErasureReport {
+    receipt: ReceiptEntry,
+    /// Canonical bytes of the erasure, signed by the Vault: `symphony receipt check-erasure` reads them.
+    proof: String,
+}
+
+/// Erases one of the caller's receipts: its key, its salt and its content. The commitment stays. Again, the same proof.
+#[utoipa::path(
+    delete, path = "/v1/receipts/{id}", operation_id = "eraseReceipt", tag = "receipts",
+    params(("id" = String, Path, description = "Receipt id, 64 hexadecimal digits")),
+    responses((status = 200, description = "The proof", body = ErasureReport))
+)]
+pub(crate) async fn erase(
+    State(gateway): State<Arc<Gateway>>,
+    Proven(caller): Proven,
+    Path(id): Path<String>,
+) -> Result<Json<ErasureReport>, Problem> {
+    let erase = EraseReceipt { receipt_id: hex32("a receipt id", &id)? };
+    let answer = ask(&gateway, &caller, Operation::EraseReceipt(erase)).await?;
+    let proof = hex::encode(&answer.proof);
+    Ok(Json(ErasureReport { receipt: one(answer)?, proof }))
+}
+
+async fn ask(gateway: &Arc<Gateway>, caller: &Caller, operation: Operation) -> Result<VaultAnswer, Problem> {
+    let vault = gateway.vault(caller, ASSIGNED).await?;
+    gateway.operate(caller, &vault, &unique()?, operation).await
+}
+
+/// The one receipt that an answer must have.
+fn one(answer: VaultAnswer) -> Result<ReceiptEntry, Problem> {
+    let receipt = answer.receipts.into_iter().next();
+    receipt.map(ReceiptEntry::from).ok_or_else(|| Problem::new(Code::Internal, "the vault named no receipt"))
+}

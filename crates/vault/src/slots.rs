@@ -1,0 +1,200 @@
+//! The wrapped keys of receipt documents, in a file of their own that is overwritten in place (R076, R080, D12).
+//!
+//! The database never overwrites: it copies, and freed pages keep what they held until they are used again. A wrapped
+//! key that ever stood in it could be found after its erasure. So each document's wrapped key, and the keyed digest that
+//! recognises the same content, stand in one slot here and nowhere else. A slot is written and on disk before the row
+//! that names it, and overwritten with zeros after the row is gone; at every start all slots that no row names are
+//! overwritten. A slot never crosses a sector.
+
+use std::collections::BTreeSet;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use symphony_types::digest::Digest;
+use zeroize::Zeroizing;
+
+use crate::keys::WRAPPED_LEN;
+
+/// What one slot holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Slot {
+    /// The document's key under its person's.
+    pub wrapped: [u8; WRAPPED_LEN],
+    /// The keyed digest of person and content.
+    pub mark: Digest,
+}
+
+/// The slots of a Vault.
+pub struct KeySlots(Mutex<Slots>);
+
+struct Slots {
+    file: File,
+    /// Slots in the file, used or not.
+    len: u32,
+    /// Overwritten and on disk; the lowest is at the end.
+    free: Vec<u32>,
+    /// Named by no row any more, and to be overwritten.
+    doomed: BTreeSet<u32>,
+}
+
+impl KeySlots {
+    /// Opens the slots of a Vault's folder, making the file on first use, and overwrites those that are not `used`.
+    /// **Errors**: those of the file system, or a used slot that the file does not have.
+    pub fn open(folder: &Path, used: &BTreeSet<u32>) -> io::Result<Self> {
+        let mut options = OpenOptions::new();
+        let options = options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let file = options.open(folder.join(FILE))?;
+        let len = u32::try_from(file.metadata()?.len() / SLOT_LEN as u64).map_err(io::Error::other)?;
+        if used.last().is_some_and(|last| *last >= len) {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "a key slot is missing"));
+        }
+        let mut slots = Slots { file, len, free: Vec::new(), doomed: BTreeSet::new() };
+        for number in (0..len).rev().filter(|number| !used.contains(number)) {
+            if slots.read(number)?.iter().all(|byte| *byte == 0) {
+                slots.free.push(number);
+            } else {
+                slots.doomed.insert(number);
+            }
+        }
+        slots.overwrite()?;
+        Ok(Self(Mutex::new(slots)))
+    }
+
+    /// Writes a slot and gives its number once it is on disk. **Errors**: those of the file system.
+    pub fn put(&self, slot: &Slot) -> io::Result<u32> {
+        let mut slots = self.lock();
+        if slots.free.is_empty() {
+            slots.grow()?;
+        }
+        let number = slots.free.pop().ok_or_else(|| io::Error::other("no key slot is free"))?;
+        // Whatever becomes of the write, what it left is overwritten before the slot is used again.
+        slots.doomed.insert(number);
+        let mut bytes = Zeroizing::new([0; SLOT_LEN]);
+        bytes[..WRAPPED_LEN].copy_from_slice(&slot.wrapped);
+        bytes[WRAPPED_LEN..WRAPPED_LEN + 32].copy_from_slice(&slot.mark.0);
+        slots.file.write_all_at(bytes.as_slice(), offset(number))?;
+        slots.file.sync_data()?;
+        slots.doomed.remove(&number);
+        Ok(number)
+    }
+
+    /// What a slot holds. **Errors**: those of the file system.
+    pub fn get(&self, number: u32) -> io::Result<Slot> {
+        let bytes = self.lock().read(number)?;
+        let (mut wrapped, mut mark) = ([0; WRAPPED_LEN], [0; 32]);
+        wrapped.copy_from_slice(&bytes[..WRAPPED_LEN]);
+        mark.copy_from_slice(&bytes[WRAPPED_LEN..WRAPPED_LEN + 32]);
+        Ok(Slot { wrapped, mark: Digest(mark) })
+    }
+
+    /// Overwrites a slot that no row names any more. **Errors**: those of the file system; the slot stays doomed.
+    pub fn erase(&self, number: u32) -> io::Result<()> {
+        let mut slots = self.lock();
+        slots.doomed.insert(number);
+        slots.overwrite()
+    }
+
+    /// Overwrites what is doomed since an earlier fault. **Errors**: those of the file system.
+    pub fn settle(&self) -> io::Result<()> {
+        self.lock().overwrite()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Slots> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Slots {
+    fn read(&self, number: u32) -> io::Result<Zeroizing<[u8; SLOT_LEN]>> {
+        let mut bytes = Zeroizing::new([0; SLOT_LEN]);
+        self.file.read_exact_at(bytes.as_mut_slice(), offset(number))?;
+        Ok(bytes)
+    }
+
+    /// Overwrites every doomed slot, then frees them.
+    fn overwrite(&mut self) -> io::Result<()> {
+        if self.doomed.is_empty() {
+            return Ok(());
+        }
+        for number in &self.doomed {
+            self.file.write_all_at(&[0; SLOT_LEN], offset(*number))?;
+        }
+        self.file.sync_data()?;
+        self.free.extend(std::mem::take(&mut self.doomed));
+        Ok(())
+    }
+
+    /// Adds free slots, written out so that the file system gives them blocks that later writes go to.
+    fn grow(&mut self) -> io::Result<()> {
+        let len =
+            self.len.checked_add(GROWTH).ok_or_else(|| io::Error::other("there are too many key slots"))?;
+        self.file.write_all_at(&[0; GROWTH as usize * SLOT_LEN], offset(self.len))?;
+        self.file.sync_all()?;
+        self.free.extend((self.len..len).rev());
+        self.len = len;
+        Ok(())
+    }
+}
+
+fn offset(number: u32) -> u64 {
+    u64::from(number) * SLOT_LEN as u64
+}
+
+const FILE: &str = "documents.keys";
+/// Divides every sector size.
+const SLOT_LEN: usize = 128;
+const GROWTH: u32 = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn slot(byte: u8) -> Slot {
+        Slot { wrapped: [byte; WRAPPED_LEN], mark: Digest([byte; 32]) }
+    }
+
+    fn on_disk(folder: &Path, byte: u8) -> bool {
+        std::fs::read(folder.join(FILE)).unwrap().contains(&byte)
+    }
+
+    /// R080, D12: what was erased is not in the file, and its place is used again.
+    #[test]
+    fn an_erased_slot_is_overwritten_and_used_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let slots = KeySlots::open(folder.path(), &BTreeSet::new()).unwrap();
+        let numbers: Vec<_> = (1..=3).map(|byte| slots.put(&slot(byte)).unwrap()).collect();
+        assert_eq!(slots.get(numbers[1]).unwrap(), slot(2));
+        slots.erase(numbers[1]).unwrap();
+        assert!(on_disk(folder.path(), 1) && !on_disk(folder.path(), 2) && on_disk(folder.path(), 3));
+        assert_eq!(slots.put(&slot(4)).unwrap(), numbers[1]);
+        assert_eq!(slots.get(numbers[2]).unwrap(), slot(3));
+    }
+
+    /// R080, D12: a crash between a slot and its row, on either side, leaves nothing behind.
+    #[test]
+    fn a_slot_that_no_row_names_is_overwritten_at_the_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let slots = KeySlots::open(folder.path(), &BTreeSet::new()).unwrap();
+        let (kept, orphan) = (slots.put(&slot(1)).unwrap(), slots.put(&slot(2)).unwrap());
+        drop(slots);
+        let slots = KeySlots::open(folder.path(), &[kept].into()).unwrap();
+        assert!(!on_disk(folder.path(), 2));
+        assert_eq!(slots.get(kept).unwrap(), slot(1));
+        assert_eq!(slots.put(&slot(3)).unwrap(), orphan);
+    }
+
+    /// R078: a file that was cut off is a fault and not a file without keys.
+    #[test]
+    fn a_missing_slot_is_a_fault() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(KeySlots::open(folder.path(), &[0].into()).is_err());
+        let slots = KeySlots::open(folder.path(), &BTreeSet::new()).unwrap();
+        for byte in 0..=255 {
+            slots.put(&slot(byte)).unwrap();
+        }
+        assert_eq!(slots.put(&slot(9)).unwrap(), 256, "the file grows");
+    }
+}
