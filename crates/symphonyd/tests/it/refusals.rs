@@ -373,7 +373,11 @@ impl Stage {
     /// Locks what the plain campaign costs, then asks for something that is refused.
     async fn refused_after_locking(&self, name: &str, wrong: &CampaignSpec, expected: &str) {
         let request = request(name);
-        let lock = self.luckin.lock(&spec(), &request, |_| {}).await.unwrap();
+        let (client, wallet) = (&self.luckin.client, &self.luckin.wallet);
+        // What is refused has no quote; the lock is as large as that of a right one, and for the wrong one.
+        let quote = client.quote(&spec().task()).await.unwrap();
+        let asked = wrong.request(&self.luckin.actor, &request, self.luckin.recipient.public()).unwrap();
+        let lock = wallet.lock(client, &asked, &quote).await.unwrap();
         assert_eq!(code(self.submit(wrong, &request, lock).await), expected);
         // Told again, not decided again.
         assert_eq!(code(self.submit(wrong, &request, lock).await), expected);
