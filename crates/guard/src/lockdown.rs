@@ -13,7 +13,6 @@ use landlock::{
     ABI, Access as _, AccessFs, AccessNet, BitFlags, PathBeneath, PathFd, PathFdError, Ruleset,
     RulesetAttr as _, RulesetCreatedAttr as _, RulesetError, RulesetStatus, Scope,
 };
-use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, setrlimit};
 use symphony_tee::sandbox::LockedDown;
@@ -41,12 +40,7 @@ pub enum LockdownError {
 /// **Errors**: a mandatory part is missing. The process may by then be half locked and must end.
 pub fn lock_down(folder: Option<&Path>) -> Result<LockedDown, LockdownError> {
     let mut held = LockedDown::default();
-    for (name, flag) in NAMESPACES {
-        match unshare(*flag) {
-            Ok(()) => held.namespaces.push((*name).into()),
-            Err(error) => held.refused.push(format!("namespace {name}: {error}")),
-        }
-    }
+    held.leave_namespaces();
     // After `unshare`: a change of credentials resets the dumpable flag.
     if let Err(error) = setrlimit(Resource::RLIMIT_CORE, 0, 0) {
         held.refused.push(format!("no core dump: {error}"));
@@ -88,13 +82,6 @@ fn filter(writes: bool) -> Result<Filter, FilterError> {
         .when(libc::SYS_ioctl, &[equal(1, FIONBIO)?])
 }
 
-/// The user namespace comes first: it grants the right to make the others.
-const NAMESPACES: &[(&str, CloneFlags)] = &[
-    ("user", CloneFlags::CLONE_NEWUSER),
-    ("net", CloneFlags::CLONE_NEWNET),
-    ("ipc", CloneFlags::CLONE_NEWIPC),
-    ("uts", CloneFlags::CLONE_NEWUTS),
-];
 const RULES: ABI = ABI::V6;
 const FIONBIO: u32 = libc::FIONBIO as u32;
 

@@ -11,7 +11,6 @@ use landlock::{
     ABI, Access as _, AccessFs, AccessNet, BitFlags, PathBeneath, PathFd, Ruleset, RulesetAttr as _,
     RulesetCreated, RulesetCreatedAttr as _, RulesetError, RulesetStatus, Scope,
 };
-use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::Signal;
@@ -42,12 +41,7 @@ pub enum LockdownError {
 /// **Errors**: a mandatory part is missing. The process may by then be half locked and must end.
 pub fn lock_down(limits: &Limits, programs: &Programs) -> Result<LockedDown, LockdownError> {
     let mut held = LockedDown::default();
-    for (name, flag) in NAMESPACES {
-        match unshare(*flag) {
-            Ok(()) => held.namespaces.push((*name).into()),
-            Err(error) => held.refused.push(format!("namespace {name}: {error}")),
-        }
-    }
+    held.leave_namespaces();
     // After `unshare`: a change of credentials resets the death signal and the dumpable flag.
     held.no_core = limit_resources(limits.memory_bytes, limits.cpu_seconds).is_ok();
     let set = [
@@ -135,13 +129,6 @@ pub const POPPLER_FILES: &[&str] = &[
 /// Shared libraries, and where the loader finds them.
 const LIBRARIES: &[&str] = &["/usr/lib", "/usr/lib64", "/lib", "/lib64", "/etc/ld.so.cache"];
 
-/// The user namespace comes first: it grants the right to make the others.
-const NAMESPACES: &[(&str, CloneFlags)] = &[
-    ("user", CloneFlags::CLONE_NEWUSER),
-    ("net", CloneFlags::CLONE_NEWNET),
-    ("ipc", CloneFlags::CLONE_NEWIPC),
-    ("uts", CloneFlags::CLONE_NEWUTS),
-];
 const RULES: ABI = ABI::V6;
 /// The document on its way to a foreign program lies in memory that has the form of a file.
 const FILE_BYTES_MAX: u64 = 256 << 20;

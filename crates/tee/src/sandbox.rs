@@ -55,12 +55,7 @@ pub enum SandboxError {
 /// **Errors**: a mandatory part is missing. The process may by then be half locked and must end.
 pub fn lock_down() -> Result<LockedDown, SandboxError> {
     let mut held = LockedDown::default();
-    for (name, flag) in NAMESPACES {
-        match unshare(*flag) {
-            Ok(()) => held.namespaces.push((*name).into()),
-            Err(error) => held.refuse(&format!("namespace {name}"), error),
-        }
-    }
+    held.leave_namespaces();
     // After `unshare`: a change of credentials resets the death signal and the dumpable flag.
     held.attempt("no core dump", setrlimit(Resource::RLIMIT_CORE, 0, 0), |held| &mut held.no_core);
     held.attempt("not dumpable", prctl::set_dumpable(false), |held| &mut held.undumpable);
@@ -87,6 +82,16 @@ pub fn lock_down() -> Result<LockedDown, SandboxError> {
 }
 
 impl LockedDown {
+    /// Leaves the namespaces of the host where the system grants it, and notes what it refuses.
+    pub fn leave_namespaces(&mut self) {
+        for (name, flag) in NAMESPACES {
+            match unshare(*flag) {
+                Ok(()) => self.namespaces.push((*name).into()),
+                Err(error) => self.refuse(&format!("namespace {name}"), error),
+            }
+        }
+    }
+
     fn attempt(&mut self, what: &str, result: nix::Result<()>, slot: impl FnOnce(&mut Self) -> &mut bool) {
         match result {
             Ok(()) => *slot(self) = true,

@@ -296,7 +296,8 @@ fn subsidise(state: &State, amount: Sym) -> Result<Vec<Event>, Abort> {
         return Ok(Vec::new());
     }
     let incentives = amount.min(state.reward.incentives);
-    let treasury = amount.checked_sub(incentives).unwrap_or_default();
+    // What the pool does not have: it gives at most the amount.
+    let treasury = Sym(amount.0 - incentives.0);
     if state.treasury.balance < treasury {
         return Err(Abort::SubsidyTooLarge);
     }
@@ -382,7 +383,8 @@ pub(super) fn evolve(state: &mut State, flow: &mut Flow, event: &Event) {
         Event::Subsidised { incentives, treasury } => {
             flow.take(&mut reward.incentives, *incentives);
             flow.take(&mut state.treasury.balance, *treasury);
-            flow.give(&mut reward.clearing, incentives.checked_add(*treasury).unwrap_or_default());
+            flow.give(&mut reward.clearing, *incentives);
+            flow.give(&mut reward.clearing, *treasury);
         }
         Event::CarryDrawn { vault, amount } => {
             flow.take(reward.carries.entry(vault.clone()).or_default(), *amount);

@@ -5,6 +5,7 @@
 mod bad_input;
 mod checkpoint;
 mod counter;
+mod empty_round;
 mod guard;
 mod guard_socket;
 mod late_guard;

@@ -70,6 +70,21 @@ pub struct ParsePolicy {
     pub confidence: Bps,
 }
 
+impl ParsePolicy {
+    /// No parse is admitted, and none is paid for.
+    pub const NONE: Self = Self {
+        operator: Sym::ZERO,
+        executor: Sym::ZERO,
+        verifier: Sym::ZERO,
+        per_vault_epoch: 0,
+        reward: Sym::ZERO,
+        score_min: Bps::WHOLE,
+        completeness: Bps::WHOLE,
+        checks: Bps(0),
+        confidence: Bps(0),
+    };
+}
+
 /// Rates that sum to the whole (R157, R158, D3, D4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shares {

@@ -9,7 +9,7 @@ use symphony_types::time::OrderedMillis;
 use super::{Answer, Event, State, Submission, lease, parse, version};
 use crate::artifact::{RecipientClass, SettlementContext};
 use crate::lifecycle::{Stage, Task, TaskState};
-use crate::settlement::payout::{self, EpochStage, PayoutEvidence, Refund, Share};
+use crate::settlement::payout::{self, EpochStage, Owed, PayoutEvidence, Refund};
 
 /// Applies one event.
 pub fn evolve(state: &mut State, at: OrderedMillis, event: &Event) {
@@ -160,7 +160,7 @@ fn step(state: &mut State, task: &TaskId, to: TaskState, at: OrderedMillis) {
 fn settle(state: &mut State, context: &SettlementContext, root: symphony_types::digest::Digest) {
     for share in context.shares.iter().filter(|share| share.class == RecipientClass::Contributors) {
         if let Some(account) = share.vault.as_ref().and_then(|vault| state.contributors.get_mut(vault)) {
-            account.pending.insert(context.task, Share { epoch: context.epoch, amount: share.amount });
+            account.pending.insert(context.task, Owed { epoch: context.epoch, amount: share.amount });
         }
     }
     state.epochs.get_or_default(context.epoch).settled.insert(context.task, root);

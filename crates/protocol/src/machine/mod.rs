@@ -493,6 +493,8 @@ pub enum Cause {
     Refused(Code),
     /// A deadline, by code.
     Expired(Code),
+    /// The Vault has a record of the document.
+    Parsed,
 }
 
 /// What the outside owes. Each is leased to one master, may run twice all the same, and reports back as a command; the

@@ -27,7 +27,7 @@ use crate::artifact::{Decision, RecipientClass, SignedVerdict};
 use crate::execution::parse::genuine;
 use crate::lifecycle::TaskState;
 use crate::settlement::parse::{settlement, settlement_root};
-use crate::settlement::payout::Share;
+use crate::settlement::payout::Owed;
 use crate::settlement::verdict;
 
 /// An admitted parse.
@@ -159,7 +159,7 @@ pub(super) fn record(
             let verify_by = at.plus(policy.deadlines.verify_ms);
             Ok(vec![
                 Event::ParseRecorded { statement: statement.clone(), verify_by },
-                transition(state, at, *id, TaskState::Dispatched, TaskState::Verifying, Cause::Aggregated),
+                transition(state, at, *id, TaskState::Dispatched, TaskState::Verifying, Cause::Parsed),
             ])
         }
     }
@@ -256,7 +256,7 @@ fn settle(state: &mut State, settlement: &ParseSettlement, root: Digest) {
     let epoch = settlement.epoch;
     for share in settlement.shares.iter().filter(|share| share.class == RecipientClass::Contributors) {
         if let Some(account) = share.vault.as_ref().and_then(|vault| state.contributors.get_mut(vault)) {
-            account.pending.insert(settlement.task, Share { epoch, amount: share.amount });
+            account.pending.insert(settlement.task, Owed { epoch, amount: share.amount });
         }
     }
     state.epochs.get_or_default(epoch).settled.insert(settlement.task, root);

@@ -13,7 +13,7 @@ use symphony_types::key::{Document, Payout, Signed};
 use symphony_types::table::{Table, Value};
 
 use crate::artifact::parse::ParseSettlement;
-use crate::artifact::{DividendRequest, RecipientClass, SettlementContext, SignedDividends};
+use crate::artifact::{DividendRequest, RecipientClass, SettlementContext, Share, SignedDividends};
 use crate::governance::Governance;
 
 /// Everything that the chain is to do for one epoch; idempotent by its digest (R172).
@@ -183,7 +183,7 @@ pub enum EpochStage {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ContributorAccount {
     /// Shares not yet in a dividend statement, by task.
-    pub pending: Table<TaskId, Share>,
+    pub pending: Table<TaskId, Owed>,
     /// What the Vault's last statement carried.
     pub carried: Sym,
     /// What the chain holds as carried for this Vault.
@@ -199,14 +199,14 @@ impl Value for ContributorAccount {
 
 /// What one settled task owes a Vault's contributors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Share {
+pub struct Owed {
     /// The epoch that it was settled in.
     pub epoch: EpochId,
     /// How much.
     pub amount: Sym,
 }
 
-impl Value for Share {}
+impl Value for Owed {}
 
 /// The question to a Vault at the close of an epoch; the runner adds who is staked.
 pub fn dividend_request(
@@ -227,8 +227,8 @@ pub fn dividend_request(
 
 /// Shares of an account up to and including an epoch.
 fn due(account: &ContributorAccount, epoch: EpochId) -> impl Iterator<Item = (&TaskId, &Sym)> {
-    let due = account.pending.iter().filter(move |(_, share)| share.epoch <= epoch);
-    due.map(|(task, share)| (task, &share.amount))
+    let due = account.pending.iter().filter(move |(_, owed)| owed.epoch <= epoch);
+    due.map(|(task, owed)| (task, &owed.amount))
 }
 
 /// Whether a statement is the Vault's own and adds up. **Errors**: `SET-0006`.
@@ -325,7 +325,7 @@ pub fn instructions<'a>(
 fn pay(
     set: &mut PayoutInstructionSet,
     payees: &mut BTreeMap<(AccountId, RecipientClass), Sym>,
-    shares: &[crate::artifact::Share],
+    shares: &[Share],
 ) -> Result<(), Code> {
     for share in shares {
         match share.class {

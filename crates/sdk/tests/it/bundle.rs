@@ -78,17 +78,7 @@ fn policy() -> Policy {
             verifiers: Bps(750),
             treasury: Bps(750),
         },
-        parse: ParsePolicy {
-            operator: Sym(50),
-            executor: Sym(30),
-            verifier: Sym(20),
-            per_vault_epoch: 3,
-            reward: Sym(1_000),
-            score_min: Bps(5_000),
-            completeness: Bps(4_000),
-            checks: Bps(3_000),
-            confidence: Bps(3_000),
-        },
+        parse: ParsePolicy::NONE,
         privacy: Privacy {
             scope_limits: BTreeMap::from([(UsageScope::new("marketing").unwrap(), Epsilon(5_000_000))]),
             subject_cap: Epsilon(8_000_000),
@@ -346,7 +336,7 @@ fn settled(
     let mut contributors: Table<VaultId, ContributorAccount> = Table::new();
     for share in context.shares.iter().filter(|share| share.class == RecipientClass::Contributors) {
         let account = contributors.get_or_default(share.vault.clone().unwrap());
-        account.pending.insert(context.task, payout::Share { epoch, amount: share.amount });
+        account.pending.insert(context.task, payout::Owed { epoch, amount: share.amount });
     }
     // One Vault publishes a tree, the other carries.
     let statements = contributors.iter().enumerate().map(|(index, (vault, account))| {

@@ -25,17 +25,7 @@ pub(crate) fn policy() -> Policy {
             verifiers: Bps(700),
             treasury: Bps(800),
         },
-        parse: ParsePolicy {
-            operator: Sym(50),
-            executor: Sym(30),
-            verifier: Sym(20),
-            per_vault_epoch: 3,
-            reward: Sym(1_000),
-            score_min: Bps(5_000),
-            completeness: Bps(4_000),
-            checks: Bps(3_000),
-            confidence: Bps(3_000),
-        },
+        parse: ParsePolicy::NONE,
         privacy: Privacy {
             scope_limits: [(scope("marketing"), Epsilon(30)), (scope("training"), Epsilon(20))].into(),
             subject_cap: Epsilon(40),
