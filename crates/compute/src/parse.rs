@@ -11,6 +11,7 @@ pub mod bbox;
 pub mod date;
 pub mod expense;
 pub mod layout;
+pub mod record;
 pub mod tsv;
 
 mod certainty;

@@ -11,7 +11,7 @@ use symphony_wire::sealed::SealingKey;
 
 use crate::refusal::Refusal;
 use crate::station::Station;
-use crate::{aggregate, slice};
+use crate::{aggregate, parse, slice};
 
 /// Answers a host's calls.
 pub struct Handler<S> {
@@ -45,6 +45,10 @@ impl<S: Station> Handler<S> {
             Call::Aggregate { envelope, nonce, bundles, masters } => {
                 self.require(EnclaveRole::Aggregator)?;
                 aggregate::aggregate(self, &envelope, nonce, &bundles, &masters)
+            }
+            Call::Extract { order, sheet, masters } => {
+                self.require(EnclaveRole::Slice)?;
+                parse::extract(self, &order, &sheet, &masters)
             }
             Call::Evaluate { assignment, material, policy, masters } => {
                 self.require(EnclaveRole::Slice)?;

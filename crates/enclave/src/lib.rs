@@ -5,6 +5,7 @@
 
 mod aggregate;
 mod handler;
+mod parse;
 mod refusal;
 mod slice;
 mod station;

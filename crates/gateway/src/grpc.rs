@@ -13,8 +13,8 @@ use symphony_wire::v1::platform_server::Platform;
 use symphony_wire::v1::vault_access_server::VaultAccess;
 use symphony_wire::v1::{
     AssignVaultRequest, ChainBytes, EvidenceBundle, ListVaultsRequest, Quote, SealedRequest, SealedResponse,
-    Status as PlatformStatus, StatusRequest, SubmitTaskRequest, Task, TaskRef, TaskResult, TaskSpec,
-    VaultAnswer, VaultEntry, VaultList, VaultOperation,
+    Status as PlatformStatus, StatusRequest, SubmitParseRequest, SubmitTaskRequest, Task, TaskRef,
+    TaskResult, TaskSpec, VaultAnswer, VaultEntry, VaultList, VaultOperation,
 };
 use tonic::{Request, Response, Status};
 
@@ -47,6 +47,11 @@ impl Platform for Users {
     async fn submit_task(&self, request: Request<SubmitTaskRequest>) -> Result<Response<Task>, Status> {
         let caller = caller_of(&request)?;
         back(self.0.submit_task(&caller, request.into_inner()).await)
+    }
+
+    async fn submit_parse(&self, request: Request<SubmitParseRequest>) -> Result<Response<Task>, Status> {
+        let caller = caller_of(&request)?;
+        back(self.0.submit_parse(&caller, request.into_inner()).await)
     }
 
     async fn get_task(&self, request: Request<TaskRef>) -> Result<Response<Task>, Status> {

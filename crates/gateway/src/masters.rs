@@ -12,7 +12,7 @@ use symphony_wire::tls::Channel;
 use symphony_wire::v1::platform_client::PlatformClient;
 use symphony_wire::v1::{
     AssignVaultRequest, ChainBytes, EvidenceBundle, ListVaultsRequest, Quote, SealedRequest, SealedResponse,
-    SubmitTaskRequest, Task, TaskRef, TaskResult, TaskSpec, VaultEntry, VaultList,
+    SubmitParseRequest, SubmitTaskRequest, Task, TaskRef, TaskResult, TaskSpec, VaultEntry, VaultList,
 };
 use tonic::{Request, Response, Status};
 
@@ -150,6 +150,18 @@ impl Gateway {
     ) -> Result<Task, Problem> {
         self.confirm((WRITE, CALL_TIMEOUT), caller, "SubmitTask", task, |mut master, request| async move {
             heard(master.submit_task(request).await)
+        })
+        .await
+    }
+
+    /// As [`Self::submit_task`]; the ticket is the name: again it has no further effect.
+    pub(crate) async fn submit_parse(
+        &self,
+        caller: &Caller,
+        parse: SubmitParseRequest,
+    ) -> Result<Task, Problem> {
+        self.confirm((WRITE, CALL_TIMEOUT), caller, "SubmitParse", parse, |mut master, request| async move {
+            heard(master.submit_parse(request).await)
         })
         .await
     }

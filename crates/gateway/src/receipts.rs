@@ -1,5 +1,6 @@
 //! Receipt documents in a multipart body: each part is one operation of its own, sealed to the caller's Vault, with an
-//! answer of its own (R014, R074, R204, R209).
+//! answer of its own (R014, R074, R204, R209). A parse is a step of its own afterwards: the Vault gives a ticket, and the
+//! masters admit it (R083, R234); whatever becomes of it, the receipt is kept.
 //!
 //! One part is in memory at a time. What a part is called and what it claims to be is not read.
 
@@ -9,15 +10,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use axum::body::{Body, Bytes};
-use futures::Stream;
 use futures::stream::unfold;
+use futures::{Stream, StreamExt};
 use multer::{Field, Multipart};
 use symphony_types::catalogue::Code;
 use symphony_types::id::RequestId;
 use symphony_types::limits::{DOCUMENT_BYTES_MAX, DOCUMENTS_PER_UPLOAD_MAX};
 use symphony_wire::caller::Caller;
 use symphony_wire::v1::vault_operation::Operation;
-use symphony_wire::v1::{PutReceipt, VaultAnswer};
+use symphony_wire::v1::{ParseReceipt, PutReceipt, SubmitParseRequest, Task, VaultAnswer};
 
 use crate::gateway::Gateway;
 use crate::operations::SealedVault;
@@ -28,6 +29,10 @@ use crate::upload::Pieces;
 const BODY_BYTES_MAX: usize = DOCUMENTS_PER_UPLOAD_MAX * DOCUMENT_BYTES_MAX + HEADS_BYTES_MAX;
 /// Bytes that may be read ahead without the content of a part among them: headers, or what precedes the first part.
 const HEADS_BYTES_MAX: usize = 1 << 20;
+/// Parses of one request that are admitted at once.
+const PARSES_AT_ONCE: usize = 4;
+/// What the names of parses add to those of the parts. The longest name has room for a key of 56 characters.
+const PARSE: &str = ":read";
 
 /// Where the documents of one request go, in whose name, under which key.
 pub(crate) struct Receipts {
@@ -39,13 +44,17 @@ pub(crate) struct Receipts {
 
 /// What became of one part.
 pub(crate) type Answered = Result<VaultAnswer, Problem>;
+/// What became of the parse of one part: a task of the masters, or the refusal of Vault or masters.
+pub(crate) type Admitted = Result<Task, Problem>;
 
 impl Receipts {
     /// Sends every part, one after the other. The first part beyond the limit is refused and stands for all that follow,
     /// which are read and dropped.
     ///
-    /// **Errors**: the body is no multipart body, has no part, is too large or stalls. What was sent stays done.
+    /// **Errors**: the key is too long for names of parts; the body is no multipart body, has no part, is too large or
+    /// stalls. What was sent stays done.
     pub(crate) async fn send(&self, body: Body, boundary: String) -> Result<Vec<Answered>, Problem> {
+        self.name(DOCUMENTS_PER_UPLOAD_MAX, PARSE)?;
         let ahead = Arc::new(AtomicUsize::new(0));
         let pieces = Pieces::new(body, self.gateway.limits.stall, BODY_BYTES_MAX);
         let mut parts =
@@ -82,10 +91,50 @@ impl Receipts {
                 return Ok(Err(Problem::new(Code::BodyTooLarge, most)));
             }
         };
-        let id = RequestId::new(&format!("{}:{number}", self.key))
-            .map_err(|_| Problem::malformed("the idempotency key of an upload has at most 56 characters"))?;
+        let id = self.name(number, "")?;
         let operation = Operation::PutReceipt(PutReceipt { content });
         Ok(self.gateway.operate(&self.caller, &self.vault, &id, operation).await)
+    }
+
+    /// Has every part that was kept parsed, under names of their own; in the order of the answers, none for a part
+    /// that was refused.
+    pub(crate) async fn parse(&self, answers: &[Answered]) -> Vec<Option<Admitted>> {
+        let kept =
+            answers.iter().map(|answer| Some(answer.as_ref().ok()?.receipts.first()?.receipt_id.clone()));
+        let kept: Vec<_> = (1..).zip(kept).collect();
+        let parses = kept.into_iter().map(|(number, receipt)| async move {
+            let receipt = receipt?;
+            Some(match self.name(number, PARSE) {
+                Ok(id) => self.gateway.parse(&self.caller, &self.vault, &id, receipt).await,
+                Err(problem) => Err(problem),
+            })
+        });
+        futures::stream::iter(parses).buffered(PARSES_AT_ONCE).collect().await
+    }
+
+    /// The name of one step of one part: the same for the same upload.
+    fn name(&self, part: usize, step: &str) -> Result<RequestId, Problem> {
+        RequestId::new(&format!("{}:{part}{step}", self.key))
+            .map_err(|_| Problem::malformed("the idempotency key of an upload has at most 56 characters"))
+    }
+}
+
+impl Gateway {
+    /// Has a kept receipt parsed: the Vault's ticket, then the masters' task. The same name has one effect. **Errors**:
+    /// the refusal of the Vault or of the masters.
+    pub(crate) async fn parse(
+        self: &Arc<Self>,
+        caller: &Caller,
+        vault: &SealedVault,
+        id: &RequestId,
+        receipt_id: Vec<u8>,
+    ) -> Admitted {
+        let asked = Operation::ParseReceipt(ParseReceipt { receipt_id });
+        let ticket = self.operate(caller, vault, id, asked).await?.ticket;
+        if ticket.is_empty() {
+            return Err(Problem::new(Code::Internal, "the vault gave no ticket"));
+        }
+        self.submit_parse(caller, SubmitParseRequest { ticket }).await
     }
 }
 

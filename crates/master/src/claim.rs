@@ -5,6 +5,7 @@
 //! the chain: [`crate::cluster`] makes those.
 
 use serde::{Deserialize, Serialize};
+use symphony_protocol::artifact::parse::ParseOrder;
 use symphony_protocol::artifact::{Assignment, Preparation, Release, SignedAggregate, TaskEnvelope};
 use symphony_protocol::execution::coordinate::{self, slice_nonce};
 use symphony_protocol::lifecycle::Stage;
@@ -43,6 +44,10 @@ pub enum Subject {
     Payout(EpochId),
     /// An escrow lock as the chain shows it.
     Lock(LockRef),
+    /// The order to read a document.
+    Parse(TaskId),
+    /// What the verifier looks at of a parse.
+    ParseEvidence(TaskId),
     /// An aggregate that is held with its attestation, which appraises.
     Aggregate(Box<SignedAggregate>),
 }
@@ -102,6 +107,11 @@ pub fn release(state: &State, task: &TaskId, vault: &VaultId) -> Option<Release>
 /// The order of an admitted task.
 pub fn envelope<'a>(state: &'a State, task: &TaskId) -> Option<&'a TaskEnvelope> {
     state.tasks.get(task).map(|task| &task.envelope)
+}
+
+/// The order of an admitted parse.
+pub fn parse<'a>(state: &'a State, task: &TaskId) -> Option<&'a ParseOrder> {
+    state.parses.get(task).map(|parse| &parse.order)
 }
 
 /// Who may assign the slices of a task now, and as which attempt. While slices are awaited it is the holder of that

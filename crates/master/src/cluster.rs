@@ -33,7 +33,7 @@ use tonic::{Request, Response, Status};
 use crate::blobs::{BLOBS_PER_KIND_MAX, Kind, Place};
 use crate::claim::{self, Claim, Handed, Subject};
 use crate::node::Node;
-use crate::{admission, bulk, settlement, views};
+use crate::{admission, bulk, parse, settlement, views};
 
 /// How long a question waits for this master to see what the other one sees.
 const CATCH_UP: Duration = Duration::from_millis(1_500);
@@ -93,7 +93,8 @@ impl MasterNode for Service {
         let open = || async {
             let state = self.node.state();
             let open = state.tasks.get(&place.task).is_some_and(|task| !task.state().terminal());
-            if open { Ok(()) } else { Err(Doubt::Other("no open task")) }
+            let parsing = state.parses.get(&place.task).is_some_and(|task| !task.state().terminal());
+            if open || parsing { Ok(()) } else { Err(Doubt::Other("no open task")) }
         };
         self.in_time(open).await?;
         if !bulk::belongs(&self.node, &place, &content) {
@@ -145,6 +146,9 @@ impl Service {
             let document = match &claim.subject {
                 Subject::Assignment(handed) => assignment(&self.node.network, &state, master, handed)?,
                 Subject::Evidence(task) => self.evidence(&state, task).await.ok_or(UNSEEN)?,
+                Subject::ParseEvidence(task) => {
+                    parse::evidence_digest(&self.node, &state, task).await.ok_or(UNSEEN)?
+                }
                 Subject::Bundle(task) => {
                     views::settled(&self.node, task, vec![]).await.ok_or(UNSEEN)?.digest()
                 }
@@ -261,9 +265,11 @@ fn of_state(state: &State, subject: &Subject) -> Option<Digest> {
         Subject::Preparation(task, vault) => Some(claim::preparation(state, task, vault)?.digest()),
         Subject::Release(task, vault) => Some(claim::release(state, task, vault)?.digest()),
         Subject::Envelope(task) => Some(claim::envelope(state, task)?.digest()),
+        Subject::Parse(task) => Some(claim::parse(state, task)?.digest()),
         Subject::Payout(epoch) => Some(claim::payout(state, epoch)?.digest()),
         Subject::Assignment(_)
         | Subject::Evidence(_)
+        | Subject::ParseEvidence(_)
         | Subject::Bundle(_)
         | Subject::Dividends(..)
         | Subject::Lock(_)

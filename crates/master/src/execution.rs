@@ -178,7 +178,9 @@ async fn make_keys(node: &Arc<Node>, envelope: &TaskEnvelope) -> Result<Vec<(Vau
     match enclave(node, call).await? {
         Answer::Opened { keys } => Ok(keys),
         Answer::Refused { code, detail } => Err(Fault::Refused(code, detail)),
-        Answer::Aggregated { .. } | Answer::Evaluated { .. } => Err(wrong_answer()),
+        Answer::Aggregated { .. } | Answer::Evaluated { .. } | Answer::Extracted { .. } => {
+            Err(wrong_answer())
+        }
     }
 }
 
@@ -290,7 +292,7 @@ pub async fn aggregate(node: &Arc<Node>, task: &TaskId) -> Result<(), Fault> {
         Answer::Refused { code, detail } => {
             failed(node, *task, Step::Aggregate, Fault::Refused(code, detail)).await
         }
-        Answer::Opened { .. } | Answer::Evaluated { .. } => {
+        Answer::Opened { .. } | Answer::Evaluated { .. } | Answer::Extracted { .. } => {
             failed(node, *task, Step::Aggregate, wrong_answer()).await
         }
     }

@@ -19,6 +19,7 @@ pub mod machine;
 pub mod net;
 pub mod node;
 pub mod ordering;
+pub mod parse;
 pub mod peers;
 pub mod roles;
 pub mod rpc;

@@ -34,7 +34,7 @@ use crate::claim::{Claim, Subject};
 use crate::effects::Fault;
 use crate::endorsing::endorsements;
 use crate::node::{Node, now};
-use crate::{admission, views};
+use crate::{admission, parse, views};
 
 /// How long a submission waits for the Vaults before it answers "pending".
 const ADMISSION_WAIT: Duration = Duration::from_secs(20);
@@ -202,6 +202,14 @@ impl Platform for Service {
         Ok(Response::new(self.submit(&caller.actor, asked, lock).await?))
     }
 
+    async fn submit_parse(
+        &self,
+        request: Request<v1::SubmitParseRequest>,
+    ) -> Result<Response<v1::Task>, Status> {
+        let caller = self.caller(request.metadata(), "SubmitParse")?;
+        Ok(Response::new(parse::submit(&self.node, &caller.actor, &request.get_ref().ticket).await?))
+    }
+
     async fn get_task(&self, request: Request<v1::TaskRef>) -> Result<Response<v1::Task>, Status> {
         let caller = self.caller(request.metadata(), "GetTask")?;
         let task = convert::task_id(request.get_ref()).map_err(refused)?;
@@ -354,8 +362,7 @@ impl Platform for Service {
             protocol_version: state.upgrade.active.0,
             protocol_since: state.upgrade.since.0,
             ordered_ms: head.at.0,
-            platform_class: if governance.policy().software_admitted { "software" } else { "hardware" }
-                .to_owned(),
+            platform_class: views::class_of(governance.policy().software_admitted).to_owned(),
             nodes: nodes.collect(),
             master_nodes: vec![itself],
         }))

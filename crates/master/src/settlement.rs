@@ -24,6 +24,7 @@ use crate::claim::{Claim, Subject};
 use crate::effects::Fault;
 use crate::endorsing::{endorsed, endorsements};
 use crate::node::Node;
+use crate::parse;
 
 /// How long one call may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
@@ -35,6 +36,9 @@ const RETRY: Duration = Duration::from_millis(500);
 /// Has the verifier decide on a result. **Errors**: [`Fault`].
 pub async fn verify(node: &Node, task: &TaskId) -> Result<(), Fault> {
     let state = node.state();
+    if let Some(known) = state.parses.get(task) {
+        return parse::verify(node, known).await;
+    }
     let Some(known) = state.tasks.get(task) else { return Ok(()) };
     let Stage::Verifying { slices, aggregate, .. } = &known.stage else { return Ok(()) };
     let mut body = evidence(node, known, slices, aggregate, vec![]).await;
@@ -100,7 +104,8 @@ pub async fn attestation_of(node: &Node, aggregate: &SignedAggregate) -> Attesta
     attestation(node, task, Kind::AggregateReport, Kind::AggregateBoot, report).await
 }
 
-async fn attestation(node: &Node, task: TaskId, of: Kind, by: Kind, digest: Digest) -> Attestation {
+/// An attestation by the places of its report and of the boot report, absent where no master has it.
+pub async fn attestation(node: &Node, task: TaskId, of: Kind, by: Kind, digest: Digest) -> Attestation {
     let report = bulk::get(node, &Place { task, kind: of, digest }).await;
     let boot = match &report {
         Some(_) => bulk::get(node, &Place { task, kind: by, digest }).await,

@@ -13,7 +13,7 @@ use symphony_types::key::{Endorsement, Master};
 use symphony_wire::{convert, v1};
 
 use crate::node::Node;
-use crate::settlement;
+use crate::{parse, settlement};
 
 /// Whether the word of a task's state means that nothing follows.
 pub fn terminal(view: &v1::Task) -> bool {
@@ -25,16 +25,23 @@ pub const PENDING: &str = "admission_pending";
 /// The state of a request that will not be a task.
 pub const REFUSED: &str = "admission_refused";
 
+/// The only class that is submitted with a request; parses come with a ticket.
+const QUERY: &str = "query";
+
 /// One of an actor's tasks. **Errors**: `ADM-0004` when there is none, or it is another's.
 pub fn task(state: &State, actor: &ActorId, id: &TaskId) -> Result<v1::Task, Code> {
     if let Some(task) = state.tasks.get(id).filter(|task| task.envelope.submitter == *actor) {
         return Ok(admitted(state, task));
+    }
+    if let Some(known) = state.parses.get(id).filter(|known| known.order.ticket.owner == *actor) {
+        return Ok(parse::view(state, known));
     }
     let submission = state.requests.get(id).ok_or(Code::NotFound)?;
     match &submission.answer {
         Answer::Preparing(admission) if admission.request.submitter == *actor => Ok(v1::Task {
             task_id: id.0.0.to_vec(),
             request_id: admission.request.request.to_string(),
+            task_class: QUERY.to_owned(),
             submitter: actor.to_string(),
             state: PENDING.to_owned(),
             locked: admission.lock.amount.0,
@@ -48,6 +55,7 @@ pub fn task(state: &State, actor: &ActorId, id: &TaskId) -> Result<v1::Task, Cod
             submitter: actor.to_string(),
             state: REFUSED.to_owned(),
             code: code.as_str().to_owned(),
+            task_class: QUERY.to_owned(),
             updated_ms: at.0,
             anchor: "none".to_owned(),
             payout: "none".to_owned(),
@@ -62,7 +70,8 @@ pub fn task(state: &State, actor: &ActorId, id: &TaskId) -> Result<v1::Task, Cod
     }
 }
 
-fn versions(versions: Versions, epoch: EpochId) -> v1::Task {
+/// The versions that a task was admitted under.
+pub fn versions(versions: Versions, epoch: EpochId) -> v1::Task {
     v1::Task {
         schema_version: versions.schema.0,
         semantic_version: versions.semantic.0,
@@ -78,14 +87,14 @@ fn admitted(state: &State, task: &Task) -> v1::Task {
         task_id: envelope.task.0.0.to_vec(),
         request_id: envelope.request.to_string(),
         submitter: envelope.submitter.to_string(),
+        task_class: QUERY.to_owned(),
         state: task.state().as_str().to_owned(),
         slices: slices(task),
         locked: envelope.locked.0,
         anchor: "none".to_owned(),
         payout: "none".to_owned(),
         refund: "none".to_owned(),
-        platform_class: if envelope.coordination.software_admitted { "software" } else { "hardware" }
-            .to_owned(),
+        platform_class: class_of(envelope.coordination.software_admitted).to_owned(),
         updated_ms: task.since.0,
         ..versions(envelope.versions, envelope.epoch)
     };
@@ -100,8 +109,7 @@ fn admitted(state: &State, task: &Task) -> v1::Task {
             if aggregate.body.outcome == Outcome::Suppressed {
                 view.code = Code::BelowCardinality.as_str().to_owned();
             }
-            let paid = paid(state, context.epoch).is_some();
-            view.anchor = if paid { "confirmed" } else { "pending" }.to_owned();
+            view.anchor = paid_word(state, context.epoch).to_owned();
             view.payout.clone_from(&view.anchor);
             view.refund.clone_from(&view.anchor);
         }
@@ -161,6 +169,16 @@ fn refund(state: &State, task: &TaskId) -> &'static str {
         Some(EpochStage::Confirmed(_)) => "confirmed",
         Some(EpochStage::Open | EpochStage::Closing | EpochStage::Issued(..)) => "pending",
     }
+}
+
+/// The class of enclaves that a task admits, in a word.
+pub const fn class_of(software: bool) -> &'static str {
+    if software { "software" } else { "hardware" }
+}
+
+/// Whether an epoch is paid and anchored, in a word.
+pub fn paid_word(state: &State, epoch: EpochId) -> &'static str {
+    if paid(state, epoch).is_some() { "confirmed" } else { "pending" }
 }
 
 fn paid(state: &State, epoch: EpochId) -> Option<&PayoutEvidence> {

@@ -101,14 +101,13 @@ fn read(
 fn told(
     kind: Kind,
     pages: Vec<PageSize>,
-    looks: Vec<Scan>,
-    count: u8,
+    scans: Vec<Scan>,
+    looks: u8,
     locked: LockedDown,
 ) -> Result<Reading, Refusal> {
-    let expense = parse::extract(&looks).map_err(Refusal::NotAReceipt)?;
-    let words = looks.into_iter().next().map(|scan| scan.words).unwrap_or_default();
+    let expense = parse::extract(&scans).map_err(Refusal::NotAReceipt)?;
     let measured = Measured { extractor: EXTRACTOR, ..Measured::default() };
-    Ok(Reading { kind, pages, words, expense, looks: count, locked, measured })
+    Ok(Reading { kind, pages, scans, expense, looks, locked, measured })
 }
 
 /// Recognises pages, once more in another way where the first look leaves doubt.

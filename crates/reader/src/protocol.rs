@@ -4,9 +4,9 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use symphony_compute::parse::NotAReceipt;
 use symphony_compute::parse::expense::Expense;
-use symphony_compute::parse::layout::{Region, Word};
+use symphony_compute::parse::layout::Region;
+use symphony_compute::parse::{NotAReceipt, Scan};
 use symphony_tee::sandbox::LockedDown;
 use symphony_types::digest::Digest;
 
@@ -113,8 +113,8 @@ pub struct Reading {
     pub kind: Kind,
     /// Its pages.
     pub pages: Vec<PageSize>,
-    /// Every word of the first recognition, in page coordinates.
-    pub words: Vec<Word>,
+    /// The words of each recognition, in page coordinates.
+    pub scans: Vec<Scan>,
     /// What they tell.
     pub expense: Expense,
     /// How many recognitions it took: 0 for a text layer.

@@ -5,7 +5,7 @@
 
 use rand::{Rng as _, RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha12Rng;
-use symphony_compute::parse::expense::{Clock, Day};
+pub use symphony_compute::parse::expense::{Clock, Day};
 
 pub mod letters;
 pub mod page;

@@ -41,6 +41,13 @@ pub struct ProblemDetails {
     pub retryable: bool,
 }
 
+impl ProblemDetails {
+    /// Whether the same request may soon be answered.
+    pub(crate) fn passing(&self) -> bool {
+        self.retryable && matches!(self.status, 429 | 502 | 503 | 504)
+    }
+}
+
 /// Why there is no answer.
 #[derive(Debug, Error)]
 pub enum ClientError {
@@ -372,11 +379,11 @@ impl Client {
         self.http.request(method, self.url(path))
     }
 
-    /// A read of a part of what there is.
-    pub(crate) fn select(&self, path: &[&str], query: &[(&str, &str)]) -> RequestBuilder {
+    /// A request with a query.
+    pub(crate) fn select(&self, method: Method, path: &[&str], query: &[(&str, &str)]) -> RequestBuilder {
         let mut url = self.url(path);
         url.query_pairs_mut().extend_pairs(query);
-        self.http.get(url)
+        self.http.request(method, url)
     }
 
     fn url(&self, path: &[&str]) -> Url {
@@ -436,13 +443,13 @@ pub(crate) async fn patiently<T, F: Future<Output = Result<T, ClientError>>>(
 /// Whether the same request may soon be answered.
 fn passing(error: &ClientError) -> bool {
     match error {
-        ClientError::Refused(problem) => problem.retryable && matches!(problem.status, 429 | 502 | 503 | 504),
+        ClientError::Refused(problem) => problem.passing(),
         ClientError::Unreachable(_) | ClientError::Garbled(_) => true,
         ClientError::Config(_) | ClientError::File(_) => false,
     }
 }
 
-fn pause(failures: u32) -> Duration {
+pub(crate) fn pause(failures: u32) -> Duration {
     FIRST_PAUSE * 2_u32.saturating_pow(failures.min(6))
 }
 
@@ -496,7 +503,8 @@ pub(crate) const IDEMPOTENCY_KEY: &str = "idempotency-key";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longer than the gateway is silent on a stream of events, and than one chunk of an upload takes.
 const READ_TIMEOUT: Duration = Duration::from_secs(120);
-const ATTEMPTS: u32 = 5;
+/// How often a request is sent that is not answered.
+pub(crate) const ATTEMPTS: u32 = 5;
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 /// A sealed result in hexadecimal digits is the largest answer.
 const ANSWER_BYTES_MAX: usize = 2 * SEALED_BYTES_MAX + (1 << 20);

@@ -1,4 +1,5 @@
-//! A person's receipts at its assigned Vault: uploaded, listed, given back, erased (R074-R080, R207, R209).
+//! A person's receipts at its assigned Vault: uploaded, read, listed, given back, drawn, erased (R074-R080, R083, R207,
+//! R209).
 
 use reqwest::Method;
 use reqwest::multipart::{Form, Part};
@@ -6,11 +7,13 @@ use serde::Deserialize;
 use symphony_protocol::vault::document::DocumentRecord;
 use symphony_types::catalogue::{self, Code};
 use symphony_types::digest::Digest;
-use symphony_types::id::{RequestId, SubjectId};
+use symphony_types::id::{RequestId, SubjectId, TaskId};
 use symphony_types::limits::DOCUMENT_BYTES_MAX;
 
-use crate::client::{Client, ClientError, IDEMPOTENCY_KEY, ProblemDetails, body, parse, patiently};
-use crate::shape::{ErasureReport, ReceiptEntry};
+use crate::client::{
+    ATTEMPTS, Client, ClientError, IDEMPOTENCY_KEY, ProblemDetails, body, parse, patiently, pause,
+};
+use crate::shape::{ErasureReport, ReceiptEntry, Task};
 
 /// A receipt that a Vault took.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +22,15 @@ pub struct Uploaded {
     pub receipt: ReceiptEntry,
     /// Whether another request brought the same content before.
     pub duplicate: bool,
+}
+
+/// A receipt that a Vault took, and what became of the parse that was asked for with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parsing {
+    /// The receipt, which is kept either way.
+    pub uploaded: Uploaded,
+    /// The task that reads it, or why there is none.
+    pub task: Result<TaskId, ProblemDetails>,
 }
 
 /// What the gateway says of the parts of an upload.
@@ -31,20 +43,51 @@ struct Report {
 struct Answered {
     receipt: Option<ReceiptEntry>,
     duplicate: bool,
+    #[serde(flatten)]
+    refusal: Refusal,
+    #[serde(default)]
+    task_id: Option<String>,
+    #[serde(default)]
+    parse_refusal: Option<Refusal>,
+}
+
+#[derive(Deserialize)]
+struct Refusal {
     code: String,
     title: String,
     detail: String,
     retryable: bool,
 }
 
+impl From<Refusal> for ProblemDetails {
+    fn from(refusal: Refusal) -> Self {
+        let Refusal { code, title, detail, retryable } = refusal;
+        let status = catalogue::by_str(&code).map_or(500, Code::http);
+        Self { code, title, detail, status, retryable }
+    }
+}
+
 impl Answered {
-    fn into_uploaded(self) -> Result<Uploaded, ClientError> {
-        if let Some(receipt) = self.receipt {
-            return Ok(Uploaded { receipt, duplicate: self.duplicate });
+    fn uploaded(self) -> Result<Uploaded, ClientError> {
+        match self.receipt {
+            Some(receipt) => Ok(Uploaded { receipt, duplicate: self.duplicate }),
+            None => Err(ClientError::Refused(self.refusal.into())),
         }
-        let status = catalogue::by_str(&self.code).map_or(500, Code::http);
-        let Self { code, title, detail, retryable, .. } = self;
-        Err(ClientError::Refused(ProblemDetails { code, title, detail, status, retryable }))
+    }
+
+    fn parsing(mut self) -> Result<Parsing, ClientError> {
+        let task = match (self.task_id.take(), self.parse_refusal.take()) {
+            (Some(id), _) => Ok(TaskId(Digest::from_hex(&id).ok_or_else(|| {
+                ClientError::Garbled("the task of a parse is 64 hexadecimal digits".to_owned())
+            })?)),
+            (None, Some(refusal)) => Err(refusal.into()),
+            // A receipt that was refused has no parse.
+            (None, None) => {
+                self.uploaded()?;
+                return Err(ClientError::Garbled("neither a parse nor its refusal".to_owned()));
+            }
+        };
+        Ok(Parsing { uploaded: self.uploaded()?, task })
     }
 }
 
@@ -52,31 +95,74 @@ impl Client {
     /// Uploads one document, a JPEG, PNG or PDF. Again by the same name, or the same content by another, has no further
     /// effect. **Errors**: the Vault's refusal; a document that is too large is not sent.
     pub async fn upload_receipt(&self, content: &[u8], key: &RequestId) -> Result<Uploaded, ClientError> {
+        patiently(async || self.put_receipt(content, key, false).await?.uploaded()).await
+    }
+
+    /// Uploads one document and has it read; again by the same name it is the same task. A parse that is refused for the
+    /// moment is tried again. **Errors**: as for [`Self::upload_receipt`]; the refusal of the parse is no error, because
+    /// the receipt is kept.
+    pub async fn upload_and_parse_receipt(
+        &self,
+        content: &[u8],
+        key: &RequestId,
+    ) -> Result<Parsing, ClientError> {
+        let mut parsing = patiently(async || self.put_receipt(content, key, true).await?.parsing()).await?;
+        for failures in 1..ATTEMPTS {
+            if !parsing.task.as_ref().is_err_and(ProblemDetails::passing) {
+                break;
+            }
+            tokio::time::sleep(pause(failures)).await;
+            // What is known of the receipt outlives an attempt that ends otherwise.
+            if let Ok(again) = self.put_receipt(content, key, true).await.and_then(Answered::parsing) {
+                parsing = again;
+            }
+        }
+        Ok(parsing)
+    }
+
+    async fn put_receipt(
+        &self,
+        content: &[u8],
+        key: &RequestId,
+        parsed: bool,
+    ) -> Result<Answered, ClientError> {
         if content.len() > DOCUMENT_BYTES_MAX {
             return Err(ClientError::Refused(too_large()));
         }
-        patiently(async || {
-            let part = Part::bytes(content.to_vec()).file_name("receipt");
-            let request = self.request(Method::POST, &["receipts"]);
-            let request = request.header(IDEMPOTENCY_KEY, key.as_str());
-            let request = request.multipart(Form::new().part("document", part));
-            let report: Report = parse(&body(self.once(request).await?).await?)?;
-            match <[Answered; 1]>::try_from(report.results) {
-                Ok([answered]) => answered.into_uploaded(),
-                Err(_) => Err(ClientError::Garbled("not one result for one receipt".to_owned())),
-            }
-        })
-        .await
+        let part = Part::bytes(content.to_vec()).file_name("receipt");
+        let query: &[_] = if parsed { &[("parse", "true")] } else { &[] };
+        let request = self.select(Method::POST, &["receipts"], query);
+        let request = request.header(IDEMPOTENCY_KEY, key.as_str());
+        let request = request.multipart(Form::new().part("document", part));
+        let report: Report = parse(&body(self.once(request).await?).await?)?;
+        match <[Answered; 1]>::try_from(report.results) {
+            Ok([answered]) => Ok(answered),
+            Err(_) => Err(ClientError::Garbled("not one result for one receipt".to_owned())),
+        }
     }
 
-    /// All of the caller's receipts in the order that they came in, erased ones among them.
+    /// Has a kept receipt read; again by the same name it is the same task. [`Self::watch`] follows it to its end.
+    /// **Errors**: the refusal of the Vault or of the masters.
+    pub async fn parse_receipt(&self, id: Digest, key: &RequestId) -> Result<Task, ClientError> {
+        let path = ["receipts", &id.to_hex(), "parse"];
+        self.repeat(|| self.request(Method::POST, &path).header(IDEMPOTENCY_KEY, key.as_str())).await
+    }
+
+    /// A page of a receipt that was read, from 0, with a box around each value: a PNG.
+    pub async fn receipt_drawing(&self, id: Digest, page: u32) -> Result<Vec<u8>, ClientError> {
+        let (path, page) = (["receipts", &id.to_hex(), "drawing"], page.to_string());
+        self.repeat_bytes(|| self.select(Method::GET, &path, &[("page", &page)])).await
+    }
+
+    /// All of the caller's receipts in the order that they came in, erased ones among them, without what was bought.
     pub async fn receipts(&self) -> Result<Vec<ReceiptEntry>, ClientError> {
         let mut receipts: Vec<ReceiptEntry> = Vec::new();
         loop {
             let (after, limit) = (receipts.last().map(|last| last.receipt_id.as_str()), PAGE.to_string());
             let query = [("limit", Some(limit.as_str())), ("after", after)];
             let query: Vec<_> = query.iter().filter_map(|(name, value)| Some((*name, (*value)?))).collect();
-            let page: Vec<ReceiptEntry> = self.repeat(|| self.select(&["receipts"], &query)).await?;
+            let page: Vec<ReceiptEntry> =
+                self.repeat(|| self.select(Method::GET, &["receipts"], &query)).await?;
             let last = page.len() < PAGE;
             receipts.extend(page);
             if last {
@@ -85,7 +171,7 @@ impl Client {
         }
     }
 
-    /// One receipt, with the salt that its commitment was made with.
+    /// One receipt, with all that was read of it and the salt that its commitment was made with.
     pub async fn receipt(&self, id: Digest) -> Result<ReceiptEntry, ClientError> {
         self.read(&["receipts", &id.to_hex()]).await
     }

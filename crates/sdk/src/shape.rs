@@ -96,6 +96,10 @@ shapes! {
         updated_ms: u64,
         delivered_ms: u64,
         refund: String,
+        #[serde(default)]
+        task_class: String,
+        #[serde(default, with = "base_units")]
+        subsidy: Sym,
     }
 
     /// What one Vault has done of a task.
@@ -265,6 +269,62 @@ shapes! {
         erased_ms: u64,
         content_digest: String,
         salt: String,
+        #[serde(default)]
+        reading: Option<ReceiptReading>,
+    }
+
+    /// What became of the reading of a receipt.
+    ReceiptReading {
+        task_id: String,
+        /// Why there is no record; empty when there is one.
+        code: String,
+        record_commitment: String,
+        extractor: u32,
+        fields: Vec<ReadField>,
+        /// In the order printed; empty in a list of receipts.
+        items: Vec<ReadItem>,
+        checks: Vec<ReadCheck>,
+        completeness_bps: u32,
+        checks_bps: u32,
+        confidence_bps: u32,
+    }
+
+    /// A value that was read.
+    ReadField {
+        name: String,
+        value: String,
+        confidence_bps: u32,
+        /// The governed attribute; empty for a candidate that stays at the Vault.
+        attribute: String,
+        at: Option<ReadBox>,
+    }
+
+    /// A line of what was bought.
+    ReadItem {
+        description: String,
+        /// Thousandths; 0 when not printed.
+        quantity_milli: u64,
+        /// 0 when not printed.
+        unit_price_cents: u64,
+        /// Negative for a discount.
+        amount_cents: i64,
+        confidence_bps: u32,
+        at: Option<ReadBox>,
+    }
+
+    /// Whether what is printed agrees with itself.
+    ReadCheck {
+        name: String,
+        holds: bool,
+    }
+
+    /// Where a value stands: pixels of the upright page, or tenths of a point of a PDF with text.
+    ReadBox {
+        page: u32,
+        left: u32,
+        top: u32,
+        width: u32,
+        height: u32,
     }
 
     /// An erased receipt and the Vault's proof.
@@ -314,6 +374,13 @@ pub struct Operand {
     /// At least so much.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at_least: Option<u64>,
+}
+
+impl ReceiptReading {
+    /// The value of a field, if it was read.
+    pub fn value(&self, field: &str) -> Option<&str> {
+        self.fields.iter().find(|read| read.name == field).map(|read| read.value.as_str())
+    }
 }
 
 impl Task {

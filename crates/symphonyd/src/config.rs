@@ -29,6 +29,9 @@ pub(crate) struct NodeConfig {
     /// The measured enclave program; `symphony-enclave` beside this program when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enclave: Option<PathBuf>,
+    /// The program that reads receipts; `symphony-reader` beside this program when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reader: Option<PathBuf>,
     /// The committee that the masters were founded with; a master alone has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub committee: Option<PathBuf>,
@@ -81,7 +84,13 @@ impl NodeConfig {
         let base = path.parent().unwrap_or_else(|| Path::new("."));
         config.network = base.join(&config.network);
         config.folder = base.join(&config.folder);
-        for file in [&mut config.enclave, &mut config.committee, &mut config.guard, &mut config.wiretap] {
+        for file in [
+            &mut config.enclave,
+            &mut config.reader,
+            &mut config.committee,
+            &mut config.guard,
+            &mut config.wiretap,
+        ] {
             *file = file.take().map(|file| base.join(file));
         }
         Ok(config)
@@ -101,6 +110,14 @@ impl NodeConfig {
         match &self.enclave {
             Some(program) => Ok(program.clone()),
             None => beside("symphony-enclave"),
+        }
+    }
+
+    /// The program that reads receipts. **Errors**: this program's own place is not known.
+    pub(crate) fn reader_program(&self) -> Result<PathBuf> {
+        match &self.reader {
+            Some(program) => Ok(program.clone()),
+            None => beside("symphony-reader"),
         }
     }
 }

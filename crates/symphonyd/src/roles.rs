@@ -188,6 +188,7 @@ pub(crate) fn vault(start: Start) -> Result<Life> {
     let vault = VaultConfig {
         vault: config.vault.clone().context("an enterprise node's configuration names its vault")?,
         enclave_program: config.enclave_program()?,
+        reader_program: config.reader_program()?,
         platform_seed: platform(&config)?,
         node: config.node,
         network: network.name,

@@ -130,6 +130,9 @@ catalogue! {
     DocumentEmpty "VLT-0010" 422 InvalidArgument false "the document is empty";
     DocumentQuota "VLT-0011" 507 ResourceExhausted false "the person's quota of documents is used up";
     DocumentErased "VLT-0012" 410 FailedPrecondition false "the document is erased";
+    NotAReceipt "VLT-0013" 422 InvalidArgument false "the document is no receipt";
+    DocumentUnreadable "VLT-0014" 422 InvalidArgument false "the document cannot be read";
+    ReceiptKnown "VLT-0015" 409 AlreadyExists false "the receipt was read before";
     PolicyUnknown "GOV-0001" 422 InvalidArgument false "there is no such policy version";
     EpochOpen "GOV-0002" 409 FailedPrecondition true "the epoch is still open";
     Unavailable "GOV-0003" 503 Unavailable true "the service is not available";

@@ -18,6 +18,7 @@ use symphony_wire::v1::{EraseReceipt, ListReceipts, ReadReceipt, ReceiptEntry, V
 
 use crate::enterprise::Enterprise;
 use crate::keys::{self, DataKey, KeyError};
+use crate::parse::shown;
 use crate::problem::Problem;
 use crate::slots::Slot;
 use crate::store::View;
@@ -100,11 +101,12 @@ impl Enterprise {
         let mut receipts = Vec::new();
         for row in view.documents(subject, from)?.take(limit) {
             let (_, row) = row?;
-            receipts.push(ReceiptEntry {
-                content_digest: Vec::new(),
-                salt: Vec::new(),
-                ..self.entry_of(&view, subject, &row)?
-            });
+            let mut entry = self.entry_of(&view, subject, &row)?;
+            (entry.content_digest, entry.salt) = (Vec::new(), Vec::new());
+            if let Some(reading) = &mut entry.reading {
+                reading.items.clear();
+            }
+            receipts.push(entry);
         }
         Ok(VaultAnswer { receipts, ..VaultAnswer::default() })
     }
@@ -146,9 +148,11 @@ impl Enterprise {
         let view = self.store.read()?;
         let (sequence, row) = self.find(&view, subject, &commitment)?;
         if let Some(held) = row.held {
+            let (key, _) = self.unlock(&view, subject, &commitment, &held)?;
+            let record = view.reading(&key, &commitment)?.and_then(|reading| reading.record());
             let place = (subject.0, sequence);
             let hook = move |transaction: &redb::WriteTransaction| {
-                rows::erase_document(transaction, place, commitment)
+                rows::erase_document(transaction, place, commitment, record)
             };
             self.journal.order_with(Command::EraseDocument { subject, commitment }, hook).await?;
             // From here on a crash is made good by the next start, which overwrites what no row names.
@@ -167,7 +171,7 @@ impl Enterprise {
             DocumentRecord { salt: *keys::random().map_err(sealing)?, subject: own, content: digest };
         let commitment = record.commitment();
         let person = view.subject(subject)?.data_key(&self.keys, subject).map_err(sealing)?;
-        let (key, wrapped) = person.new_inner(&key_place(&commitment)).map_err(sealing)?;
+        let (key, wrapped) = person.new_inner(&rows::key_place(&commitment)).map_err(sealing)?;
         let wrapped = wrapped.try_into().map_err(|_| sealing(KeyError::Open))?;
         let size = content.len() as u64;
         let content = rows::seal_content(&key, &commitment, &content).map_err(sealing)?;
@@ -235,7 +239,7 @@ impl Enterprise {
     }
 
     /// A document of the person: its position and its row. **Errors**: `ADM-0004`.
-    fn find(
+    pub(crate) fn find(
         &self,
         view: &View,
         subject: SubjectIndex,
@@ -245,7 +249,7 @@ impl Enterprise {
         view.document(subject, commitment)
     }
 
-    fn entry(
+    pub(crate) fn entry(
         &self,
         view: &View,
         subject: SubjectIndex,
@@ -270,18 +274,19 @@ impl Enterprise {
             ..ReceiptEntry::default()
         };
         if let Some(held) = &row.held {
-            let (_, header) = self.unlock(view, subject, &row.commitment, held)?;
+            let (key, header) = self.unlock(view, subject, &row.commitment, held)?;
             entry.state = STORED.to_owned();
             entry.media_type = header.media.name().to_owned();
             entry.size_bytes = held.size;
             entry.content_digest = header.record.content.0.to_vec();
             entry.salt = header.record.salt.to_vec();
+            entry.reading = view.reading(&key, &row.commitment)?.as_ref().map(shown);
         }
         Ok(entry)
     }
 
     /// A document's key and header. **Errors**: a changed byte.
-    fn unlock(
+    pub(crate) fn unlock(
         &self,
         view: &View,
         subject: SubjectIndex,
@@ -289,8 +294,7 @@ impl Enterprise {
         held: &Held,
     ) -> Result<(DataKey, Header), Problem> {
         let person = view.subject(subject)?.data_key(&self.keys, subject).map_err(sealing)?;
-        let wrapped = self.slot(held.slot)?.wrapped;
-        let key = person.inner(&key_place(commitment), &wrapped).map_err(sealing)?;
+        let key = held.key(&self.slots, &person, commitment)?;
         let header = Header::open(&key, commitment, &held.header)?;
         Ok((key, header))
     }
@@ -321,17 +325,13 @@ impl Enterprise {
     }
 }
 
-fn commitment(bytes: &[u8]) -> Result<Commitment, Problem> {
+pub(crate) fn commitment(bytes: &[u8]) -> Result<Commitment, Problem> {
     let bytes =
         bytes.try_into().map_err(|_| Problem::refused(Code::Malformed, "a receipt's id has 32 bytes"))?;
     Ok(Commitment(Digest(bytes)))
 }
 
-fn key_place(commitment: &Commitment) -> Vec<u8> {
-    [b"document-key", commitment.0.0.as_slice()].concat()
-}
-
-fn sealing(error: KeyError) -> Problem {
+pub(crate) fn sealing(error: KeyError) -> Problem {
     Problem::fault("a document cannot be sealed or opened", error)
 }
 

@@ -17,13 +17,14 @@ use symphony_protocol::governance::Governance;
 use symphony_protocol::vault::authorize::{self, EndorsedPreparation};
 use symphony_protocol::vault::ledger::EntryState;
 use symphony_protocol::vault::machine::{Charter, Command, State};
+use symphony_reader::host::Reader;
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
 use symphony_types::epsilon::Epsilon;
 use symphony_types::id::{TaskId, VaultId};
 use symphony_types::key::{Document as _, Endorsed, Master};
 use symphony_types::time::OrderedMillis;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 
 use crate::keys::VaultKeys;
 use crate::machine::VaultMachine;
@@ -53,6 +54,10 @@ pub struct Enterprise {
     pub(crate) clock: Clock,
     pub(crate) quota: Quota,
     pub(crate) slots: KeySlots,
+    /// Reads documents.
+    pub(crate) reader: Reader,
+    /// A place for each document that is being read; there are as many as processors.
+    pub(crate) desks: Semaphore,
     /// Held while people or records are added, because positions are given out before they are durable.
     pub(crate) ingesting: Mutex<()>,
     /// Held while a receipt document is kept, read or erased.
@@ -72,6 +77,7 @@ impl Enterprise {
         governance: Governance,
         clock: Clock,
         quota: Quota,
+        reader: Reader,
     ) -> anyhow::Result<Self> {
         let keys = VaultKeys::open(folder)?;
         let database = Arc::new(Database::create(folder.join("vault.redb"))?);
@@ -90,6 +96,8 @@ impl Enterprise {
             keys,
             store,
             slots,
+            reader,
+            desks: Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from)),
             journal,
             clock,
             quota,

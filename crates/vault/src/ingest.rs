@@ -115,6 +115,8 @@ impl Enterprise {
             Operation::ListReceipts(list) => return self.list_documents(&own()?, list).await,
             Operation::ReadReceipt(read) => return self.read_document(&own()?, read).await,
             Operation::EraseReceipt(erase) => return self.erase_document(&own()?, erase).await,
+            Operation::ParseReceipt(parse) => return self.ticket(&own()?, (&actor, &request), parse).await,
+            Operation::DrawReceipt(draw) => return self.draw(&own()?, draw).await,
         };
         self.put(&authority, (&actor, &request), upload).await
     }

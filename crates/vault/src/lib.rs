@@ -2,7 +2,7 @@
 //! that it lets its enclave compute (R055-R081, R213).
 //!
 //! [`enterprise`] holds the parts together: [`keys`], [`store`] and the journal of the [`machine`]. [`ingest`]
-//! serves the Vault's own people, [`documents`] keeps and erases their receipts, [`slots`] the keys of those, [`runtime`] and [`dividend`] serve the masters, [`agent`] keeps the enclave
+//! serves the Vault's own people, [`documents`] keeps and erases their receipts, [`slots`] the keys of those, [`parse`] has them read, [`runtime`] and [`dividend`] serve the masters, [`agent`] keeps the enclave
 //! alive, [`rpc`] is the door and [`node`] runs it all.
 
 pub mod agent;
@@ -13,6 +13,7 @@ pub mod ingest;
 pub mod keys;
 pub mod machine;
 pub mod node;
+pub mod parse;
 pub mod problem;
 mod reading;
 pub mod rpc;

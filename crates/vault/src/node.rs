@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context as _, bail};
 use symphony_consensus::orderer::Clock;
 use symphony_protocol::governance::Governance;
+use symphony_reader::host::{Config as ReaderConfig, Reader};
 use symphony_tee::boot::Identity;
 use symphony_tee::keys::PlatformSeed;
 use symphony_tee::report::EnclaveRole;
@@ -40,6 +41,8 @@ pub struct VaultConfig {
     pub credentials: Credentials,
     /// The measured enclave program.
     pub enclave_program: PathBuf,
+    /// The program that reads receipts.
+    pub reader_program: PathBuf,
     /// The simulated machine under the enclave.
     pub platform_seed: PlatformSeed,
     /// What governs.
@@ -63,8 +66,12 @@ pub async fn run(config: VaultConfig, shutdown: impl Future<Output = ()>) -> any
         folder: folder.clone(),
     };
     let quota = config.quota;
+    let reader = Reader::start(ReaderConfig::new(config.reader_program)).context("measuring the reader")?;
+    for missing in reader.missing() {
+        tracing::warn!(vault = %vault, "receipts are kept and cannot be read: {missing}");
+    }
     let opened = tokio::task::spawn_blocking(move || -> anyhow::Result<(Enterprise, Agent)> {
-        let enterprise = Enterprise::open(&folder, vault, &network, governance, clock(), quota)?;
+        let enterprise = Enterprise::open(&folder, vault, &network, governance, clock(), quota, reader)?;
         Ok((enterprise, Agent::start(agent_config).context("starting the slice enclave")?))
     });
     let (enterprise, agent) = opened.await??;

@@ -56,7 +56,7 @@ impl Enterprise {
         let limit = limit.clamp(1, RECORDS_MAX) as usize;
         let mut records = Vec::new();
         let people: SubjectSet = [subject].into_iter().collect();
-        self.store.read()?.each_record(&self.keys, &people, |_, commitment, record| {
+        self.store.read()?.each_record(&self.keys, &self.slots, &people, |_, commitment, record| {
             if records.len() < limit {
                 let json = serde_json::to_string(record);
                 let json = json.map_err(|error| Problem::fault("a record cannot be shown", error))?;

@@ -13,8 +13,8 @@ use symphony_wire::documents;
 use symphony_wire::signing::{CONTEXT_HEALTH, sign_bytes};
 use symphony_wire::v1::vault_node_server::VaultNode;
 use symphony_wire::v1::{
-    Acknowledgement, HealthRequest, ScopeCoverage, SealedAnswer, SealedOperation, SignedDocument,
-    SliceResult, VaultHealth,
+    Acknowledgement, HealthRequest, ParseResult, ScopeCoverage, SealedAnswer, SealedOperation,
+    SignedDocument, SliceResult, VaultHealth,
 };
 use tonic::{Request, Response, Status};
 
@@ -22,6 +22,7 @@ use prost::Message as _;
 
 use crate::agent::Agent;
 use crate::enterprise::Enterprise;
+use crate::parse::Parsed;
 use crate::problem::Problem;
 
 /// The service of one Vault.
@@ -78,6 +79,13 @@ impl VaultNode for Door {
             boot: slice.boot,
             report: slice.report,
         }))
+    }
+
+    async fn parse(&self, request: Request<SignedDocument>) -> Result<Response<ParseResult>, Status> {
+        let order = document(request.get_ref())?;
+        let parsed = Arc::clone(&self.enterprise).parse(Arc::clone(&self.agent), order).await;
+        let Parsed { statement, boot, report } = parsed.map_err(Problem::into_status)?;
+        Ok(Response::new(ParseResult { statement: documents::encode(&statement), boot, report }))
     }
 
     async fn release_budget(

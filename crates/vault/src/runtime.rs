@@ -188,7 +188,7 @@ impl Enterprise {
         let mut leaves = Vec::new();
         let mut counts: Vec<(SubjectIndex, u32)> = Vec::new();
         let view = self.store.read()?;
-        view.each_record(&self.keys, people, |subject, commitment, record| {
+        view.each_record(&self.keys, &self.slots, people, |subject, commitment, record| {
             if !attributes.keys().all(|name| record.values.contains_key(name)) {
                 return Ok(());
             }

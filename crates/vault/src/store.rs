@@ -1,10 +1,11 @@
 //! What a Vault keeps beside its journal, in the same database and the same transactions (R076-R080, R213).
 //!
-//! A record is sealed under its person's data key with its commitment as associated data, and is found by person
+//! A record is sealed under its person's data key, or that of the document that it came of, with its commitment as associated data, and is found by person
 //! or by commitment; both links and the commitment itself are checked on every read, so a changed byte is an
 //! error and never a value (R078). Nothing here is readable without the Vault's keys, except counts.
 
 pub mod document;
+pub mod reading;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,6 +24,8 @@ use zeroize::Zeroizing;
 
 use crate::keys::{DataKey, KeyError, VaultKeys};
 use crate::problem::Problem;
+use crate::slots::KeySlots;
+use reading::Derived;
 
 /// Who a person is. Sealed under the person's key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -138,7 +141,8 @@ impl Store {
             transaction.open_table(LOCATIONS)?;
             transaction.open_table(REQUESTS)?;
             transaction.open_table(DIVIDENDS)?;
-            document::make(transaction)
+            document::make(transaction)?;
+            reading::make(transaction)
         })?;
         Ok(store)
     }
@@ -276,11 +280,13 @@ impl View {
     pub fn each_record(
         &self,
         keys: &VaultKeys,
+        slots: &KeySlots,
         people: &SubjectSet,
         mut visit: impl FnMut(SubjectIndex, &Commitment, &CanonicalRecord) -> Result<(), Problem>,
     ) -> Result<(), Problem> {
         let records = self.0.open_table(RECORDS).map_err(redb::Error::from)?;
         let locations = self.0.open_table(LOCATIONS).map_err(redb::Error::from)?;
+        let derived = Derived::open(self)?;
         for subject in people.iter() {
             let mut key = None;
             let range = records.range((subject.0, 0)..=(subject.0, u32::MAX)).map_err(redb::Error::from)?;
@@ -290,7 +296,15 @@ impl View {
                     key = Some(self.subject(subject)?.data_key(keys, subject).map_err(unreadable)?);
                 }
                 let Some(key) = &key else { continue };
-                let (commitment, record) = open_record(key, bytes.value())?;
+                let (commitment, sealed) = split_record(bytes.value())?;
+                let record = match derived.of(&commitment)? {
+                    None => open_record(key, &commitment, sealed)?,
+                    Some(document) => {
+                        let (_, row) = self.document(subject, &document)?;
+                        let held = row.held.ok_or_else(broken)?;
+                        open_record(&held.key(slots, key, &document)?, &commitment, sealed)?
+                    }
+                };
                 let link = locations.get(commitment.0.0).map_err(redb::Error::from)?;
                 if link.map(|link| link.value()) != Some(place.value()) {
                     return Err(broken());
@@ -345,14 +359,17 @@ pub fn seal_record(key: &DataKey, record: &CanonicalRecord) -> Result<(Commitmen
     Ok((commitment, key.seal(&commitment.0.0, &plain)?))
 }
 
-fn open_record(key: &DataKey, bytes: &[u8]) -> Result<(Commitment, CanonicalRecord), Problem> {
+fn split_record(bytes: &[u8]) -> Result<(Commitment, &[u8]), Problem> {
     let (commitment, sealed) = bytes.split_first_chunk::<32>().ok_or_else(broken)?;
-    let plain = key.open(commitment, sealed).map_err(unreadable)?;
-    if Digest::of_bytes(&plain).0 != *commitment {
+    Ok((Commitment(Digest(*commitment)), sealed))
+}
+
+fn open_record(key: &DataKey, commitment: &Commitment, sealed: &[u8]) -> Result<CanonicalRecord, Problem> {
+    let plain = key.open(&commitment.0.0, sealed).map_err(unreadable)?;
+    if Digest::of_bytes(&plain) != commitment.0 {
         return Err(broken());
     }
-    let record = bcs::from_bytes(&plain).map_err(|error| Problem::fault("a record is damaged", error))?;
-    Ok((Commitment(Digest(*commitment)), record))
+    bcs::from_bytes(&plain).map_err(|error| Problem::fault("a record is damaged", error))
 }
 
 fn unreadable(error: KeyError) -> Problem {

@@ -2,7 +2,9 @@
 //! output. Attestation documents are opaque here; the `tee` crate knows them.
 
 use serde::{Deserialize, Serialize};
+use symphony_protocol::artifact::parse::{EndorsedParse, Quality};
 use symphony_protocol::artifact::{EndorsedAssignment, EndorsedEnvelope, SignedAggregate};
+use symphony_protocol::vault::record::CanonicalRecord;
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
 use symphony_types::id::{TaskId, VaultId};
@@ -44,6 +46,15 @@ pub enum Call {
         /// The masters: a majority of them must endorse the assignment.
         masters: Vec<PublicKey<Master>>,
     },
+    /// To a slice enclave: read what the words of a document tell.
+    Extract {
+        /// The order.
+        order: EndorsedParse,
+        /// Words sealed to this enclave, see `compute::parse::record`.
+        sheet: Vec<u8>,
+        /// The masters: a majority of them must endorse the order.
+        masters: Vec<PublicKey<Master>>,
+    },
 }
 
 /// The enclave's answer.
@@ -70,6 +81,17 @@ pub enum Answer {
         bundle: Vec<u8>,
         /// Merkle root over the commitments of the rows that went in.
         input_root: Digest,
+        /// Canonical signed attestation report.
+        report: Vec<u8>,
+    },
+    /// What a document tells; for the Vault that gave its words.
+    Extracted {
+        /// Canonical `Expense`.
+        expense: Vec<u8>,
+        /// The record of it.
+        record: CanonicalRecord,
+        /// How good it is.
+        quality: Quality,
         /// Canonical signed attestation report.
         report: Vec<u8>,
     },
@@ -108,6 +130,8 @@ pub mod purpose {
     pub const TASK_KEYS: &str = "symphony/seal/task-keys/v1";
     /// Record material, Vault to its slice enclave; associated data: digest of the assignment.
     pub const MATERIAL: &str = "symphony/seal/material/v1";
+    /// Words of a document, Vault to its slice enclave; associated data: task id and vault id.
+    pub const SHEET: &str = "symphony/seal/sheet/v1";
     /// Slice signals, slice enclave to aggregator; associated data: task id and vault id.
     pub const BUNDLE: &str = "symphony/seal/bundle/v1";
     /// The result, aggregator to submitter; associated data: task id.

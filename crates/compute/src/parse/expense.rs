@@ -93,6 +93,15 @@ pub struct Quality {
     pub confidence: u16,
 }
 
+/// What a receipt is recognised by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Of what is printed on it.
+    pub digest: Digest,
+    /// Whether nobody else has a receipt that prints the same; otherwise only the same person has not.
+    pub anybody: bool,
+}
+
 /// What a receipt says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Expense {
@@ -139,16 +148,30 @@ impl Expense {
         canonical::to_bytes(self)
     }
 
-    /// What two photographs of one receipt share: merchant, day, total and number. `None` while one of the first
-    /// three is missing, because then different receipts would look alike.
-    pub fn identity(&self) -> Option<Digest> {
-        let (merchant, date, total) = (self.merchant.as_ref()?, self.date.as_ref()?, self.total.as_ref()?);
+    /// What two photographs of one receipt share: merchant, day and total, with the number, and with the time. Nothing
+    /// while one of the first three is missing, because then different receipts would look alike.
+    pub fn identities(&self) -> Vec<Identity> {
+        let (Some(merchant), Some(date), Some(total)) = (&self.merchant, &self.date, &self.total) else {
+            return Vec::new();
+        };
         let letters: String = merchant.value.chars().filter(|c| c.is_alphanumeric()).collect();
+        let sale = (letters.to_uppercase(), date.value, total.value);
         let number = self.number.as_ref().map(|number| &number.value);
-        Some(Digest::of(
-            "symphony/receipt-identity/v1",
-            &(letters.to_uppercase(), date.value, total.value, number),
-        ))
+        let time = self.time.as_ref().map(|time| time.value);
+        let mut identities: Vec<Identity> = Vec::new();
+        identities.extend(number.map(|number| Identity {
+            digest: Digest::of("symphony/receipt-number/v1", &(&sale, number)),
+            anybody: true,
+        }));
+        identities.extend(time.map(|time| Identity {
+            digest: Digest::of("symphony/receipt-time/v1", &(&sale, time)),
+            anybody: true,
+        }));
+        if identities.is_empty() {
+            let digest = Digest::of("symphony/receipt-sale/v1", &sale);
+            identities.push(Identity { digest, anybody: false });
+        }
+        identities
     }
 
     /// Every place that something was read from, with the field's name: what an annotated picture shows.

@@ -130,6 +130,13 @@ fn legal(text: &str) -> Option<(usize, &'static str)> {
     None
 }
 
+/// The name that a seller trades under: without its legal form and without what stands in brackets before that.
+pub(crate) fn trading_name(name: &str) -> &str {
+    let name = legal(name).map_or(name, |(at, _)| &name[..at]).trim_end();
+    let bracket = name.rfind('(').filter(|at| *at > 0 && name.ends_with(')'));
+    bracket.map_or(name, |at| &name[..at]).trim_end()
+}
+
 /// `D.1.Y` is made of letters, `(M)` stands before a legal form.
 fn initials(text: &str) -> String {
     let words = text.split(' ').map(|word| {

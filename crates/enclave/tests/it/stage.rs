@@ -294,6 +294,7 @@ pub(crate) fn name_of(answer: &Answer) -> String {
         Answer::Opened { .. } => "opened".into(),
         Answer::Aggregated { .. } => "aggregated".into(),
         Answer::Evaluated { .. } => "evaluated".into(),
+        Answer::Extracted { .. } => "extracted".into(),
         Answer::Refused { code, detail } => format!("{code}: {detail}"),
     }
 }

@@ -51,6 +51,7 @@ fn quick_routes() -> Routes {
         .routes(routes!(vaults::grant, vaults::withdraw))
         .routes(routes!(receipts::list))
         .routes(routes!(receipts::receipt, receipts::erase))
+        .routes(routes!(receipts::parse))
         .routes(routes!(chain::submit))
         .routes(routes!(chain::query))
         .routes(routes!(about::status))
@@ -66,4 +67,5 @@ fn slow_routes() -> Routes {
         .routes(routes!(vaults::put_records))
         .routes(routes!(receipts::upload))
         .routes(routes!(receipts::content))
+        .routes(routes!(receipts::drawing))
 }

@@ -1,8 +1,10 @@
-//! Receipts: the caller's own documents at its assigned Vault (R074-R080, R207). Nobody else has access to them.
+//! Receipts: the caller's own documents at its assigned Vault (R074-R080, R207), and the parses that read them there
+//! (R083, R234). Nobody else has access to them.
 
 use std::sync::Arc;
 
 use axum::Json;
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, Request, State};
 use axum::response::{IntoResponse, Response};
 use http::header;
@@ -10,19 +12,22 @@ use serde::{Deserialize, Serialize};
 use symphony_types::catalogue::Code;
 use symphony_wire::caller::Caller;
 use symphony_wire::v1::vault_operation::Operation;
-use symphony_wire::v1::{EraseReceipt, ListReceipts, ReadReceipt, VaultAnswer};
+use symphony_wire::v1::{DrawReceipt, EraseReceipt, ListReceipts, ReadReceipt, VaultAnswer};
 use utoipa::ToSchema;
 
 use super::request::{RequestKey, hex32};
-use super::shape::ReceiptEntry;
+use super::shape::{ReceiptEntry, Task};
+use super::tasks::accepted;
 use super::vaults::unique;
 use crate::gateway::{Gateway, Proven};
 use crate::operations::ASSIGNED;
 use crate::problem::Problem;
-use crate::receipts::{Answered, Receipts};
+use crate::receipts::{Admitted, Answered, Receipts};
 
 /// Receipts that one answer lists, unless it is asked for fewer.
 const LISTED: u32 = 1_000;
+/// How a PNG begins.
+const PNG: &[u8] = b"\x89PNG\r\n\x1a\n";
 
 /// The parts of an upload.
 #[derive(ToSchema)]
@@ -41,7 +46,7 @@ pub(crate) struct ReceiptReport {
 }
 
 /// What became of one part: a receipt, or a refusal.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Default, Serialize, ToSchema)]
 pub(crate) struct ReceiptResult {
     /// From 1. The first part beyond the limit stands for all that follow.
     part: usize,
@@ -54,37 +59,73 @@ pub(crate) struct ReceiptResult {
     detail: String,
     /// Whether the same part may be taken later.
     retryable: bool,
+    /// The task that reads the receipt, where a parse was asked for and admitted.
+    task_id: Option<String>,
+    /// Why there is none though it was asked for. The receipt is kept all the same.
+    parse_refusal: Option<Refusal>,
+}
+
+/// Why a receipt is not kept, or not read.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ReceiptRefusal)]
+pub(crate) struct Refusal {
+    /// Catalogue code.
+    code: String,
+    title: String,
+    detail: String,
+    /// Whether the same may succeed later.
+    retryable: bool,
+}
+
+impl From<Problem> for Refusal {
+    fn from(problem: Problem) -> Self {
+        let Problem { code, detail } = problem;
+        let (title, retryable) = (code.title().to_owned(), code.retry());
+        Self { code: code.as_str().to_owned(), title, detail, retryable }
+    }
 }
 
 impl ReceiptResult {
-    fn new(part: usize, answered: Answered) -> Self {
-        let refused = |problem: Problem| Self {
-            part,
-            receipt: None,
-            duplicate: false,
-            code: problem.code.as_str().to_owned(),
-            title: problem.code.title().to_owned(),
-            detail: problem.detail,
-            retryable: problem.code.retry(),
-        };
-        let taken = answered.and_then(|answer| Ok((answer.duplicates > 0, one(answer)?)));
-        match taken {
-            Err(problem) => refused(problem),
+    fn new(part: usize, answered: Answered, parse: Option<Admitted>) -> Self {
+        match answered.and_then(|answer| Ok((answer.duplicates > 0, one(answer)?))) {
+            Err(problem) => {
+                let Refusal { code, title, detail, retryable } = problem.into();
+                Self { part, code, title, detail, retryable, ..Self::default() }
+            }
             Ok((duplicate, receipt)) => {
-                let (code, title, detail) = Default::default();
-                Self { part, receipt: Some(receipt), duplicate, code, title, detail, retryable: false }
+                let (task_id, parse_refusal) = match parse {
+                    None => (None, None),
+                    Some(Ok(task)) => (Some(hex::encode(task.task_id)), None),
+                    Some(Err(problem)) => (None, Some(problem.into())),
+                };
+                let receipt = Some(receipt);
+                Self { part, receipt, duplicate, task_id, parse_refusal, ..Self::default() }
             }
         }
     }
+}
+
+/// What is done with the receipts of an upload.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Wish {
+    #[serde(default)]
+    parse: bool,
 }
 
 /// Uploads receipts: each part of the body is one document, and is answered on its own.
 ///
 /// Keeping a receipt is between the caller and its Vault: it is no task and earns nothing. The same content is the same
 /// receipt. The same idempotency key with the same parts has one effect.
+///
+/// With `parse=true` each receipt that was kept is then read, in a task of its own that costs the caller nothing. A
+/// receipt whose parse is refused is kept, and may be parsed later.
 #[utoipa::path(
     post, path = "/v1/receipts", operation_id = "uploadReceipts", tag = "receipts",
-    params(("idempotency-key" = String, Header, description = "The caller's name for the upload, at most 56 characters")),
+    params(
+        ("idempotency-key" = String, Header, description = "The caller's name for the upload, at most 56 characters"),
+        ("parse" = Option<bool>, Query, description = "Whether the receipts are read as well; not when absent")
+    ),
     request_body(content = Documents, content_type = "multipart/form-data"),
     responses((status = 200, description = "What became of each part", body = ReceiptReport))
 )]
@@ -92,8 +133,10 @@ pub(crate) async fn upload(
     State(gateway): State<Arc<Gateway>>,
     Proven(caller): Proven,
     key: RequestKey,
+    wish: Result<Query<Wish>, QueryRejection>,
     request: Request,
 ) -> Result<Json<ReceiptReport>, Problem> {
+    let Query(wish) = wish.map_err(|fault| Problem::malformed(fault.body_text()))?;
     let key = key.required()?;
     let media = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let boundary = multer::parse_boundary(media.unwrap_or_default())
@@ -101,8 +144,34 @@ pub(crate) async fn upload(
     let vault = gateway.vault(&caller, ASSIGNED).await?;
     let receipts = Receipts { gateway, caller, vault, key };
     let answers = receipts.send(request.into_body(), boundary).await?;
-    let results = (1..).zip(answers).map(|(part, answered)| ReceiptResult::new(part, answered)).collect();
+    let parses =
+        if wish.parse { receipts.parse(&answers).await } else { answers.iter().map(|_| None).collect() };
+    let results = (1..).zip(answers).zip(parses);
+    let results =
+        results.map(|((part, answered), parse)| ReceiptResult::new(part, answered, parse)).collect();
     Ok(Json(ReceiptReport { results }))
+}
+
+/// Has one of the caller's receipts read, in a task that costs the caller nothing. The same idempotency key has one
+/// effect.
+#[utoipa::path(
+    post, path = "/v1/receipts/{id}/parse", operation_id = "parseReceipt", tag = "receipts",
+    params(
+        ("id" = String, Path, description = "Receipt id, 64 hexadecimal digits"),
+        ("idempotency-key" = String, Header, description = "The caller's name for the request")
+    ),
+    responses((status = 202, description = "The task is taken up", body = Task,
+        headers(("location" = String, description = "Where the task is"))))
+)]
+pub(crate) async fn parse(
+    State(gateway): State<Arc<Gateway>>,
+    Proven(caller): Proven,
+    Path(id): Path<String>,
+    key: RequestKey,
+) -> Result<Response, Problem> {
+    let (key, receipt) = (key.required()?, hex32("a receipt id", &id)?);
+    let vault = gateway.vault(&caller, ASSIGNED).await?;
+    Ok(accepted(gateway.parse(&caller, &vault, &key, receipt).await?))
 }
 
 /// Which receipts are listed.
@@ -115,7 +184,8 @@ pub(crate) struct Page {
     limit: Option<u32>,
 }
 
-/// The caller's receipts in the order that they came in, erased ones among them.
+/// The caller's receipts in the order that they came in, erased ones among them. What was read of them is here without
+/// its items.
 #[utoipa::path(
     get, path = "/v1/receipts", operation_id = "listReceipts", tag = "receipts",
     params(
@@ -127,7 +197,7 @@ pub(crate) struct Page {
 pub(crate) async fn list(
     State(gateway): State<Arc<Gateway>>,
     Proven(caller): Proven,
-    page: Result<Query<Page>, axum::extract::rejection::QueryRejection>,
+    page: Result<Query<Page>, QueryRejection>,
 ) -> Result<Json<Vec<ReceiptEntry>>, Problem> {
     let Query(page) = page.map_err(|fault| Problem::malformed(fault.body_text()))?;
     let after = page.after.as_deref().map(|after| hex32("after", after)).transpose()?.unwrap_or_default();
@@ -136,7 +206,7 @@ pub(crate) async fn list(
     Ok(Json(answer.receipts.into_iter().map(ReceiptEntry::from).collect()))
 }
 
-/// One of the caller's receipts, with the salt that its commitment was made with.
+/// One of the caller's receipts, with what was read of it and the salt that its commitment was made with.
 #[utoipa::path(
     get, path = "/v1/receipts/{id}", operation_id = "getReceipt", tag = "receipts",
     params(("id" = String, Path, description = "Receipt id, 64 hexadecimal digits")),
@@ -174,9 +244,46 @@ pub(crate) async fn content(
         Some("application/pdf") => "application/pdf",
         _ => return Err(Problem::new(Code::Internal, "the vault named no known media type")),
     };
-    // A browser must not show what somebody uploaded as a part of this site.
-    Ok(([(header::CONTENT_TYPE, media), (header::CONTENT_DISPOSITION, "attachment")], answer.content)
-        .into_response())
+    Ok(file(media, answer.content))
+}
+
+/// Bytes to keep: a browser must not show what somebody uploaded as a part of this site.
+fn file(media: &'static str, content: Vec<u8>) -> Response {
+    ([(header::CONTENT_TYPE, media), (header::CONTENT_DISPOSITION, "attachment")], content).into_response()
+}
+
+/// Which page is drawn.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Sheet {
+    #[serde(default)]
+    page: u32,
+}
+
+/// A page of a receipt that was read, with a box around each value.
+#[utoipa::path(
+    get, path = "/v1/receipts/{id}/drawing", operation_id = "drawReceipt", tag = "receipts",
+    params(
+        ("id" = String, Path, description = "Receipt id, 64 hexadecimal digits"),
+        ("page" = Option<u32>, Query, description = "From 0; the first when absent")
+    ),
+    responses((status = 200, description = "The picture", content((Vec<u8> = "image/png"))))
+)]
+pub(crate) async fn drawing(
+    State(gateway): State<Arc<Gateway>>,
+    Proven(caller): Proven,
+    Path(id): Path<String>,
+    sheet: Result<Query<Sheet>, QueryRejection>,
+) -> Result<Response, Problem> {
+    let Query(Sheet { page }) = sheet.map_err(|fault| Problem::malformed(fault.body_text()))?;
+    let draw = DrawReceipt { receipt_id: hex32("a receipt id", &id)?, page };
+    let place = gateway.documents.acquire().await;
+    let _place = place.map_err(|_| Problem::new(Code::Unavailable, "the gateway is closing"))?;
+    let picture = ask(&gateway, &caller, Operation::DrawReceipt(draw)).await?.content;
+    if !picture.starts_with(PNG) {
+        return Err(Problem::new(Code::Internal, "the vault drew no picture"));
+    }
+    Ok(file("image/png", picture))
 }
 
 /// An erased receipt and the Vault's proof.

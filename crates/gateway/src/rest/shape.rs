@@ -214,6 +214,10 @@ answers! {
         delivered_ms: u64 = same;
         /// `none`, `pending` or `confirmed`.
         refund: String = same;
+        /// `parse`, `query`, `compute` or `train`.
+        task_class: String = same;
+        /// What the protocol pays for a completed parse, in base units of SYM.
+        subsidy: String = amount;
     }
 
     /// What one Vault has done of a task.
@@ -395,6 +399,77 @@ answers! {
         content_digest: String = hex::encode;
         /// 32 random bytes, likewise.
         salt: String = hex::encode;
+        /// What was read of it; none before, and when erased.
+        reading: Option<ReceiptReading> = |reading: Option<v1::ReceiptReading>| reading.map(ReceiptReading::from);
+    }
+
+    /// What became of the reading of a receipt.
+    ReceiptReading {
+        /// The parse.
+        task_id: String = hex::encode;
+        /// Catalogue code of why there is no record; empty when there is one.
+        code: String = same;
+        /// Of the record that tasks see.
+        record_commitment: String = hex::encode;
+        /// Version of the rules that read it.
+        extractor: u32 = same;
+        fields: Vec<ReadField> = each;
+        /// In the order printed; of a single receipt.
+        items: Vec<ReadItem> = each;
+        /// Those that the receipt prints enough for.
+        checks: Vec<ReadCheck> = each;
+        /// How much of a receipt was found, in basis points; with the two below it makes the quality score.
+        completeness_bps: u32 = same;
+        /// How many of the checks hold.
+        checks_bps: u32 = same;
+        /// How sure the values are.
+        confidence_bps: u32 = same;
+    }
+
+    /// A value that was read.
+    ReadField {
+        /// `merchant`, `date`, `time`, `currency`, `total`, `tax`, `payment`, `number`, `country` or `city`.
+        name: String = same;
+        /// Such as `2018-03-25`, `19:04:00`, `12.30`.
+        value: String = same;
+        /// How likely it is right, in basis points.
+        confidence_bps: u32 = same;
+        /// The governed attribute that the record has it as; empty for a candidate that stays at the Vault.
+        attribute: String = same;
+        /// None when it follows from other words.
+        at: Option<ReadBox> = |at: Option<v1::ReadBox>| at.map(ReadBox::from);
+    }
+
+    /// A line of what was bought.
+    ReadItem {
+        description: String = same;
+        /// Thousandths; 0 when not printed.
+        quantity_milli: u64 = same;
+        /// 0 when not printed.
+        unit_price_cents: u64 = same;
+        /// Negative for a discount.
+        amount_cents: i64 = same;
+        /// How likely it is right, in basis points.
+        confidence_bps: u32 = same;
+        /// None when it follows from other words.
+        at: Option<ReadBox> = |at: Option<v1::ReadBox>| at.map(ReadBox::from);
+    }
+
+    /// Whether what is printed agrees with itself.
+    ReadCheck {
+        /// `items_make_total`, `paid_makes_total`, `parts_make_total` or `quantities_make_amounts`.
+        name: String = same;
+        holds: bool = same;
+    }
+
+    /// Where a value stands: pixels of the upright page, or tenths of a point of a PDF with text.
+    ReadBox {
+        /// From 0.
+        page: u32 = same;
+        left: u32 = same;
+        top: u32 = same;
+        width: u32 = same;
+        height: u32 = same;
     }
 
     /// A person's dividend of one epoch, with the proof that claims it.

@@ -47,8 +47,13 @@ pub(crate) async fn submit(
 ) -> Result<Response, Problem> {
     let id = key.or(body.request_id.as_deref())?;
     let task = gateway.submit_task(&caller, body.into_message(id.as_str().to_owned())?).await?;
+    Ok(accepted(task))
+}
+
+/// The answer to a task that was taken up.
+pub(super) fn accepted(task: v1::Task) -> Response {
     let location = format!("/v1/tasks/{}", hex::encode(&task.task_id));
-    Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(Task::from(task))).into_response())
+    (StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(Task::from(task))).into_response()
 }
 
 /// The state of one of the caller's tasks.

@@ -28,6 +28,8 @@ const ROUTES: &[&str] = &[
     "post /v1/receipts",
     "get /v1/receipts/{id}",
     "get /v1/receipts/{id}/content",
+    "get /v1/receipts/{id}/drawing",
+    "post /v1/receipts/{id}/parse",
     "delete /v1/receipts/{id}",
     "post /v1/quotes",
     "post /v1/tasks",

@@ -2,7 +2,10 @@
 
 use prost::Message;
 use symphony_wire::v1::vault_operation::Operation;
-use symphony_wire::v1::{PutReceipt, ReadBudget, Task, TaskRef, VaultAnswer, VaultOperation};
+use symphony_wire::v1::{
+    DrawReceipt, ParseReceipt, PutReceipt, ReadBudget, SubmitParseRequest, Task, TaskRef, VaultAnswer,
+    VaultOperation,
+};
 
 use crate::stage::{ACTOR, Stage, TASK, VAULT, token};
 
@@ -89,4 +92,43 @@ async fn a_receipt_is_put_by_the_same_call() {
     let seen = stage.seen.lock().unwrap();
     let Some(Operation::PutReceipt(put)) = &seen.operations[0].operation else { panic!("another operation") };
     assert!(put.content == content && seen.operations[0].actor == ACTOR);
+}
+
+/// R083, R203, R209, R234: ticket, parse and drawing by gRPC as by REST; the same ticket is the same task.
+#[tokio::test]
+async fn a_receipt_is_parsed_and_drawn_by_calls() {
+    let stage = Stage::open().await;
+    let operate = async |operation| {
+        let asked = VaultOperation {
+            request_id: "r1".into(),
+            vault_id: "assigned".into(),
+            operation: Some(operation),
+            ..VaultOperation::default()
+        };
+        let response = call(&stage, "VaultAccess/Operate", Some(token(|_| {})), asked.encode_to_vec()).await;
+        message::<VaultAnswer>(response).await
+    };
+    let ticket = operate(Operation::ParseReceipt(ParseReceipt { receipt_id: vec![1; 32] })).await.ticket;
+    let submit = SubmitParseRequest { ticket: ticket.clone() }.encode_to_vec();
+    let mut tasks = Vec::new();
+    for _ in 0..2 {
+        let response = call(&stage, "Platform/SubmitParse", Some(token(|_| {})), submit.clone()).await;
+        tasks.push(message::<Task>(response).await);
+    }
+    assert_eq!((tasks[0].task_class.as_str(), &tasks[0].task_id), ("parse", &tasks[1].task_id));
+    assert_eq!(stage.seen.lock().unwrap().parses, [ticket.clone(), ticket]);
+    let drawn = operate(Operation::DrawReceipt(DrawReceipt { receipt_id: vec![1; 32], page: 3 })).await;
+    assert!(drawn.content.starts_with(b"\x89PNG") && drawn.content.ends_with(&[3]));
+}
+
+/// R083, R203: a ticket serves nobody but the person that it names, and none without a token.
+#[tokio::test]
+async fn anothers_ticket_is_refused() {
+    let stage = Stage::open().await;
+    let submit = SubmitParseRequest { ticket: b"mallory/r1/00".to_vec() }.encode_to_vec();
+    for (token, code) in [(Some(token(|_| {})), "ADM-0003"), (None, "ADM-0002")] {
+        let response = call(&stage, "Platform/SubmitParse", token, submit.clone()).await;
+        assert_eq!(response.headers()["symphony-code"], code);
+    }
+    assert!(stage.seen.lock().unwrap().parses.is_empty());
 }

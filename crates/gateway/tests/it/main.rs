@@ -6,6 +6,7 @@ mod description;
 mod flows;
 mod grpc;
 mod masters;
+mod parses;
 mod receipts;
 mod refusals;
 mod stage;

@@ -49,8 +49,10 @@ async fn serves_the_truth(stage: &Stage) {
     assert_eq!(read(upload).await["accepted"], 1);
     let consent = read(stage.request(Method::PUT, "/v1/consents/marketing")).await;
     assert_eq!(consent["accepted"], 1);
+    let parse = stage.post(&format!("/v1/receipts/{}/parse", "ab".repeat(32)), OCTETS, "");
+    assert_eq!(read(parse).await["state"], "dispatched");
     // The Vault of the test opens with its own key: nothing was sealed to the one that a liar showed.
-    assert_eq!(stage.seen.lock().unwrap().operations.len(), 2);
+    assert_eq!(stage.seen.lock().unwrap().operations.len(), 3);
 }
 
 async fn among(parts: [Part; 3]) -> Stage {

@@ -13,8 +13,8 @@ use symphony_wire::v1::{ListReceipts, PutReceipt};
 
 use crate::stage::{ACTOR, Stage, VAULT};
 
-const FORM: &str = "multipart/form-data; boundary=XYZ";
-const RECEIPTS: &str = "/v1/receipts";
+pub(crate) const FORM: &str = "multipart/form-data; boundary=XYZ";
+pub(crate) const RECEIPTS: &str = "/v1/receipts";
 
 fn part(content: &[u8]) -> Vec<u8> {
     let head = b"--XYZ\r\ncontent-disposition: form-data; name=\"d\"; filename=\"secret-name.exe\"\r\n\
@@ -22,13 +22,13 @@ fn part(content: &[u8]) -> Vec<u8> {
     [head.as_slice(), content, b"\r\n"].concat()
 }
 
-fn body(contents: &[&[u8]]) -> Vec<u8> {
+pub(crate) fn body(contents: &[&[u8]]) -> Vec<u8> {
     let mut body: Vec<u8> = contents.iter().flat_map(|content| part(content)).collect();
     body.extend_from_slice(b"--XYZ--\r\n");
     body
 }
 
-async fn json(request: RequestBuilder) -> (u16, Value) {
+pub(crate) async fn json(request: RequestBuilder) -> (u16, Value) {
     let response = request.send().await.unwrap();
     let status = response.status().as_u16();
     (status, serde_json::from_str(&response.text().await.unwrap()).unwrap())
@@ -97,7 +97,7 @@ async fn too_many_parts_are_refused_once() {
     assert_eq!(sent(&stage).len(), DOCUMENTS_PER_UPLOAD_MAX);
 }
 
-async fn refused(request: RequestBuilder, expected: &str) {
+pub(crate) async fn refused(request: RequestBuilder, expected: &str) {
     let (status, problem) = json(request).await;
     assert_eq!(problem["code"], expected, "{problem}");
     assert_eq!(problem["status"], status);

@@ -41,6 +41,8 @@ pub(crate) struct Seen {
     pub(crate) sealed: Vec<Vec<u8>>,
     pub(crate) operations: Vec<VaultOperation>,
     pub(crate) submitted: Vec<SubmitTaskRequest>,
+    /// Tickets that a task was admitted on.
+    pub(crate) parses: Vec<Vec<u8>>,
     pub(crate) specs: Vec<TaskSpec>,
 }
 
@@ -100,7 +102,13 @@ fn answer(operation: &VaultOperation) -> VaultAnswer {
         Operation::ReadReceipt(read) if read.receipt_id == [9; 32] => {
             return VaultAnswer { code: "ADM-0004".into(), detail: "none".into(), ..VaultAnswer::default() };
         }
-        Operation::ReadReceipt(read) => return receipt(&read.receipt_id, read.content),
+        Operation::ReadReceipt(read) => {
+            let mut answer = receipt(&read.receipt_id, read.content);
+            answer.receipts[0].reading = Some(reading());
+            return answer;
+        }
+        Operation::ParseReceipt(parse) => return ticket(operation, &parse.receipt_id),
+        Operation::DrawReceipt(draw) => return drawn(draw),
         Operation::EraseReceipt(erase) => {
             return VaultAnswer { proof: vec![1, 2, 3], ..receipt(&erase.receipt_id, false) };
         }
@@ -145,6 +153,63 @@ fn receipt(of: &[u8], content: bool) -> VaultAnswer {
     VaultAnswer { accepted: 1, receipts: vec![entry], content, ..VaultAnswer::default() }
 }
 
+/// The Vault's ticket: the same for the same request. Of a receipt of `known` there is none, that of `blank` is empty, and
+/// that of `stray` is another person's.
+fn ticket(operation: &VaultOperation, receipt: &[u8]) -> VaultAnswer {
+    if receipt == Digest::of_bytes(b"known").0 {
+        return VaultAnswer { code: "VLT-0015".into(), detail: "known".into(), ..VaultAnswer::default() };
+    }
+    if receipt == Digest::of_bytes(b"blank").0 {
+        return VaultAnswer::default();
+    }
+    let stray = receipt == Digest::of_bytes(b"stray").0;
+    let owner = if stray { "mallory" } else { &operation.actor };
+    let ticket = format!("{owner}/{}/{}", operation.request_id, hex::encode(receipt)).into_bytes();
+    VaultAnswer { ticket, ..VaultAnswer::default() }
+}
+
+/// The Vault's drawing: of a receipt of nines there is none, and page 7 is no picture.
+fn drawn(draw: &DrawReceipt) -> VaultAnswer {
+    if draw.receipt_id == [9; 32] {
+        return VaultAnswer { code: "ADM-0004".into(), detail: "none".into(), ..VaultAnswer::default() };
+    }
+    let mut content = b"\x89PNG\r\n\x1a\n".to_vec();
+    content.push(draw.page as u8);
+    let content = if draw.page == 7 { b"<html>".to_vec() } else { content };
+    VaultAnswer { content, ..VaultAnswer::default() }
+}
+
+/// What the Vault read of a receipt.
+fn reading() -> ReceiptReading {
+    let at = Some(ReadBox { page: 1, left: 2, top: 3, width: 4, height: 5 });
+    let field = |name: &str, value: &str, attribute: &str| ReadField {
+        name: name.into(),
+        value: value.into(),
+        confidence_bps: 9_300,
+        attribute: attribute.into(),
+        at,
+    };
+    let item = ReadItem {
+        description: "latte".into(),
+        quantity_milli: 1_500,
+        amount_cents: -250,
+        confidence_bps: 8_000,
+        ..ReadItem::default()
+    };
+    ReceiptReading {
+        task_id: TASK.to_vec(),
+        record_commitment: vec![0xcd; 32],
+        extractor: 2,
+        fields: vec![field("merchant", "Luckin Coffee", "commerce.merchant"), field("number", "17", "")],
+        items: vec![item],
+        checks: vec![ReadCheck { name: "items_make_total".into(), holds: true }],
+        completeness_bps: 9_000,
+        checks_bps: 10_000,
+        confidence_bps: 8_700,
+        ..ReceiptReading::default()
+    }
+}
+
 fn task(state: &str) -> Task {
     let charged = Some(Fee { total: u64::MAX, ..Fee::default() });
     Task { task_id: TASK.to_vec(), state: state.into(), charged, ..Task::default() }
@@ -166,6 +231,20 @@ impl Platform for Master {
         self.meet(&request, "SubmitTask")?;
         self.seen.lock().unwrap().submitted.push(request.into_inner());
         Ok(Response::new(task(self.word("accepted", "rejected"))))
+    }
+
+    async fn submit_parse(&self, request: Request<SubmitParseRequest>) -> Answer<Task> {
+        self.meet(&request, "SubmitParse")?;
+        let ticket = request.into_inner().ticket;
+        let mut seen = self.seen.lock().unwrap();
+        let owner = ticket.split(|byte| *byte == b'/').next().unwrap();
+        if owner != seen.callers.last().unwrap().1.actor.as_str().as_bytes() {
+            return Err(refusal(symphony_types::catalogue::Code::Forbidden, "another's ticket"));
+        }
+        let task_id = Digest::of_bytes(&ticket).0.to_vec();
+        seen.parses.push(ticket);
+        let task_class = "parse".to_owned();
+        Ok(Response::new(Task { task_id, task_class, ..task(self.word("dispatched", "rejected")) }))
     }
 
     async fn get_task(&self, request: Request<TaskRef>) -> Answer<Task> {

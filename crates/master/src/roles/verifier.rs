@@ -6,10 +6,12 @@ use std::net::TcpListener;
 use std::sync::Arc;
 
 use anyhow::Result;
-use symphony_protocol::artifact::Evidence;
+use symphony_protocol::artifact::parse::ParseEvidence;
+use symphony_protocol::artifact::{Attestation, Evidence, Verdict};
 use symphony_protocol::governance::Governance;
-use symphony_protocol::verification;
+use symphony_protocol::verification::{self, Appraised, Expectation};
 use symphony_tee::governed;
+use symphony_types::catalogue::Code;
 use symphony_types::key::{PrivateKey, Verifier};
 use symphony_types::limits::SEALED_BYTES_MAX;
 use symphony_wire::documents::encode;
@@ -41,15 +43,30 @@ struct Service {
     key: PrivateKey<Verifier>,
 }
 
+impl Service {
+    fn appraise(&self) -> impl Fn(&Attestation, &Expectation) -> Result<Appraised, (Code, String)> {
+        |attestation, expectation| governed::judge(&self.network, &self.governance, attestation, expectation)
+    }
+
+    fn sign(&self, verdict: Verdict) -> Response<SignedDocument> {
+        tracing::info!(task = %verdict.task, decision = ?verdict.decision, reasons = ?verdict.reasons, "verified");
+        Response::new(SignedDocument { document: encode(&self.key.sign(verdict)) })
+    }
+}
+
 #[tonic::async_trait]
 impl VerifierNode for Service {
     async fn verify(&self, request: Request<SignedDocument>) -> Result<Response<SignedDocument>, Status> {
         let evidence: Evidence = from_masters(&self.governance, &request.get_ref().document)?;
-        let verdict = verification::verdict(&self.governance, &evidence, &|attestation, expectation| {
-            governed::judge(&self.network, &self.governance, attestation, expectation)
-        });
-        tracing::info!(task = %verdict.task, decision = ?verdict.decision, reasons = ?verdict.reasons, "verified");
-        Ok(Response::new(SignedDocument { document: encode(&self.key.sign(verdict)) }))
+        Ok(self.sign(verification::verdict(&self.governance, &evidence, &self.appraise())))
+    }
+
+    async fn verify_parse(
+        &self,
+        request: Request<SignedDocument>,
+    ) -> Result<Response<SignedDocument>, Status> {
+        let evidence: ParseEvidence = from_masters(&self.governance, &request.get_ref().document)?;
+        Ok(self.sign(verification::parse::verdict(&self.governance, &evidence, &self.appraise())))
     }
 }
 

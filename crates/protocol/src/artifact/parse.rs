@@ -95,6 +95,13 @@ pub enum ParseOutcome {
     Refused(Code),
 }
 
+impl ParseOutcome {
+    /// Of the outcome for a document, as an attestation names it.
+    pub fn digest(&self, document: &Commitment) -> Digest {
+        Digest::of("symphony/parse-output/v1", &(document, self))
+    }
+}
+
 /// What the Vault says of a parse. Its output stays there (R082).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ParseStatement {
@@ -126,7 +133,7 @@ pub type SignedParse = Signed<ParseStatement, Vault>;
 impl ParseStatement {
     /// What the attested extraction gave out.
     pub fn output(&self) -> Digest {
-        Digest::of("symphony/parse-output/v1", &(self.document, self.outcome))
+        self.outcome.digest(&self.document)
     }
 }
 

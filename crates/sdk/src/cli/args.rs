@@ -204,10 +204,19 @@ pub(crate) enum Receipt {
         /// JPEG, PNG or PDF
         #[arg(required = true)]
         files: Vec<PathBuf>,
+        /// Have them read as well, and show what was read
+        #[arg(long)]
+        parse: bool,
+    },
+    /// Have uploaded receipts read, and show what was read
+    Parse {
+        /// Receipt ids, 64 hexadecimal digits each
+        #[arg(required = true, value_name = "ID", value_parser = digest)]
+        ids: Vec<Digest>,
     },
     /// List receipts, erased ones among them
     List,
-    /// Show a receipt, and check its content against its commitment
+    /// Show a receipt and what was read of it, and check its content against its commitment
     Show {
         /// Receipt id, 64 hexadecimal digits
         #[arg(value_parser = digest)]
@@ -215,6 +224,12 @@ pub(crate) enum Receipt {
         /// Write the content to this file
         #[arg(long, short)]
         out: Option<PathBuf>,
+        /// Write a picture of a page to this PNG file, with a box around each value that was read
+        #[arg(long, value_name = "FILE")]
+        drawing: Option<PathBuf>,
+        /// The page of the picture, from 0
+        #[arg(long, default_value_t, requires = "drawing")]
+        page: u32,
     },
     /// Erase a receipt: its key, its salt and its content; the commitment stays
     Erase {

@@ -1,7 +1,9 @@
 //! The command line: its words, its profile, its output, and what each command does.
 
 pub(crate) mod args;
+mod parse;
 mod profile;
+mod reading;
 mod receipt;
 pub(crate) mod run;
 mod show;

@@ -1,4 +1,4 @@
-//! `symphony receipt`: a person's receipts at its own Vault (R074-R080, R207).
+//! `symphony receipt`: a person's receipts at its own Vault (R074-R080, R207). [`super::parse`] has them read.
 
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
@@ -17,18 +17,28 @@ use symphony_types::limits::DOCUMENT_BYTES_MAX;
 use tokio::io::AsyncReadExt as _;
 
 use super::args::Receipt;
+use super::parse::Wanted;
 use super::run::{REFUSED, Session, UNVERIFIED, Usage, refusal, unique};
-use super::show;
+use super::{reading, show};
 
 impl Session {
     pub(super) async fn receipt(&self, command: Receipt) -> Result<ExitCode> {
         match command {
-            Receipt::Upload { files } => return self.upload_receipts(&files).await,
+            Receipt::Upload { files, parse: false } => return self.upload_receipts(&files).await,
+            Receipt::Upload { files, parse: true } => {
+                return self.parse_receipts(files.into_iter().map(Wanted::File).collect()).await;
+            }
+            Receipt::Parse { ids } => {
+                return self.parse_receipts(ids.into_iter().map(Wanted::Receipt).collect()).await;
+            }
             Receipt::List => {
                 let receipts = self.profile.client()?.receipts().await?;
                 show::print(self.json, &receipts, |receipts| table(receipts));
             }
-            Receipt::Show { id, out } => self.show_receipt(id, out.as_deref()).await?,
+            Receipt::Show { id, out, drawing, page } => {
+                let drawing = drawing.as_deref().map(|file| (file, page));
+                self.show_receipt(id, out.as_deref(), drawing).await?;
+            }
             Receipt::Erase { id, out } => self.erase_receipt(id, out.as_deref()).await?,
             Receipt::CheckErasure { file, governance } => return self.check_erasure(&file, &governance),
         }
@@ -62,7 +72,12 @@ impl Session {
         Ok(if refused { ExitCode::from(REFUSED) } else { ExitCode::SUCCESS })
     }
 
-    async fn show_receipt(&self, id: Digest, out: Option<&Path>) -> Result<()> {
+    async fn show_receipt(
+        &self,
+        id: Digest,
+        out: Option<&Path>,
+        drawing: Option<(&Path, u32)>,
+    ) -> Result<()> {
         let client = self.profile.client()?;
         let receipt = client.receipt(id).await?;
         if receipt.state != ERASED {
@@ -79,10 +94,18 @@ impl Session {
             if let Some(out) = out {
                 std::fs::write(out, content).with_context(|| format!("writing {}", out.display()))?;
             }
-        } else if out.is_some() {
+        } else if out.is_some() || drawing.is_some() {
             bail!("the receipt is erased: there is no content");
         }
-        show::print(self.json, &receipt, |receipt| table(std::slice::from_ref(receipt)));
+        if let Some((file, page)) = drawing {
+            let picture = client.receipt_drawing(id, page).await?;
+            std::fs::write(file, picture).with_context(|| format!("writing {}", file.display()))?;
+        }
+        show::print(self.json, &receipt, |receipt| {
+            let known = table(std::slice::from_ref(receipt));
+            let reading = receipt.reading.as_ref().map(|reading| format!("\n{}", reading::whole(reading)));
+            known + &reading.unwrap_or_default()
+        });
         Ok(())
     }
 
@@ -124,7 +147,7 @@ impl Session {
 }
 
 /// A file's content; of one that is too large no more than shows it.
-async fn read(file: &Path) -> std::io::Result<Vec<u8>> {
+pub(super) async fn read(file: &Path) -> std::io::Result<Vec<u8>> {
     let mut content = Vec::new();
     let file = tokio::fs::File::open(file).await?;
     file.take(DOCUMENT_BYTES_MAX as u64 + 1).read_to_end(&mut content).await?;
@@ -132,7 +155,7 @@ async fn read(file: &Path) -> std::io::Result<Vec<u8>> {
 }
 
 /// A bar on a terminal; nothing on a pipe.
-fn bar(files: usize, json: bool) -> ProgressBar {
+pub(super) fn bar(files: usize, json: bool) -> ProgressBar {
     if json || !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
@@ -172,9 +195,13 @@ fn table(receipts: &[ReceiptEntry]) -> String {
             receipt.media_type.clone(),
             receipt.size_bytes.to_string(),
             receipt.uploaded_ms.to_string(),
+            reading::merchant(receipt),
+            reading::date(receipt),
+            reading::total(receipt),
         ]
     });
-    show::table(["receipt", "state", "type", "bytes", "uploaded (ms)"], rows)
+    let head = ["receipt", "state", "type", "bytes", "uploaded (ms)", "merchant", "date", "total"];
+    show::table(head, rows)
 }
 
 const ERASED: &str = "erased";

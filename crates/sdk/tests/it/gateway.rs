@@ -109,7 +109,7 @@ async fn query(State(stage): State<Shared>, body: Bytes) -> Vec<u8> {
     respond(&mut stage.lock().unwrap().ledger, now(), &body)
 }
 
-fn task(state: &str) -> Value {
+pub(crate) fn task(state: &str) -> Value {
     json!({"task_id": TASK.to_hex(), "request_id": "coupon", "submitter": "luckin", "state": state, "code": "",
         "schema_version": 1, "semantic_version": 1, "policy_version": 1, "epoch_id": 1, "slices": [],
         "charged": null, "locked": "100", "refunded": "0", "shares": [], "settlement_root": "", "anchor": "none",

@@ -5,5 +5,6 @@
 
 mod bundle;
 mod gateway;
+mod parses;
 mod receipts;
 mod verify;

@@ -25,10 +25,10 @@ use symphony_wire::documents::encode;
 
 use crate::bundle::{governance, keys};
 
-const PERSON: &str = "person-1";
+pub(crate) const PERSON: &str = "person-1";
 
 #[derive(Default)]
-struct Stage {
+pub(crate) struct Stage {
     /// In the order that they came in; a content of `None` is erased.
     receipts: Vec<(String, Option<Vec<u8>>)>,
     /// Idempotency keys as they came in.
@@ -39,7 +39,7 @@ struct Stage {
 
 type Shared = Arc<Mutex<Stage>>;
 
-fn entry(id: &str, content: Option<&[u8]>) -> Value {
+pub(crate) fn entry(id: &str, content: Option<&[u8]>) -> Value {
     let text = |digest: Digest| content.map(|_| digest.to_hex()).unwrap_or_default();
     json!({"receipt_id": id, "state": if content.is_some() { "stored" } else { "erased" },
         "media_type": "image/png", "size_bytes": content.map_or(0, <[u8]>::len), "uploaded_ms": 5, "erased_ms": 0,
@@ -47,20 +47,25 @@ fn entry(id: &str, content: Option<&[u8]>) -> Value {
         "a_later_field": true})
 }
 
-fn refusal(code: Code) -> Value {
+pub(crate) fn refusal(code: Code) -> Value {
     json!({"part": 1, "receipt": null, "duplicate": false, "code": code.as_str(), "title": code.title(),
         "detail": "d", "retryable": code.retry()})
+}
+
+/// The content of the one part of a body.
+pub(crate) fn part_of(headers: &HeaderMap, body: &[u8]) -> Vec<u8> {
+    let media = headers[header::CONTENT_TYPE].to_str().unwrap();
+    let boundary = media.strip_prefix("multipart/form-data; boundary=").unwrap();
+    let find =
+        |bytes: &[u8], part: &[u8]| bytes.windows(part.len()).position(|window| window == part).unwrap();
+    let content = &body[find(body, b"\r\n\r\n") + 4..];
+    content[..find(content, format!("\r\n--{boundary}--").as_bytes())].to_vec()
 }
 
 async fn upload(State(stage): State<Shared>, headers: HeaderMap, body: Bytes) -> Json<Value> {
     let mut stage = stage.lock().unwrap();
     stage.keys.push(headers["idempotency-key"].to_str().unwrap().to_owned());
-    let media = headers[header::CONTENT_TYPE].to_str().unwrap();
-    let boundary = media.strip_prefix("multipart/form-data; boundary=").unwrap();
-    let find =
-        |bytes: &[u8], part: &[u8]| bytes.windows(part.len()).position(|window| window == part).unwrap();
-    let content = &body[find(&body, b"\r\n\r\n") + 4..];
-    let content = content[..find(content, format!("\r\n--{boundary}--").as_bytes())].to_vec();
+    let content = part_of(&headers, &body);
     let result = if stage.busy > 0 {
         stage.busy -= 1;
         refusal(Code::VaultUnavailable)
@@ -118,7 +123,7 @@ async fn erase(State(stage): State<Shared>, Path(id): Path<String>) -> Response 
     Json(json!({"receipt": entry(&id, None), "proof": hex::encode(proof(&id, "vault-a"))})).into_response()
 }
 
-fn problem(code: Code) -> Response {
+pub(crate) fn problem(code: Code) -> Response {
     let body = json!({"code": code.as_str(), "title": code.title(), "detail": "d", "status": code.http(),
         "retryable": code.retry()});
     (StatusCode::from_u16(code.http()).unwrap(), Json(body)).into_response()
@@ -134,22 +139,29 @@ fn proof(id: &str, vault: &str) -> Vec<u8> {
     }))
 }
 
-struct World {
-    stage: Shared,
+/// A gateway of the test, a client of it, and a folder.
+pub(crate) struct World<S> {
+    pub(crate) stage: Arc<Mutex<S>>,
     url: String,
-    client: Client,
-    folder: tempfile::TempDir,
+    pub(crate) client: Client,
+    pub(crate) folder: tempfile::TempDir,
 }
 
-impl World {
+impl World<Stage> {
     async fn open() -> Self {
         let stage = Shared::default();
         let router = Router::new()
             .route("/v1/receipts", post(upload).get(list))
             .route("/v1/receipts/{id}", get(show).delete(erase))
             .route("/v1/receipts/{id}/content", get(content))
-            .layer(axum::extract::DefaultBodyLimit::disable())
             .with_state(Arc::clone(&stage));
+        Self::before(stage, router).await
+    }
+}
+
+impl<S> World<S> {
+    pub(crate) async fn before(stage: Arc<Mutex<S>>, router: Router) -> Self {
+        let router = router.layer(axum::extract::DefaultBodyLimit::disable());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(async move { axum::serve(listener, router).await });
@@ -157,25 +169,25 @@ impl World {
         Self { stage, url, client, folder: tempfile::tempdir().unwrap() }
     }
 
-    fn file(&self, name: &str, content: &[u8]) -> String {
+    pub(crate) fn file(&self, name: &str, content: &[u8]) -> String {
         let path = self.folder.path().join(name);
         std::fs::write(&path, content).unwrap();
         path.to_str().unwrap().to_owned()
     }
 
     /// Runs `symphony receipt` with these words.
-    async fn receipt(&self, words: &[&str]) -> Output {
+    pub(crate) async fn receipt(&self, words: &[&str]) -> Output {
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_symphony"));
         command.args(["--gateway", &self.url, "--token", "token", "--actor", PERSON, "receipt"]).args(words);
         tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
     }
 }
 
-fn png(filling: &str) -> Vec<u8> {
+pub(crate) fn png(filling: &str) -> Vec<u8> {
     [b"\x89PNG\r\n\x1a\n".as_slice(), filling.as_bytes()].concat()
 }
 
-fn request(name: &str) -> RequestId {
+pub(crate) fn request(name: &str) -> RequestId {
     RequestId::new(name).unwrap()
 }
 
@@ -239,7 +251,7 @@ fn a_proof_of_erasure_counts_as_it_was_signed() {
     assert!(matches!(erasure::governance(b"nothing"), Err(ErasureError::Governance(_))));
 }
 
-fn lines(output: &Output) -> Vec<String> {
+pub(crate) fn lines(output: &Output) -> Vec<String> {
     String::from_utf8(output.stdout.clone()).unwrap().lines().map(str::to_owned).collect()
 }
 

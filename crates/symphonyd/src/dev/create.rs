@@ -99,6 +99,7 @@ pub(super) fn network(
             listen: network.place(node)?.1,
             vault: vaults.iter().find(|vault| enterprise(vault).is_ok_and(|name| name == *node)).cloned(),
             enclave: None,
+            reader: None,
             committee: votes.then(|| Path::new("..").join(committee::COMMITTEE_FILE)),
             guard: votes.then(|| committee::GUARD_SOCKET.into()),
             protocol_max: None,

@@ -8,6 +8,7 @@ mod evidence;
 mod ingest;
 mod masters;
 mod network;
+mod parses;
 mod receipts;
 mod refusals;
 mod taint;

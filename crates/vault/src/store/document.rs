@@ -15,9 +15,11 @@ use symphony_types::id::Commitment;
 use symphony_types::subjects::SubjectIndex;
 use zeroize::Zeroizing;
 
+use super::reading::erase_reading;
 use super::{View, broken, put, unreadable};
 use crate::keys::{DataKey, KeyError};
 use crate::problem::Problem;
+use crate::slots::KeySlots;
 
 /// A document's row. Its commitment stays when the rest is erased.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -37,6 +39,20 @@ pub struct Held {
     pub size: u64,
     /// Its header under its key.
     pub header: Vec<u8>,
+}
+
+impl Held {
+    /// The document's key. **Errors**: the slot cannot be read, or a changed byte.
+    pub fn key(&self, slots: &KeySlots, person: &DataKey, document: &Commitment) -> Result<DataKey, Problem> {
+        let slot = slots.get(self.slot);
+        let slot = slot.map_err(|error| Problem::fault("a document's key cannot be read", error))?;
+        person.inner(&key_place(document), &slot.wrapped).map_err(unreadable)
+    }
+}
+
+/// Where the wrapped key of a document belongs.
+pub fn key_place(document: &Commitment) -> Vec<u8> {
+    place(b"document-key", document)
 }
 
 /// What a document says of itself.
@@ -111,12 +127,14 @@ fn put_request(
     Ok(())
 }
 
-/// Takes everything of a document away but its commitment. **Errors**: storage.
+/// Takes everything of a document away but its commitment, and the record that came of it. **Errors**: storage.
 pub fn erase_document(
     transaction: &WriteTransaction,
     place: (u32, u32),
     commitment: Commitment,
+    record: Option<Commitment>,
 ) -> Result<(), redb::Error> {
+    erase_reading(transaction, commitment, record)?;
     transaction.open_table(CONTENTS)?.remove(commitment.0.0)?;
     put_row(transaction, place, &DocumentRow { commitment, held: None })
 }

@@ -6,5 +6,6 @@
 mod documents;
 mod ingest;
 mod ledger;
+mod parse;
 mod slice;
 mod world;

@@ -1,7 +1,6 @@
 //! A slice in the real enclave program, its repetition, and the dividends that follow from it.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use std::sync::Arc;
 
 use symphony_protocol::artifact::{Bucket, DividendRequest, EndorsedAssignment};
@@ -25,24 +24,7 @@ use tempfile::TempDir;
 
 use crate::world::*;
 
-/// The enclave program: named by `SYMPHONY_ENCLAVE`, else built beside this test.
-fn program() -> PathBuf {
-    if let Some(path) = std::env::var_os("SYMPHONY_ENCLAVE") {
-        return path.into();
-    }
-    let test = std::env::current_exe().unwrap();
-    let folder = test.ancestors().nth(2).unwrap();
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(cargo)
-        .args(["build", "--offline", "--package", "symphony-enclave", "--target-dir"])
-        .arg(folder.parent().unwrap())
-        .status()
-        .unwrap();
-    assert!(status.success(), "building the enclave program");
-    folder.join("symphony-enclave")
-}
-
-fn agent(world: &World, program: &Path, folder: &Path, name: &str, role: EnclaveRole) -> Agent {
+pub(crate) fn agent(world: &World, program: &Path, folder: &Path, name: &str, role: EnclaveRole) -> Agent {
     let node = NodeId::new("node").unwrap();
     let identity = Identity { chain: NETWORK.into(), node, actor: actor(name), role };
     let platform_seed = world.platform.clone();
@@ -83,7 +65,7 @@ fn assign(
 /// R065, R078, R105, R110, R111, R161, R162
 #[tokio::test]
 async fn a_slice_is_computed_once_and_its_people_are_paid() {
-    let program = program();
+    let program = program("symphony-enclave");
     let mut world = World::with(&[measure::program(&program).unwrap()]);
     world.populate(5).await;
     let elsewhere = TempDir::new().unwrap();
@@ -126,7 +108,7 @@ async fn a_slice_is_computed_once_and_its_people_are_paid() {
 /// once more, though people have brought records meanwhile, and nobody is charged twice.
 #[tokio::test]
 async fn a_later_attempt_gets_the_same_slice_for_another_aggregator() {
-    let program = program();
+    let program = program("symphony-enclave");
     let mut world = World::with(&[measure::program(&program).unwrap()]);
     world.populate(3).await;
     let (one, two) = (TempDir::new().unwrap(), TempDir::new().unwrap());

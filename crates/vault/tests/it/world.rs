@@ -1,7 +1,7 @@
 //! A Vault in a folder that vanishes, with a master, a gateway and governance around it.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -13,6 +13,7 @@ use symphony_protocol::governance::registry::{Registry, VaultRecord, VerifierRec
 use symphony_protocol::governance::semantics::{
     Attribute, AttributeLifecycle, Queryability, Semantics, ValueType,
 };
+use symphony_reader::host::{Config as ReaderConfig, Reader};
 use symphony_tee::keys::PlatformSeed;
 use symphony_types::amount::{Bps, Sym};
 use symphony_types::digest::Digest;
@@ -37,6 +38,7 @@ pub(crate) struct World {
     pub(crate) master: PrivateKey<Master>,
     pub(crate) gateway: PrivateKey<Gateway>,
     pub(crate) platform: PlatformSeed,
+    pub(crate) reader: PathBuf,
 }
 
 pub(crate) const OPERATOR: (&str, &str) = ("acme", "operator");
@@ -78,7 +80,9 @@ impl World {
             semantics: semantics(),
         };
         let now = Arc::new(AtomicU64::new(1_000));
-        let mut world = Self { folder, governance, enterprise: None, now, master, gateway, platform };
+        // Nothing is read unless a test names a reader; what is measured then does not matter.
+        let reader = std::env::current_exe().unwrap();
+        let mut world = Self { folder, governance, enterprise: None, now, master, gateway, platform, reader };
         world.reopen();
         world
     }
@@ -89,7 +93,9 @@ impl World {
         let now = Arc::clone(&self.now);
         let clock = Arc::new(move || OrderedMillis(now.load(Ordering::SeqCst)));
         let governance = self.governance.clone();
-        let opened = Enterprise::open(self.path(), vault_id(), NETWORK, governance, clock, QUOTA).unwrap();
+        let reader = Reader::start(ReaderConfig::new(self.reader.clone())).unwrap();
+        let opened =
+            Enterprise::open(self.path(), vault_id(), NETWORK, governance, clock, QUOTA, reader).unwrap();
         self.enterprise = Some(Arc::new(opened));
     }
 
@@ -234,6 +240,20 @@ impl World {
         let cap = answer.budget.iter().find(|entry| entry.usage_scope.is_empty()).unwrap();
         (cap.reserved_micro_epsilon, cap.committed_micro_epsilon)
     }
+}
+
+/// A program of the workspace, built beside this test with the features that the whole workspace is built with.
+pub(crate) fn program(name: &str) -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let folder = test.ancestors().nth(2).unwrap();
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let status = std::process::Command::new(cargo)
+        .args(["build", "--offline", "--workspace", "--bin", name, "--target-dir"])
+        .arg(folder.parent().unwrap())
+        .status()
+        .unwrap();
+    assert!(status.success(), "building {name}");
+    folder.join(name)
 }
 
 pub(crate) const NETWORK: &str = "test";

@@ -23,6 +23,18 @@ pub struct SliceResult {
     pub report: ::prost::alloc::vec::Vec<u8>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ParseResult {
+    /// signed ParseStatement
+    #[prost(bytes = "vec", tag = "1")]
+    pub statement: ::prost::alloc::vec::Vec<u8>,
+    /// signed boot report of the slice enclave; empty when the document was refused
+    #[prost(bytes = "vec", tag = "2")]
+    pub boot: ::prost::alloc::vec::Vec<u8>,
+    /// signed attestation report; likewise
+    #[prost(bytes = "vec", tag = "3")]
+    pub report: ::prost::alloc::vec::Vec<u8>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SealedOperation {
     #[prost(bytes = "vec", tag = "1")]
     pub sealed: ::prost::alloc::vec::Vec<u8>,
@@ -90,7 +102,10 @@ pub struct VaultOperation {
     /// X25519 key that the answer is sealed to
     #[prost(bytes = "vec", tag = "6")]
     pub reply_key: ::prost::alloc::vec::Vec<u8>,
-    #[prost(oneof = "vault_operation::Operation", tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20")]
+    #[prost(
+        oneof = "vault_operation::Operation",
+        tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22"
+    )]
     pub operation: ::core::option::Option<vault_operation::Operation>,
 }
 /// Nested message and enum types in `VaultOperation`.
@@ -119,6 +134,10 @@ pub mod vault_operation {
         ReadReceipt(super::ReadReceipt),
         #[prost(message, tag = "20")]
         EraseReceipt(super::EraseReceipt),
+        #[prost(message, tag = "21")]
+        ParseReceipt(super::ParseReceipt),
+        #[prost(message, tag = "22")]
+        DrawReceipt(super::DrawReceipt),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -194,6 +213,21 @@ pub struct EraseReceipt {
     #[prost(bytes = "vec", tag = "1")]
     pub receipt_id: ::prost::alloc::vec::Vec<u8>,
 }
+/// Asks for a receipt to be read. The answer has a ticket for the masters, the same for the same request.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ParseReceipt {
+    #[prost(bytes = "vec", tag = "1")]
+    pub receipt_id: ::prost::alloc::vec::Vec<u8>,
+}
+/// The picture of one page of a receipt that was read, with a box around each value: a PNG, as `content`.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DrawReceipt {
+    #[prost(bytes = "vec", tag = "1")]
+    pub receipt_id: ::prost::alloc::vec::Vec<u8>,
+    /// from 0
+    #[prost(uint32, tag = "2")]
+    pub page: u32,
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct VaultAnswer {
     /// catalogue code of a refusal, empty on success
@@ -232,6 +266,9 @@ pub struct VaultAnswer {
     /// of an erasure: a document signed by the Vault
     #[prost(bytes = "vec", tag = "14")]
     pub proof: ::prost::alloc::vec::Vec<u8>,
+    /// of a parse: a signed ParseTicket
+    #[prost(bytes = "vec", tag = "15")]
+    pub ticket: ::prost::alloc::vec::Vec<u8>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct LineRefusal {
@@ -307,7 +344,7 @@ pub struct DividendEntry {
     #[prost(uint64, tag = "7")]
     pub payees: u64,
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ReceiptEntry {
     /// the commitment of the document
     #[prost(bytes = "vec", tag = "1")]
@@ -331,6 +368,97 @@ pub struct ReceiptEntry {
     pub content_digest: ::prost::alloc::vec::Vec<u8>,
     #[prost(bytes = "vec", tag = "8")]
     pub salt: ::prost::alloc::vec::Vec<u8>,
+    /// absent before it was read, and when erased
+    #[prost(message, optional, tag = "9")]
+    pub reading: ::core::option::Option<ReceiptReading>,
+}
+/// What became of the reading of a receipt.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ReceiptReading {
+    #[prost(bytes = "vec", tag = "1")]
+    pub task_id: ::prost::alloc::vec::Vec<u8>,
+    /// why there is no record; empty when there is one
+    #[prost(string, tag = "2")]
+    pub code: ::prost::alloc::string::String,
+    /// of the record that tasks see
+    #[prost(bytes = "vec", tag = "3")]
+    pub record_commitment: ::prost::alloc::vec::Vec<u8>,
+    /// version of the rules
+    #[prost(uint32, tag = "4")]
+    pub extractor: u32,
+    #[prost(message, repeated, tag = "5")]
+    pub fields: ::prost::alloc::vec::Vec<ReadField>,
+    /// in the order printed; none in a list of receipts
+    #[prost(message, repeated, tag = "6")]
+    pub items: ::prost::alloc::vec::Vec<ReadItem>,
+    /// those that the receipt prints enough for
+    #[prost(message, repeated, tag = "7")]
+    pub checks: ::prost::alloc::vec::Vec<ReadCheck>,
+    /// the three parts of the quality score, in basis points
+    #[prost(uint32, tag = "8")]
+    pub completeness_bps: u32,
+    #[prost(uint32, tag = "9")]
+    pub checks_bps: u32,
+    #[prost(uint32, tag = "10")]
+    pub confidence_bps: u32,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReadField {
+    /// merchant, date, time, currency, total, tax, payment, number, country or city
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// as 2018-03-25, 19:04:00, 12.30
+    #[prost(string, tag = "2")]
+    pub value: ::prost::alloc::string::String,
+    /// how likely it is right, in basis points
+    #[prost(uint32, tag = "3")]
+    pub confidence_bps: u32,
+    /// the governed attribute that the record has it as; empty: a candidate that stays local
+    #[prost(string, tag = "4")]
+    pub attribute: ::prost::alloc::string::String,
+    /// absent when it follows from other words
+    #[prost(message, optional, tag = "5")]
+    pub at: ::core::option::Option<ReadBox>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReadItem {
+    #[prost(string, tag = "1")]
+    pub description: ::prost::alloc::string::String,
+    /// thousandths; 0: not printed
+    #[prost(uint64, tag = "2")]
+    pub quantity_milli: u64,
+    /// 0: not printed
+    #[prost(uint64, tag = "3")]
+    pub unit_price_cents: u64,
+    /// negative for a discount
+    #[prost(sint64, tag = "4")]
+    pub amount_cents: i64,
+    #[prost(uint32, tag = "5")]
+    pub confidence_bps: u32,
+    #[prost(message, optional, tag = "6")]
+    pub at: ::core::option::Option<ReadBox>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReadCheck {
+    /// items_make_total, paid_makes_total, parts_make_total or quantities_make_amounts
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(bool, tag = "2")]
+    pub holds: bool,
+}
+/// Pixels of the upright page; tenths of a point for a PDF with text.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReadBox {
+    #[prost(uint32, tag = "1")]
+    pub page: u32,
+    #[prost(uint32, tag = "2")]
+    pub left: u32,
+    #[prost(uint32, tag = "3")]
+    pub top: u32,
+    #[prost(uint32, tag = "4")]
+    pub width: u32,
+    #[prost(uint32, tag = "5")]
+    pub height: u32,
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -490,6 +618,21 @@ pub mod vault_node_client {
             req.extensions_mut().insert(GrpcMethod::new("symphony.v1.VaultNode", "ReleaseBudget"));
             self.inner.unary(req, path, codec).await
         }
+        /// Reads one document of one person inside the Vault. `ParseOrder` in; the same order has the same outcome.
+        pub async fn parse(
+            &mut self,
+            request: impl tonic::IntoRequest<super::SignedDocument>,
+        ) -> std::result::Result<tonic::Response<super::ParseResult>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/symphony.v1.VaultNode/Parse");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("symphony.v1.VaultNode", "Parse"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Builds the dividend tree of an epoch. `DividendRequest` in, `DividendStatement` out. Idempotent.
         pub async fn close_dividends(
             &mut self,
@@ -559,6 +702,11 @@ pub mod vault_node_server {
             &self,
             request: tonic::Request<super::SignedDocument>,
         ) -> std::result::Result<tonic::Response<super::Acknowledgement>, tonic::Status>;
+        /// Reads one document of one person inside the Vault. `ParseOrder` in; the same order has the same outcome.
+        async fn parse(
+            &self,
+            request: tonic::Request<super::SignedDocument>,
+        ) -> std::result::Result<tonic::Response<super::ParseResult>, tonic::Status>;
         /// Builds the dividend tree of an epoch. `DividendRequest` in, `DividendStatement` out. Idempotent.
         async fn close_dividends(
             &self,
@@ -732,6 +880,40 @@ pub mod vault_node_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ReleaseBudgetSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/symphony.v1.VaultNode/Parse" => {
+                    #[allow(non_camel_case_types)]
+                    struct ParseSvc<T: VaultNode>(pub Arc<T>);
+                    impl<T: VaultNode> tonic::server::UnaryService<super::SignedDocument> for ParseSvc<T> {
+                        type Response = super::ParseResult;
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        fn call(&mut self, request: tonic::Request<super::SignedDocument>) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move { <T as VaultNode>::parse(&inner, request).await };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ParseSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
@@ -1629,6 +1811,12 @@ pub struct SubmitTaskRequest {
     pub recipient_key: ::prost::alloc::vec::Vec<u8>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SubmitParseRequest {
+    /// signed ParseTicket, as the Vault answered
+    #[prost(bytes = "vec", tag = "1")]
+    pub ticket: ::prost::alloc::vec::Vec<u8>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct TaskRef {
     /// 32 bytes
     #[prost(bytes = "vec", tag = "1")]
@@ -1687,6 +1875,12 @@ pub struct Task {
     /// none, pending or confirmed
     #[prost(string, tag = "22")]
     pub refund: ::prost::alloc::string::String,
+    /// parse, query, compute or train
+    #[prost(string, tag = "23")]
+    pub task_class: ::prost::alloc::string::String,
+    /// of a completed parse: what the protocol pays for it
+    #[prost(uint64, tag = "24")]
+    pub subsidy: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SliceProgress {
@@ -1996,6 +2190,22 @@ pub mod platform_client {
             req.extensions_mut().insert(GrpcMethod::new("symphony.v1.Platform", "SubmitTask"));
             self.inner.unary(req, path, codec).await
         }
+        /// Admits the parse of a receipt on the ticket of the Vault that keeps it; the caller must own it. The same ticket
+        /// twice has one effect.
+        pub async fn submit_parse(
+            &mut self,
+            request: impl tonic::IntoRequest<super::SubmitParseRequest>,
+        ) -> std::result::Result<tonic::Response<super::Task>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/symphony.v1.Platform/SubmitParse");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("symphony.v1.Platform", "SubmitParse"));
+            self.inner.unary(req, path, codec).await
+        }
         /// The state of one of the caller's tasks.
         pub async fn get_task(
             &mut self,
@@ -2165,6 +2375,12 @@ pub mod platform_server {
         async fn submit_task(
             &self,
             request: tonic::Request<super::SubmitTaskRequest>,
+        ) -> std::result::Result<tonic::Response<super::Task>, tonic::Status>;
+        /// Admits the parse of a receipt on the ticket of the Vault that keeps it; the caller must own it. The same ticket
+        /// twice has one effect.
+        async fn submit_parse(
+            &self,
+            request: tonic::Request<super::SubmitParseRequest>,
         ) -> std::result::Result<tonic::Response<super::Task>, tonic::Status>;
         /// The state of one of the caller's tasks.
         async fn get_task(
@@ -2347,6 +2563,43 @@ pub mod platform_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = SubmitTaskSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/symphony.v1.Platform/SubmitParse" => {
+                    #[allow(non_camel_case_types)]
+                    struct SubmitParseSvc<T: Platform>(pub Arc<T>);
+                    impl<T: Platform> tonic::server::UnaryService<super::SubmitParseRequest> for SubmitParseSvc<T> {
+                        type Response = super::Task;
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::SubmitParseRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move { <T as Platform>::submit_parse(&inner, request).await };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SubmitParseSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
@@ -3083,6 +3336,21 @@ pub mod verifier_node_client {
             req.extensions_mut().insert(GrpcMethod::new("symphony.v1.VerifierNode", "Verify"));
             self.inner.unary(req, path, codec).await
         }
+        /// Endorsed `ParseEvidence` in, signed `Verdict` out. Likewise.
+        pub async fn verify_parse(
+            &mut self,
+            request: impl tonic::IntoRequest<super::SignedDocument>,
+        ) -> std::result::Result<tonic::Response<super::SignedDocument>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/symphony.v1.VerifierNode/VerifyParse");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("symphony.v1.VerifierNode", "VerifyParse"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -3094,6 +3362,11 @@ pub mod verifier_node_server {
     pub trait VerifierNode: std::marker::Send + std::marker::Sync + 'static {
         /// `Evidence` in, signed `Verdict` out. Deterministic: the same evidence gives the same verdict.
         async fn verify(
+            &self,
+            request: tonic::Request<super::SignedDocument>,
+        ) -> std::result::Result<tonic::Response<super::SignedDocument>, tonic::Status>;
+        /// Endorsed `ParseEvidence` in, signed `Verdict` out. Likewise.
+        async fn verify_parse(
             &self,
             request: tonic::Request<super::SignedDocument>,
         ) -> std::result::Result<tonic::Response<super::SignedDocument>, tonic::Status>;
@@ -3187,6 +3460,40 @@ pub mod verifier_node_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = VerifySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/symphony.v1.VerifierNode/VerifyParse" => {
+                    #[allow(non_camel_case_types)]
+                    struct VerifyParseSvc<T: VerifierNode>(pub Arc<T>);
+                    impl<T: VerifierNode> tonic::server::UnaryService<super::SignedDocument> for VerifyParseSvc<T> {
+                        type Response = super::SignedDocument;
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        fn call(&mut self, request: tonic::Request<super::SignedDocument>) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move { <T as VerifierNode>::verify_parse(&inner, request).await };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = VerifyParseSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

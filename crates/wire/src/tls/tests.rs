@@ -222,6 +222,13 @@ impl VerifierNode for Mirror {
         let peer = request.extensions().get::<Peer>().unwrap().to_string();
         Ok(Response::new(SignedDocument { document: peer.into_bytes() }))
     }
+
+    async fn verify_parse(
+        &self,
+        request: Request<SignedDocument>,
+    ) -> Result<Response<SignedDocument>, Status> {
+        self.verify(request).await
+    }
 }
 
 struct Served {
