@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use clap::Subcommand;
 
-use crate::cargo;
+use crate::{cargo, engines};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -24,16 +24,32 @@ enum Story {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         rest: Vec<String>,
     },
+    /// Receipts: photographed, read inside the Vaults, found by a campaign, rewarded once
+    Receipt {
+        /// Passed on to the demonstration, such as `--people 60 --seed 3`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        rest: Vec<String>,
+    },
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let Story::Coupon { data, rest } = &args.story;
-    cargo::run(&mut cargo::cargo(["build", "--workspace", "--bins", "--examples", "--locked"]))?;
-    let mut command = cargo::program("examples/coupon_campaign");
-    if let Some(data) = data {
-        command
-            .arg("--data")
-            .arg(data.canonicalize().with_context(|| format!("opening {}", data.display()))?);
+    let build =
+        || cargo::run(&mut cargo::cargo(["build", "--workspace", "--bins", "--examples", "--locked"]));
+    match &args.story {
+        Story::Coupon { data, rest } => {
+            build()?;
+            let mut command = cargo::program("examples/coupon_campaign");
+            if let Some(data) = data {
+                command
+                    .arg("--data")
+                    .arg(data.canonicalize().with_context(|| format!("opening {}", data.display()))?);
+            }
+            cargo::run(command.args(rest))
+        }
+        Story::Receipt { rest } => {
+            engines::ensure()?;
+            build()?;
+            cargo::run(cargo::program("examples/receipt_upload").args(rest))
+        }
     }
-    cargo::run(command.args(rest))
 }

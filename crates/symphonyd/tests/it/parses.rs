@@ -74,6 +74,8 @@ async fn a_photo_becomes_a_record_that_a_campaign_finds() {
 
 /// R080, R086
 async fn one_receipt_earns_once(own: &Client, other: &Client, photo: &[u8], receipt: Digest) {
+    // Each Vault recognises what was brought to it.
+    assert_eq!(own.assigned().await.unwrap().vault_id, other.assigned().await.unwrap().vault_id);
     assert_eq!(code(own.parse_receipt(receipt, &request("twice")).await), "VLT-0015");
     let stolen = other.upload_and_parse_receipt(photo, &request("stolen")).await.unwrap();
     let task = ended(other, stolen.task.unwrap()).await;
