@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 pub mod amount;
 pub mod bbox;
+pub mod correct;
 pub mod date;
 pub mod expense;
 pub mod layout;

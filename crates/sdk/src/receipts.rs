@@ -1,9 +1,12 @@
 //! A person's receipts at its assigned Vault: uploaded, read, listed, given back, drawn, erased (R074-R080, R083, R207,
 //! R209).
 
+use std::collections::BTreeMap;
+
 use reqwest::Method;
 use reqwest::multipart::{Form, Part};
 use serde::Deserialize;
+use serde_json::json;
 use symphony_protocol::vault::document::DocumentRecord;
 use symphony_types::catalogue::{self, Code};
 use symphony_types::digest::Digest;
@@ -180,6 +183,18 @@ impl Client {
     pub async fn receipt_content(&self, id: Digest) -> Result<Vec<u8>, ClientError> {
         let path = ["receipts", &id.to_hex(), "content"];
         self.repeat_bytes(|| self.request(Method::GET, &path)).await
+    }
+
+    /// Puts the owner's word in place of what was read: fields (`merchant`, `date`, `time`, `total`, `city`) with values in the
+    /// form of a reading, empty for none. Again, nothing changes. The receipt as it is then.
+    pub async fn correct_receipt(
+        &self,
+        id: Digest,
+        corrections: &BTreeMap<String, String>,
+    ) -> Result<ReceiptEntry, ClientError> {
+        let path = ["receipts", &id.to_hex()];
+        let body = json!({"corrections": corrections});
+        self.repeat(|| self.request(Method::PATCH, &path).json(&body)).await
     }
 
     /// Erases a receipt; its commitment stays. Again, the same proof. [`crate::erasure::check`] reads it.

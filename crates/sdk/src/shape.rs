@@ -297,6 +297,9 @@ shapes! {
         /// The governed attribute; empty for a candidate that stays at the Vault.
         attribute: String,
         at: Option<ReadBox>,
+        /// Whether it is the owner's word.
+        #[serde(default)]
+        corrected: bool,
     }
 
     /// A line of what was bought.

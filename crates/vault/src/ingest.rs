@@ -116,6 +116,7 @@ impl Enterprise {
             Operation::ReadReceipt(read) => return self.read_document(&own()?, read).await,
             Operation::EraseReceipt(erase) => return self.erase_document(&own()?, erase).await,
             Operation::ParseReceipt(parse) => return self.ticket(&own()?, (&actor, &request), parse).await,
+            Operation::CorrectReceipt(correct) => return self.correct(&own()?, correct).await,
             Operation::DrawReceipt(draw) => return self.draw(&own()?, draw).await,
         };
         self.put(&authority, (&actor, &request), upload).await

@@ -38,6 +38,7 @@ use crate::store::{self, RecordRow, View};
 
 pub(crate) use shown::shown;
 
+mod correct;
 mod shown;
 
 /// What a Vault answers to an order.
@@ -238,7 +239,7 @@ impl Enterprise {
             Ok((outcome, read, record)) => (outcome, Some(*read), Some(record)),
             Err(code) => (ParseOutcome::Refused(code), None, None),
         };
-        let reading = Reading { task: order.task, outcome, read };
+        let reading = Reading { task: order.task, outcome, read, corrected: None };
         let sealed = reading.seal(&opened.key, &document).map_err(sealing)?;
         let Some(record) = record else {
             self.store.write(|transaction| reading::put_reading(transaction, document, &sealed))?;

@@ -88,7 +88,10 @@ pub fn attribute(field: &str) -> Option<&'static str> {
 
 impl Expense {
     /// The values that a record has of it, of the attributes that are `known` with the type that they have.
-    fn values(&self, known: impl Fn(&AttributeName) -> Option<ValueType>) -> BTreeMap<AttributeName, Value> {
+    pub fn values(
+        &self,
+        known: impl Fn(&AttributeName) -> Option<ValueType>,
+    ) -> BTreeMap<AttributeName, Value> {
         let text = |value: &str| Value::Text(value.to_owned());
         let merchant = self.merchant.as_ref().map(|field| merchant::trading_name(&field.value));
         let city = self.city.as_ref().map(|field| field.value.as_str());

@@ -3,4 +3,5 @@
 #![allow(clippy::unwrap_used, reason = "tests panic rather than return errors")]
 
 mod flow;
+mod parse;
 mod stage;

@@ -37,8 +37,9 @@ pub fn openapi() -> String {
     components.add_security_scheme(TOKEN, SecurityScheme::Http(token()));
     api.security = Some(vec![SecurityRequirement::new(TOKEN, Vec::<String>::new())]);
     for item in api.paths.paths.values_mut() {
-        for operation in
-            [&mut item.get, &mut item.put, &mut item.post, &mut item.delete].into_iter().flatten()
+        for operation in [&mut item.get, &mut item.put, &mut item.post, &mut item.patch, &mut item.delete]
+            .into_iter()
+            .flatten()
         {
             for status in ["4XX", "5XX"] {
                 let refusal = RefOr::Ref(Ref::from_response_name(PROBLEM));

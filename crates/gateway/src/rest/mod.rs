@@ -50,7 +50,7 @@ fn quick_routes() -> Routes {
         .routes(routes!(vaults::dividends))
         .routes(routes!(vaults::grant, vaults::withdraw))
         .routes(routes!(receipts::list))
-        .routes(routes!(receipts::receipt, receipts::erase))
+        .routes(routes!(receipts::receipt, receipts::correct, receipts::erase))
         .routes(routes!(receipts::parse))
         .routes(routes!(chain::submit))
         .routes(routes!(chain::query))

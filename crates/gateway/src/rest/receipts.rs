@@ -1,6 +1,7 @@
 //! Receipts: the caller's own documents at its assigned Vault (R074-R080, R207), and the parses that read them there
 //! (R083, R234). Nobody else has access to them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
@@ -12,10 +13,12 @@ use serde::{Deserialize, Serialize};
 use symphony_types::catalogue::Code;
 use symphony_wire::caller::Caller;
 use symphony_wire::v1::vault_operation::Operation;
-use symphony_wire::v1::{DrawReceipt, EraseReceipt, ListReceipts, ReadReceipt, VaultAnswer};
+use symphony_wire::v1::{
+    CorrectReceipt, Correction, DrawReceipt, EraseReceipt, ListReceipts, ReadReceipt, VaultAnswer,
+};
 use utoipa::ToSchema;
 
-use super::request::{RequestKey, hex32};
+use super::request::{JsonBody, RequestKey, hex32};
 use super::shape::{ReceiptEntry, Task};
 use super::tasks::accepted;
 use super::vaults::unique;
@@ -284,6 +287,34 @@ pub(crate) async fn drawing(
         return Err(Problem::new(Code::Internal, "the vault drew no picture"));
     }
     Ok(file("image/png", picture))
+}
+
+/// Fields and what they say instead: `merchant`, `date` as 2018-03-25, `time` as 19:04:00, `total` as 12.30, `city`. An empty
+/// value takes a field away.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Corrections {
+    corrections: BTreeMap<String, String>,
+}
+
+/// Puts the caller's word in place of what was read of one of its receipts. The record that campaigns see is superseded by
+/// another; the same again changes nothing.
+#[utoipa::path(
+    patch, path = "/v1/receipts/{id}", operation_id = "correctReceipt", tag = "receipts",
+    params(("id" = String, Path, description = "Receipt id, 64 hexadecimal digits")),
+    request_body = Corrections,
+    responses((status = 200, description = "The receipt as it is now", body = ReceiptEntry))
+)]
+pub(crate) async fn correct(
+    State(gateway): State<Arc<Gateway>>,
+    Proven(caller): Proven,
+    Path(id): Path<String>,
+    JsonBody(body): JsonBody<Corrections>,
+) -> Result<Json<ReceiptEntry>, Problem> {
+    let corrections = body.corrections.into_iter().map(|(field, value)| Correction { field, value });
+    let correct =
+        CorrectReceipt { receipt_id: hex32("a receipt id", &id)?, corrections: corrections.collect() };
+    Ok(Json(one(ask(&gateway, &caller, Operation::CorrectReceipt(correct)).await?)?))
 }
 
 /// An erased receipt and the Vault's proof.

@@ -438,6 +438,8 @@ answers! {
         attribute: String = same;
         /// None when it follows from other words.
         at: Option<ReadBox> = |at: Option<v1::ReadBox>| at.map(ReadBox::from);
+        /// Whether it is the owner's word.
+        corrected: bool = same;
     }
 
     /// A line of what was bought.

@@ -31,6 +31,7 @@ const ROUTES: &[&str] = &[
     "get /v1/receipts/{id}/drawing",
     "post /v1/receipts/{id}/parse",
     "delete /v1/receipts/{id}",
+    "patch /v1/receipts/{id}",
     "post /v1/quotes",
     "post /v1/tasks",
     "post /v1/vaults/{vault}/consents",

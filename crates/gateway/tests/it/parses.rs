@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use symphony_types::digest::Digest;
 use symphony_wire::v1::vault_operation::Operation;
-use symphony_wire::v1::{DrawReceipt, ParseReceipt};
+use symphony_wire::v1::{CorrectReceipt, Correction, DrawReceipt, ParseReceipt};
 
 use crate::receipts::{FORM, RECEIPTS, body, json, refused};
 use crate::stage::{ACTOR, Stage, VAULT};
@@ -153,7 +153,7 @@ async fn a_reading_is_part_of_its_receipt() {
     assert_eq!(reading["record_commitment"], "cd".repeat(32));
     let at = json!({"page": 1, "left": 2, "top": 3, "width": 4, "height": 5});
     let merchant = json!({"name": "merchant", "value": "Luckin Coffee", "confidence_bps": 9_300,
-        "attribute": "commerce.merchant", "at": at});
+        "attribute": "commerce.merchant", "at": at, "corrected": false});
     assert_eq!((&reading["fields"][0], &reading["fields"][1]["attribute"]), (&merchant, &json!("")));
     let item = json!({"description": "latte", "quantity_milli": 1_500, "unit_price_cents": 0, "amount_cents": -250,
         "confidence_bps": 8_000, "at": null});
@@ -187,4 +187,23 @@ async fn a_page_of_a_receipt_is_drawn() {
         seen.operations[1].operation,
         Some(Operation::DrawReceipt(DrawReceipt { receipt_id, page: 3 }))
     );
+}
+
+/// R083, R207: the owner's word goes to its Vault field by field; what is no word of it does not.
+#[tokio::test]
+async fn a_reading_is_corrected_by_its_owner() {
+    let stage = Stage::open().await;
+    let path = format!("{RECEIPTS}/{}", "ab".repeat(32));
+    let correct = |body: Value| stage.request(Method::PATCH, &path).json(&body);
+    let (status, shown) = json(correct(json!({"corrections": {"total": "12.30", "city": ""}}))).await;
+    assert_eq!((status, &shown["state"]), (200, &json!("stored")));
+    refused(correct(json!({"corrections": {"total": 12.3}})), "ADM-0001").await;
+    refused(correct(json!({"total": "12.30"})), "ADM-0001").await;
+    refused(stage.client.patch(format!("{}{path}", stage.url)).json(&json!({})), "ADM-0002").await;
+    let seen = stage.seen.lock().unwrap();
+    let said = |field: &str, value: &str| Correction { field: field.into(), value: value.into() };
+    let corrections = vec![said("city", ""), said("total", "12.30")];
+    let correct = CorrectReceipt { receipt_id: vec![0xab; 32], corrections };
+    assert_eq!(seen.operations.len(), 1);
+    assert_eq!(seen.operations[0].operation, Some(Operation::CorrectReceipt(correct)));
 }

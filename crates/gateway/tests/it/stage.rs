@@ -109,6 +109,7 @@ fn answer(operation: &VaultOperation) -> VaultAnswer {
         }
         Operation::ParseReceipt(parse) => return ticket(operation, &parse.receipt_id),
         Operation::DrawReceipt(draw) => return drawn(draw),
+        Operation::CorrectReceipt(correct) => return receipt(&correct.receipt_id, false),
         Operation::EraseReceipt(erase) => {
             return VaultAnswer { proof: vec![1, 2, 3], ..receipt(&erase.receipt_id, false) };
         }
@@ -188,6 +189,7 @@ fn reading() -> ReceiptReading {
         confidence_bps: 9_300,
         attribute: attribute.into(),
         at,
+        corrected: false,
     };
     let item = ReadItem {
         description: "latte".into(),

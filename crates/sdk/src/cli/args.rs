@@ -231,6 +231,15 @@ pub(crate) enum Receipt {
         #[arg(long, default_value_t, requires = "drawing")]
         page: u32,
     },
+    /// Correct what was read of a receipt; campaigns then see what you say
+    Correct {
+        /// Receipt id, 64 hexadecimal digits
+        #[arg(value_parser = digest)]
+        id: Digest,
+        /// merchant=, city=, date=2018-03-25, time=19:04:00 or total=12.30; nothing after the sign for none
+        #[arg(long = "set", required = true, value_name = "FIELD=VALUE", value_parser = correction)]
+        corrections: Vec<(String, String)>,
+    },
     /// Erase a receipt: its key, its salt and its content; the commitment stays
     Erase {
         /// Receipt id, 64 hexadecimal digits
@@ -340,6 +349,11 @@ impl From<TierName> for Tier {
             TierName::Producer => Self::Producer,
         }
     }
+}
+
+fn correction(text: &str) -> Result<(String, String), &'static str> {
+    let (field, value) = text.split_once('=').ok_or("FIELD=VALUE")?;
+    Ok((field.to_owned(), value.to_owned()))
 }
 
 fn digest(text: &str) -> Result<Digest, &'static str> {

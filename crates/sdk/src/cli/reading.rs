@@ -59,7 +59,8 @@ pub(super) fn whole(reading: &ReceiptReading) -> String {
     ]);
     let fields = reading.fields.iter().map(|field| {
         let goes = if field.attribute.is_empty() { LOCAL.to_owned() } else { plain(&field.attribute) };
-        [plain(&field.name), plain(&field.value), percent(field.confidence_bps), goes]
+        let sure = if field.corrected { OWN.to_owned() } else { percent(field.confidence_bps) };
+        [plain(&field.name), plain(&field.value), sure, goes]
     });
     let mut text = show::table(["", ""], facts);
     text = format!("{text}\n{}", show::table(["field", "value", "sure", "attribute"], fields));
@@ -112,6 +113,8 @@ fn milli(quantity: u64) -> String {
 
 /// Stands for the attribute of a candidate that stays at the Vault.
 const LOCAL: &str = "local";
+/// Stands for the certainty of a value that the owner corrected.
+const OWN: &str = "corrected";
 
 #[cfg(test)]
 mod tests {

@@ -39,6 +39,13 @@ impl Session {
                 let drawing = drawing.as_deref().map(|file| (file, page));
                 self.show_receipt(id, out.as_deref(), drawing).await?;
             }
+            Receipt::Correct { id, corrections } => {
+                let corrections = corrections.into_iter().collect();
+                let receipt = self.profile.client()?.correct_receipt(id, &corrections).await?;
+                show::print(self.json, &receipt, |receipt| {
+                    receipt.reading.as_ref().map(reading::whole).unwrap_or_default()
+                });
+            }
             Receipt::Erase { id, out } => self.erase_receipt(id, out.as_deref()).await?,
             Receipt::CheckErasure { file, governance } => return self.check_erasure(&file, &governance),
         }

@@ -5,6 +5,7 @@ use std::fs;
 
 use serde_json::json;
 use symphony_reader::render::{self, Day, page};
+use symphony_sdk::campaign::Submitter;
 use symphony_sdk::client::{Client, Format, Upload};
 use symphony_sdk::shape::Task;
 use symphony_types::amount::Sym;
@@ -17,6 +18,8 @@ use crate::taint::{Needles, files, in_file};
 
 const PERSON: &str = "receipt-reader-1";
 const OTHER: &str = "receipt-reader-2";
+/// The enclave of the person's Vault.
+const ENCLAVE: &str = "enclave";
 /// Printed on the receipt; it must not be found in any file.
 const MERCHANT: &str = "Luckin Coffee";
 
@@ -64,12 +67,78 @@ async fn a_photo_becomes_a_record_that_a_campaign_finds() {
 
     let after = luckin.run(&spec(), &request("after"), |_| {}).await.unwrap();
     assert_eq!((after.task.state.as_str(), after.task.returned), ("completed", 166));
+    a_correction_counts(&own, &luckin, receipt).await;
     one_receipt_earns_once(&own, &other, &photo, receipt).await;
     paid(&network, &own, task.task_id).await;
     own.erase_receipt(receipt).await.unwrap();
     let last = luckin.run(&spec(), &request("erased"), |_| {}).await.unwrap();
     assert_eq!(last.task.returned, 165, "with the receipt its record is gone");
     nothing_is_in_clear(network);
+}
+
+/// R084, R116, R196, R209, R234: whatever dies while a receipt is read or verified, the parse ends once, with one record, and is
+/// paid once.
+#[tokio::test]
+async fn a_parse_survives_whatever_dies() {
+    let _turn = TURN.lock().await;
+    let network = Network::start(&["--policy", "challenge=300,epoch=3000"]);
+    network.ready().await;
+    let own = network.client_as(PERSON, "producer");
+    enrol(&own, PERSON).await;
+    let vault = own.assigned().await.unwrap().vault_id;
+    let node = format!("enterprise-{vault}");
+    let mut victims = network.masters();
+    victims.extend([node.clone(), "verifier".to_owned(), "gateway".to_owned(), ENCLAVE.to_owned()]);
+    let mut tasks = Vec::new();
+    for (held, state) in [(ENCLAVE, "dispatched"), ("verifier", "verifying")] {
+        for victim in &victims {
+            let pid = |name: &str| match name {
+                ENCLAVE => network.enclave_pid(&node),
+                name => Some(network.pid(name)),
+            };
+            let running = async |name: &str| {
+                eventually("the process runs", async || pid(name).filter(|pid| Network::alive(*pid))).await
+            };
+            // Found while no document is read: the reading process is another child of the Vault.
+            let enclave = running(ENCLAVE).await;
+            let holder = if held == ENCLAVE { enclave } else { running(held).await };
+            network.pause(holder, true);
+            let seed = 100 + tasks.len() as u64;
+            let key = request(&format!("photo-{seed}"));
+            let parsing = own.upload_and_parse_receipt(&photo(seed), &key).await.unwrap();
+            let task = parsing.task.unwrap();
+            eventually("the parse is held", async || {
+                own.task(task).await.ok().filter(|task| task.state == state)
+            })
+            .await;
+            network.kill(if victim == ENCLAVE { enclave } else { running(victim).await });
+            if victim != held {
+                network.pause(holder, false);
+            }
+            let ended = ended(&own, task).await;
+            assert_eq!((ended.state.as_str(), ended.code.as_str()), ("completed", ""), "{victim} at {state}");
+            tasks.push(task);
+        }
+    }
+    let records = eventually("the vault answers", async || own.records(&vault, PERSON).await.ok()).await;
+    assert_eq!(records.len(), tasks.len(), "one record a receipt");
+    for task in tasks {
+        paid(&network, &own, task).await;
+    }
+}
+
+/// R077, R083: campaigns see what the owner says of its receipt.
+async fn a_correction_counts(own: &Client, luckin: &Submitter, receipt: Digest) {
+    let correct = async |merchant: &str| {
+        let corrections = [("merchant".to_owned(), merchant.to_owned())].into();
+        own.correct_receipt(receipt, &corrections).await.unwrap().reading.unwrap()
+    };
+    assert_eq!(correct("FairPrice").await.value("merchant"), Some("FairPrice"));
+    let without = luckin.run(&spec(), &request("corrected"), |_| {}).await.unwrap();
+    assert_eq!(without.task.returned, 165);
+    correct(MERCHANT).await;
+    let wrong = [("total".to_owned(), "much".to_owned())].into();
+    assert_eq!(code(own.correct_receipt(receipt, &wrong).await), "ADM-0001");
 }
 
 /// R080, R086
@@ -97,8 +166,11 @@ async fn paid(network: &Network, own: &Client, task: TaskId) {
         (task.payout == "confirmed" && task.anchor == "confirmed").then_some(task)
     });
     assert!(paid.await.subsidy > Sym::ZERO);
-    let status = network.client("luckin").status().await.unwrap();
-    assert!(status.master_nodes.iter().all(|master| master.head == "equal"));
+    eventually("the masters agree", async || {
+        let status = network.client("luckin").status().await.ok()?;
+        status.master_nodes.iter().all(|master| master.head == "equal").then_some(())
+    })
+    .await;
 }
 
 /// R076, R082: neither a Vault nor any other node leaves the words of a receipt in a file.

@@ -14,16 +14,20 @@ pub(crate) fn shown(reading: &Reading) -> ReceiptReading {
     match reading.outcome {
         ParseOutcome::Refused(code) => shown.code = code.as_str().to_owned(),
         ParseOutcome::Parsed { record, quality } => {
-            shown.record_commitment = record.0.0.to_vec();
+            shown.record_commitment = reading.record().unwrap_or(record).0.0.to_vec();
             shown.completeness_bps = quality.completeness.0.into();
             shown.checks_bps = quality.checks.0.into();
             shown.confidence_bps = quality.confidence.0.into();
         }
     }
     if let Some(read) = &reading.read {
-        let expense = &read.expense;
+        let corrected = reading.corrected.as_ref();
+        let expense = corrected.map_or(&read.expense, |corrected| &corrected.expense);
         shown.extractor = expense.extractor;
         shown.fields = fields(expense);
+        for field in &mut shown.fields {
+            field.corrected = corrected.is_some_and(|corrected| corrected.fields.contains(&field.name));
+        }
         shown.items = expense.items.iter().map(item).collect();
         shown.checks = checks(&expense.checks);
     }
@@ -59,6 +63,7 @@ fn field<T>(name: &str, field: Option<&Field<T>>, value: impl Fn(&T) -> String) 
         confidence_bps: field.bps.into(),
         attribute: attribute(name).unwrap_or_default().to_owned(),
         at: field.at.map(place),
+        corrected: false,
     })
 }
 

@@ -4,6 +4,8 @@
 //! What recognises a receipt is a keyed digest that says nothing without the Vault's secret; it stays, so that a receipt
 //! does not earn again after its erasure (R080).
 
+use std::collections::BTreeSet;
+
 use redb::{ReadOnlyTable, TableDefinition, WriteTransaction};
 use serde::{Deserialize, Serialize};
 use symphony_compute::parse::expense::Expense;
@@ -28,6 +30,19 @@ pub struct Reading {
     pub outcome: ParseOutcome,
     /// What was read; `None` when it was refused.
     pub read: Option<Read>,
+    /// What the owner says instead; `None` before.
+    pub corrected: Option<Corrected>,
+}
+
+/// The owner's word in place of what was read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Corrected {
+    /// What the receipt says by it.
+    pub expense: Expense,
+    /// The fields that are the owner's.
+    pub fields: BTreeSet<String>,
+    /// The record of it.
+    pub record: Commitment,
 }
 
 /// What was read, and what proves it.
@@ -46,8 +61,11 @@ pub struct Read {
 }
 
 impl Reading {
-    /// The record that came of it; `None` when it was refused.
+    /// The record that tasks see; `None` when it was refused.
     pub fn record(&self) -> Option<Commitment> {
+        if let Some(corrected) = &self.corrected {
+            return Some(corrected.record);
+        }
         match self.outcome {
             ParseOutcome::Parsed { record, .. } => Some(record),
             ParseOutcome::Refused(_) => None,
@@ -79,14 +97,36 @@ pub struct NewReading {
 
 /// All rows of a reading with a record. **Errors**: storage.
 pub fn put_read(transaction: &WriteTransaction, new: &NewReading) -> Result<(), redb::Error> {
-    put_records(transaction, std::slice::from_ref(&new.record))?;
-    transaction.open_table(DERIVED)?.insert(new.record.commitment.0.0, new.document.0.0)?;
+    put_derived(transaction, new.document, &new.record)?;
     let mut marks = transaction.open_table(MARKS)?;
     for mark in &new.marks {
         marks.insert(mark.0, new.document.0.0)?;
     }
     put(transaction, USAGES, new.task.0, &new.usage)?;
     put_reading(transaction, new.document, &new.sealed)
+}
+
+/// A record that came of a document. **Errors**: storage.
+fn put_derived(
+    transaction: &WriteTransaction,
+    document: Commitment,
+    record: &RecordRow,
+) -> Result<(), redb::Error> {
+    put_records(transaction, std::slice::from_ref(record))?;
+    transaction.open_table(DERIVED)?.insert(record.commitment.0.0, document.0.0)?;
+    Ok(())
+}
+
+/// A corrected reading with its record in place of the `former` one. **Errors**: storage.
+pub fn put_corrected(
+    transaction: &WriteTransaction,
+    (document, sealed): (Commitment, &[u8]),
+    record: &RecordRow,
+    former: Commitment,
+) -> Result<(), redb::Error> {
+    remove_derived(transaction, former)?;
+    put_derived(transaction, document, record)?;
+    put_reading(transaction, document, sealed)
 }
 
 /// A reading without a record. **Errors**: storage.
@@ -117,12 +157,14 @@ pub(super) fn erase_reading(
     record: Option<Commitment>,
 ) -> Result<(), redb::Error> {
     transaction.open_table(READINGS)?.remove(document.0.0)?;
-    if let Some(record) = record {
-        transaction.open_table(DERIVED)?.remove(record.0.0)?;
-        let place = transaction.open_table(LOCATIONS)?.remove(record.0.0)?.map(|place| place.value());
-        if let Some(place) = place {
-            transaction.open_table(RECORDS)?.remove(place)?;
-        }
+    record.map_or(Ok(()), |record| remove_derived(transaction, record))
+}
+
+fn remove_derived(transaction: &WriteTransaction, record: Commitment) -> Result<(), redb::Error> {
+    transaction.open_table(DERIVED)?.remove(record.0.0)?;
+    let place = transaction.open_table(LOCATIONS)?.remove(record.0.0)?.map(|place| place.value());
+    if let Some(place) = place {
+        transaction.open_table(RECORDS)?.remove(place)?;
     }
     Ok(())
 }

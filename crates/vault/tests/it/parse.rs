@@ -18,7 +18,8 @@ use symphony_vault::parse::Parsed;
 use symphony_wire::documents::decode;
 use symphony_wire::v1::vault_operation::Operation;
 use symphony_wire::v1::{
-    DrawReceipt, EraseReceipt, ListReceipts, ParseReceipt, PutReceipt, ReadReceipt, ReceiptEntry, VaultAnswer,
+    CorrectReceipt, Correction, DrawReceipt, EraseReceipt, ListReceipts, ParseReceipt, PutReceipt,
+    ReadReceipt, ReceiptEntry, VaultAnswer,
 };
 
 use crate::slice::agent;
@@ -91,6 +92,14 @@ impl Desk {
 
     async fn outcome(&self, order: &ParseOrder) -> ParseOutcome {
         self.parsed(order).await.statement.body.outcome
+    }
+
+    async fn corrected(&self, who: (&str, &str), id: &[u8], corrections: &[(&str, &str)]) -> VaultAnswer {
+        let corrections = corrections
+            .iter()
+            .map(|(field, value)| Correction { field: (*field).into(), value: (*value).into() });
+        let correct = CorrectReceipt { receipt_id: id.to_vec(), corrections: corrections.collect() };
+        self.world.ask(who, "correct", Operation::CorrectReceipt(correct)).await
     }
 
     async fn entry(&self, who: (&str, &str), id: &[u8]) -> ReceiptEntry {
@@ -207,6 +216,51 @@ async fn a_receipt_is_recognised_from_another_picture() {
     let order = desk.order(P1, "parse-different", &different).await;
     assert!(matches!(desk.outcome(&order).await, ParseOutcome::Parsed { .. }));
     assert_eq!((desk.records("p0").await.len(), desk.records("p1").await.len()), (1, 2));
+}
+
+/// R077, R083: the owner's word supersedes what was read; the same again changes nothing, and what is not the owner's or has
+/// another form is refused and changes nothing.
+#[tokio::test]
+async fn a_correction_supersedes_the_record() {
+    let mut desk = Desk::new().await;
+    let id = desk.kept(P0, "photo", picture(5)).await;
+    assert_eq!(desk.corrected(P0, &id, &[("total", "1.00")]).await.code, Code::NotFound.as_str());
+    let order = desk.order(P0, "parse", &id).await;
+    let ParseOutcome::Parsed { record, .. } = desk.outcome(&order).await else { panic!("not parsed") };
+    let answer = desk.corrected(P0, &id, &[("merchant", "Southern Lamp"), ("total", "1.00")]).await;
+    assert_eq!(answer.code, "", "{}", answer.detail);
+    let reading = answer.receipts[0].reading.clone().unwrap();
+    assert_ne!(reading.record_commitment, record.0.0.to_vec());
+    let fields = reading.fields.iter().filter(|field| field.corrected);
+    let fields: Vec<_> = fields.map(|field| (field.name.as_str(), field.value.as_str())).collect();
+    assert_eq!(fields, [("merchant", "Southern Lamp"), ("total", "1.00")]);
+    let records = desk.records("p0").await;
+    assert_eq!(records.len(), 2);
+    assert!(records.iter().any(|record| record.contains("Southern Lamp")), "{records:?}");
+    assert!(!records.iter().any(|record| record.to_lowercase().contains("northern")), "{records:?}");
+
+    let head = desk.world.vault().head();
+    for (who, corrections, code) in [
+        (P0, [("total", "1.00")].as_slice(), None),
+        (P0, &[], None),
+        (P0, &[("total", "2.00"), ("total", "a lot")], Some(Code::Malformed)),
+        (P0, &[("tax", "1.00")], Some(Code::Malformed)),
+        (P0, &[("merchant", ""), ("date", ""), ("total", ""), ("city", "")], Some(Code::RecordInvalid)),
+        (P1, &[("total", "2.00")], Some(Code::NotFound)),
+    ] {
+        let answer = desk.corrected(who, &id, corrections).await;
+        assert_eq!(answer.code, code.map_or("", Code::as_str), "{corrections:?}");
+    }
+    assert_eq!(desk.world.vault().head(), head, "nothing was appended");
+    desk.world.reopen();
+    assert_eq!(desk.entry(P0, &id).await.reading.unwrap(), reading);
+    assert!(
+        matches!(desk.outcome(&order).await, ParseOutcome::Parsed { record: same, .. } if same == record)
+    );
+    let erase = Operation::EraseReceipt(EraseReceipt { receipt_id: id.clone() });
+    assert_eq!(desk.world.ask(P0, "erase", erase).await.code, "");
+    assert_eq!(desk.records("p0").await.len(), 1);
+    assert_eq!(desk.corrected(P0, &id, &[("total", "1.00")]).await.code, Code::DocumentErased.as_str());
 }
 
 /// R080, R105, R195: nothing is read without the masters' order on a ticket of this Vault, in time; and what is no receipt

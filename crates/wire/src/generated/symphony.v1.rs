@@ -83,7 +83,7 @@ pub struct SignedOperation {
     #[prost(bytes = "vec", tag = "2")]
     pub signature: ::prost::alloc::vec::Vec<u8>,
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct VaultOperation {
     /// the caller's proven identity
     #[prost(string, tag = "1")]
@@ -104,13 +104,13 @@ pub struct VaultOperation {
     pub reply_key: ::prost::alloc::vec::Vec<u8>,
     #[prost(
         oneof = "vault_operation::Operation",
-        tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22"
+        tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23"
     )]
     pub operation: ::core::option::Option<vault_operation::Operation>,
 }
 /// Nested message and enum types in `VaultOperation`.
 pub mod vault_operation {
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Operation {
         #[prost(message, tag = "10")]
         PutSubjects(super::PutSubjects),
@@ -138,6 +138,8 @@ pub mod vault_operation {
         ParseReceipt(super::ParseReceipt),
         #[prost(message, tag = "22")]
         DrawReceipt(super::DrawReceipt),
+        #[prost(message, tag = "23")]
+        CorrectReceipt(super::CorrectReceipt),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -227,6 +229,23 @@ pub struct DrawReceipt {
     /// from 0
     #[prost(uint32, tag = "2")]
     pub page: u32,
+}
+/// The owner's word in place of what was read; the record is superseded by another. The same again changes nothing.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CorrectReceipt {
+    #[prost(bytes = "vec", tag = "1")]
+    pub receipt_id: ::prost::alloc::vec::Vec<u8>,
+    #[prost(message, repeated, tag = "2")]
+    pub corrections: ::prost::alloc::vec::Vec<Correction>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Correction {
+    /// merchant, date, time, total or city
+    #[prost(string, tag = "1")]
+    pub field: ::prost::alloc::string::String,
+    /// in the form in which it is shown; empty: the receipt has none
+    #[prost(string, tag = "2")]
+    pub value: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct VaultAnswer {
@@ -419,6 +438,9 @@ pub struct ReadField {
     /// absent when it follows from other words
     #[prost(message, optional, tag = "5")]
     pub at: ::core::option::Option<ReadBox>,
+    /// by the owner
+    #[prost(bool, tag = "6")]
+    pub corrected: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ReadItem {
