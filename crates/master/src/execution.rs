@@ -42,6 +42,8 @@ use crate::node::{Node, challenge, now};
 
 /// Pause between two calls to a Vault that does not answer.
 const RETRY: Duration = Duration::from_millis(300);
+/// How long a Vault may take to say which enclave it has.
+const BOOT_TIMEOUT: Duration = Duration::from_millis(500);
 /// How long one slice may take in one call.
 const CALL_TIMEOUT: Duration = Duration::from_secs(120);
 /// Slices are reported this long before their deadline, so that the report itself is in time, and the words of a
@@ -152,23 +154,25 @@ fn opened(node: &Node, task: &TaskId) -> Opened {
     node.blobs.keys(task).and_then(|bytes| decode(&bytes).ok()).unwrap_or_default()
 }
 
+/// The boot report that a Vault's enclave has now: it may be another one than a moment ago. A Vault that fell silent after
+/// it was prepared must not hold up the others (R108): what it said last still names its enclave's key.
+async fn boot_of(node: &Node, state: &State, vault: &VaultId) -> Result<(VaultId, Vec<u8>), Fault> {
+    let asked = node.peers.ask_health(&state.governance, vault, challenge(), now());
+    let health = match tokio::time::timeout(BOOT_TIMEOUT, asked).await {
+        Ok(Ok(health)) => health,
+        Ok(Err(_)) | Err(_) => {
+            let last = node.peers.last_health(vault);
+            last.ok_or_else(|| Fault::Again(format!("{vault} has never answered")))?
+        }
+    };
+    Ok((vault.clone(), health.boot))
+}
+
 async fn make_keys(node: &Arc<Node>, envelope: &TaskEnvelope) -> Result<Vec<(VaultId, Vec<u8>)>, Fault> {
     let state = node.state();
-    let mut slices = Vec::new();
-    for vault in &envelope.coordination.participating_vault_ids {
-        let health = match node.peers.health(vault, now()) {
-            Some(health) => health,
-            // A vault that fell silent after it was prepared must not hold up the others (R108): what it said last
-            // still names its enclave's key.
-            None => match node.peers.ask_health(&state.governance, vault, challenge(), now()).await {
-                Ok(health) => health,
-                Err(code) => {
-                    node.peers.last_health(vault).ok_or_else(|| Fault::Again(format!("{vault}: {code}")))?
-                }
-            },
-        };
-        slices.push((vault.clone(), health.boot));
-    }
+    let vaults = &envelope.coordination.participating_vault_ids;
+    let slices = join_all(vaults.iter().map(|vault| boot_of(node, &state, vault))).await;
+    let slices = slices.into_iter().collect::<Result<_, _>>()?;
     let call = Call::OpenTask {
         envelope: order(node, envelope).await?,
         slices,
