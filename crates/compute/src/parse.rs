@@ -96,8 +96,8 @@ pub fn doubtful(read: &Result<Expense, NotAReceipt>) -> bool {
         Err(_) => true,
         Ok(expense) => {
             unsure(expense.merchant.as_ref().map(Field::bps), NAME_ENOUGH)
-                || unsure(expense.date.as_ref().map(Field::bps), ENOUGH)
-                || unsure(expense.total.as_ref().map(Field::bps), ENOUGH)
+                || unsure(expense.date.as_ref().map(Field::bps), DATE_ENOUGH)
+                || unsure(expense.total.as_ref().map(Field::bps), TOTAL_ENOUGH)
         }
     }
 }
@@ -122,8 +122,10 @@ fn refuse_other_papers(readings: &[Reading]) -> Result<(), NotAReceipt> {
     Ok(())
 }
 
-/// A day or a total less sure than this is worth another look.
-const ENOUGH: u16 = 5_500;
+/// A day less sure than this is worth another look.
+const DATE_ENOUGH: u16 = 8_000;
+/// A total less sure than this.
+const TOTAL_ENOUGH: u16 = 6_000;
 /// A name less sure than this; another look seldom mends one.
 const NAME_ENOUGH: u16 = 3_000;
 const LETTERS_MIN: usize = 20;

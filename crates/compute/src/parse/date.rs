@@ -167,6 +167,8 @@ fn part(chars: &[(usize, char)], start: usize) -> Option<(Part, usize, Mark)> {
                 }
             }
             '/' | '-' | '.' | '\'' | ',' | '–' | '—' => mark = Mark::Strong,
+            // What recognition makes of a stroke.
+            '\\' | '°' | '·' | '‘' | '’' => mark = Mark::Strong,
             _ => break,
         }
         at += 1;

@@ -25,6 +25,7 @@ pub(crate) const OTHER_DATES: &[&str] = &[
 /// Phrases before what was to be paid in the end; the earlier, the more surely.
 pub(crate) const TOTALS: &[(&str, i32)] = &[
     ("GRAND TOTAL", 8),
+    ("GRANDTOTAL", 8),
     ("ROUNDED TOTAL", 9),
     ("TOTAL ROUNDED", 9),
     ("TOTAL AFTER ROUNDING", 9),

@@ -121,8 +121,11 @@ fn legal(text: &str) -> Option<(usize, &'static str)> {
         if pair(&["CO"], "LTD") && bare[1] == "LTD" {
             return Some((start, "CO LTD"));
         }
-        let single =
-            lexicon::LEGAL.iter().find(|form| start > 0 && bare.first().is_some_and(|word| word == *form));
+        // Two letters are easily read into specks: only behind a plain name are they a form.
+        let plain = text[..start].chars().all(|c| c.is_alphabetic() || " &.'-".contains(c));
+        let single = lexicon::LEGAL.iter().find(|form| {
+            start > 0 && bare.first().is_some_and(|word| word == *form) && (form.len() > 2 || plain)
+        });
         if let Some(form) = single.filter(|form| !form.contains(' ')) {
             return Some((start, form));
         }
@@ -146,6 +149,15 @@ fn initials(text: &str) -> String {
         }
         let letters = word.chars().filter(|c| c.is_alphabetic()).count();
         let digits = word.chars().filter(char::is_ascii_digit).count();
+        if letters >= TRADE_LETTERS_MIN && letters < word.chars().count() {
+            // `HARDWA.2`: what is almost a known word, but for marks or digits in it, is that word.
+            let trade = lexicon::TRADES.iter().find(|trade| {
+                trade.chars().count() == word.chars().count() && spelling::near(word, trade, TRADE_SLIPS)
+            });
+            if let Some(trade) = trade {
+                return (*trade).to_owned();
+            }
+        }
         if digits == 1 && letters >= 4 {
             return word.replace('0', "O").replace('1', "I").replace('5', "S").replace('8', "B");
         }
@@ -249,5 +261,7 @@ fn better(word: &str, own: u16, other: &Word) -> bool {
 
 /// Rows above the goods that may hold the name.
 const HEAD_ROWS: usize = 14;
+const TRADE_LETTERS_MIN: usize = 5;
+const TRADE_SLIPS: usize = 2;
 const VOTE_LETTERS_MIN: usize = 5;
 const VOTE_MARGIN: u16 = 300;

@@ -36,10 +36,10 @@ pub(crate) fn of(readings: &[Reading]) -> Sale {
     let named: Vec<Named> = readings.iter().map(named).collect();
     let mut pool: Pool<u64> = Pool::default();
     let mut taxes: Pool<u64> = Pool::default();
+    let proved = paid_less_change(&named);
     for (number, named) in named.iter().enumerate() {
-        for (amount, label) in candidates(named) {
-            let points =
-                label + support(amount.cents, &named_all(&named.roundings), named) + legible(&amount);
+        for (amount, label) in candidates(named, &proved) {
+            let points = label + support(amount.cents, &proved, named) + legible(&amount);
             if let Some(cents) = u64::try_from(amount.cents).ok().filter(|cents| *cents > 0) {
                 pool.add(number, cents, points, Some(amount.at));
             }
@@ -101,6 +101,8 @@ fn says_one(folded: &str, words: &[&str]) -> bool {
 
 fn named(reading: &Reading) -> Named {
     let mut named = Named::default();
+    // Behind a word of rounding, and too much for one: perhaps what the rounding left.
+    let mut left: Vec<Amount> = Vec::new();
     let rows = &reading.rows;
     for (index, row) in rows.iter().enumerate() {
         let amounts = amount::in_row(row);
@@ -129,12 +131,17 @@ fn named(reading: &Reading) -> Named {
             Some(Kind::Subtotal) => named.subtotals.push(amount),
             Some(Kind::Tax) => named.taxes.push(amount),
             Some(Kind::Rounding) if amount.cents.abs() < ROUNDING_MAX => named.roundings.push(amount),
-            // Too much for a rounding: it is what the rounding left.
-            Some(Kind::Rounding) if label.is_none() => named.totals.push((amount, ROUNDED_POINTS)),
+            Some(Kind::Rounding) if label.is_none() => left.push(amount),
             Some(Kind::Paid) => named.paid.push(amount),
             Some(Kind::Change) => named.change.push(amount),
             _ => {}
         }
+    }
+    for amount in left {
+        let near = |(total, _): &(Amount, Points)| (total.cents - amount.cents).abs() < COIN;
+        let points =
+            if named.totals.is_empty() || named.totals.iter().any(near) { ROUNDED_POINTS } else { 0 };
+        named.totals.push((amount, points));
     }
     named
 }
@@ -189,21 +196,20 @@ fn beside(rows: &[Row], index: usize) -> Option<Amount> {
 }
 
 /// Labelled totals; and, for want of any, amounts that what was given and given back, or repetition, point to.
-fn candidates(named: &Named) -> Vec<(Amount, Points)> {
+fn candidates(named: &Named, proved: &[i64]) -> Vec<(Amount, Points)> {
     let mut candidates = named.totals.clone();
     for amount in &named.all {
         let repeated = named.all.iter().filter(|other| other.cents == amount.cents).count();
-        let proved = paid_less_change(named).contains(&amount.cents);
-        if proved || repeated > 1 {
+        if proved.contains(&amount.cents) || repeated > 1 {
             candidates.push((*amount, 1));
         }
     }
     for (total, label) in named.totals.iter().filter(|(_, label)| *label >= 5) {
         candidates.extend(named.roundings.iter().filter_map(|rounding| rounded(total, *label, rounding)));
     }
-    for paid in &named.paid {
+    if named.change.iter().all(|change| change.cents == 0) {
         // Cash without change, or a card, was given exactly.
-        candidates.push((*paid, 2));
+        candidates.extend(named.paid.iter().map(|paid| (*paid, 2)));
     }
     candidates
 }
@@ -216,24 +222,21 @@ fn rounded(total: &Amount, label: Points, rounding: &Amount) -> Option<(Amount, 
     (!already).then_some((Amount { cents, ..*total }, label))
 }
 
-fn named_all(amounts: &[Amount]) -> Vec<i64> {
-    amounts.iter().map(|amount| amount.cents).collect()
-}
-
-fn paid_less_change(named: &Named) -> Vec<i64> {
-    let paid = || named.paid.iter().map(|paid| paid.cents);
-    named
-        .change
-        .iter()
+/// What was given less what was given back, whichever recognition read the one and the other.
+fn paid_less_change(named: &[Named]) -> Vec<i64> {
+    let paid = || named.iter().flat_map(|named| &named.paid).map(|paid| paid.cents);
+    let change = named.iter().flat_map(|named| &named.change);
+    change
         .flat_map(|change| paid().map(|paid| paid - change.cents.abs()))
         .filter(|cents| *cents > 0)
         .collect()
 }
 
 /// What other amounts say for this one.
-fn support(cents: i64, roundings: &[i64], named: &Named) -> Points {
+fn support(cents: i64, proved: &[i64], named: &Named) -> Points {
     let mut points = 0;
-    if paid_less_change(named).contains(&cents) {
+    let roundings: Vec<i64> = named.roundings.iter().map(|rounding| rounding.cents).collect();
+    if proved.contains(&cents) {
         points += 6;
     }
     if named.paid.iter().any(|paid| paid.cents == cents) {

@@ -9,6 +9,8 @@ pub(crate) fn fold(text: &str) -> String {
             '“' | '”' | '«' | '»' => folded.push('"'),
             '—' | '–' | '−' => folded.push('-'),
             '|' | '_' | '~' | '°' | '\\' => folded.push(' '),
+            // A `Y` that was seen twice is one.
+            '¥' if folded.ends_with('Y') => {}
             '¥' => folded.push('Y'),
             '€' => folded.push('€'),
             c => folded.extend(c.to_uppercase()),

@@ -120,6 +120,47 @@ fn dates_are_read_in_their_forms() {
     }
     assert_eq!(day("Date 03/05/2018", "SEATTLE, USA"), expected);
     assert_eq!(day("Date 31/02/2018", "SINGAPORE"), None);
+    assert_eq!(
+        day("Date 5°3°2018 22 52 33", "SINGAPORE"),
+        expected,
+        "strokes that were taken for something else"
+    );
+}
+
+fn total(looks: &[&[&str]]) -> Option<u64> {
+    let head = ["SILVER PINE BOOKS", "SINGAPORE", "TAX INVOICE", "Date 05/03/2018", "Pencil 4.69"];
+    let scans: Vec<Scan> = looks.iter().map(|rows| scan(&[head.as_slice(), *rows].concat())).collect();
+    extract(&scans).unwrap().total.map(|total| total.value)
+}
+
+/// R083: cash and change prove a total, each from whichever recognition read it; what was given is none when there was change.
+#[test]
+fn cash_and_change_prove_a_total_across_recognitions() {
+    let first = ["Grnd Ttl 92.80", "Cash 400.00", "Change 7.20"].as_slice();
+    let second = ["Grnd Ttl S2.", "Cash 100.00", "Chnge"].as_slice();
+    assert_eq!(total(&[first, second]), Some(9_280));
+    assert_eq!(total(&[&["GrandTotal 92.80", "Cash 100.00", "Change 7.20"]]), Some(9_280));
+}
+
+/// R083: a total that was rounded to coins stands beside the one that was not; a rounding that was misread is no total.
+#[test]
+fn roundings_lie_near_their_total() {
+    assert_eq!(total(&[&["Total Sales 72.74", "Rounding RM 72.75", "CASH 100.00"]]), Some(7_275));
+    assert_eq!(
+        total(&[&["Sub Total 4.69", "Rounding Adj 1.01", "Total Sales 4.70", "Cash 5.00"]]),
+        Some(470)
+    );
+}
+
+/// R083: specks are no legal form, a letter that was seen twice is one, and marks in a known word are its letters.
+#[test]
+fn slips_in_names_are_put_right() {
+    let name = |row: &str| {
+        let rows = ["31goyo oY a", row, "SINGAPORE", "05/03/2018", "TOTAL 10.00", "CASH 10.00"];
+        extract(&[scan(&rows)]).unwrap().merchant.map(|name| name.value)
+    };
+    assert_eq!(name("BLUE Y\u{a5}. HERON SDN BHD").as_deref(), Some("BLUE Y. HERON SDN BHD"));
+    assert_eq!(name("HERON HARDWA.2 CENTRE").as_deref(), Some("HERON HARDWARE CENTRE"));
 }
 
 /// R083: two recognitions that agree are surer than one.
