@@ -51,7 +51,7 @@ impl Cast {
         let built = program.ancestors().nth(2).context("finding the build folder")?;
         let programs = dir.with_extension("programs");
         fs::create_dir_all(&programs)?;
-        for program in ["symphonyd", "symphony-guard", "symphony-enclave"] {
+        for program in ["symphonyd", "symphony-guard", "symphony-enclave", "symphony-reader"] {
             // Copies, so that a build meanwhile changes no program that is started again.
             fs::copy(built.join(program), programs.join(program))
                 .with_context(|| format!("{program} is not built: run cargo build --workspace --bins"))?;
