@@ -127,8 +127,7 @@ impl Enterprise {
         let receipts = vec![self.entry_of(&view, subject, &row)?];
         let mut answer = VaultAnswer { receipts, ..VaultAnswer::default() };
         if read.content {
-            let held = row.held.ok_or(Code::DocumentErased)?;
-            let (key, header) = self.unlock(&view, subject, &commitment, &held)?;
+            let (key, header) = self.held(&view, subject, &commitment)?;
             answer.content = view.document_content(&key, &header.record)?.to_vec();
         }
         Ok(answer)
@@ -249,6 +248,17 @@ impl Enterprise {
         view.document(subject, commitment)
     }
 
+    /// The key and the header of a document of the person. **Errors**: `ADM-0004`, or `VLT-0012` when it is erased.
+    pub(crate) fn held(
+        &self,
+        view: &View,
+        subject: SubjectIndex,
+        commitment: &Commitment,
+    ) -> Result<(DataKey, Header), Problem> {
+        let (_, row) = self.find(view, subject, commitment)?;
+        self.unlock(view, subject, commitment, &row.held.ok_or(Code::DocumentErased)?)
+    }
+
     pub(crate) fn entry(
         &self,
         view: &View,
@@ -286,7 +296,7 @@ impl Enterprise {
     }
 
     /// A document's key and header. **Errors**: a changed byte.
-    pub(crate) fn unlock(
+    fn unlock(
         &self,
         view: &View,
         subject: SubjectIndex,

@@ -74,14 +74,12 @@ impl Enterprise {
         let document = commitment(&parse.receipt_id)?;
         let _one_at_a_time = self.filing.lock().await;
         let view = self.store.read()?;
-        let (_, row) = self.find(&view, subject, &document)?;
-        let held = row.held.ok_or(Code::DocumentErased)?;
+        let (key, _) = self.held(&view, subject, &document)?;
         let name = self.request_of(owner, request);
         let expires = match view.ticket(name)? {
             Some((known, expires)) if known == document => expires,
             Some(_) => return Err(Code::IdempotencyConflict.into()),
             None => {
-                let (key, _) = self.unlock(&view, subject, &document, &held)?;
                 if view.reading(&key, &document)?.is_some_and(|reading| reading.read.is_some()) {
                     return Err(Code::ReceiptKnown.into());
                 }
@@ -105,9 +103,7 @@ impl Enterprise {
         let document = commitment(&draw.receipt_id)?;
         let filing = self.filing.lock().await;
         let view = self.store.read()?;
-        let (_, row) = self.find(&view, subject, &document)?;
-        let held = row.held.ok_or(Code::DocumentErased)?;
-        let (key, header) = self.unlock(&view, subject, &document, &held)?;
+        let (key, header) = self.held(&view, subject, &document)?;
         let read = view.reading(&key, &document)?.and_then(|reading| reading.read);
         let read = read.ok_or_else(|| Problem::refused(Code::NotFound, "the receipt was not read"))?;
         let content = view.document_content(&key, &header.record)?;
@@ -153,9 +149,12 @@ impl Enterprise {
         let subject = self.enrolled(own.as_str())?;
         let _one_at_a_time = self.filing.lock().await;
         let view = self.store.read()?;
-        let (_, row) = self.find(&view, subject, &ticket.document)?;
-        let Some(held) = row.held else { return Ok(Err(self.refused(order, Code::DocumentErased))) };
-        let (key, header) = self.unlock(&view, subject, &ticket.document, &held)?;
+        let (key, header) = match self.held(&view, subject, &ticket.document) {
+            Err(Problem::Refused { code: code @ Code::DocumentErased, .. }) => {
+                return Ok(Err(self.refused(order, code)));
+            }
+            held => held?,
+        };
         if let Some(known) = self.read_before(&view, &key, order)? {
             return Ok(Err(known));
         }
@@ -179,8 +178,7 @@ impl Enterprise {
     /// Reads the picture and has the enclave extract from the words. Blocks. A refusal is an outcome.
     fn extract(&self, agent: &Agent, order: EndorsedParse, opened: &Opened) -> Result<Outcome, Problem> {
         let ticket = &order.body.ticket;
-        let image = self.keys.keyed("symphony/receipt-image/v1", &opened.digest.0);
-        if self.store.read()?.recognised(&[image], &ticket.document)? {
+        if self.store.read()?.recognised(&[self.image(opened)], &ticket.document)? {
             return Ok(Err(Code::ReceiptKnown));
         }
         let scans = match self.reader.read(&opened.content) {
@@ -265,24 +263,27 @@ impl Enterprise {
             let person = (!identity.anybody).then_some(&opened.own);
             self.keys.keyed("symphony/receipt-printed/v1", &canonical::to_bytes(&(person, identity.digest)))
         });
-        let image = self.keys.keyed("symphony/receipt-image/v1", &opened.digest.0);
-        printed.chain([image]).collect()
+        printed.chain([self.image(opened)]).collect()
+    }
+
+    fn image(&self, opened: &Opened) -> Digest {
+        self.keys.keyed("symphony/receipt-image/v1", &opened.digest.0)
     }
 
     fn stated(&self, order: &ParseOrder, reading: &Reading) -> Parsed {
         let Some(read) = &reading.read else {
-            return self.state_of(order, reading.outcome, (Digest::ZERO, Digest::ZERO), (vec![], vec![]));
+            return self.signed(order, reading.outcome, (Digest::ZERO, Digest::ZERO), (vec![], vec![]));
         };
         let proof = (read.boot.clone(), read.report.clone());
-        self.state_of(order, reading.outcome, (read.reader, read.words), proof)
+        self.signed(order, reading.outcome, (read.reader, read.words), proof)
     }
 
     fn refused(&self, order: &ParseOrder, code: Code) -> Parsed {
         let outcome = ParseOutcome::Refused(code);
-        self.state_of(order, outcome, (Digest::ZERO, Digest::ZERO), (vec![], vec![]))
+        self.signed(order, outcome, (Digest::ZERO, Digest::ZERO), (vec![], vec![]))
     }
 
-    fn state_of(
+    fn signed(
         &self,
         order: &ParseOrder,
         outcome: ParseOutcome,

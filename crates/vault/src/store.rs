@@ -1,7 +1,7 @@
 //! What a Vault keeps beside its journal, in the same database and the same transactions (R076-R080, R213).
 //!
-//! A record is sealed under its person's data key, or that of the document that it came of, with its commitment as associated data, and is found by person
-//! or by commitment; both links and the commitment itself are checked on every read, so a changed byte is an
+//! A record is sealed under its person's data key, or that of the document that it came of, with its commitment as
+//! associated data, and is found by person or by commitment; both links and the commitment itself are checked on every read, so a changed byte is an
 //! error and never a value (R078). Nothing here is readable without the Vault's keys, except counts.
 
 pub mod document;

@@ -12,18 +12,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use futures::future::try_join_all;
 use symphony_protocol::artifact::Outcome;
 use symphony_sdk::campaign::{CampaignSpec, Delivered, Step, Submitter};
 use symphony_sdk::client::{Format, Upload};
 use symphony_sdk::verify::{Report, verify};
-use symphony_types::amount::SYM_UNIT;
 use symphony_types::id::RequestId;
 use tokio::time::sleep;
 
-use crate::network::Network;
+use crate::network::{Network, sym};
 
 #[derive(Parser)]
 struct Args {
@@ -88,7 +87,7 @@ async fn main() -> Result<()> {
     };
     phases.push(("data made", started.elapsed().as_secs_f64()));
     let luckin = network.submitter("luckin")?;
-    ready(&luckin).await?;
+    network.ready(&luckin.client).await?;
     phases.push(("network up", started.elapsed().as_secs_f64()));
     let records = ingest(&network, &case).await?;
     phases.push(("data in the vaults", started.elapsed().as_secs_f64()));
@@ -106,21 +105,6 @@ async fn main() -> Result<()> {
     evidence_summary(&report, bundle.len(), verify_seconds)?;
     memory_summary(&network)?;
     network.stop()
-}
-
-/// Waits until the gateway answers and every Vault is reachable.
-async fn ready(submitter: &Submitter) -> Result<()> {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    loop {
-        let status = submitter.client.status().await;
-        if status.as_ref().is_ok_and(|status| status.nodes.iter().all(|node| node.reachable)) {
-            return Ok(());
-        }
-        if Instant::now() > deadline {
-            bail!("the network did not come up: {status:?}");
-        }
-        sleep(Duration::from_millis(100)).await;
-    }
 }
 
 /// Uploads everything as the Vaults' operators; says how many records are in.
@@ -267,8 +251,4 @@ fn memory_summary(network: &Network) -> Result<()> {
     }
     ensure!(over.is_empty(), "over 1 GiB: {over:?}");
     Ok(())
-}
-
-fn sym(base: u64) -> String {
-    format!("{}.{:08} SYM", base / SYM_UNIT, base % SYM_UNIT)
 }

@@ -5,6 +5,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
@@ -13,7 +14,9 @@ use symphony_sdk::campaign::Submitter;
 use symphony_sdk::client::Client;
 use symphony_sdk::recipient::Recipient;
 use symphony_sdk::wallet::Wallet;
+use symphony_types::amount::SYM_UNIT;
 use symphony_types::id::ActorId;
+use tokio::time::sleep;
 
 /// A running development network.
 pub(crate) struct Network {
@@ -73,6 +76,19 @@ impl Network {
         })
     }
 
+    /// Waits until the gateway answers and every Vault is reachable.
+    pub(crate) async fn ready(&self, client: &Client) -> Result<()> {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        loop {
+            let status = client.status().await;
+            if status.as_ref().is_ok_and(|status| status.nodes.iter().all(|node| node.reachable)) {
+                return Ok(());
+            }
+            ensure!(Instant::now() < deadline, "the network did not come up: {status:?}");
+            sleep(Duration::from_millis(100)).await;
+        }
+    }
+
     /// Peak resident memory of every process of the network, in kilobytes, enclaves included.
     pub(crate) fn peaks(&self) -> Result<BTreeMap<String, u64>> {
         let mut peaks = BTreeMap::new();
@@ -123,4 +139,9 @@ fn children(pid: u32) -> Vec<u32> {
     lists
         .flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>())
         .collect()
+}
+
+/// An amount of base units, for people.
+pub(crate) fn sym(base: u64) -> String {
+    format!("{}.{:08} SYM", base / SYM_UNIT, base % SYM_UNIT)
 }

@@ -19,13 +19,12 @@ use symphony_reader::render::{self, Day, Receipt, page};
 use symphony_sdk::campaign::CampaignSpec;
 use symphony_sdk::client::{Client, Format, Upload};
 use symphony_sdk::shape::{Operand, ReceiptReading, Task};
-use symphony_types::amount::SYM_UNIT;
 use symphony_types::digest::Digest;
 use symphony_types::id::{RequestId, TaskId, UsageScope};
 use time::OffsetDateTime;
 use tokio::time::sleep;
 
-use crate::network::Network;
+use crate::network::{Network, sym};
 
 #[derive(Parser)]
 struct Args {
@@ -69,17 +68,18 @@ async fn main() -> Result<()> {
     let dir = args.dir.clone().unwrap_or_else(|| temporary.path().join("network"));
     let network = Network::start(&dir, POLICY)?;
     let luckin = network.submitter("luckin")?;
-    ready(&luckin.client).await?;
+    network.ready(&luckin.client).await?;
     let people = people(&args, &dir).await?;
     let started = Instant::now();
     let outcomes: Vec<Outcome> = stream::iter(&people).map(bring).buffered(AT_ONCE).try_collect().await?;
     let seconds = started.elapsed().as_secs_f64();
     table(&people, &outcomes);
     println!("\n{} pictures read, verified and settled in {seconds:.1} s", people.len());
+    let day = stamp(yesterday()?);
     let expected: BTreeSet<String> = people
         .iter()
         .zip(&outcomes)
-        .filter(|(_, outcome)| bought(&outcome.reading))
+        .filter(|(_, outcome)| bought(&outcome.reading, &day))
         .map(|(person, _)| handle(&person.name))
         .collect();
     let printed = people.iter().filter(|person| person.truth.as_ref().is_some_and(of_brand)).count();
@@ -149,7 +149,7 @@ fn table(people: &[Person], outcomes: &[Outcome]) {
         let value = |field| reading.value(field).unwrap_or("-");
         let right = truth.as_ref().map_or_else(String::new, |truth| {
             let total = format!("{}.{:02}", truth.total / 100, truth.total % 100);
-            let day = format!("{:04}-{:02}-{:02}", truth.date.year, truth.date.month, truth.date.day);
+            let day = stamp(truth.date);
             let seller = value("merchant").eq_ignore_ascii_case(&truth.merchant);
             let right = [seller, value("date") == day, value("total") == total];
             format!("{} of 3 right", right.iter().filter(|right| **right).count())
@@ -232,18 +232,17 @@ fn memory(network: &Network) -> Result<()> {
 }
 
 /// Whether what was read makes its owner a customer of the brand in Singapore.
-fn bought(reading: &ReceiptReading) -> bool {
+fn bought(reading: &ReceiptReading, day: &str) -> bool {
     let says = |field, text: &str| reading.value(field).is_some_and(|value| value.eq_ignore_ascii_case(text));
-    let recent = reading.value("date").is_some_and(|date| *date == *stamp(yesterday()));
-    reading.code.is_empty() && says("merchant", BRAND) && says("city", "Singapore") && recent
+    reading.code.is_empty() && says("merchant", BRAND) && says("city", "Singapore") && says("date", day)
 }
 
 fn of_brand(truth: &render::Truth) -> bool {
     truth.merchant.eq_ignore_ascii_case(BRAND)
 }
 
-fn stamp(day: Result<Day>) -> String {
-    day.map_or_else(|_| String::new(), |day| format!("{:04}-{:02}-{:02}", day.year, day.month, day.day))
+fn stamp(day: Day) -> String {
+    format!("{:04}-{:02}-{:02}", day.year, day.month, day.day)
 }
 
 fn spec() -> CampaignSpec {
@@ -280,18 +279,6 @@ fn producer(dir: &Path, name: &str) -> Result<Client> {
     Ok(Client::new(gateway, Some(&ca), Some(String::from_utf8(output.stdout)?.trim()))?)
 }
 
-async fn ready(client: &Client) -> Result<()> {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    loop {
-        let status = client.status().await;
-        if status.as_ref().is_ok_and(|status| status.nodes.iter().all(|node| node.reachable)) {
-            return Ok(());
-        }
-        ensure!(Instant::now() < deadline, "the network did not come up: {status:?}");
-        sleep(Duration::from_millis(100)).await;
-    }
-}
-
 fn yesterday() -> Result<Day> {
     let date = OffsetDateTime::now_utc().date().previous_day().context("the first day")?;
     Ok(Day { year: date.year().try_into()?, month: date.month().into(), day: date.day() })
@@ -299,8 +286,4 @@ fn yesterday() -> Result<Day> {
 
 fn handle(name: &str) -> String {
     format!("{name}@example.org")
-}
-
-fn sym(base: u64) -> String {
-    format!("{}.{:08} SYM", base / SYM_UNIT, base % SYM_UNIT)
 }

@@ -20,7 +20,7 @@ const PERSON: &str = "receipt-reader-1";
 const OTHER: &str = "receipt-reader-2";
 /// The enclave of the person's Vault.
 const ENCLAVE: &str = "enclave";
-/// Printed on the receipt; it must not be found in any file.
+/// Printed on the receipts, and asked for by the campaigns.
 const MERCHANT: &str = "Luckin Coffee";
 
 /// R082, R083, R085, R086, R234, D11: free for its owner, read inside the Vault, verified, paid from a named subsidy; the next

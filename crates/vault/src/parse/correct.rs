@@ -35,9 +35,7 @@ impl Enterprise {
         let _no_other_file = self.filing.lock().await;
         let _no_other_record = self.ingesting.lock().await;
         let view = self.store.read()?;
-        let (_, row) = self.find(&view, subject, &document)?;
-        let held = row.held.ok_or(Code::DocumentErased)?;
-        let (key, _) = self.unlock(&view, subject, &document, &held)?;
+        let (key, _) = self.held(&view, subject, &document)?;
         let mut reading = view.reading(&key, &document)?.ok_or_else(unread)?;
         let former = reading.record().ok_or_else(unread)?;
         let read = reading.read.as_ref().ok_or_else(unread)?;
