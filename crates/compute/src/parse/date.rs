@@ -22,6 +22,8 @@ struct Printed {
     swapped: Option<Day>,
     from: usize,
     to: usize,
+    /// Perhaps one more digit follows.
+    torn: bool,
     points: Points,
 }
 
@@ -37,7 +39,8 @@ pub(crate) fn of(readings: &[Reading], month_first: bool) -> Moment {
             for date in printed(&row.text) {
                 let (at, bps) = row.span(date.from, date.to);
                 let day = if month_first { date.swapped.unwrap_or(date.day) } else { date.day };
-                let label = label(row, date.from) + i32::from(index > 0) * label_above(&reading.rows, index);
+                let above = index.checked_sub(1).map_or(0, |above| label_above(&reading.rows[above]));
+                let label = label(row, date.from) + above - Points::from(date.torn) * TORN;
                 let with_time = if clock.is_some() { 2 } else { 0 };
                 let sure = i32::from(bps / 2_500);
                 pool.add(number, day, date.points + label + with_time + sure, Some(at));
@@ -63,10 +66,10 @@ fn label(row: &Row, from: usize) -> Points {
     Points::from(named) * 4 - Points::from(other) * 6
 }
 
-fn label_above(rows: &[Row], index: usize) -> Points {
-    let above = &rows[index - 1].folded;
-    let named = lexicon::DATE_WORDS.iter().any(|word| spelling::says(above, word))
-        && printed(&rows[index - 1].text).is_empty();
+/// A row that only says that a date follows.
+fn label_above(row: &Row) -> Points {
+    let named = lexicon::DATE_WORDS.iter().any(|word| spelling::says(&row.folded, word))
+        && printed(&row.text).is_empty();
     Points::from(named) * 2
 }
 
@@ -87,13 +90,19 @@ fn printed(text: &str) -> Vec<Printed> {
         match date {
             Some((settled, end)) => {
                 let to = chars.get(end).map_or(text.len(), |(byte, _)| *byte);
-                found.push(Printed { from: chars[at].0, to, ..settled });
+                found.push(Printed { from: chars[at].0, to, torn: torn(&chars, end), ..settled });
                 at = end;
             }
             None => at += 1,
         }
     }
     found
+}
+
+/// Whether a sign that no date ends with sticks to its last digit (`20/03/20%`): probably one more digit, misread.
+fn torn(chars: &[(usize, char)], end: usize) -> bool {
+    let digit = end.checked_sub(1).is_some_and(|last| chars[last].1.is_ascii_digit());
+    digit && chars.get(end).is_some_and(|(_, c)| "%&#@$£¥€?!*+=<>§{}".contains(*c))
 }
 
 /// One part of a date.
@@ -181,8 +190,14 @@ fn settle(parts: &[Part; 3]) -> Option<Printed> {
     let points = |digits: usize, repaired: usize| {
         Points::from(digits == 4) * 2 - 2 * Points::try_from(repaired).unwrap_or(9)
     };
-    let made =
-        |day: Day, swapped: Option<Day>, points: Points| Printed { day, swapped, from: 0, to: 0, points };
+    let made = |day: Day, swapped: Option<Day>, points: Points| Printed {
+        day,
+        swapped,
+        from: 0,
+        to: 0,
+        torn: false,
+        points,
+    };
     match parts {
         [Part::Number(day, d, r0), Part::Month(month), Part::Number(year, y, r2)] if *d <= 2 => {
             Some(made(civil(*year, *y, u32::from(*month), *day)?, None, points(*y, r0 + r2) + 3))
@@ -270,3 +285,6 @@ fn clock_at(chars: &[(usize, char)], start: usize, bytes: usize) -> Option<(Cloc
     let to = chars.get(at).map_or(bytes, |(byte, _)| *byte);
     Some((Clock { hour, minute, second }, chars[start].0, to))
 }
+
+/// What a date loses whose last digit may be missing.
+const TORN: Points = 6;

@@ -162,11 +162,10 @@ impl Open {
 }
 
 fn legible(word: &Word) -> bool {
-    word.at.right > word.at.left
-        && word.at.bottom > word.at.top
-        && !word.text.trim().is_empty()
-        && !word.text.chars().all(|c| "|_~—–-=.'‘’`\"“”:;,°*".contains(c) && c != '*')
-        || word.text == "-"
+    let at = word.at;
+    let boxed = at.left < at.right && at.right <= SIDE_MAX && at.top < at.bottom && at.bottom <= SIDE_MAX;
+    let speck = || word.text.chars().all(|c| "|_~—–-=.'‘’`\"“”:;,°".contains(c));
+    boxed && !word.text.trim().is_empty() && (word.text == "-" || !speck())
 }
 
 /// The middle of some numbers; zero of none.
@@ -175,5 +174,7 @@ pub fn median(mut numbers: Vec<u32>) -> u32 {
     numbers.get(numbers.len() / 2).copied().unwrap_or(0)
 }
 
+/// No page is longer or wider. **Units**: pixels or tenths of a point.
+const SIDE_MAX: u32 = 1 << 20;
 /// A word this many times taller than usual is a frame or a stain.
 const TALL: u32 = 6;

@@ -120,6 +120,14 @@ fn dates_are_read_in_their_forms() {
     }
     assert_eq!(day("Date 03/05/2018", "SEATTLE, USA"), expected);
     assert_eq!(day("Date 31/02/2018", "SINGAPORE"), None);
+    let sure = |text: &str| {
+        let rows = ["SILVER PINE BOOKS", text, "TOTAL 10.00", "CASH 10.00"];
+        extract(&[scan(&rows)]).unwrap().date.map_or(0, |date| date.bps)
+    };
+    assert!(sure("Date 05/03/20%") < sure("Date 05/03/20"), "one more digit may be hidden");
+    let first = ["05/03/2018 SILVER PINE BOOKS", "SINGAPORE", "TOTAL 10.00", "CASH 10.00"];
+    let first = extract(&[scan(&first)]).unwrap().date.map(|date| date.value);
+    assert_eq!(first, Some(Day { year: 2018, month: 3, day: 5 }), "no row stands above it");
     assert_eq!(
         day("Date 5°3°2018 22 52 33", "SINGAPORE"),
         expected,
