@@ -12,6 +12,7 @@ mod dev;
 mod docs;
 mod engines;
 mod fix;
+mod fuzz;
 mod generated;
 mod proof;
 mod proto;
@@ -47,6 +48,8 @@ enum Command {
     Sim(sim::Args),
     /// Runs a proof over real processes
     Proof(proof::Args),
+    /// Runs the fuzz targets
+    Fuzz(fuzz::Args),
     /// Generates the Rust code of the protobuf files
     Proto(proto::Args),
     /// Generates the error catalogue and the REST description
@@ -67,6 +70,7 @@ fn main() -> Result<()> {
         Command::Replay(args) => replay::run(&args),
         Command::Sim(args) => sim::run(&args),
         Command::Proof(args) => proof::run(&args),
+        Command::Fuzz(args) => fuzz::run(&args),
         Command::Proto(args) => proto::run(&args),
         Command::Api(args) => api::run(&args),
         Command::Docs => docs::run(),

@@ -109,7 +109,7 @@ impl Row {
 
 /// The rows of all pages, from top to bottom.
 pub fn rows(words: &[Word]) -> Vec<Row> {
-    let mut kept: Vec<&Word> = words.iter().filter(|word| legible(word)).collect();
+    let mut kept: Vec<&Word> = words.iter().filter(|word| legible(word)).take(WORDS_MAX).collect();
     let usual = median(kept.iter().map(|word| word.at.height()).collect()).max(1);
     kept.retain(|word| word.at.height() <= usual * TALL);
     kept.sort_by_key(|word| (word.at.page, word.at.left, word.at.top));
@@ -117,7 +117,8 @@ pub fn rows(words: &[Word]) -> Vec<Row> {
     for word in kept {
         let best = open
             .iter_mut()
-            .filter(|row| row.page == word.at.page && row.right <= word.at.left + word.at.height() / 2)
+            .filter(|row| row.page == word.at.page && row.words.len() < ROW_WORDS_MAX)
+            .filter(|row| row.right <= word.at.left + word.at.height() / 2)
             .map(|row| (word.at.overlap(row.top, row.bottom), row))
             .filter(|(overlap, row)| overlap * 2 > word.at.height().min(row.bottom - row.top))
             .max_by_key(|(overlap, row)| (*overlap, std::cmp::Reverse(row.words.len())));
@@ -174,6 +175,10 @@ pub fn median(mut numbers: Vec<u32>) -> u32 {
     numbers.get(numbers.len() / 2).copied().unwrap_or(0)
 }
 
+/// Words of one document that are read; a receipt has some hundreds.
+const WORDS_MAX: usize = 5_000;
+/// Words of one row; more begin another.
+const ROW_WORDS_MAX: usize = 100;
 /// No page is longer or wider. **Units**: pixels or tenths of a point.
 const SIDE_MAX: u32 = 1 << 20;
 /// A word this many times taller than usual is a frame or a stain.

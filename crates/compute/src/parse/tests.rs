@@ -193,6 +193,36 @@ fn malformed_tables_give_no_words() {
     assert_eq!((pages[0].words[0].text.as_str(), pages[0].words[0].at.left), ("A&B", 12));
 }
 
+/// R083: a page of nothing but words is read in bounded time: neither its words nor those of a row are without limit.
+#[test]
+fn words_and_rows_have_limits() {
+    let word = |at: u32| {
+        let at = Region { page: 0, left: at * 12, top: 0, right: at * 12 + 10, bottom: 20 };
+        Word { text: "13.30".into(), at, bps: 9_000 }
+    };
+    let rows = layout::rows(&(0..20_000).map(word).collect::<Vec<_>>());
+    assert_eq!(rows.iter().map(|row| row.words.len()).sum::<usize>(), 5_000);
+    assert!(rows.iter().all(|row| row.words.len() <= 100));
+    let beyond = Region { page: 0, left: u32::MAX - 1, top: u32::MAX - 1, right: u32::MAX, bottom: u32::MAX };
+    assert_eq!(layout::rows(&[Word { text: "-".into(), at: beyond, bps: 9_000 }]), []);
+}
+
+/// R083: what the fuzz target begins with is read, so that it explores the reading and not the refusals.
+#[test]
+fn the_fuzz_seeds_are_receipts() {
+    let table = |text: &str| Scan { words: tsv::words(text, 0) };
+    let one = include_str!("../../fuzz/seeds/extract/table");
+    let two: Vec<Scan> = include_str!("../../fuzz/seeds/extract/tables").split('\x01').map(table).collect();
+    let pages = bbox::pages(include_str!("../../fuzz/seeds/extract/page"));
+    let page = Scan { words: pages.into_iter().flat_map(|page| page.words).collect() };
+    assert_eq!(two.len(), 2);
+    for scans in [vec![table(one)], two, vec![page]] {
+        let expense = extract(&scans).unwrap();
+        assert_eq!(expense.total.map(|total| total.value), Some(1330));
+        assert_eq!(expense.date.map(|date| date.value), Some(Day { year: 2026, month: 3, day: 12 }));
+    }
+}
+
 proptest::proptest! {
     /// R083: no words, however wild, stop the extractor.
     #[test]
