@@ -6,6 +6,7 @@
 use std::future::Future;
 use std::net::IpAddr;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
@@ -17,10 +18,12 @@ use symphony_chain::ledger::Receipt;
 use symphony_chain::ledger::query::{Answer, Query};
 use symphony_chain::port;
 use symphony_chain::transaction::SignedTransaction;
-use symphony_types::id::{RequestId, TaskId, UsageScope};
+use symphony_protocol::governance::Governance;
+use symphony_types::id::{ActorId, RequestId, TaskId, UsageScope};
 use symphony_types::limits::SEALED_BYTES_MAX;
 use thiserror::Error;
 
+use crate::own::Trust;
 use crate::shape::{
     BudgetEntry, ConsentEntry, DividendEntry, ErrorEntry, Quote, RecordEntry, Status, SubmitTaskRequest,
     Task, TaskResult, TaskSpec, UploadReport, VaultEntry, VaultList,
@@ -115,6 +118,8 @@ impl Format {
 pub struct Client {
     http: reqwest::Client,
     base: Url,
+    /// With it, what concerns receipts is sealed to the Vault.
+    pub(crate) trust: Option<Arc<Trust>>,
 }
 
 impl Client {
@@ -146,7 +151,14 @@ impl Client {
             builder =
                 builder.tls_certs_only(Certificate::from_pem_bundle(pem).map_err(|error| config(&error))?);
         }
-        Ok(Self { http: builder.build().map_err(|error| config(&error))?, base })
+        Ok(Self { http: builder.build().map_err(|error| config(&error))?, base, trust: None })
+    }
+
+    /// The same, but everything about the receipts of `actor`, whom the token names, is sealed to the key that this
+    /// governance gives its Vault: gateway and masters pass on what they cannot read.
+    #[must_use]
+    pub fn sealing(self, governance: Governance, actor: ActorId) -> Self {
+        Self { trust: Some(Arc::new(Trust::new(governance, actor))), ..self }
     }
 
     /// Prices a query; nothing is recorded.

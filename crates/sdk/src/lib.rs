@@ -11,3 +11,5 @@ pub mod secret;
 pub mod shape;
 pub mod verify;
 pub mod wallet;
+
+mod own;

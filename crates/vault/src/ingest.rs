@@ -24,11 +24,13 @@ use symphony_types::digest::Digest;
 use symphony_types::id::{ActorId, Commitment, RequestId, SchemaVersion, SubjectId};
 use symphony_types::merkle;
 use symphony_types::subjects::SubjectIndex;
-use symphony_wire::enclave::purpose;
+use symphony_wire::enclave::{between, purpose};
 use symphony_wire::sealed;
 use symphony_wire::signing::{CONTEXT_OPERATION, verify_bytes};
 use symphony_wire::v1::vault_operation::Operation;
-use symphony_wire::v1::{LineRefusal, SignedOperation, UploadFormat, VaultAnswer, VaultOperation};
+use symphony_wire::v1::{
+    LineRefusal, SealedOperation, SignedOperation, UploadFormat, VaultAnswer, VaultOperation,
+};
 
 use crate::enterprise::Enterprise;
 use crate::keys::{self, DataKey};
@@ -54,6 +56,18 @@ impl Authority {
     }
 }
 
+/// An outcome as the caller gets it.
+fn told(outcome: Result<VaultAnswer, Problem>) -> VaultAnswer {
+    outcome.unwrap_or_else(|problem| {
+        let (code, detail) = (problem.code().as_str().to_owned(), problem.detail().to_owned());
+        if let Problem::Fault(..) = problem {
+            // Logs the cause; the status itself is not needed here.
+            let _ = problem.into_status();
+        }
+        VaultAnswer { code, detail, ..VaultAnswer::default() }
+    })
+}
+
 impl Enterprise {
     /// Performs a sealed operation and seals the answer to its caller.
     ///
@@ -77,26 +91,51 @@ impl Enterprise {
         }
         let operation = VaultOperation::decode(signed.operation.as_slice()).map_err(|_| Code::Malformed)?;
         let reply_key = operation.reply_key.clone();
-        let answer = self.perform(operation).await.unwrap_or_else(|problem| {
-            let (code, detail) = (problem.code().as_str().to_owned(), problem.detail().to_owned());
-            if let Problem::Fault(..) = problem {
-                // Logs the cause; the status itself is not needed here.
-                let _ = problem.into_status();
-            }
-            VaultAnswer { code, detail, ..VaultAnswer::default() }
-        });
+        let answer = match self.timely(&operation) {
+            Err(problem) => told(Err(problem)),
+            Ok(()) => match operation.operation {
+                Some(Operation::ByCaller(SealedOperation { ref sealed })) => {
+                    told(self.by_caller(&operation, sealed).await)
+                }
+                _ => told(self.perform(operation).await),
+            },
+        };
         let sealed = sealed::seal(&reply_key, purpose::ANSWER, place, &answer.encode_to_vec());
         sealed.map_err(|_| Problem::refused(Code::Malformed, "the reply key is not valid"))
     }
 
-    async fn perform(&self, message: VaultOperation) -> Result<VaultAnswer, Problem> {
-        let now = self.now();
-        if message.vault_id != self.vault.as_str() || message.expires_ms <= now.0 {
+    /// An operation that its caller sealed: the gateway proves who that is, and can read neither it nor its answer (R082,
+    /// R234).
+    async fn by_caller(&self, outer: &VaultOperation, sealed: &[u8]) -> Result<VaultAnswer, Problem> {
+        let actor = ActorId::new(&outer.actor).map_err(|_| Code::Malformed)?;
+        let place = between(&self.vault, &actor);
+        let opened = self.keys.sealing.open(purpose::OWN_OPERATION, &place, sealed);
+        let opened = opened.map_err(|_| Code::SealInvalid)?;
+        let mut inner = VaultOperation::decode(opened.as_slice()).map_err(|_| Code::Malformed)?;
+        if inner.actor != outer.actor || !inner.roles.is_empty() {
             return Err(Problem::refused(
                 Code::Malformed,
-                "the operation is for another vault or out of time",
+                "the operation is another caller's, or claims roles",
             ));
         }
+        self.timely(&inner)?;
+        inner.roles.clone_from(&outer.roles);
+        let reply_key = std::mem::take(&mut inner.reply_key);
+        let answer = told(self.perform(inner).await);
+        let content = sealed::seal(&reply_key, purpose::OWN_ANSWER, &place, &answer.encode_to_vec());
+        let content = content.map_err(|_| Problem::refused(Code::Malformed, "the reply key is not valid"))?;
+        Ok(VaultAnswer { content, ..VaultAnswer::default() })
+    }
+
+    fn timely(&self, message: &VaultOperation) -> Result<(), Problem> {
+        if message.vault_id != self.vault.as_str() || message.expires_ms <= self.now().0 {
+            let detail = "the operation is for another vault or out of time";
+            return Err(Problem::refused(Code::Malformed, detail));
+        }
+        Ok(())
+    }
+
+    async fn perform(&self, message: VaultOperation) -> Result<VaultAnswer, Problem> {
         let actor = ActorId::new(&message.actor).map_err(|_| Code::Malformed)?;
         let request = RequestId::new(&message.request_id).map_err(|_| Code::Malformed)?;
         let authority = self.authority(&actor, &message.roles)?;
@@ -118,6 +157,9 @@ impl Enterprise {
             Operation::ParseReceipt(parse) => return self.ticket(&own()?, (&actor, &request), parse).await,
             Operation::CorrectReceipt(correct) => return self.correct(&own()?, correct).await,
             Operation::DrawReceipt(draw) => return self.draw(&own()?, draw).await,
+            Operation::ByCaller(_) => {
+                return Err(Problem::refused(Code::Malformed, "a sealed operation holds another"));
+            }
         };
         self.put(&authority, (&actor, &request), upload).await
     }

@@ -7,7 +7,7 @@ use symphony_protocol::artifact::{EndorsedAssignment, EndorsedEnvelope, SignedAg
 use symphony_protocol::vault::record::CanonicalRecord;
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
-use symphony_types::id::{TaskId, VaultId};
+use symphony_types::id::{ActorId, TaskId, VaultId};
 use symphony_types::key::{Document, Master, PublicKey, Signed, SoftwareEnclave};
 
 /// A request of the host to its enclave.
@@ -124,6 +124,11 @@ impl Document for TaskKeys {
 /// Task keys that the aggregator's enclave signed with its boot-attested key.
 pub type SignedTaskKeys = Signed<TaskKeys, SoftwareEnclave>;
 
+/// Associated data of what a caller and its Vault seal to each other: nobody can pass it off as another caller's.
+pub fn between(vault: &VaultId, actor: &ActorId) -> Vec<u8> {
+    format!("{vault}\n{actor}").into_bytes()
+}
+
 /// Purposes of sealed messages: each is bound into the HPKE context, so that one never opens as another.
 pub mod purpose {
     /// Task keys, aggregator to slice enclave; associated data: task id and vault id.
@@ -140,4 +145,8 @@ pub mod purpose {
     pub const OPERATION: &str = "symphony/seal/operation/v1";
     /// A Vault's answer to an operation; associated data: the Vault's name.
     pub const ANSWER: &str = "symphony/seal/answer/v1";
+    /// A caller's own operation, caller to Vault; associated data: [`super::between`].
+    pub const OWN_OPERATION: &str = "symphony/seal/own-operation/v1";
+    /// The Vault's answer to the caller itself; associated data: the same.
+    pub const OWN_ANSWER: &str = "symphony/seal/own-answer/v1";
 }

@@ -52,6 +52,7 @@ fn quick_routes() -> Routes {
         .routes(routes!(receipts::list))
         .routes(routes!(receipts::receipt, receipts::correct, receipts::erase))
         .routes(routes!(receipts::parse))
+        .routes(routes!(receipts::submit))
         .routes(routes!(chain::submit))
         .routes(routes!(chain::query))
         .routes(routes!(about::status))
@@ -68,4 +69,5 @@ fn slow_routes() -> Routes {
         .routes(routes!(receipts::upload))
         .routes(routes!(receipts::content))
         .routes(routes!(receipts::drawing))
+        .routes(routes!(vaults::operate))
 }

@@ -14,7 +14,8 @@ use symphony_types::catalogue::Code;
 use symphony_wire::caller::Caller;
 use symphony_wire::v1::vault_operation::Operation;
 use symphony_wire::v1::{
-    CorrectReceipt, Correction, DrawReceipt, EraseReceipt, ListReceipts, ReadReceipt, VaultAnswer,
+    CorrectReceipt, Correction, DrawReceipt, EraseReceipt, ListReceipts, ReadReceipt, SubmitParseRequest,
+    VaultAnswer,
 };
 use utoipa::ToSchema;
 
@@ -175,6 +176,32 @@ pub(crate) async fn parse(
     let (key, receipt) = (key.required()?, hex32("a receipt id", &id)?);
     let vault = gateway.vault(&caller, ASSIGNED).await?;
     Ok(accepted(gateway.parse(&caller, &vault, &key, receipt).await?))
+}
+
+/// A Vault's ticket for the parse of one receipt.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ParseTicket {
+    /// The bytes that the Vault gave, as hexadecimal digits.
+    ticket: String,
+}
+
+/// Has a receipt read for which the caller got its Vault's ticket itself, by a sealed operation. The same ticket has one
+/// effect.
+#[utoipa::path(
+    post, path = "/v1/parses", operation_id = "submitParse", tag = "receipts",
+    request_body = ParseTicket,
+    responses((status = 202, description = "The task is taken up", body = Task,
+        headers(("location" = String, description = "Where the task is"))))
+)]
+pub(crate) async fn submit(
+    State(gateway): State<Arc<Gateway>>,
+    Proven(caller): Proven,
+    JsonBody(body): JsonBody<ParseTicket>,
+) -> Result<Response, Problem> {
+    let ticket =
+        hex::decode(&body.ticket).map_err(|_| Problem::malformed("a ticket is hexadecimal digits"))?;
+    Ok(accepted(gateway.submit_parse(&caller, SubmitParseRequest { ticket }).await?))
 }
 
 /// Which receipts are listed.

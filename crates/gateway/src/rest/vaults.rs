@@ -8,13 +8,18 @@ use std::sync::Arc;
 use axum::Json;
 use axum::body::HttpBody;
 use axum::extract::{FromRequest, Path, Request, State};
+use axum::response::{IntoResponse, Response};
+use http::header;
 use serde::Serialize;
 use serde::de::IgnoredAny;
 use symphony_types::catalogue::Code;
 use symphony_types::id::{RequestId, SubjectId, UsageScope};
+use symphony_types::limits::DOCUMENT_BYTES_MAX;
 use symphony_wire::caller::Caller;
 use symphony_wire::v1::vault_operation::Operation;
-use symphony_wire::v1::{ReadBudget, ReadConsents, ReadDividends, ReadRecords, UploadFormat, VaultAnswer};
+use symphony_wire::v1::{
+    ReadBudget, ReadConsents, ReadDividends, ReadRecords, SealedOperation, UploadFormat, VaultAnswer,
+};
 
 use super::request::{JSON, JsonBody, RequestKey, json, media};
 use super::shape::{
@@ -23,8 +28,11 @@ use super::shape::{
 use crate::gateway::{Gateway, Proven};
 use crate::operations::ASSIGNED;
 use crate::problem::Problem;
-use crate::upload::{Kind, Upload};
+use crate::upload::{Kind, Upload, collect};
 
+/// Bytes of an operation that its caller sealed: the largest document, and what stands around it.
+const OPERATION_BYTES_MAX: usize = DOCUMENT_BYTES_MAX + (64 << 10);
+const OCTETS: &str = "application/octet-stream";
 /// Records that one answer lists.
 const RECORDS_MAX: u32 = 1000;
 const JSON_LINES: &str = "application/x-ndjson";
@@ -285,4 +293,30 @@ mod tests {
             assert_eq!(object(wrong.to_vec()).unwrap_err().code, Code::Malformed);
         }
     }
+}
+
+/// Passes on an operation that the caller sealed to the Vault itself, and gives back the Vault's answer, sealed to the
+/// caller. Neither can be read here.
+///
+/// The bytes are those of a `VaultOperation`, whose actor is the caller, under the purpose `symphony/seal/own-operation/v1`.
+#[utoipa::path(
+    post, path = "/v1/vaults/{vault}/operations", operation_id = "operateSealed", tag = "vaults",
+    params(("vault" = String, Path, description = "A Vault's name, or `assigned`")),
+    request_body(content = Vec<u8>, content_type = "application/octet-stream"),
+    responses((status = 200, description = "A `VaultAnswer`, sealed under `symphony/seal/own-answer/v1`",
+        content((Vec<u8> = "application/octet-stream"))))
+)]
+pub(crate) async fn operate(
+    State(gateway): State<Arc<Gateway>>,
+    Proven(caller): Proven,
+    Path(vault): Path<String>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let vault = gateway.vault(&caller, &vault).await?;
+    let place = gateway.documents.acquire().await;
+    let _place = place.map_err(|_| Problem::new(Code::Unavailable, "the gateway is closing"))?;
+    let sealed = collect(request.into_body(), gateway.limits.stall, OPERATION_BYTES_MAX).await?;
+    let operation = Operation::ByCaller(SealedOperation { sealed });
+    let answer = gateway.operate(&caller, &vault, &unique()?, operation).await?;
+    Ok(([(header::CONTENT_TYPE, OCTETS)], answer.content).into_response())
 }

@@ -3,8 +3,9 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 use symphony_types::digest::Digest;
+use symphony_types::limits::DOCUMENT_BYTES_MAX;
 use symphony_wire::v1::vault_operation::Operation;
-use symphony_wire::v1::{CorrectReceipt, Correction, DrawReceipt, ParseReceipt};
+use symphony_wire::v1::{CorrectReceipt, Correction, DrawReceipt, ParseReceipt, VaultOperation};
 
 use crate::receipts::{FORM, RECEIPTS, body, json, refused};
 use crate::stage::{ACTOR, Stage, VAULT};
@@ -206,4 +207,37 @@ async fn a_reading_is_corrected_by_its_owner() {
     let correct = CorrectReceipt { receipt_id: vec![0xab; 32], corrections };
     assert_eq!(seen.operations.len(), 1);
     assert_eq!(seen.operations[0].operation, Some(Operation::CorrectReceipt(correct)));
+}
+
+/// R082, R234: what a caller sealed to its Vault passes as it is, both ways, in the caller's proven name; the gateway has no
+/// key to it. A ticket that came by such an answer becomes a task.
+#[tokio::test]
+async fn what_a_caller_sealed_passes_unread() {
+    let stage = Stage::open().await;
+    let sealed = vec![0xa5; DOCUMENT_BYTES_MAX + 1_000];
+    for vault in ["assigned", VAULT] {
+        let path = format!("/v1/vaults/{vault}/operations");
+        let answer = stage.post(&path, "application/octet-stream", sealed.clone()).send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+        assert_eq!(answer.headers()["content-type"], "application/octet-stream");
+        assert_eq!(answer.bytes().await.unwrap(), [b"sealed:".as_slice(), &sealed].concat());
+    }
+    let passed = |operation: &VaultOperation| {
+        operation.actor == ACTOR
+            && matches!(&operation.operation, Some(Operation::ByCaller(by)) if by.sealed == sealed)
+    };
+    assert_eq!(stage.seen.lock().unwrap().operations.iter().filter(|operation| passed(operation)).count(), 2);
+    let path = "/v1/vaults/assigned/operations";
+    let larger = vec![0; DOCUMENT_BYTES_MAX + (64 << 10) + 1];
+    refused(stage.post(path, "application/octet-stream", larger), "ADM-0017").await;
+    refused(stage.post("/v1/vaults/vault-z/operations", "application/octet-stream", sealed), "ADM-0012")
+        .await;
+
+    let ticket = format!("{ACTOR}/own");
+    let submit = |ticket: &str| stage.request(Method::POST, "/v1/parses").json(&json!({"ticket": ticket}));
+    let (status, task) = json(submit(&hex::encode(&ticket))).await;
+    assert_eq!((status, task["task_class"].as_str()), (202, Some("parse")), "{task}");
+    assert_eq!(stage.seen.lock().unwrap().parses, [ticket.into_bytes()]);
+    refused(submit(&hex::encode("mallory/own")), "ADM-0003").await;
+    refused(submit("no"), "ADM-0001").await;
 }

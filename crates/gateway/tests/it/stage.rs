@@ -107,6 +107,12 @@ fn answer(operation: &VaultOperation) -> VaultAnswer {
             answer.receipts[0].reading = Some(reading());
             return answer;
         }
+        Operation::ByCaller(by) => {
+            return VaultAnswer {
+                content: [b"sealed:", by.sealed.as_slice()].concat(),
+                ..VaultAnswer::default()
+            };
+        }
         Operation::ParseReceipt(parse) => return ticket(operation, &parse.receipt_id),
         Operation::DrawReceipt(draw) => return drawn(draw),
         Operation::CorrectReceipt(correct) => return receipt(&correct.receipt_id, false),

@@ -18,9 +18,10 @@ use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use symphony_reader::render::{self, Day, Receipt, page};
 use symphony_sdk::campaign::CampaignSpec;
 use symphony_sdk::client::{Client, Format, Upload};
+use symphony_sdk::erasure;
 use symphony_sdk::shape::{Operand, ReceiptReading, Task};
 use symphony_types::digest::Digest;
-use symphony_types::id::{RequestId, TaskId, UsageScope};
+use symphony_types::id::{ActorId, RequestId, TaskId, UsageScope};
 use time::OffsetDateTime;
 use tokio::time::sleep;
 
@@ -276,7 +277,9 @@ fn producer(dir: &Path, name: &str) -> Result<Client> {
     let gateway =
         profile.get("gateway").and_then(toml::Value::as_str).context("no gateway in the profile")?;
     let ca = std::fs::read(folder.join("ca.pem"))?;
-    Ok(Client::new(gateway, Some(&ca), Some(String::from_utf8(output.stdout)?.trim()))?)
+    let client = Client::new(gateway, Some(&ca), Some(String::from_utf8(output.stdout)?.trim()))?;
+    let governance = erasure::governance(&std::fs::read(dir.join("governance.bcs"))?)?;
+    Ok(client.sealing(governance, ActorId::new(name)?))
 }
 
 fn yesterday() -> Result<Day> {

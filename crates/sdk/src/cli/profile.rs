@@ -7,6 +7,7 @@ use serde::Deserialize;
 use symphony_chain::transaction::ChainId;
 use symphony_sdk::campaign::Submitter;
 use symphony_sdk::client::Client;
+use symphony_sdk::erasure;
 use symphony_sdk::recipient::Recipient;
 use symphony_sdk::wallet::Wallet;
 use symphony_types::id::ActorId;
@@ -23,6 +24,7 @@ struct File {
     token_file: Option<PathBuf>,
     wallet: Option<PathBuf>,
     recipient: Option<PathBuf>,
+    trust: Option<PathBuf>,
     actor: Option<ActorId>,
     chain: Option<String>,
 }
@@ -50,6 +52,7 @@ impl Profile {
             actor: given.actor.or(file.actor),
             wallet: given.wallet.or_else(|| inside(file.wallet)),
             recipient: given.recipient.or_else(|| inside(file.recipient)),
+            trust: given.trust.or_else(|| inside(file.trust)),
             chain: given.chain.or(file.chain),
         }))
     }
@@ -63,7 +66,9 @@ impl Profile {
             (None, Some(path)) => Some(String::from_utf8(read(path)?).context("reading the token")?),
             (None, None) => None,
         };
-        Ok(Client::new(url, ca.as_deref(), token.as_deref())?)
+        let client = Client::new(url, ca.as_deref(), token.as_deref())?;
+        let Some(trust) = &self.0.trust else { return Ok(client) };
+        Ok(client.sealing(erasure::governance(&read(trust)?)?, self.actor()?.clone()))
     }
 
     /// Who asks.

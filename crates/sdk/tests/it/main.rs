@@ -5,6 +5,7 @@
 
 mod bundle;
 mod gateway;
+mod own;
 mod parses;
 mod receipts;
 mod verify;

@@ -228,7 +228,7 @@ fn clients(dir: &Path, network: &Network, vaults: &[VaultId]) -> Result<()> {
         seed(&folder.join("recipient.key"))?;
         let profile = format!(
             "gateway = \"https://{gateway}\"\nca = \"ca.pem\"\ntoken_file = \"token\"\nwallet = \"wallet.key\"\n\
-             recipient = \"recipient.key\"\nactor = \"{actor}\"\nchain = \"{CHAIN}\"\n"
+             recipient = \"recipient.key\"\ntrust = \"../../{GOVERNANCE_FILE}\"\nactor = \"{actor}\"\nchain = \"{CHAIN}\"\n"
         );
         fs::write(folder.join("client.toml"), profile)?;
     }

@@ -137,6 +137,13 @@ impl Network {
         Client::new(&self.gateway(), Some(&self.ca()), Some(&self.token(actor, role, 600))).unwrap()
     }
 
+    /// The same, which seals what concerns its receipts to its Vault.
+    pub fn sealing_client(&self, actor: &str, role: &str) -> Client {
+        let governance = fs::read(self.dir.join("governance.bcs")).unwrap();
+        let governance = symphony_sdk::erasure::governance(&governance).unwrap();
+        self.client_as(actor, role).sealing(governance, ActorId::new(actor).unwrap())
+    }
+
     /// A submitter with the wallet and the keys of a profile.
     pub fn submitter(&self, name: &str) -> Submitter {
         let (folder, profile) = self.profile(name);

@@ -31,7 +31,9 @@ async fn a_photo_becomes_a_record_that_a_campaign_finds() {
     let network = Network::start(&["--policy", "challenge=200,epoch=4000"]);
     network.ready().await;
     network.upload("crowd", &crowd(55)).await;
-    let [own, other] = [PERSON, OTHER].map(|name| network.client_as(name, "producer"));
+    // One seals its receipts to its Vault, the other leaves that to the gateway.
+    let own = network.sealing_client(PERSON, "producer");
+    let other = network.client_as(OTHER, "producer");
     for (client, name) in [(&own, PERSON), (&other, OTHER)] {
         enrol(client, name).await;
         client.grant(&UsageScope::new("marketing").unwrap(), None, &request("consent")).await.unwrap();

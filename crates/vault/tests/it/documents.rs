@@ -2,15 +2,21 @@
 
 use std::fs;
 
+use prost::Message as _;
 use redb::{Database, ReadableTable as _, TableDefinition};
 use symphony_protocol::vault::document::{DocumentRecord, SignedErasure};
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
-use symphony_types::id::SubjectId;
+use symphony_types::id::{ActorId, SubjectId};
 use symphony_types::limits::DOCUMENT_BYTES_MAX;
 use symphony_wire::documents::decode;
+use symphony_wire::enclave::{between, purpose};
+use symphony_wire::sealed::{self, SealingKey};
 use symphony_wire::v1::vault_operation::Operation;
-use symphony_wire::v1::{EraseReceipt, ListReceipts, PutReceipt, ReadReceipt, ReceiptEntry, VaultAnswer};
+use symphony_wire::v1::{
+    EraseReceipt, ListReceipts, PutReceipt, ReadReceipt, ReceiptEntry, SealedOperation, VaultAnswer,
+    VaultOperation,
+};
 
 use crate::world::*;
 
@@ -342,4 +348,90 @@ fn flip_key(world: &World, place: usize) {
     let mut slots = fs::read(world.path().join(KEYS)).unwrap();
     slots[place] ^= 1;
     fs::write(world.path().join(KEYS), slots).unwrap();
+}
+
+/// What an actor seals to its Vault itself, and the answer to it, if the Vault gave one.
+async fn sealed_by(
+    world: &World,
+    who: (&str, &str),
+    inner: VaultOperation,
+    place: &[u8],
+) -> (VaultAnswer, Option<VaultAnswer>) {
+    let key = &world.governance.registry.vaults[&vault_id()].sealing_key;
+    let sealed = sealed::seal(key, purpose::OWN_OPERATION, place, &inner.encode_to_vec()).unwrap();
+    let outer = world.ask(who, "outer", Operation::ByCaller(SealedOperation { sealed })).await;
+    let opened = SealingKey::from_seed(&OWN).open(purpose::OWN_ANSWER, place, &outer.content);
+    let inner = opened.ok().map(|answer| VaultAnswer::decode(answer.as_slice()).unwrap());
+    (outer, inner)
+}
+
+/// The secret of the key that the caller alone opens answers with.
+const OWN: [u8; 32] = [6; 32];
+
+/// R082, R234: what its caller sealed is done in the caller's name, and the gateway, which opens the outer answer, finds
+/// nothing in it to read; a refusal is sealed like everything else.
+#[tokio::test]
+async fn what_its_caller_sealed_is_answered_to_the_caller_alone() {
+    let mut world = World::new();
+    world.populate(2).await;
+    let place = between(&vault_id(), &ActorId::new("p0").unwrap());
+    let inner = |request: &str, operation| VaultOperation {
+        roles: Vec::new(),
+        reply_key: SealingKey::from_seed(&OWN).public().to_vec(),
+        ..world.message(P0, request, operation)
+    };
+    let put = || Operation::PutReceipt(PutReceipt { content: jpeg("sealed") });
+    let (outer, answer) = sealed_by(&world, P0, inner("s1", put()), &place).await;
+    let answer = answer.unwrap();
+    assert_eq!((answer.code.as_str(), answer.accepted), ("", 1), "{}", answer.detail);
+    let id = answer.receipts[0].receipt_id.clone();
+    assert_eq!(
+        VaultAnswer { content: Vec::new(), ..outer },
+        VaultAnswer::default(),
+        "but for the sealed bytes"
+    );
+    let (_, again) = sealed_by(&world, P0, inner("s1", put()), &place).await;
+    assert_eq!(again.unwrap().receipts[0].receipt_id, id, "the same name has one effect");
+
+    let whole = || Operation::ReadReceipt(ReadReceipt { receipt_id: id.clone(), content: true });
+    let (outer, answer) = sealed_by(&world, P0, inner("s2", whole()), &place).await;
+    assert_eq!(answer.unwrap().content, jpeg("sealed"));
+    assert!(!outer.content.windows(MARK.len()).any(|part| part == MARK.as_bytes()));
+    let absent = Operation::ReadReceipt(ReadReceipt { receipt_id: vec![9; 32], content: false });
+    let (outer, answer) = sealed_by(&world, P0, inner("s3", absent), &place).await;
+    assert_eq!((outer.code.as_str(), answer.unwrap().code.as_str()), ("", "ADM-0004"));
+    assert_eq!(list(&world, P0, &[], 10).await.len(), 1);
+    world.close();
+}
+
+/// R079, R122: a sealed operation is nobody else's, not late, not for another Vault, claims no role, and holds no other.
+#[tokio::test]
+async fn a_sealed_operation_that_is_not_its_callers_is_refused() {
+    let mut world = World::new();
+    world.populate(2).await;
+    let place = |actor: &str| between(&vault_id(), &ActorId::new(actor).unwrap());
+    let base = || VaultOperation {
+        roles: Vec::new(),
+        reply_key: SealingKey::from_seed(&OWN).public().to_vec(),
+        ..world.message(P0, "s1", Operation::PutReceipt(PutReceipt { content: jpeg("sealed") }))
+    };
+    let nested = Operation::ByCaller(SealedOperation { sealed: vec![1; 99] });
+    for (who, inner, at, code) in [
+        (P1, base(), place("p0"), "VLT-0007"),
+        (P1, base(), place("p1"), "ADM-0001"),
+        (P0, base(), place("p1"), "VLT-0007"),
+        (P0, VaultOperation { roles: vec!["operator".into()], ..base() }, place("p0"), "ADM-0001"),
+        (P0, VaultOperation { expires_ms: 1, ..base() }, place("p0"), "ADM-0001"),
+        (P0, VaultOperation { vault_id: "vault-z".into(), ..base() }, place("p0"), "ADM-0001"),
+        (P0, VaultOperation { reply_key: vec![1; 3], ..base() }, place("p0"), "ADM-0001"),
+    ] {
+        let (outer, answer) = sealed_by(&world, who, inner, &at).await;
+        assert_eq!((outer.code.as_str(), answer), (code, None), "{}", outer.detail);
+    }
+    let (_, answer) =
+        sealed_by(&world, P0, VaultOperation { operation: Some(nested), ..base() }, &place("p0")).await;
+    assert_eq!(answer.unwrap().code, "ADM-0001");
+    let garbage = world.ask(P0, "x", Operation::ByCaller(SealedOperation { sealed: vec![7; 40] })).await;
+    assert_eq!(garbage.code, "VLT-0007");
+    world.close();
 }

@@ -83,6 +83,9 @@ pub struct SignedOperation {
     #[prost(bytes = "vec", tag = "2")]
     pub signature: ::prost::alloc::vec::Vec<u8>,
 }
+/// A caller may seal an operation to the Vault itself: `by_caller` then has the sealed bytes of another VaultOperation of the
+/// same actor, with its own request id and reply key and without roles. The answer's `content` is that of the inner
+/// operation, sealed to the inner reply key.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct VaultOperation {
     /// the caller's proven identity
@@ -104,7 +107,7 @@ pub struct VaultOperation {
     pub reply_key: ::prost::alloc::vec::Vec<u8>,
     #[prost(
         oneof = "vault_operation::Operation",
-        tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23"
+        tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24"
     )]
     pub operation: ::core::option::Option<vault_operation::Operation>,
 }
@@ -140,6 +143,8 @@ pub mod vault_operation {
         DrawReceipt(super::DrawReceipt),
         #[prost(message, tag = "23")]
         CorrectReceipt(super::CorrectReceipt),
+        #[prost(message, tag = "24")]
+        ByCaller(super::SealedOperation),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
