@@ -93,12 +93,14 @@ impl Release {
     pub fn renyi_bound_pico(&self, rounds: u32, delta: Delta) -> Result<u64, AccountantError> {
         self.check(delta)?;
         check_rounds(rounds)?;
-        Moments::new(self.sampling, self.noise, delta).loss(rounds).ok_or(AccountantError::Loss)
+        let moments = Moments::new(self.sampling, self.noise, delta);
+        moments.and_then(|moments| moments.loss(rounds)).ok_or(AccountantError::Loss)
     }
 
     /// The moments where subjects are sampled.
     fn moments(&self, delta: Delta) -> Option<Moments> {
-        (u128::from(self.sampling) < SAMPLING_UNIT).then(|| Moments::new(self.sampling, self.noise, delta))
+        let sampled = u128::from(self.sampling) < SAMPLING_UNIT;
+        if sampled { Moments::new(self.sampling, self.noise, delta) } else { None }
     }
 
     fn check(&self, delta: Delta) -> Result<(), AccountantError> {

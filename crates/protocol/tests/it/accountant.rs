@@ -108,25 +108,6 @@ fn inputs_out_of_their_limits_are_refused() {
     assert_eq!(loud.rounds_within(Epsilon(u64::MAX), delta), loud.rounds_within(LOSS_MAX, delta));
 }
 
-#[test]
-#[ignore = "a measurement"]
-fn timing() {
-    let delta = Delta(10_000_000);
-    for (sampling, noise) in [(EVERYBODY, 1_000), (10_000_000, 1_000), (100_000_000, 4_000)] {
-        let r = Release { sampling, noise };
-        let start = std::time::Instant::now();
-        for t in 0..100 {
-            std::hint::black_box(r.loss(1000 + t, delta).ok());
-        }
-        let one = start.elapsed() / 100;
-        let start = std::time::Instant::now();
-        for t in 0..20 {
-            std::hint::black_box(r.rounds_within(Epsilon(4_000_000 + t), delta).ok());
-        }
-        println!("{sampling} {noise}: loss {one:?}, rounds {:?}", start.elapsed() / 20);
-    }
-}
-
 /// R098: a budget for nothing, and one for everything.
 #[test]
 fn rounds_end_where_the_budget_or_the_limit_does() {

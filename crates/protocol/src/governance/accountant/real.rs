@@ -58,6 +58,11 @@ impl Real {
         Self::scaled(high, self.exponent + other.exponent + 128)
     }
 
+    /// The place of the highest digit of a product, or one more.
+    pub(super) fn place_with(self, other: Self) -> i64 {
+        if self.is_zero() || other.is_zero() { i64::MIN / 2 } else { self.exponent + other.exponent + 255 }
+    }
+
     pub(super) fn plus(self, other: Self) -> Self {
         let (large, small) = if self.is_at_least(other) { (self, other) } else { (other, self) };
         if small.is_zero() {

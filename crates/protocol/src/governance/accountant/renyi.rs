@@ -26,8 +26,8 @@ struct Order {
 }
 
 impl Moments {
-    /// `sampling` is in billionths, `noise` in thousandths of the clipping norm.
-    pub(super) fn new(sampling: u32, noise: u32, delta: Delta) -> Self {
+    /// `sampling` is in billionths, `noise` in thousandths of the clipping norm; all have been checked.
+    pub(super) fn new(sampling: u32, noise: u32, delta: Delta) -> Option<Self> {
         let (sampling, noise) = (u128::from(sampling), u128::from(noise));
         let taken = Real::ratio(sampling, SAMPLING_UNIT);
         let left = Real::ratio(SAMPLING_UNIT - sampling, SAMPLING_UNIT);
@@ -42,19 +42,23 @@ impl Moments {
             without = without.times(left).over_whole(place);
             step = step.times(growth);
         }
-        let chance = Real::ratio(Delta::UNIT, u128::from(delta.0));
+        let chance_ln = Real::ratio(Delta::UNIT, u128::from(delta.0)).ln()?;
         let mut orders = Vec::new();
-        let mut factorial = Real::ONE;
+        let (mut factorial, mut last) = (Real::ONE, (1, 0));
         for order in 2..=ORDER_MAX {
-            factorial = factorial.times(Real::whole(u128::from(order)));
+            let number = Real::whole(u128::from(order));
+            factorial = factorial.times(number);
             if is_used(order) {
                 let places = order as usize + 1;
                 let moment = convolve(&in_sample[..places], &out_of_sample[..places]).times(factorial);
+                let below = order - 1;
+                let below_ln = if last.0 == below { last.1 } else { Real::whole(u128::from(below)).ln()? };
+                last = (order, number.ln()?);
                 // An order whose logarithm does not fit is of no use.
-                orders.extend(Order::new(order, moment, chance));
+                orders.extend(Order::new(order, moment, chance_ln, [below_ln, last.1]));
             }
         }
-        Self { orders }
+        Some(Self { orders })
     }
 
     /// The smallest loss of `rounds` rounds over all orders, rounded up to units of `10^-12`. `None` where no order
@@ -70,12 +74,12 @@ impl Moments {
 }
 
 impl Order {
-    /// The conversion is `(-ln(delta) - ln(order)) / (order - 1) + ln((order - 1) / order)`.
-    fn new(order: u32, moment: Real, chance: Real) -> Option<Self> {
-        let (order, below) = (Real::whole(u128::from(order)), i128::from(order - 1));
-        let shrunk = chance.over(order).ln()?.div_euclid(below) + 1;
-        let lower = Real::whole(below.unsigned_abs()).over(order).ln()?;
-        Some(Self { below, moment: moment.ln()?, conversion: shrunk + lower })
+    /// The conversion is `(-ln(delta) - ln(order)) / (order - 1) + ln(order - 1) - ln(order)`; the logarithms of the
+    /// order and of the one below it are given.
+    fn new(order: u32, moment: Real, chance_ln: i128, [below_ln, order_ln]: [i128; 2]) -> Option<Self> {
+        let below = i128::from(order - 1);
+        let shrunk = (chance_ln - order_ln).div_euclid(below) + 1;
+        Some(Self { below, moment: moment.ln()?, conversion: shrunk + below_ln - order_ln })
     }
 
     fn loss(&self, rounds: u32) -> Option<i128> {
@@ -84,9 +88,14 @@ impl Order {
     }
 }
 
-/// The sum of `one[k] * other[last - k]`.
+/// The sum of `one[k] * other[last - k]`. Terms below `2^-130` of the largest are left out; all of them together are
+/// below `2^-119`.
 fn convolve(one: &[Real], other: &[Real]) -> Real {
-    one.iter().zip(other.iter().rev()).fold(Real::ZERO, |sum, (one, other)| sum.plus(one.times(*other)))
+    let terms = || one.iter().zip(other.iter().rev());
+    let Some(highest) = terms().map(|(one, other)| one.place_with(*other)).max() else { return Real::ZERO };
+    terms()
+        .filter(|(one, other)| one.place_with(**other) >= highest - 130)
+        .fold(Real::ZERO, |sum, (one, other)| sum.plus(one.times(*other)))
 }
 
 /// The orders: all up to 256, then in steps that still fit the shape.
