@@ -84,8 +84,8 @@ fn add_square(matrix: &mut [f64], q: &[f64], weight: f64) {
     }
 }
 
-impl Contribute for AffinityRows<'_> {
-    fn contribute(&self, row: usize, out: &mut Contribution) -> Result<(), TrainError> {
+impl<'a> Contribute<'a> for AffinityRows<'a> {
+    fn contribute(&self, row: usize, out: &mut Contribution<'a>) -> Result<(), TrainError> {
         let affinity = &self.affinity;
         let list = self.rows.row(row);
         let mut room = std::mem::take(&mut out.scratch);

@@ -77,8 +77,8 @@ fn reach(clip: f64) -> f64 {
     clip / std::f64::consts::SQRT_2
 }
 
-impl Contribute for Clusters<'_> {
-    fn contribute(&self, row: usize, out: &mut Contribution) -> Result<(), TrainError> {
+impl<'a> Contribute<'a> for Clusters<'a> {
+    fn contribute(&self, row: usize, out: &mut Contribution<'a>) -> Result<(), TrainError> {
         let features = self.rows.row(row);
         let (mut nearest, mut least) = (0, f64::INFINITY);
         for (at, centre) in self.centres.iter().enumerate() {
@@ -88,8 +88,7 @@ impl Contribute for Clusters<'_> {
             }
         }
         let width = features.len();
-        let square: f64 = features.iter().map(|value| f64::from(*value) * f64::from(*value)).sum();
-        let factor = self.reach / square.sqrt().max(self.reach);
+        let factor = self.reach / self.rows.square(row).sqrt().max(self.reach);
         out.block(nearest * width, features.iter().map(|value| f64::from(*value) * factor));
         out.block(self.centres.len() * width + nearest, std::iter::once(self.reach));
         Ok(())

@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 
 use super::TrainError;
 use super::model::{FEATURES_MAX, ITEMS_MAX};
+use super::numbers::square;
 
 /// How one feature is brought to about one: `(value - centre) / spread`, cut off at `bound` on both sides.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -33,6 +34,7 @@ pub enum Dataset {
 pub struct Features {
     width: usize,
     values: Zeroizing<Vec<f32>>,
+    squares: Zeroizing<Vec<f64>>,
     labels: Option<Zeroizing<Vec<bool>>>,
 }
 
@@ -72,7 +74,7 @@ impl Features {
             return Err(TrainError::Size("features"));
         }
         let rows = raw.len() / width;
-        if raw.len() % width != 0 || labels.is_some_and(|labels| labels.len() != rows) {
+        if !raw.len().is_multiple_of(width) || labels.is_some_and(|labels| labels.len() != rows) {
             return Err(TrainError::Shape("rows and their features and labels"));
         }
         check_rows(rows)?;
@@ -93,7 +95,8 @@ impl Features {
                 values.push(scaled);
             }
         }
-        Ok(Self { width, values, labels: labels.map(|labels| Zeroizing::new(labels.to_vec())) })
+        let squares = Zeroizing::new(values.chunks_exact(width).map(square).collect());
+        Ok(Self { width, values, squares, labels: labels.map(|labels| Zeroizing::new(labels.to_vec())) })
     }
 
     /// People.
@@ -109,6 +112,11 @@ impl Features {
     /// The features of the person at `row`.
     pub fn row(&self, row: usize) -> &[f32] {
         &self.values[row * self.width..(row + 1) * self.width]
+    }
+
+    /// The sum of the squares of the person's features.
+    pub(super) fn square(&self, row: usize) -> f64 {
+        self.squares[row]
     }
 
     /// The labels, one a person. **Errors**: [`TrainError::Shape`] where there are none.

@@ -5,24 +5,33 @@
 //! sensitivity that the noise is scaled to. 16 million subjects a Vault and 64 Vaults stay below `2^60`.
 
 use super::TrainError;
+use super::numbers::product;
 
 /// The clipping norm in units of the grid.
 pub const CLIP_UNITS: i64 = 1 << 30;
 
 /// One subject's vector before it is brought onto the grid: all coordinates outside of the blocks are zero.
+///
+/// A gradient is mostly multiples of the subject's own features. Such blocks are kept as factors, so that their norm
+/// needs no pass over coordinates and they are multiplied out once, onto the grid.
 #[derive(Default)]
-pub(super) struct Contribution {
-    /// The coordinates of the blocks, one after the other.
-    pub(super) values: Vec<f64>,
-    /// Where each block begins in the vector, and its length.
-    pub(super) blocks: Vec<(usize, usize)>,
+pub(super) struct Contribution<'a> {
+    /// The features, and one more than the sum of their squares.
+    row: (&'a [f32], f64),
+    /// Where each block of `factor * (features, 1)` begins, and its factor.
+    multiples: Vec<(usize, f64)>,
+    /// The coordinates of all other blocks, one after the other.
+    values: Vec<f64>,
+    /// Where each of them begins in the vector, and its length.
+    blocks: Vec<(usize, usize)>,
     /// Room for what a model computes on the way.
     pub(super) scratch: Vec<f64>,
 }
 
-impl Contribution {
+impl<'a> Contribution<'a> {
     /// Forgets the last subject.
     pub(super) fn clear(&mut self) {
+        self.multiples.clear();
         self.values.clear();
         self.blocks.clear();
     }
@@ -32,6 +41,39 @@ impl Contribution {
         let before = self.values.len();
         self.values.extend(values);
         self.blocks.push((start, self.values.len() - before));
+    }
+
+    /// Sets the features that multiples are of; `square` is the sum of their squares.
+    pub(super) fn of_row(&mut self, row: &'a [f32], square: f64) {
+        self.row = (row, 1.0 + square);
+    }
+
+    /// Appends a block of `factor * (features, 1)`.
+    pub(super) fn multiple(&mut self, start: usize, factor: f64) {
+        self.multiples.push((start, factor));
+    }
+
+    /// The vector, coordinate by coordinate.
+    #[cfg(test)]
+    pub(super) fn whole(&self, coordinates: usize) -> Vec<f64> {
+        let mut whole = vec![0.0; coordinates];
+        for (start, factor) in &self.multiples {
+            let features = self.row.0.iter().map(|value| f64::from(*value));
+            for (at, value) in features.chain([1.0]).enumerate() {
+                whole[start + at] = value * factor;
+            }
+        }
+        let mut values = self.values.iter();
+        for (start, length) in &self.blocks {
+            whole[*start..start + length].fill_with(|| *values.next().expect("a block has its values"));
+        }
+        assert!(values.next().is_none());
+        whole
+    }
+
+    fn norm(&self) -> f64 {
+        let factors: f64 = self.multiples.iter().map(|(_, factor)| factor * factor).sum();
+        (factors * self.row.1 + product(&self.values, &self.values)).sqrt()
     }
 }
 
@@ -51,15 +93,23 @@ impl Clipper {
 
     /// Adds one subject's contribution to `sums`. **Errors**: [`TrainError::Exploding`] where its norm is no number.
     pub(super) fn add(&self, contribution: &Contribution, sums: &mut [i64]) -> Result<(), TrainError> {
-        let values = &contribution.values;
-        let norm = super::numbers::product(values, values).sqrt();
+        let norm = contribution.norm();
         if !norm.is_finite() {
             return Err(TrainError::Exploding("contributions"));
         }
         let factor = self.reach / norm.max(self.clip);
+        let (row, _) = contribution.row;
+        for (start, of_row) in &contribution.multiples {
+            let of_row = of_row * factor;
+            let end = start + row.len();
+            for (sum, value) in sums[*start..end].iter_mut().zip(row) {
+                *sum += nearest(f64::from(*value) * of_row);
+            }
+            sums[end] += nearest(of_row);
+        }
         let mut at = 0;
         for (start, length) in &contribution.blocks {
-            let block = &values[at..at + length];
+            let block = &contribution.values[at..at + length];
             for (sum, value) in sums[*start..start + length].iter_mut().zip(block) {
                 *sum += nearest(value * factor);
             }

@@ -22,12 +22,12 @@ impl<'a> Logistic<'a> {
     }
 }
 
-impl Contribute for Logistic<'_> {
-    fn contribute(&self, row: usize, out: &mut Contribution) -> Result<(), TrainError> {
+impl<'a> Contribute<'a> for Logistic<'a> {
+    fn contribute(&self, row: usize, out: &mut Contribution<'a>) -> Result<(), TrainError> {
         let features = self.rows.row(row);
         let residual = sigmoid(Self::score(self.weights, features)) - f64::from(u8::from(self.labels[row]));
-        out.block(0, features.iter().map(|value| residual * f64::from(*value)));
-        out.block(features.len(), std::iter::once(residual));
+        out.of_row(features, self.rows.square(row));
+        out.multiple(0, residual);
         Ok(())
     }
 }

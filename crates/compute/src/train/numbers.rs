@@ -14,6 +14,11 @@ pub(super) fn dot(row: &[f32], weights: &[f64]) -> f64 {
     rest.fold(pairwise(lanes), |sum, (value, weight)| sum + f64::from(*value) * weight)
 }
 
+/// The sum of the squares of a row.
+pub(super) fn square(row: &[f32]) -> f64 {
+    row.iter().map(|value| f64::from(*value) * f64::from(*value)).sum()
+}
+
 /// The scalar product of two vectors of the same length.
 pub(super) fn product(one: &[f64], other: &[f64]) -> f64 {
     let mut lanes = [0.0; LANES];

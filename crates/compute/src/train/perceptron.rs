@@ -48,19 +48,18 @@ fn forward(parameters: &[f64], hidden: usize, row: &[f32], activations: &mut Vec
     product(activations, &last[..hidden]) + last[hidden]
 }
 
-impl Contribute for Perceptron<'_> {
-    fn contribute(&self, row: usize, out: &mut Contribution) -> Result<(), TrainError> {
+impl<'a> Contribute<'a> for Perceptron<'a> {
+    fn contribute(&self, row: usize, out: &mut Contribution<'a>) -> Result<(), TrainError> {
         let features = self.rows.row(row);
         let mut activations = std::mem::take(&mut out.scratch);
         let score = forward(self.parameters, self.hidden, features, &mut activations);
         let residual = sigmoid(score) - f64::from(u8::from(self.labels[row]));
         let unit = features.len() + 1;
         let last = self.hidden * unit;
+        out.of_row(features, self.rows.square(row));
         for (at, activation) in activations.iter().enumerate() {
             if *activation > 0.0 {
-                let slope = residual * self.parameters[last + at];
-                let weights = features.iter().map(|value| slope * f64::from(*value));
-                out.block(at * unit, weights.chain([slope]));
+                out.multiple(at * unit, residual * self.parameters[last + at]);
             }
         }
         out.block(last, activations.iter().map(|activation| residual * activation).chain([residual]));

@@ -27,9 +27,9 @@ pub struct Update {
 }
 
 /// What a model makes of one person.
-pub(super) trait Contribute: Sync {
+pub(super) trait Contribute<'a>: Sync {
     /// Writes the contribution of the person at `row` into `out`, which is empty.
-    fn contribute(&self, row: usize, out: &mut Contribution) -> Result<(), TrainError>;
+    fn contribute(&self, row: usize, out: &mut Contribution<'a>) -> Result<(), TrainError>;
 }
 
 /// The contributions of `dataset` to the next step of `model`.
@@ -68,7 +68,7 @@ pub(super) fn kernel<'a>(
     model: &'a Model,
     settings: &Settings,
     dataset: &'a Dataset,
-) -> Result<Box<dyn Contribute + 'a>, TrainError> {
+) -> Result<Box<dyn Contribute<'a> + 'a>, TrainError> {
     let parameters = model.parameters();
     match (model.shape(), dataset) {
         (Shape::Logistic { features }, Dataset::Features(rows)) if rows.width() == features as usize => {

@@ -7,13 +7,7 @@ use super::*;
 fn contribution(model: &Model, settings: &Settings, dataset: &Dataset, row: usize) -> Vec<f64> {
     let mut contribution = Contribution::default();
     round::kernel(model, settings, dataset).unwrap().contribute(row, &mut contribution).unwrap();
-    let mut whole = vec![0.0; model.shape().coordinates()];
-    let mut values = contribution.values.iter();
-    for (start, length) in &contribution.blocks {
-        whole[*start..start + length].fill_with(|| *values.next().unwrap());
-    }
-    assert!(values.next().is_none());
-    whole
+    contribution.whole(model.shape().coordinates())
 }
 
 /// The slope of `loss` at the model, by small steps to both sides.
@@ -41,10 +35,10 @@ fn contributions_to_propensity_are_gradients() {
         let rows = features_of(&datasets[0]);
         let labels = rows.labels().unwrap();
         let model = trained(shape, &settings, &datasets[..1], 3);
-        for row in 0..8 {
+        for (row, label) in labels.iter().enumerate().take(8) {
             let loss = |model: &Model| {
                 let score = model.score(rows.row(row)).unwrap();
-                numbers::softplus(score) - if labels[row] { score } else { 0.0 }
+                numbers::softplus(score) - if *label { score } else { 0.0 }
             };
             let gradient = contribution(model.model(), &settings, &datasets[0], row);
             assert_close(&gradient, &slopes(model.model(), loss), 1e-7);
@@ -206,7 +200,7 @@ fn a_training_over_three_vaults_is_the_training_over_one() {
     }
 }
 
-/// R101: one thread and two give the same bytes.
+/// D10: one thread and two give the same bytes.
 #[test]
 fn the_number_of_threads_changes_nothing() {
     for (shape, settings, datasets) in four(1_500) {
@@ -239,7 +233,7 @@ fn a_resumed_training_ends_like_one_without_a_stop() {
     }
 }
 
-/// R101: the bytes of trained models, to compare machines: run with `SYMPHONY_WRITE_VECTORS=1` to write anew.
+/// D10: the bytes of trained models, to compare machines: run with `SYMPHONY_WRITE_VECTORS=1` to write anew.
 #[test]
 fn trained_models_conform() {
     let digests: Vec<String> = four(400)

@@ -150,6 +150,43 @@ fn the_noise_is_as_wide_as_the_accountant_assumed() {
     assert!(privacy(micro(loss.0)) <= 1.0000001e-5 && privacy(micro(loss.0 - 2)) > 1e-5);
 }
 
+/// R098: who guesses from the noised sum whether somebody took part is right as often as the noise allows: hardly
+/// more than half of the times at an epsilon of 0.16, always without enough noise.
+#[test]
+fn a_planted_person_cannot_be_told_from_the_noised_sum() {
+    let (mut raw, mut labels) = people(200, 3, 10, |row| row[0]);
+    let model = Model::initial(Shape::Logistic { features: 3 }, &seed(0)).unwrap();
+    let sum = |raw: &[f64], labels: &[bool]| {
+        update(&model, &Settings::PLAIN, &labelled(raw, labels), &everybody()).unwrap().sums
+    };
+    let without = sum(&raw, &labels);
+    // Far out, so that clipping is what holds the person.
+    raw.extend([8.0, -8.0, 8.0]);
+    labels.push(true);
+    let with = sum(&raw, &labels);
+    let planted: Vec<i64> = with.iter().zip(&without).map(|(with, without)| with - without).collect();
+    assert!(square(&planted) > u128::from(CLIP_UNITS.unsigned_abs()).pow(2) * 99 / 100);
+    let right = |noise: u32| {
+        let guesses = (0..2_000_u64).filter(|number| {
+            let there = number % 2 == 0;
+            let mut sums = if there { with.clone() } else { without.clone() };
+            noise::add(&mut sums, noise, 1 << 30, &seed(*number)).unwrap();
+            // The best guess that there is: along the person's own contribution, beyond half of its length.
+            let along: f64 = sums
+                .iter()
+                .zip(&without)
+                .zip(&planted)
+                .map(|((sum, at), one)| (sum - at) as f64 * *one as f64)
+                .sum();
+            (along > square(&planted) as f64 / 2.0) == there
+        });
+        guesses.count()
+    };
+    // Half and one part in a hundred of 2,000, with three standard deviations of 22.
+    assert!((953..1_087).contains(&right(20_000)), "{}", right(20_000));
+    assert_eq!(right(100), 2_000);
+}
+
 /// R097: noise is added to what is there.
 #[test]
 fn noise_is_added_to_the_sum() {

@@ -74,7 +74,7 @@ impl Real {
         }
         match large.mantissa.overflowing_add(small.mantissa >> shift) {
             (sum, false) => Self { mantissa: sum, exponent: large.exponent },
-            (sum, true) => Self { mantissa: sum >> 1 | 1 << 127, exponent: large.exponent + 1 },
+            (sum, true) => Self { mantissa: (sum >> 1) | (1 << 127), exponent: large.exponent + 1 },
         }
     }
 
@@ -123,7 +123,7 @@ impl Real {
             return Self { mantissa: quotient, exponent: self.exponent };
         }
         // The remainder is below 2^32 and the shift at most 32.
-        let digits = quotient << shift | (rest << shift) / divisor;
+        let digits = (quotient << shift) | ((rest << shift) / divisor);
         Self { mantissa: digits, exponent: self.exponent - i64::from(shift) }
     }
 
