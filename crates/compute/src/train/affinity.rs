@@ -63,6 +63,10 @@ impl<'a> Affinity<'a> {
 
     /// What the person would think of each item.
     pub(super) fn affinities(&self, list: &[(u32, f32)]) -> Result<Vec<f64>, TrainError> {
+        let items = self.factors.len() / self.rank;
+        if list.iter().any(|(item, _)| *item as usize >= items) {
+            return Err(TrainError::Shape("items of a list and all items"));
+        }
         let mut room = Vec::new();
         let person = self.person(list, &mut room)?;
         Ok(self.factors.chunks_exact(self.rank).map(|item| product(item, person)).collect())

@@ -141,12 +141,13 @@ impl MeanScore {
         if given.rows() != held.rows() || given.items() != held.items() || best == 0 {
             return Err(TrainError::Shape("lists given and held out"));
         }
+        let affinity = model.affinity(settings)?;
         Self::over(given.rows(), |row| {
             let (list, wanted) = (given.row(row), held.row(row));
             if wanted.is_empty() {
                 return Ok(None);
             }
-            let likings = model.affinities(settings, list)?;
+            let likings = affinity.affinities(list)?;
             let contains =
                 |list: &[(u32, f32)], item| list.binary_search_by_key(&item, |(item, _)| *item).is_ok();
             let mut order: Vec<(u32, f64)> =

@@ -5,11 +5,11 @@ use rand_chacha::ChaCha20Rng;
 use serde::{Deserialize, Serialize};
 use symphony_types::digest::Digest;
 
-use super::TrainError;
 use super::affinity::Affinity;
 use super::clusters::Clusters;
 use super::logistic::Logistic;
 use super::perceptron::Perceptron;
+use super::{Settings, TrainError};
 
 /// A kind of model and its sizes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -185,20 +185,22 @@ impl Model {
         }
     }
 
-    /// How much a person with this list would like each item. **Errors**: [`TrainError::Shape`] for another model;
-    /// [`TrainError::Exploding`] where the person's factors cannot be solved for.
-    pub fn affinities(
-        &self,
-        settings: &super::Settings,
-        list: &[(u32, f32)],
-    ) -> Result<Vec<f64>, TrainError> {
-        let Shape::Affinity { items, rank } = self.shape else {
-            return Err(TrainError::Shape("list and the model"));
-        };
-        if list.iter().any(|(item, _)| *item >= items) {
-            return Err(TrainError::Shape("items of a list and all items"));
+    /// The factors of items, ready for solving for people. **Errors**: [`TrainError::Shape`] for another model.
+    pub(super) fn affinity(&self, settings: &Settings) -> Result<Affinity<'_>, TrainError> {
+        match self.shape {
+            Shape::Affinity { rank, .. } => Ok(Affinity::new(&self.parameters, rank as usize, settings)),
+            Shape::Logistic { .. } | Shape::Perceptron { .. } | Shape::Clusters { .. } => {
+                Err(TrainError::Shape("lists and the model"))
+            }
         }
-        Affinity::new(&self.parameters, rank as usize, settings).affinities(list)
+    }
+
+    /// How much a person with this list, its items in ascending order, would like each item.
+    ///
+    /// **Errors**: [`TrainError::Shape`] for another model or an item that there is not; [`TrainError::Exploding`]
+    /// where the person's factors cannot be solved for.
+    pub fn affinities(&self, settings: &Settings, list: &[(u32, f32)]) -> Result<Vec<f64>, TrainError> {
+        self.affinity(settings)?.affinities(list)
     }
 }
 

@@ -1,9 +1,9 @@
-//! The privacy loss of repeated noised sums, in whole numbers (D16, D20, R098): what a training task reserves for all
-//! of its rounds, and how many rounds a budget allows.
+//! The privacy loss of repeated noised sums, in whole numbers (D16, D20, R098): what all rounds of a training cost
+//! together, and how many rounds a budget allows.
 //!
 //! Every round adds up one vector for each subject, clipped to norm `C`, and Gaussian noise of standard deviation
-//! `sigma * C`; the loss is that of one subject added or removed. Every master computes it when it admits a task, so
-//! there are no floats: numbers of 128 bits ([`real`]) with errors far below the unit, rounded up at the end. Where
+//! `sigma * C`; the loss is that of one subject added or removed. All masters must come to the same number, so there
+//! are no floats: numbers of 128 bits ([`real`]) with errors far below the unit, rounded up at the end. Where
 //! everybody takes part in every round the loss is exact ([`gaussian`]); where subjects are drawn by a Poisson sample
 //! it is bounded by Renyi divergence ([`renyi`]), and never above the loss without sampling, which also holds.
 

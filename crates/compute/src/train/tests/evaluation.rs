@@ -96,6 +96,10 @@ fn silhouette_and_recall_are_what_they_say() {
     assert_eq!(recall(1), 0.5);
     assert_eq!(recall(3), 1.0);
     assert!(MeanScore::recall(&model, &Settings::PLAIN, (&given, &held), 0).is_err());
+    let more = Baskets::new(5, &[list(&[4]), list(&[4]), list(&[4])]).unwrap();
+    assert!(MeanScore::recall(&model, &Settings::PLAIN, (&more, &more), 1).is_err());
+    let other = Model::new(Shape::Logistic { features: 3 }, vec![0.0; 4]).unwrap();
+    assert!(MeanScore::recall(&other, &Settings::PLAIN, (&given, &held), 1).is_err());
 }
 
 /// R100
