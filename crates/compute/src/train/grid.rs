@@ -71,9 +71,11 @@ impl<'a> Contribution<'a> {
         whole
     }
 
-    fn norm(&self) -> f64 {
+    /// The square of the norm.
+    fn square(&self) -> f64 {
         let factors: f64 = self.multiples.iter().map(|(_, factor)| factor * factor).sum();
-        (factors * self.row.1 + product(&self.values, &self.values)).sqrt()
+        let of_row = factors * self.row.1;
+        if self.values.is_empty() { of_row } else { of_row + product(&self.values, &self.values) }
     }
 }
 
@@ -83,21 +85,25 @@ pub(super) struct Clipper {
     clip: f64,
     /// What is left of the norm after the reserve for rounding, in units.
     reach: f64,
+    /// Units in one, for who is within the norm.
+    whole: f64,
 }
 
 impl Clipper {
     /// For vectors of so many coordinates.
     pub(super) fn new(clip: f64, coordinates: usize) -> Self {
-        Self { clip, reach: CLIP_UNITS as f64 - (coordinates as f64).sqrt() * 0.5 - 2.0 }
+        let reach = CLIP_UNITS as f64 - (coordinates as f64).sqrt() * 0.5 - 2.0;
+        Self { clip, reach, whole: reach / clip }
     }
 
     /// Adds one subject's contribution to `sums`. **Errors**: [`TrainError::Exploding`] where its norm is no number.
     pub(super) fn add(&self, contribution: &Contribution, sums: &mut [i64]) -> Result<(), TrainError> {
-        let norm = contribution.norm();
-        if !norm.is_finite() {
+        let square = contribution.square();
+        if !square.is_finite() {
             return Err(TrainError::Exploding("contributions"));
         }
-        let factor = self.reach / norm.max(self.clip);
+        let within = square <= self.clip * self.clip;
+        let factor = if within { self.whole } else { self.reach / square.sqrt() };
         let (row, _) = contribution.row;
         for (start, of_row) in &contribution.multiples {
             let of_row = of_row * factor;

@@ -38,8 +38,11 @@ fn pairwise(lanes: [f64; LANES]) -> f64 {
 
 /// `1 / (1 + e^-score)` without overflow.
 pub(super) fn sigmoid(score: f64) -> f64 {
+    // Both sides are computed and one is chosen: a branch on the score would be mispredicted every second time.
     let power = libm::exp(-score.abs());
-    if score >= 0.0 { 1.0 / (1.0 + power) } else { power / (1.0 + power) }
+    let high = 1.0 / (1.0 + power);
+    let low = power * high;
+    if score >= 0.0 { high } else { low }
 }
 
 /// `ln(1 + e^score)` without overflow.
