@@ -108,9 +108,7 @@ impl Clipper {
         for (start, of_row) in &contribution.multiples {
             let of_row = of_row * factor;
             let end = start + row.len();
-            for (sum, value) in sums[*start..end].iter_mut().zip(row) {
-                *sum += nearest(f64::from(*value) * of_row);
-            }
+            add_multiple(&mut sums[*start..end], row, of_row);
             sums[end] += nearest(of_row);
         }
         let mut at = 0;
@@ -122,6 +120,14 @@ impl Clipper {
             at += length;
         }
         Ok(())
+    }
+}
+
+/// Not inlined: as a function of its own, whose arguments cannot overlap, it is compiled for several numbers at once.
+#[inline(never)]
+fn add_multiple(sums: &mut [i64], row: &[f32], factor: f64) {
+    for (sum, value) in sums.iter_mut().zip(row) {
+        *sum += nearest(f64::from(*value) * factor);
     }
 }
 
