@@ -9,6 +9,7 @@ pub mod combine;
 pub mod material;
 pub mod parse;
 pub mod slice;
+pub mod train;
 pub mod upload;
 
 mod columns;

@@ -1,6 +1,7 @@
 //! Governance as data: policy, registry and semantics in force, and the epochs that time is counted in
 //! (R188-R194).
 
+pub mod accountant;
 pub mod epoch;
 pub mod policy;
 pub mod pricing;

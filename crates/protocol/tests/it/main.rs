@@ -2,6 +2,7 @@
 //! every path through the machine is driven with every step repeated, failed and crashed.
 #![allow(clippy::unwrap_used, reason = "a test panics rather than returning errors")]
 
+mod accountant;
 mod admission;
 mod attempts;
 mod flow;
