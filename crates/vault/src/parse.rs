@@ -63,7 +63,8 @@ struct Opened {
 impl Enterprise {
     /// A ticket for one of the person's documents: the same for the same request.
     ///
-    /// **Errors**: not the person's, erased, read already, or a request id of another document.
+    /// **Errors**: not the person's, erased, read already, or a request id of another document; the programs that read are not
+    /// installed.
     pub(crate) async fn ticket(
         &self,
         own: &SubjectId,
@@ -75,6 +76,10 @@ impl Enterprise {
         let _one_at_a_time = self.filing.lock().await;
         let view = self.store.read()?;
         let (key, _) = self.held(&view, subject, &document)?;
+        // A parse that nobody can carry out would only run out of time; the log says what is missing.
+        if !self.reader.missing().is_empty() {
+            return Err(Problem::refused(Code::VaultUnavailable, "this vault cannot read documents now"));
+        }
         let name = self.request_of(owner, request);
         let expires = match view.ticket(name)? {
             Some((known, expires)) if known == document => expires,

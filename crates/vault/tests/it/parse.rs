@@ -39,7 +39,7 @@ impl Desk {
     async fn new() -> Self {
         let enclave = program("symphony-enclave");
         let mut world = World::with(&[measure::program(&enclave).unwrap()]);
-        world.reader = program("symphony-reader");
+        world.reader.reader = program("symphony-reader");
         world.reopen();
         world.populate(2).await;
         let agent = Arc::new(agent(&world, &enclave, world.path(), "acme-executor", EnclaveRole::Slice));
@@ -308,4 +308,24 @@ async fn what_is_not_ordered_or_no_receipt_is_not_read() {
 
 fn draw(id: &[u8], page: u32) -> Operation {
     Operation::DrawReceipt(DrawReceipt { receipt_id: id.to_vec(), page })
+}
+
+/// R083, R210: a Vault without the programs that read gives no ticket, says so at once, and keeps the document.
+#[tokio::test]
+async fn a_vault_that_cannot_read_gives_no_ticket() {
+    let mut world = World::new();
+    world.populate(1).await;
+    let put = Operation::PutReceipt(PutReceipt { content: picture(1) });
+    let id = world.ask(P0, "photo", put).await.receipts[0].receipt_id.clone();
+    let parse = || Operation::ParseReceipt(ParseReceipt { receipt_id: id.clone() });
+    let installed = world.reader.programs.tesseract.clone();
+    world.reader.programs.tesseract = world.path().join("absent");
+    world.reopen();
+    let refused = world.ask(P0, "parse", parse()).await;
+    assert_eq!((refused.code.as_str(), refused.ticket.len()), ("VLT-0005", 0), "{}", refused.detail);
+    world.reader.programs.tesseract = installed;
+    world.reopen();
+    let answer = world.ask(P0, "parse", parse()).await;
+    assert_eq!(answer.code, "", "the same request has its ticket then: {}", answer.detail);
+    world.close();
 }

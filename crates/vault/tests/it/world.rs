@@ -38,7 +38,7 @@ pub(crate) struct World {
     pub(crate) master: PrivateKey<Master>,
     pub(crate) gateway: PrivateKey<Gateway>,
     pub(crate) platform: PlatformSeed,
-    pub(crate) reader: PathBuf,
+    pub(crate) reader: ReaderConfig,
 }
 
 pub(crate) const OPERATOR: (&str, &str) = ("acme", "operator");
@@ -81,7 +81,7 @@ impl World {
         };
         let now = Arc::new(AtomicU64::new(1_000));
         // Nothing is read unless a test names a reader; what is measured then does not matter.
-        let reader = std::env::current_exe().unwrap();
+        let reader = ReaderConfig::new(std::env::current_exe().unwrap());
         let mut world = Self { folder, governance, enterprise: None, now, master, gateway, platform, reader };
         world.reopen();
         world
@@ -93,7 +93,7 @@ impl World {
         let now = Arc::clone(&self.now);
         let clock = Arc::new(move || OrderedMillis(now.load(Ordering::SeqCst)));
         let governance = self.governance.clone();
-        let reader = Reader::start(ReaderConfig::new(self.reader.clone())).unwrap();
+        let reader = Reader::start(self.reader.clone()).unwrap();
         let opened =
             Enterprise::open(self.path(), vault_id(), NETWORK, governance, clock, QUOTA, reader).unwrap();
         self.enterprise = Some(Arc::new(opened));
