@@ -14,7 +14,6 @@ use symphony_protocol::governance::epoch::epoch_of;
 use symphony_protocol::lifecycle::Stage;
 use symphony_protocol::machine::{Answer, Command, fingerprint};
 use symphony_types::catalogue::Code;
-use symphony_types::digest::Digest;
 use symphony_types::id::{ActorId, LockRef, TaskId, VaultId};
 use symphony_types::key::Document as _;
 use symphony_types::limits::SEALED_BYTES_MAX;
@@ -287,8 +286,8 @@ impl Platform for Service {
     ) -> Result<Response<v1::VaultEntry>, Status> {
         let caller = self.caller(request.metadata(), "AssignVault")?;
         let state = self.node.state();
-        let vaults: Vec<_> = state.governance.registry.vaults.keys().collect();
-        let vault = assigned(&caller.actor, &vaults).ok_or_else(|| plain(Code::VaultUnknown))?;
+        let vault = state.governance.registry.assigned(&caller.actor);
+        let vault = vault.ok_or_else(|| plain(Code::VaultUnknown))?;
         Ok(Response::new(self.entry(vault)?))
     }
 
@@ -367,13 +366,6 @@ impl Platform for Service {
             master_nodes: vec![itself],
         }))
     }
-}
-
-/// The Vault that a person's uploads go to: always the same for the same person (R014).
-pub fn assigned<'a>(actor: &ActorId, vaults: &[&'a VaultId]) -> Option<&'a VaultId> {
-    let digest = Digest::of("symphony/vault-assignment/v1", actor);
-    let number = u64::from_le_bytes(digest.0[..8].try_into().ok()?);
-    vaults.get((number % vaults.len().max(1) as u64) as usize).copied()
 }
 
 async fn watch(

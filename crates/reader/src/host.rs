@@ -102,6 +102,12 @@ impl Reader {
         missing
     }
 
+    /// Whether all is there that a picture, or a PDF, may need.
+    pub fn reads(&self, pdf: bool) -> bool {
+        let Measured { tesseract, model, pdftotext, pdftoppm, .. } = &self.measured;
+        tesseract.is_some() && model.is_some() && (!pdf || pdftotext.is_some() && pdftoppm.is_some())
+    }
+
     /// Reads a document. Blocks, at most a little longer than the limit of time.
     ///
     /// **Errors**: [`ReadError`]; no process is left then.

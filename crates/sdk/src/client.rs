@@ -118,7 +118,7 @@ impl Format {
 pub struct Client {
     http: reqwest::Client,
     base: Url,
-    /// With it, what concerns receipts is sealed to the Vault.
+    /// With it, the caller's own receipts and records are sealed between it and its Vault.
     pub(crate) trust: Option<Arc<Trust>>,
 }
 
@@ -154,7 +154,7 @@ impl Client {
         Ok(Self { http: builder.build().map_err(|error| config(&error))?, base, trust: None })
     }
 
-    /// The same, but everything about the receipts of `actor`, whom the token names, is sealed to the key that this
+    /// The same, but everything about the receipts and records of `actor`, whom the token names, is sealed to the key that this
     /// governance gives its Vault: gateway and masters pass on what they cannot read.
     #[must_use]
     pub fn sealing(self, governance: Governance, actor: ActorId) -> Self {
@@ -276,6 +276,9 @@ impl Client {
 
     /// A person's records.
     pub async fn records(&self, vault: &str, subject: &str) -> Result<Vec<RecordEntry>, ClientError> {
+        if let Some(trust) = self.trust.as_ref().filter(|trust| trust.covers(vault, subject)) {
+            return self.own_records(trust).await;
+        }
         self.read(&["vaults", vault, "subjects", subject, "records"]).await
     }
 

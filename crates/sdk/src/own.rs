@@ -1,8 +1,8 @@
 //! Operations that the caller seals to its Vault itself: gateway and masters pass on what they cannot read, and the answer
 //! comes back sealed to the caller (R082, R234).
 //!
-//! The Vault's key is out of a governance that the caller trusts, never from the gateway: whoever could name the key could
-//! read along. The gateway still proves who asks, as for every other operation.
+//! Which Vault it is, and its key, follow from a governance that the caller trusts, never from the gateway: whoever could name
+//! either could read along. The gateway still proves who asks, as for every other operation.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -18,14 +18,17 @@ use symphony_wire::enclave::{between, purpose};
 use symphony_wire::sealed::{SealingKey, seal};
 use symphony_wire::v1::vault_operation::Operation;
 use symphony_wire::v1::{
-    self, DrawReceipt, ListReceipts, ParseReceipt, PutReceipt, ReadReceipt, VaultAnswer, VaultOperation,
+    self, DrawReceipt, ListReceipts, ParseReceipt, PutReceipt, ReadReceipt, ReadRecords, VaultAnswer,
+    VaultOperation,
 };
 
 use crate::client::{Client, ClientError, ProblemDetails, body, patiently};
 use crate::receipts::Uploaded;
-use crate::shape::{ReadBox, ReadCheck, ReadField, ReadItem, ReceiptEntry, ReceiptReading, Task};
+use crate::shape::{
+    ReadBox, ReadCheck, ReadField, ReadItem, ReceiptEntry, ReceiptReading, RecordEntry, Task,
+};
 
-/// What tells the caller its Vault's key.
+/// What tells the caller its Vault and the Vault's key.
 #[derive(Debug)]
 pub(crate) struct Trust {
     governance: Governance,
@@ -36,11 +39,17 @@ impl Trust {
     pub(crate) fn new(governance: Governance, actor: ActorId) -> Self {
         Self { governance, actor }
     }
+
+    /// Whether these are the caller's own data at its assigned Vault.
+    pub(crate) fn covers(&self, vault: &str, subject: &str) -> bool {
+        let assigned = self.governance.registry.assigned(&self.actor).map(VaultId::as_str);
+        subject == self.actor.as_str() && (vault == ASSIGNED || Some(vault) == assigned)
+    }
 }
 
 impl Client {
-    /// Runs one of the caller's operations at its assigned Vault, sealed. The same name has one effect, as long as the
-    /// operation has one. **Errors**: the refusal of the Vault, or of who passes the operation on.
+    /// Runs one of the caller's operations at its assigned Vault, sealed anew for each attempt. The same name has one effect,
+    /// as long as the operation has one. **Errors**: the refusal of the Vault, or of who passes the operation on.
     pub(crate) async fn own(
         &self,
         trust: &Trust,
@@ -56,10 +65,11 @@ impl Client {
         name: &RequestId,
         operation: Operation,
     ) -> Result<VaultAnswer, ClientError> {
-        let assigned = self.assigned().await?.vault_id;
-        let vault = VaultId::new(&assigned).map_err(|_| garbled("the assigned vault has no name"))?;
-        let Some(registered) = trust.governance.registry.vaults.get(&vault) else {
-            return Err(ClientError::Config(format!("the trusted governance knows no vault {vault}")));
+        let registry = &trust.governance.registry;
+        let assigned = registry.assigned(&trust.actor);
+        let Some((vault, registered)) = assigned.and_then(|vault| registry.vaults.get_key_value(vault))
+        else {
+            return Err(ClientError::Config("the trusted governance has no vault".to_owned()));
         };
         let reply = SealingKey::from_seed(&rand::random());
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -67,12 +77,12 @@ impl Client {
             actor: trust.actor.as_str().to_owned(),
             roles: Vec::new(),
             request_id: name.as_str().to_owned(),
-            vault_id: assigned,
+            vault_id: vault.as_str().to_owned(),
             expires_ms: u64::try_from(since.as_millis()).unwrap_or(u64::MAX).saturating_add(LIFETIME_MS),
             reply_key: reply.public().to_vec(),
             operation: Some(operation),
         };
-        let place = between(&vault, &trust.actor);
+        let place = between(vault, &trust.actor);
         let operation = operation.encode_to_vec();
         let sealed = seal(&registered.sealing_key, purpose::OWN_OPERATION, &place, &operation)
             .map_err(|fault| ClientError::Config(format!("sealing to the vault: {fault}")))?;
@@ -128,6 +138,17 @@ impl Client {
         let list = ListReceipts { after, limit: u32::try_from(limit).unwrap_or(u32::MAX) };
         let answer = self.own(trust, &unique()?, Operation::ListReceipts(list)).await?;
         Ok(answer.receipts.into_iter().map(ReceiptEntry::from).collect())
+    }
+
+    /// The caller's own records there.
+    pub(crate) async fn own_records(&self, trust: &Trust) -> Result<Vec<RecordEntry>, ClientError> {
+        let read = ReadRecords { subject: trust.actor.as_str().to_owned(), limit: RECORDS_MAX };
+        let answer = self.own(trust, &unique()?, Operation::ReadRecords(read)).await?;
+        let entry = |record: v1::RecordEntry| RecordEntry {
+            commitment: hex::encode(record.commitment),
+            json: record.json,
+        };
+        Ok(answer.records.into_iter().map(entry).collect())
     }
 
     /// The Vault's ticket, then the task that it is good for.
@@ -239,5 +260,9 @@ impl From<v1::ReadBox> for ReadBox {
     }
 }
 
-/// How long an operation is good for after the caller made it. **Units**: milliseconds.
-const LIFETIME_MS: u64 = 120_000;
+/// Stands for the Vault of the caller's own data.
+const ASSIGNED: &str = "assigned";
+/// Records that one answer lists.
+const RECORDS_MAX: u32 = 1_000;
+/// How long an operation is good for after the caller made it; its clock may be as far behind. **Units**: milliseconds.
+const LIFETIME_MS: u64 = 300_000;

@@ -134,15 +134,16 @@ impl Client {
 
     /// The two steps one after the other, under names of their own, where the gateway sees neither.
     async fn upload_then_parse(&self, content: &[u8], key: &RequestId) -> Result<Parsing, ClientError> {
+        let name = RequestId::new(&format!("{key}:read"))
+            .map_err(|_| ClientError::Config("the name of an upload has at most 59 characters".to_owned()))?;
         let uploaded = self.upload_receipt(content, key).await?;
         let id = Digest::from_hex(&uploaded.receipt.receipt_id)
             .ok_or_else(|| ClientError::Garbled("a receipt id is 64 hexadecimal digits".to_owned()))?;
-        let name = RequestId::new(&format!("{key}:read"))
-            .map_err(|_| ClientError::Config("the name of an upload has at most 58 characters".to_owned()))?;
         let task = match self.parse_receipt(id, &name).await {
             Ok(task) => Ok(task.task_id),
             Err(ClientError::Refused(problem)) => Err(problem),
-            Err(other) => return Err(other),
+            // Whether there is a task is not known; the receipt is kept either way.
+            Err(other) => Err(problem(Code::Unavailable, other.to_string())),
         };
         Ok(Parsing { uploaded, task })
     }
@@ -265,14 +266,18 @@ fn fits(content: &[u8]) -> Result<(), ClientError> {
     if content.len() <= DOCUMENT_BYTES_MAX {
         return Ok(());
     }
-    let code = Code::BodyTooLarge;
-    Err(ClientError::Refused(ProblemDetails {
+    let most = format!("a receipt has at most {DOCUMENT_BYTES_MAX} bytes");
+    Err(ClientError::Refused(problem(Code::BodyTooLarge, most)))
+}
+
+fn problem(code: Code, detail: String) -> ProblemDetails {
+    ProblemDetails {
         code: code.as_str().to_owned(),
         title: code.title().to_owned(),
-        detail: format!("a receipt has at most {DOCUMENT_BYTES_MAX} bytes"),
+        detail,
         status: code.http(),
         retryable: code.retry(),
-    }))
+    }
 }
 
 /// Receipts that are listed by one request.

@@ -119,11 +119,18 @@ impl Enterprise {
             ));
         }
         self.timely(&inner)?;
+        if inner.expires_ms > self.now().plus(OWN_LIFETIME_MAX_MS).0 {
+            return Err(Problem::refused(Code::Malformed, "the operation is good for too long"));
+        }
         inner.roles.clone_from(&outer.roles);
         let reply_key = std::mem::take(&mut inner.reply_key);
-        let answer = told(self.perform(inner).await);
-        let content = sealed::seal(&reply_key, purpose::OWN_ANSWER, &place, &answer.encode_to_vec());
-        let content = content.map_err(|_| Problem::refused(Code::Malformed, "the reply key is not valid"))?;
+        let seal = |answer: &[u8]| {
+            sealed::seal(&reply_key, purpose::OWN_ANSWER, &place, answer)
+                .map_err(|_| Problem::refused(Code::Malformed, "the reply key is not valid"))
+        };
+        // Nothing is done whose answer could not be given.
+        seal(&[])?;
+        let content = seal(&told(self.perform(inner).await).encode_to_vec())?;
         Ok(VaultAnswer { content, ..VaultAnswer::default() })
     }
 
@@ -499,6 +506,8 @@ fn unsealed(error: keys::KeyError) -> Problem {
     Problem::fault("a person's row cannot be sealed or opened", error)
 }
 
+/// An operation that its caller sealed, and that somebody sends again, is refused after this. **Units**: milliseconds.
+const OWN_LIFETIME_MAX_MS: u64 = 900_000;
 /// Lines that become durable together: a command of this many consents stays below the limit of a command.
 const BATCH_LEN_MAX: usize = 10_000;
 /// Refused lines that an answer names.

@@ -12,6 +12,7 @@ use symphony_protocol::artifact::parse::{
 };
 use symphony_protocol::vault::authorize;
 use symphony_protocol::vault::dividend::Usage;
+use symphony_protocol::vault::document::Media;
 use symphony_protocol::vault::machine::Command;
 use symphony_protocol::vault::record::CanonicalRecord;
 use symphony_reader::host::ReadError;
@@ -75,11 +76,7 @@ impl Enterprise {
         let document = commitment(&parse.receipt_id)?;
         let _one_at_a_time = self.filing.lock().await;
         let view = self.store.read()?;
-        let (key, _) = self.held(&view, subject, &document)?;
-        // A parse that nobody can carry out would only run out of time; the log says what is missing.
-        if !self.reader.missing().is_empty() {
-            return Err(Problem::refused(Code::VaultUnavailable, "this vault cannot read documents now"));
-        }
+        let (key, header) = self.held(&view, subject, &document)?;
         let name = self.request_of(owner, request);
         let expires = match view.ticket(name)? {
             Some((known, expires)) if known == document => expires,
@@ -87,6 +84,11 @@ impl Enterprise {
             None => {
                 if view.reading(&key, &document)?.is_some_and(|reading| reading.read.is_some()) {
                     return Err(Code::ReceiptKnown.into());
+                }
+                // A parse that nobody can carry out would only run out of time; the log says what is missing.
+                if !self.reader.reads(header.media == Media::Pdf) {
+                    let detail = "this vault lacks the programs that read such a document";
+                    return Err(Problem::refused(Code::Unavailable, detail));
                 }
                 let expires = self.now().plus(TICKET_MS);
                 self.store.write(|transaction| reading::put_ticket(transaction, name, document, expires))?;

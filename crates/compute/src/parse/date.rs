@@ -22,7 +22,7 @@ struct Printed {
     swapped: Option<Day>,
     from: usize,
     to: usize,
-    /// Perhaps one more digit follows.
+    /// Perhaps more digits follow.
     torn: bool,
     points: Points,
 }
@@ -90,7 +90,7 @@ fn printed(text: &str) -> Vec<Printed> {
         match date {
             Some((settled, end)) => {
                 let to = chars.get(end).map_or(text.len(), |(byte, _)| *byte);
-                found.push(Printed { from: chars[at].0, to, torn: torn(&chars, end), ..settled });
+                found.push(Printed { from: chars[at].0, to, torn: torn(&chars, at, end), ..settled });
                 at = end;
             }
             None => at += 1,
@@ -99,10 +99,12 @@ fn printed(text: &str) -> Vec<Printed> {
     found
 }
 
-/// Whether a sign that no date ends with sticks to its last digit (`20/03/20%`): probably one more digit, misread.
-fn torn(chars: &[(usize, char)], end: usize) -> bool {
-    let digit = end.checked_sub(1).is_some_and(|last| chars[last].1.is_ascii_digit());
-    digit && chars.get(end).is_some_and(|(_, c)| "%&#@$£¥€?!*+=<>§{}".contains(*c))
+/// Whether a sign that no date ends with sticks to a year of two digits (`20/03/20%`): probably two more, misread.
+fn torn(chars: &[(usize, char)], start: usize, end: usize) -> bool {
+    let digits = |chars: &[(usize, char)]| chars.iter().take_while(|(_, c)| c.is_ascii_digit()).count();
+    let last = chars[start..end].iter().rev().take_while(|(_, c)| c.is_ascii_digit()).count();
+    let year_last = digits(&chars[start..end]) <= 2 && last == 2;
+    year_last && chars.get(end).is_some_and(|(_, c)| "%#@£¥€?*+=<>§{}".contains(*c))
 }
 
 /// One part of a date.
@@ -286,5 +288,5 @@ fn clock_at(chars: &[(usize, char)], start: usize, bytes: usize) -> Option<(Cloc
     Some((Clock { hour, minute, second }, chars[start].0, to))
 }
 
-/// What a date loses whose last digit may be missing.
+/// What a date loses whose last digits may be missing.
 const TORN: Points = 6;

@@ -124,7 +124,8 @@ fn dates_are_read_in_their_forms() {
         let rows = ["SILVER PINE BOOKS", text, "TOTAL 10.00", "CASH 10.00"];
         extract(&[scan(&rows)]).unwrap().date.map_or(0, |date| date.bps)
     };
-    assert!(sure("Date 05/03/20%") < sure("Date 05/03/20"), "one more digit may be hidden");
+    assert!(sure("Date 05/03/20%") < sure("Date 05/03/20"), "more digits may be hidden");
+    assert_eq!(sure("Date 05/03/2018*"), sure("Date 05/03/2018"), "nothing can follow");
     let first = ["05/03/2018 SILVER PINE BOOKS", "SINGAPORE", "TOTAL 10.00", "CASH 10.00"];
     let first = extract(&[scan(&first)]).unwrap().date.map(|date| date.value);
     assert_eq!(first, Some(Day { year: 2018, month: 3, day: 5 }), "no row stands above it");

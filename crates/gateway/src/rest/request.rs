@@ -97,7 +97,7 @@ pub(crate) fn media(headers: &HeaderMap) -> String {
     value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
-fn require_media(headers: &HeaderMap, wanted: &str) -> Result<(), Problem> {
+pub(crate) fn require_media(headers: &HeaderMap, wanted: &str) -> Result<(), Problem> {
     if media(headers) == wanted {
         return Ok(());
     }

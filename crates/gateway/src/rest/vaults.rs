@@ -21,7 +21,7 @@ use symphony_wire::v1::{
     ReadBudget, ReadConsents, ReadDividends, ReadRecords, SealedOperation, UploadFormat, VaultAnswer,
 };
 
-use super::request::{JSON, JsonBody, RequestKey, json, media};
+use super::request::{JSON, JsonBody, OCTETS, RequestKey, json, media, require_media};
 use super::shape::{
     BudgetEntry, ConsentEntry, ConsentGrant, DividendEntry, RecordEntry, UploadReport, VaultEntry, VaultList,
 };
@@ -32,7 +32,8 @@ use crate::upload::{Kind, Upload, collect};
 
 /// Bytes of an operation that its caller sealed: the largest document, and what stands around it.
 const OPERATION_BYTES_MAX: usize = DOCUMENT_BYTES_MAX + (64 << 10);
-const OCTETS: &str = "application/octet-stream";
+/// Larger ones wait for a place, as documents do.
+const SMALL_BYTES: u64 = 64 << 10;
 /// Records that one answer lists.
 const RECORDS_MAX: u32 = 1000;
 const JSON_LINES: &str = "application/x-ndjson";
@@ -281,20 +282,6 @@ pub(super) fn unique() -> Result<RequestId, Problem> {
     RequestId::new(&id).map_err(|_| Problem::new(Code::Internal, "naming the request"))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_object_becomes_one_line() {
-        let line = object(b"{\n \"a\": \"x\\ny\"\r\n}".to_vec()).unwrap();
-        assert_eq!(line, b"{  \"a\": \"x\\ny\"  }\n");
-        for wrong in [&b"[]"[..], b"1", b"{", b"{}{}", b""] {
-            assert_eq!(object(wrong.to_vec()).unwrap_err().code, Code::Malformed);
-        }
-    }
-}
-
 /// Passes on an operation that the caller sealed to the Vault itself, and gives back the Vault's answer, sealed to the
 /// caller. Neither can be read here.
 ///
@@ -312,11 +299,27 @@ pub(crate) async fn operate(
     Path(vault): Path<String>,
     request: Request,
 ) -> Result<Response, Problem> {
+    require_media(request.headers(), OCTETS)?;
     let vault = gateway.vault(&caller, &vault).await?;
-    let place = gateway.documents.acquire().await;
-    let _place = place.map_err(|_| Problem::new(Code::Unavailable, "the gateway is closing"))?;
+    let small = request.body().size_hint().upper().is_some_and(|most| most <= SMALL_BYTES);
+    let place = if small { None } else { Some(gateway.documents.acquire().await) };
+    let _place = place.transpose().map_err(|_| Problem::new(Code::Unavailable, "the gateway is closing"))?;
     let sealed = collect(request.into_body(), gateway.limits.stall, OPERATION_BYTES_MAX).await?;
     let operation = Operation::ByCaller(SealedOperation { sealed });
     let answer = gateway.operate(&caller, &vault, &unique()?, operation).await?;
     Ok(([(header::CONTENT_TYPE, OCTETS)], answer.content).into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_object_becomes_one_line() {
+        let line = object(b"{\n \"a\": \"x\\ny\"\r\n}".to_vec()).unwrap();
+        assert_eq!(line, b"{  \"a\": \"x\\ny\"  }\n");
+        for wrong in [&b"[]"[..], b"1", b"{", b"{}{}", b""] {
+            assert_eq!(object(wrong.to_vec()).unwrap_err().code, Code::Malformed);
+        }
+    }
 }

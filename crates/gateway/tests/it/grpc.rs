@@ -3,8 +3,8 @@
 use prost::Message;
 use symphony_wire::v1::vault_operation::Operation;
 use symphony_wire::v1::{
-    DrawReceipt, ParseReceipt, PutReceipt, ReadBudget, SubmitParseRequest, Task, TaskRef, VaultAnswer,
-    VaultOperation,
+    DrawReceipt, ParseReceipt, PutReceipt, ReadBudget, SealedOperation, SubmitParseRequest, Task, TaskRef,
+    VaultAnswer, VaultOperation,
 };
 
 use crate::stage::{ACTOR, Stage, TASK, VAULT, token};
@@ -73,6 +73,23 @@ async fn a_vault_operation_is_signed_and_sealed_for_the_caller() {
     assert_eq!(seen.operations[0].actor, ACTOR, "what the caller claims to be is overwritten");
     assert_eq!(seen.operations[0].roles, ["producer"]);
     assert!(seen.operations[0].expires_ms > 0);
+}
+
+/// R082, R203, R234: what the caller sealed to the Vault passes as it is, in the caller's proven name.
+#[tokio::test]
+async fn an_operation_that_its_caller_sealed_passes_unread() {
+    let stage = Stage::open().await;
+    let sealed = vec![0xa5; 70_000];
+    let asked = VaultOperation {
+        request_id: "r1".into(),
+        vault_id: "assigned".into(),
+        operation: Some(Operation::ByCaller(SealedOperation { sealed: sealed.clone() })),
+        ..VaultOperation::default()
+    };
+    let response = call(&stage, "VaultAccess/Operate", Some(token(|_| {})), asked.encode_to_vec()).await;
+    let answer: VaultAnswer = message(response).await;
+    assert_eq!(answer.content, [b"sealed:".as_slice(), &sealed].concat());
+    assert_eq!(stage.seen.lock().unwrap().operations[0].actor, ACTOR);
 }
 
 /// R014, R074: a receipt of the largest size passes by gRPC as by REST.

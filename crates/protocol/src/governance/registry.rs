@@ -5,6 +5,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
+use symphony_types::digest::Digest;
 use symphony_types::id::{AccountId, ActorId, Measurement, NodeId, PlatformId, UsageScope, VaultId};
 use symphony_types::key::{
     Document, Endorsed, Gateway, Master, Payout, PublicKey, SoftwarePlatform, Vault, Verifier,
@@ -46,6 +47,14 @@ impl Registry {
     /// Whether a majority of the registered masters endorses a document (R195).
     pub fn endorsed<T: Document>(&self, document: &Endorsed<T, Master>) -> bool {
         document.verify(self.masters.values(), self.master_quorum())
+    }
+
+    /// The Vault that a person's own data goes to: always the same for the same person (R014).
+    pub fn assigned(&self, actor: &ActorId) -> Option<&VaultId> {
+        let digest = Digest::of("symphony/vault-assignment/v1", actor);
+        let number = u64::from_le_bytes(digest.0[..8].try_into().ok()?);
+        let vaults = u64::try_from(self.vaults.len()).ok()?;
+        self.vaults.keys().nth(usize::try_from(number.checked_rem(vaults)?).ok()?)
     }
 }
 

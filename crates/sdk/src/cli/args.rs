@@ -48,7 +48,7 @@ pub(crate) struct Connection {
     /// Key file that opens results
     #[arg(long, global = true, env = "SYMPHONY_RECIPIENT", value_name = "FILE")]
     pub(crate) recipient: Option<PathBuf>,
-    /// Governance that you trust; with it, you and your Vault seal receipts to each other and nobody between reads them
+    /// Governance that you trust; with it, you and your Vault seal receipts and records to each other
     #[arg(long, global = true, env = "SYMPHONY_TRUST", value_name = "FILE")]
     pub(crate) trust: Option<PathBuf>,
     /// Name of the chain

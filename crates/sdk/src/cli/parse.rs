@@ -38,7 +38,7 @@ struct Way {
 impl Session {
     /// A table of all of them at the end, or one JSON list; refusals on standard error as they come.
     pub(super) async fn parse_receipts(&self, wanted: Vec<Wanted>) -> Result<ExitCode> {
-        let client = self.profile.client()?;
+        let client = self.profile.own_client()?;
         let bar = bar(wanted.len(), self.json);
         let mut wanted = wanted.into_iter();
         let (mut ways, mut under_way) = (Vec::new(), VecDeque::new());

@@ -66,9 +66,18 @@ impl Profile {
             (None, Some(path)) => Some(String::from_utf8(read(path)?).context("reading the token")?),
             (None, None) => None,
         };
-        let client = Client::new(url, ca.as_deref(), token.as_deref())?;
-        let Some(trust) = &self.0.trust else { return Ok(client) };
-        Ok(client.sealing(erasure::governance(&read(trust)?)?, self.actor()?.clone()))
+        Ok(Client::new(url, ca.as_deref(), token.as_deref())?)
+    }
+
+    /// The same, for the caller's own receipts and records: sealed to its Vault, if there is a governance to trust.
+    pub(super) fn own_client(&self) -> Result<Client> {
+        let (client, Some(path)) = (self.client()?, &self.0.trust) else { return self.client() };
+        let governance = std::fs::read(path).map_err(|error| error.to_string());
+        let governance =
+            governance.and_then(|bytes| erasure::governance(&bytes).map_err(|fault| fault.to_string()));
+        let governance =
+            governance.map_err(|fault| Usage(format!("trusting {}: {fault}", path.display())))?;
+        Ok(client.sealing(governance, self.actor()?.clone()))
     }
 
     /// Who asks.

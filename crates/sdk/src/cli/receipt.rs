@@ -32,7 +32,7 @@ impl Session {
                 return self.parse_receipts(ids.into_iter().map(Wanted::Receipt).collect()).await;
             }
             Receipt::List => {
-                let receipts = self.profile.client()?.receipts().await?;
+                let receipts = self.profile.own_client()?.receipts().await?;
                 show::print(self.json, &receipts, |receipts| table(receipts));
             }
             Receipt::Show { id, out, drawing, page } => {
@@ -41,7 +41,7 @@ impl Session {
             }
             Receipt::Correct { id, corrections } => {
                 let corrections = corrections.into_iter().collect();
-                let receipt = self.profile.client()?.correct_receipt(id, &corrections).await?;
+                let receipt = self.profile.own_client()?.correct_receipt(id, &corrections).await?;
                 show::print(self.json, &receipt, |receipt| {
                     receipt.reading.as_ref().map(reading::whole).unwrap_or_default()
                 });
@@ -54,7 +54,7 @@ impl Session {
 
     /// One line a file as soon as it is answered, or one JSON list at the end.
     async fn upload_receipts(&self, files: &[PathBuf]) -> Result<ExitCode> {
-        let client = self.profile.client()?;
+        let client = self.profile.own_client()?;
         let bar = bar(files.len(), self.json);
         let (mut results, mut refused) = (Vec::new(), false);
         for file in files {
@@ -85,7 +85,7 @@ impl Session {
         out: Option<&Path>,
         drawing: Option<(&Path, u32)>,
     ) -> Result<()> {
-        let client = self.profile.client()?;
+        let client = self.profile.own_client()?;
         let receipt = client.receipt(id).await?;
         if receipt.state != ERASED {
             let content = client.receipt_content(id).await?;
@@ -117,7 +117,7 @@ impl Session {
     }
 
     async fn erase_receipt(&self, id: Digest, out: Option<&Path>) -> Result<()> {
-        let erased = self.profile.client()?.erase_receipt(id).await?;
+        let erased = self.profile.own_client()?.erase_receipt(id).await?;
         if let Some(out) = out {
             std::fs::write(out, &erased.proof).with_context(|| format!("writing {}", out.display()))?;
         }

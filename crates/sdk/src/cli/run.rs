@@ -251,7 +251,7 @@ impl Session {
 
     async fn records(&self, person: &Person) -> Result<()> {
         let subject = self.profile.subject(person.subject.as_deref())?;
-        let records = self.profile.client()?.records(&person.vault, subject).await?;
+        let records = self.profile.own_client()?.records(&person.vault, subject).await?;
         show::print(self.json, &records, |records| {
             let rows = records.iter().map(|record| [record.commitment.clone(), record.json.clone()]);
             show::table(["commitment", "record"], rows)

@@ -3,10 +3,10 @@
 use std::sync::{Arc, Mutex};
 
 use axum::body::Bytes;
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{get, post};
+use axum::routing::post;
 use axum::{Json, Router};
 use prost::Message as _;
 use serde_json::{Value, json};
@@ -18,7 +18,7 @@ use symphony_wire::documents::encode;
 use symphony_wire::enclave::{between, purpose};
 use symphony_wire::sealed::{SealingKey, seal};
 use symphony_wire::v1::vault_operation::Operation;
-use symphony_wire::v1::{ReceiptEntry, VaultAnswer, VaultOperation};
+use symphony_wire::v1::{ReceiptEntry, RecordEntry, VaultAnswer, VaultOperation};
 
 use crate::bundle::{self, keys};
 use crate::receipts::{PERSON, World};
@@ -26,6 +26,9 @@ use crate::receipts::{PERSON, World};
 /// The Vault's own secret, behind the key that governance names; and one of a gateway that wants to read along.
 const VAULT: [u8; 32] = [41; 32];
 const GATEWAY: [u8; 32] = [42; 32];
+
+/// What the Vault gives as a content or a picture.
+const CONTENT: &[u8] = b"a content";
 
 /// What the gateway of the test does with an answer.
 #[derive(Clone, Copy, Default, PartialEq)]
@@ -40,7 +43,6 @@ enum Mood {
 
 #[derive(Default)]
 struct Stage {
-    assigned: String,
     mood: Mood,
     seen: Vec<Vec<u8>>,
     tickets: Vec<Value>,
@@ -55,26 +57,41 @@ fn governance() -> Governance {
     governance
 }
 
+fn person() -> ActorId {
+    ActorId::new(PERSON).unwrap()
+}
+
+/// The person's Vault, as governance has it.
+fn vault() -> VaultId {
+    governance().registry.assigned(&person()).unwrap().clone()
+}
+
 fn place() -> Vec<u8> {
-    between(&VaultId::new("vault-a").unwrap(), &ActorId::new(PERSON).unwrap())
+    between(&vault(), &person())
 }
 
-async fn assigned(State(stage): State<Shared>) -> Json<Value> {
-    let key = hex::encode(SealingKey::from_seed(&GATEWAY).public());
-    let vault = stage.lock().unwrap().assigned.clone();
-    Json(json!({"vault_id": vault, "operator": "o", "sealing_key": key, "reachable": true}))
-}
-
-async fn operate(State(stage): State<Shared>, body: Bytes) -> Response {
+async fn operate(State(stage): State<Shared>, Path(asked): Path<String>, body: Bytes) -> Response {
+    assert_eq!(asked, vault().as_str());
     let mut stage = stage.lock().unwrap();
     stage.seen.push(body.to_vec());
     let opened = SealingKey::from_seed(&VAULT).open(purpose::OWN_OPERATION, &place(), &body).unwrap();
     let operation = VaultOperation::decode(opened.as_slice()).unwrap();
-    let mut answer = VaultAnswer { ticket: b"ticket".to_vec(), ..VaultAnswer::default() };
-    if let Some(Operation::PutReceipt(put)) = &operation.operation {
-        let receipt_id = Digest::of_bytes(&put.content).0.to_vec();
-        answer.receipts.push(ReceiptEntry { receipt_id, state: "stored".into(), ..ReceiptEntry::default() });
-    }
+    let mut answer = VaultAnswer {
+        ticket: b"ticket".to_vec(),
+        content: CONTENT.to_vec(),
+        proof: vec![1, 2, 3],
+        records: vec![RecordEntry { commitment: vec![4; 32], json: "{}".into() }],
+        ..VaultAnswer::default()
+    };
+    let id = match operation.operation.unwrap() {
+        Operation::PutReceipt(put) => Digest::of_bytes(&put.content).0.to_vec(),
+        Operation::ListReceipts(list) if !list.after.is_empty() => panic!("there is one page"),
+        Operation::ReadReceipt(read) => read.receipt_id,
+        Operation::CorrectReceipt(correct) => correct.receipt_id,
+        Operation::EraseReceipt(erase) => erase.receipt_id,
+        _ => vec![8; 32],
+    };
+    answer.receipts.push(ReceiptEntry { receipt_id: id, state: "stored".into(), ..ReceiptEntry::default() });
     if stage.mood == Mood::Refuses {
         answer = VaultAnswer { code: "VLT-0009".into(), detail: "d".into(), ..VaultAnswer::default() };
     }
@@ -93,14 +110,13 @@ async fn parse(State(stage): State<Shared>, Json(body): Json<Value>) -> Response
 
 async fn open() -> (World<Stage>, Client) {
     let stage = Shared::default();
-    stage.lock().unwrap().assigned = "vault-a".to_owned();
+    // Nothing else is served: what is not sealed fails.
     let router = Router::new()
-        .route("/v1/vaults/assigned", get(assigned))
-        .route("/v1/vaults/vault-a/operations", post(operate))
+        .route("/v1/vaults/{vault}/operations", post(operate))
         .route("/v1/parses", post(parse))
         .with_state(Arc::clone(&stage));
     let world = World::before(stage, router).await;
-    let client = world.client.clone().sealing(governance(), ActorId::new(PERSON).unwrap());
+    let client = world.client.clone().sealing(governance(), person());
     (world, client)
 }
 
@@ -108,7 +124,7 @@ fn key() -> RequestId {
     RequestId::new("upload-1").unwrap()
 }
 
-/// R082, R234: the Vault's key is that of the trusted governance, whatever the gateway says it is; the parse is then asked for
+/// R082, R234: Vault and key are those of the trusted governance, and the gateway is not asked for either; the parse is then asked for
 /// with the ticket alone.
 #[tokio::test]
 async fn a_receipt_is_sealed_to_the_key_that_governance_names() {
@@ -138,9 +154,33 @@ async fn only_the_vaults_own_answer_is_believed() {
     world.stage.lock().unwrap().mood = Mood::Invents;
     let invented = client.upload_receipt(b"content", &key()).await;
     assert!(matches!(invented, Err(ClientError::Garbled(_))), "{invented:?}");
-    world.stage.lock().unwrap().assigned = "vault-z".to_owned();
-    let unknown = client.upload_receipt(b"content", &key()).await;
-    assert!(matches!(unknown, Err(ClientError::Config(_))), "{unknown:?}");
+    let mut nobody = governance();
+    nobody.registry.vaults.clear();
+    let none = world.client.clone().sealing(nobody, person()).upload_receipt(b"content", &key()).await;
+    assert!(matches!(none, Err(ClientError::Config(_))), "{none:?}");
+}
+
+/// R082, R234: everything about receipts and the records out of them is sealed; nothing takes the plain way.
+#[tokio::test]
+async fn every_question_about_receipts_is_sealed() {
+    let (world, client) = open().await;
+    let id = Digest([8; 32]);
+    assert_eq!(client.receipts().await.unwrap().len(), 1);
+    assert_eq!(client.receipt(id).await.unwrap().receipt_id, id.to_hex());
+    assert_eq!(client.receipt_content(id).await.unwrap(), CONTENT);
+    assert_eq!(client.receipt_drawing(id, 0).await.unwrap(), CONTENT);
+    let corrections = [("city".to_owned(), "Singapore".to_owned())].into();
+    assert_eq!(client.correct_receipt(id, &corrections).await.unwrap().receipt_id, id.to_hex());
+    assert_eq!(client.erase_receipt(id).await.unwrap().proof, [1, 2, 3]);
+    for place in ["assigned", vault().as_str()] {
+        assert_eq!(client.records(place, PERSON).await.unwrap()[0].json, "{}");
+    }
+    assert_eq!(world.stage.lock().unwrap().seen.len(), 8);
+    assert!(client.records("assigned", "somebody").await.is_err(), "of others nothing is asked sealed");
+    let long = RequestId::new(&"x".repeat(60)).unwrap();
+    let refused = client.upload_and_parse_receipt(b"content", &long).await;
+    assert!(matches!(refused, Err(ClientError::Config(_))), "{refused:?}");
+    assert_eq!(world.stage.lock().unwrap().seen.len(), 8, "nothing was sent under a name without room");
 }
 
 /// R082, R234: `--trust` has the command line seal.

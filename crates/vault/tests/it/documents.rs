@@ -422,6 +422,7 @@ async fn a_sealed_operation_that_is_not_its_callers_is_refused() {
         (P0, base(), place("p1"), "VLT-0007"),
         (P0, VaultOperation { roles: vec!["operator".into()], ..base() }, place("p0"), "ADM-0001"),
         (P0, VaultOperation { expires_ms: 1, ..base() }, place("p0"), "ADM-0001"),
+        (P0, VaultOperation { expires_ms: u64::MAX, ..base() }, place("p0"), "ADM-0001"),
         (P0, VaultOperation { vault_id: "vault-z".into(), ..base() }, place("p0"), "ADM-0001"),
         (P0, VaultOperation { reply_key: vec![1; 3], ..base() }, place("p0"), "ADM-0001"),
     ] {
@@ -433,5 +434,8 @@ async fn a_sealed_operation_that_is_not_its_callers_is_refused() {
     assert_eq!(answer.unwrap().code, "ADM-0001");
     let garbage = world.ask(P0, "x", Operation::ByCaller(SealedOperation { sealed: vec![7; 40] })).await;
     assert_eq!(garbage.code, "VLT-0007");
+    for person in [P0, P1] {
+        assert_eq!(list(&world, person, &[], 10).await.len(), 0, "what was refused had no effect");
+    }
     world.close();
 }

@@ -6,6 +6,7 @@ use symphony_protocol::artifact::parse::{EndorsedParse, ParseOrder, ParseOutcome
 use symphony_protocol::artifact::{Attestation, Versions};
 use symphony_protocol::execution::parse::{genuine, parse_nonce};
 use symphony_protocol::verification::Expectation;
+use symphony_reader::protocol::Programs;
 use symphony_reader::render::{self, Day, page};
 use symphony_tee::report::EnclaveRole;
 use symphony_tee::{governed, measure};
@@ -318,14 +319,25 @@ async fn a_vault_that_cannot_read_gives_no_ticket() {
     let put = Operation::PutReceipt(PutReceipt { content: picture(1) });
     let id = world.ask(P0, "photo", put).await.receipts[0].receipt_id.clone();
     let parse = || Operation::ParseReceipt(ParseReceipt { receipt_id: id.clone() });
-    let installed = world.reader.programs.tesseract.clone();
+    let installed = world.reader.programs.clone();
     world.reader.programs.tesseract = world.path().join("absent");
     world.reopen();
     let refused = world.ask(P0, "parse", parse()).await;
-    assert_eq!((refused.code.as_str(), refused.ticket.len()), ("VLT-0005", 0), "{}", refused.detail);
-    world.reader.programs.tesseract = installed;
+    assert_eq!((refused.code.as_str(), refused.ticket.len()), ("GOV-0003", 0), "{}", refused.detail);
+    world.reader.programs = Programs { pdftotext: world.path().join("absent"), ..installed.clone() };
     world.reopen();
-    let answer = world.ask(P0, "parse", parse()).await;
-    assert_eq!(answer.code, "", "the same request has its ticket then: {}", answer.detail);
+    let given = world.ask(P0, "parse", parse()).await;
+    assert_eq!(
+        given.code, "",
+        "a picture needs no poppler, and the same request has its ticket: {}",
+        given.detail
+    );
+    world.reader.programs = Programs { tesseract: world.path().join("absent"), ..installed };
+    world.reopen();
+    assert_eq!(
+        world.ask(P0, "parse", parse()).await.ticket,
+        given.ticket,
+        "a ticket that was given stays given"
+    );
     world.close();
 }
