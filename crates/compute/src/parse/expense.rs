@@ -7,7 +7,7 @@ use symphony_types::digest::Digest;
 use crate::parse::layout::Region;
 
 /// Which rules read the record; rises with every change of what they answer.
-pub const EXTRACTOR: u32 = 2;
+pub const EXTRACTOR: u32 = 3;
 
 /// A value that was read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
