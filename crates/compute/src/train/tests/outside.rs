@@ -31,10 +31,9 @@ fn nearly(one: f64, other: f64, most: f64) {
     assert!((one - other).abs() <= most, "{one} and {other}");
 }
 
-/// R098: the RAND experiment, `vectors/randhie.csv.gz`: coefficients, AUC and log loss of scikit-learn.
-#[test]
-fn propensity_on_the_rand_experiment_equals_scikit_learn() {
-    let expected = &vector("outside_models.json")["randhie"];
+/// What is expected of the RAND experiment, and its people: to train with, and to test with.
+fn rand_experiment() -> (Value, [Dataset; 2]) {
+    let expected = vector("outside_models.json")["randhie"].clone();
     let rows = table(&Path::new("../../vectors").join("randhie.csv.gz"), true);
     assert_eq!(rows.len() as u64, expected["n"].as_u64().unwrap());
     let scales: Vec<Scale> = numbers_of(&expected["train_mean"])
@@ -42,14 +41,25 @@ fn propensity_on_the_rand_experiment_equals_scikit_learn() {
         .zip(numbers_of(&expected["train_std"]))
         .map(|(centre, spread)| Scale { centre, spread, bound: 10.0 })
         .collect();
-    let [train, test] = split(&rows, &scales, |row| (row[0] > 0.0, &row[1..]));
-    let settings = Settings { clip: 40_000, learning_rate: 1_000_000, momentum: 800, ..Settings::PLAIN };
-    let learner = trained(Shape::Logistic { features: 9 }, &settings, &[train], 120);
+    let people = split(&rows, &scales, |row| (row[0] > 0.0, &row[1..]));
+    (expected, people)
+}
+
+fn coefficients_equal(model: &Model, expected: &Value, most: f64) {
     let mut coefficients = numbers_of(&expected["coef"]);
     coefficients.push(expected["intercept"].as_f64().unwrap());
-    for (found, expected) in learner.model().parameters().iter().zip(&coefficients) {
-        nearly(*found, *expected, 1e-5);
+    for (found, expected) in model.parameters().iter().zip(&coefficients) {
+        nearly(*found, *expected, most);
     }
+}
+
+/// R098: the RAND experiment, `vectors/randhie.csv.gz`: coefficients, AUC and log loss of scikit-learn.
+#[test]
+fn propensity_on_the_rand_experiment_equals_scikit_learn() {
+    let (expected, [train, test]) = rand_experiment();
+    let settings = Settings { clip: 40_000, learning_rate: 1_000_000, momentum: 800, ..Settings::PLAIN };
+    let learner = trained(Shape::Logistic { features: 9 }, &settings, &[train], 120);
+    coefficients_equal(learner.model(), &expected, 1e-5);
     let rows = features_of(&test);
     let labels = rows.labels().unwrap();
     let scores = scores(learner.model(), rows);
@@ -62,14 +72,7 @@ fn propensity_on_the_rand_experiment_equals_scikit_learn() {
 /// R098: clipped steps with noise, against the same rounds in numpy: AUC 0.63998, at epsilon 3.85 hardly moved.
 #[test]
 fn private_propensity_on_the_rand_experiment_keeps_its_figures() {
-    let expected = &vector("outside_models.json")["randhie"];
-    let rows = table(&Path::new("../../vectors").join("randhie.csv.gz"), true);
-    let scales: Vec<Scale> = numbers_of(&expected["train_mean"])
-        .into_iter()
-        .zip(numbers_of(&expected["train_std"]))
-        .map(|(centre, spread)| Scale { centre, spread, bound: 10.0 })
-        .collect();
-    let [train, test] = split(&rows, &scales, |row| (row[0] > 0.0, &row[1..]));
+    let (_, [train, test]) = rand_experiment();
     let settings = Settings { learning_rate: 2_000_000, ..Settings::PLAIN };
     let cohort = Cohort { subjects: train.rows() as u64, rate: ALL };
     let auc = |noise: Option<u32>| {
@@ -88,22 +91,18 @@ fn private_propensity_on_the_rand_experiment_keeps_its_figures() {
     nearly(auc(Some(5_000)), 0.63999, 1e-3);
 }
 
-/// The datasets of scikit-learn are not copied here; `None` says where they would be.
-fn bundled(name: &str) -> Option<Vec<Vec<f64>>> {
+/// A dataset of scikit-learn: not copied here, so the tests that need one say so and run only when they are asked for.
+fn bundled(name: &str) -> Vec<Vec<f64>> {
     let folder = std::env::var_os("SYMPHONY_DATA_DIR")
         .map_or_else(|| PathBuf::from("../../../shared/data"), PathBuf::from);
-    let path = folder.join("sklearn").join(name);
-    if path.exists() {
-        return Some(table(&path, false));
-    }
-    println!("skipped: {} is not there (features, then the label, comma-separated)", path.display());
-    None
+    table(&folder.join("sklearn").join(name), false)
 }
 
 /// R098: k-means on handwritten digits, from the same centres: the same people in the same clusters.
 #[test]
-fn clusters_of_digits_equal_scikit_learn_where_the_data_is() {
-    let Some(rows) = bundled("digits.csv.gz") else { return };
+#[ignore = "needs sklearn/*.csv.gz in the data folder: features, then the label, comma-separated"]
+fn clusters_of_digits_equal_scikit_learn() {
+    let rows = bundled("digits.csv.gz");
     let expected = &vector("outside_models.json")["digits_kmeans"];
     let raw: Vec<f64> = rows.iter().flat_map(|row| row[..64].to_vec()).collect();
     let scales = vec![Scale { centre: 0.0, spread: 1.0, bound: 16.0 }; 64];
@@ -128,8 +127,9 @@ fn clusters_of_digits_equal_scikit_learn_where_the_data_is() {
 
 /// R098: thirty features that depend on each other.
 #[test]
-fn propensity_on_breast_cancer_equals_scikit_learn_where_the_data_is() {
-    let Some(rows) = bundled("breast_cancer.csv.gz") else { return };
+#[ignore = "needs sklearn/*.csv.gz in the data folder: features, then the label, comma-separated"]
+fn propensity_on_breast_cancer_equals_scikit_learn() {
+    let rows = bundled("breast_cancer.csv.gz");
     let expected = &vector("outside_models.json")["breast_cancer_logreg"];
     let training: Vec<&Vec<f64>> =
         rows.iter().enumerate().filter(|(at, _)| at % 5 != 0).map(|(_, row)| row).collect();
@@ -147,11 +147,7 @@ fn propensity_on_breast_cancer_equals_scikit_learn_where_the_data_is() {
     let settings =
         Settings { clip: 100_000, learning_rate: 250_000, momentum: 950, penalty, ..Settings::PLAIN };
     let learner = trained(Shape::Logistic { features: 30 }, &settings, &[train], 1_500);
-    let mut coefficients = numbers_of(&expected["coef"]);
-    coefficients.push(expected["intercept"].as_f64().unwrap());
-    for (found, expected) in learner.model().parameters().iter().zip(&coefficients) {
-        nearly(*found, *expected, 2e-3);
-    }
+    coefficients_equal(learner.model(), expected, 2e-3);
     let rows = features_of(&test);
     let auc = exact_auc(&scores(learner.model(), rows), rows.labels().unwrap());
     nearly(auc, expected["test_auc"].as_f64().unwrap(), 1e-3);
