@@ -4,6 +4,7 @@
 //! Each is plain data with one canonical encoding and, where it is signed, a versioned tag. No rule lives here.
 //! Set-level answers only: nothing in these documents names a data subject (R011, D6).
 
+use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -20,6 +21,9 @@ use symphony_types::key::{Document, Endorsed, Master, Signed, SoftwareEnclave, V
 use symphony_types::time::{OrderedMillis, RecordMillis};
 
 pub mod parse;
+pub mod training;
+
+use training::{Evaluation, TrainingPlan, TrainingRequest};
 
 /// The four classes of work (R022).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -80,6 +84,60 @@ pub struct AudienceQuery {
     pub evaluate_at: Option<OrderedMillis>,
 }
 
+/// What a submitter wants of several Vaults.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(clippy::large_enum_variant, reason = "one per request")]
+pub enum Work {
+    /// An audience.
+    Audience(AudienceQuery),
+    /// A model.
+    Training(TrainingRequest),
+}
+
+/// What work means, and what is done: its class never changes after admission (R098).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(clippy::large_enum_variant, reason = "one per task")]
+pub enum Plan {
+    /// An audience query.
+    Audience(ResolvedQuery),
+    /// Rounds of a training.
+    Training(TrainingPlan),
+}
+
+impl Plan {
+    /// The class of the task.
+    pub const fn class(&self) -> TaskClass {
+        match self {
+            Self::Audience(_) => TaskClass::Query,
+            Self::Training(_) => TaskClass::Train,
+        }
+    }
+
+    /// The audience query, if it is one.
+    pub const fn query(&self) -> Option<&ResolvedQuery> {
+        match self {
+            Self::Audience(query) => Some(query),
+            Self::Training(_) => None,
+        }
+    }
+
+    /// The training, if it is one.
+    pub const fn training(&self) -> Option<&TrainingPlan> {
+        match self {
+            Self::Training(plan) => Some(plan),
+            Self::Audience(_) => None,
+        }
+    }
+
+    /// The attributes that are read of records, in ascending order.
+    pub fn attributes(&self) -> BTreeSet<AttributeName> {
+        match self {
+            Self::Audience(query) => query.operands.iter().map(|one| one.attribute.clone()).collect(),
+            Self::Training(plan) => plan.training.attributes(),
+        }
+    }
+}
+
 /// A request for work, before admission (R026: not yet protocol truth).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskRequest {
@@ -87,22 +145,20 @@ pub struct TaskRequest {
     pub request: RequestId,
     /// Who asks and pays.
     pub submitter: ActorId,
-    /// Kind of work.
-    pub class: TaskClass,
     /// What the result is used for; consent is checked for this.
     pub scope: UsageScope,
     /// Vaults to ask.
     pub vaults: Vec<VaultId>,
     /// How many of them must answer.
     pub quorum: u16,
-    /// The audience wanted.
-    pub query: AudienceQuery,
+    /// What is wanted.
+    pub work: Work,
     /// The submitter's HPKE public key, 32 bytes of X25519; only its holder can open the result (D19).
     pub recipient: Vec<u8>,
 }
 
 impl Document for TaskRequest {
-    const TAG: &'static str = "symphony/task-request/v1";
+    const TAG: &'static str = "symphony/task-request/v2";
 }
 
 impl TaskRequest {
@@ -220,6 +276,8 @@ pub enum SelectionRule {
 pub enum AggregationMethod {
     /// Union without duplicates, capped.
     Union,
+    /// Sums over people, noised, then one step of the model.
+    FederatedAverage,
 }
 
 /// The multi-Vault part of an envelope (R031).
@@ -262,8 +320,6 @@ pub struct TaskEnvelope {
     pub task: TaskId,
     /// The submitter's name for it.
     pub request: RequestId,
-    /// Kind of work, fixed at admission.
-    pub class: TaskClass,
     /// Who asked and pays.
     pub submitter: ActorId,
     /// What the result is used for.
@@ -284,8 +340,8 @@ pub struct TaskEnvelope {
     pub charge: PrivacyCharge,
     /// Digests of the Vaults' reserve receipts, in the order of the participating Vaults (R030).
     pub reservations: Vec<Digest>,
-    /// The meaning of the query.
-    pub query: ResolvedQuery,
+    /// What is done.
+    pub plan: Plan,
     /// Who computes and how results are combined.
     pub coordination: CoordinationEnvelope,
     /// The HPKE key that the result is sealed to.
@@ -293,7 +349,7 @@ pub struct TaskEnvelope {
 }
 
 impl Document for TaskEnvelope {
-    const TAG: &'static str = "symphony/task-envelope/v1";
+    const TAG: &'static str = "symphony/task-envelope/v2";
 }
 
 /// An envelope that masters endorse.
@@ -431,6 +487,25 @@ pub enum Outcome {
     },
     /// Fewer people than the minimum cardinality: nothing was released.
     Suppressed,
+    /// A step of a training; its noised sums are sealed to the submitter.
+    Step {
+        /// Digest of the learner after the step.
+        state: Digest,
+        /// How good the model was before it, when that was due.
+        evaluation: Option<Evaluation>,
+    },
+    /// A trained model, sealed to the submitter.
+    Model {
+        /// Digest of shape and parameters.
+        model: Digest,
+        /// How good it is.
+        evaluation: Evaluation,
+    },
+    /// A trained model that is not as good as the task asked; it is not released.
+    Withheld {
+        /// How good it is.
+        evaluation: Evaluation,
+    },
 }
 
 impl Outcome {
@@ -438,7 +513,7 @@ impl Outcome {
     pub const fn returned(&self) -> u32 {
         match self {
             Self::Audience { returned } => *returned,
-            Self::Suppressed => 0,
+            Self::Suppressed | Self::Step { .. } | Self::Model { .. } | Self::Withheld { .. } => 0,
         }
     }
 }
@@ -463,7 +538,7 @@ pub struct AggregateHeader {
 }
 
 impl Document for AggregateHeader {
-    const TAG: &'static str = "symphony/aggregate-header/v1";
+    const TAG: &'static str = "symphony/aggregate-header/v2";
 }
 
 /// An aggregate header that the aggregator's enclave signed.
@@ -507,19 +582,35 @@ pub struct Evidence {
     pub envelope: EndorsedEnvelope,
     /// Receipts of the participating Vaults.
     pub receipts: Vec<SignedReceipt>,
-    /// Slices that arrived, by Vault in ascending order, each with its attestation.
+    /// Rounds of a training before its last.
+    pub rounds: Vec<Combined>,
+    /// What the result was made of: the slices and the aggregate of a query, or of the last round.
+    pub result: Combined,
+}
+
+/// Slices and what was made of them, each with its attestation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Combined {
+    /// Slices that arrived, by Vault in ascending order.
     pub slices: Vec<(SignedSlice, Attestation)>,
-    /// The aggregate and its attestation.
+    /// The aggregate.
     pub aggregate: (SignedAggregate, Attestation),
 }
 
+impl Combined {
+    /// The slices alone.
+    pub fn headers(&self) -> Vec<SignedSlice> {
+        self.slices.iter().map(|(slice, _)| slice.clone()).collect()
+    }
+}
+
 impl Document for Evidence {
-    const TAG: &'static str = "symphony/evidence/v2";
+    const TAG: &'static str = "symphony/evidence/v3";
 
     /// Of everything but the endorsements of the order, which are checked for themselves: two masters with the same
     /// evidence may have the word of different majorities.
     fn digest(&self) -> Digest {
-        Digest::of(Self::TAG, &(&self.envelope.body, &self.receipts, &self.slices, &self.aggregate))
+        Digest::of(Self::TAG, &(&self.envelope.body, &self.receipts, &self.rounds, &self.result))
     }
 }
 
@@ -538,10 +629,12 @@ pub struct Attestation {
 pub struct Fee {
     /// Per task.
     pub base: Sym,
-    /// Per accepted Vault.
+    /// Per accepted Vault; of a training, per Vault and round.
     pub vaults: Sym,
     /// Per record returned.
     pub records: Sym,
+    /// Per round of a training.
+    pub aggregation: Sym,
     /// Per epsilon consumed.
     pub epsilon: Sym,
     /// The sum.
@@ -595,6 +688,8 @@ pub struct SettlementContext {
     pub slices: Vec<(VaultId, Digest)>,
     /// Digest of the aggregate header.
     pub aggregate: Digest,
+    /// Merkle root over the rounds of a training before its last.
+    pub rounds: Digest,
     /// Digest of the verdict.
     pub verdict: Digest,
     /// The escrow lock.

@@ -8,6 +8,8 @@
 //!                +-----------+------------+------------+-----------------+--> rejected | timed_out
 //! ```
 
+pub mod training;
+
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
@@ -18,6 +20,8 @@ use symphony_types::digest::Digest;
 use symphony_types::id::{NodeId, VaultId};
 use symphony_types::table::Value;
 use symphony_types::time::OrderedMillis;
+
+use training::Position;
 
 use crate::artifact::{
     SettlementContext, SignedAggregate, SignedReceipt, SignedSlice, SignedVerdict, TaskEnvelope,
@@ -127,6 +131,11 @@ pub enum Stage {
     Resolving,
     /// Vaults are computing.
     Computing,
+    /// Rounds of a training are computed.
+    Training {
+        /// The round that is next.
+        position: Position,
+    },
     /// Enough slices arrived; the aggregator combines them.
     Aggregating {
         /// Accepted slices, by Vault in ascending order.
@@ -193,7 +202,7 @@ impl Task {
         match self.stage {
             Stage::Accepted => TaskState::Accepted,
             Stage::Resolving => TaskState::Resolving,
-            Stage::Computing | Stage::Aggregating { .. } => TaskState::Dispatched,
+            Stage::Computing | Stage::Training { .. } | Stage::Aggregating { .. } => TaskState::Dispatched,
             Stage::Verifying { .. } => TaskState::Verifying,
             Stage::AwaitingSettlement { .. } => TaskState::AwaitingSettlement,
             Stage::Completed { .. } => TaskState::Completed,
@@ -205,7 +214,9 @@ impl Task {
     /// The next moment at which time alone moves the task; `None` when it is terminal.
     pub const fn timer(&self) -> Option<OrderedMillis> {
         match &self.stage {
-            Stage::Accepted | Stage::Resolving | Stage::Computing => Some(self.envelope.execute_by),
+            Stage::Accepted | Stage::Resolving | Stage::Computing | Stage::Training { .. } => {
+                Some(self.envelope.execute_by)
+            }
             Stage::Aggregating { aggregate_by, .. } => Some(*aggregate_by),
             Stage::Verifying { verify_by, .. } => Some(*verify_by),
             Stage::AwaitingSettlement { final_at, .. } => Some(*final_at),

@@ -6,6 +6,7 @@
 pub mod parse;
 
 use alloc::string::String;
+use alloc::vec;
 use alloc::vec::Vec;
 
 use symphony_types::catalogue::Code;
@@ -14,9 +15,13 @@ use symphony_types::id::{ActorId, Measurement, TaskId, VaultId};
 use symphony_types::key::{Document, PublicKey, SoftwareEnclave};
 use symphony_types::merkle;
 
-use crate::artifact::{Attestation, Decision, Evidence, SignedAggregate, SignedSlice, TaskEnvelope, Verdict};
-use crate::execution::{aggregate, coordinate};
+use crate::artifact::{
+    Attestation, Combined, Decision, Evidence, Outcome, SignedAggregate, SignedSlice, SliceHeader,
+    TaskEnvelope, Verdict,
+};
+use crate::execution::{aggregate, coordinate, training};
 use crate::governance::Governance;
+use crate::lifecycle::training::Position;
 
 /// What an attestation must be about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,8 +71,8 @@ pub type Appraise<'a> = &'a dyn Fn(&Attestation, &Expectation) -> Result<Apprais
 /// All checks of a result, in a fixed order; every one is made even after one has failed.
 pub fn findings(governance: &Governance, evidence: &Evidence, appraise: Appraise<'_>) -> Vec<Finding> {
     let envelope = &evidence.envelope.body;
-    let slices: Vec<SignedSlice> = evidence.slices.iter().map(|(slice, _)| slice.clone()).collect();
-    let (aggregate, aggregate_attestation) = &evidence.aggregate;
+    let parts = parts(evidence);
+    let each = |judge: &dyn Fn(&Part<'_>) -> Result<(), (Code, String)>| parts.iter().try_for_each(judge);
     let mut findings = Vec::new();
     let mut check = |check, proves, result: Result<(), (Code, String)>| {
         findings.push(Finding { check, proves, fault: result.err() });
@@ -90,26 +95,22 @@ pub fn findings(governance: &Governance, evidence: &Evidence, appraise: Appraise
     check(
         "slice-headers",
         "each slice is its vault's, committed the reserved epsilon, and the quorum holds",
-        match coordinate::accepted(governance, envelope, &slices) {
-            Ok(accepted) if accepted == slices => Ok(()),
-            Ok(_) => Err(fault(Code::ResultRejected, "a slice does not count")),
-            Err(code) => Err(fault(code, code.title())),
-        },
+        each(&|part| part.headers(governance, envelope)),
     );
     check(
         "slice-attestations",
         "each slice ran in an approved enclave on the inputs and to the output that its header names",
-        slice_attestations(governance, evidence, appraise),
+        each(&|part| part.slices_attested(governance, envelope, appraise)),
     );
     check(
         "aggregate-order",
-        "the aggregate is made of exactly these slices, within the cap and the minimum cardinality",
-        aggregate::check(envelope, &slices, aggregate).map_err(|code| fault(code, code.title())),
+        "the aggregate is made of exactly these slices, and is what the order allows; of a training, round by round",
+        each(&|part| part.order(envelope)).and_then(|()| finished(evidence)),
     );
     check(
         "aggregate-attestation",
         "the aggregation ran in an approved enclave whose key signed the aggregate",
-        aggregate_attested(envelope, &slices, aggregate, aggregate_attestation, appraise),
+        each(&|part| part.aggregate_attested(envelope, appraise)),
     );
     findings
 }
@@ -177,38 +178,132 @@ fn receipts(governance: &Governance, evidence: &Evidence) -> Result<(), (Code, S
     Ok(())
 }
 
-fn slice_attestations(
+/// The combinations of slices that a result rests on, in order: one of a query, one for each round of a training.
+fn parts(evidence: &Evidence) -> Vec<Part<'_>> {
+    let Some(plan) = evidence.envelope.body.plan.training() else {
+        return vec![Part { combined: &evidence.result, step: Step::Query }];
+    };
+    let mut position = Some(Position::FIRST);
+    let rounds = evidence.rounds.iter().chain([&evidence.result]);
+    let parts = rounds.map(|combined| {
+        let at = position;
+        let outcome = &combined.aggregate.0.body.outcome;
+        position = at.and_then(|at| at.next(&plan.training, outcome));
+        Part { combined, step: at.map_or(Step::None, Step::Round) }
+    });
+    parts.collect()
+}
+
+/// Whether nothing more is to be computed.
+fn finished(evidence: &Evidence) -> Result<(), (Code, String)> {
+    match evidence.result.aggregate.0.body.outcome {
+        Outcome::Step { .. } => Err(fault(Code::ResultRejected, "the last round is missing")),
+        Outcome::Audience { .. } | Outcome::Suppressed | Outcome::Model { .. } | Outcome::Withheld { .. } => {
+            Ok(())
+        }
+    }
+}
+
+/// One combination of slices.
+struct Part<'a> {
+    combined: &'a Combined,
+    step: Step,
+}
+
+/// What a combination answers.
+enum Step {
+    /// A query.
+    Query,
+    /// A round of a training.
+    Round(Position),
+    /// Nothing: it comes after the last round.
+    None,
+}
+
+impl Part<'_> {
+    fn headers(&self, governance: &Governance, envelope: &TaskEnvelope) -> Result<(), (Code, String)> {
+        let slices = self.combined.headers();
+        let accepted = match &self.step {
+            Step::Query => coordinate::accepted(governance, envelope, &slices),
+            Step::Round(position) => training::accepted(governance, envelope, position, &slices),
+            Step::None => Err(Code::ResultRejected),
+        };
+        match accepted {
+            Ok(accepted) if accepted == slices => Ok(()),
+            Ok(_) => Err(fault(Code::ResultRejected, "a slice does not count")),
+            Err(code) => Err(fault(code, code.title())),
+        }
+    }
+
+    fn slices_attested(
+        &self,
+        governance: &Governance,
+        envelope: &TaskEnvelope,
+        appraise: Appraise<'_>,
+    ) -> Result<(), (Code, String)> {
+        let slices = self.combined.slices.iter();
+        slices.map(|(slice, attestation)| (&slice.body, attestation)).try_for_each(|(body, attestation)| {
+            slice_attested(governance, envelope, body, attestation, appraise)
+        })
+    }
+
+    fn order(&self, envelope: &TaskEnvelope) -> Result<(), (Code, String)> {
+        let (slices, aggregate) = (self.combined.headers(), &self.combined.aggregate.0);
+        let checked = match &self.step {
+            Step::Query => aggregate::check(envelope, &slices, aggregate),
+            Step::Round(position) => training::check(envelope, position, &slices, aggregate),
+            Step::None => Err(Code::ResultRejected),
+        };
+        checked.map_err(|code| fault(code, code.title()))
+    }
+
+    fn aggregate_attested(
+        &self,
+        envelope: &TaskEnvelope,
+        appraise: Appraise<'_>,
+    ) -> Result<(), (Code, String)> {
+        let nonce = match &self.step {
+            Step::Query => aggregate::aggregate_nonce(envelope),
+            Step::Round(position) => training::aggregate_nonce(&envelope.digest(), position),
+            Step::None => return Err(fault(Code::ResultRejected, "a round after the last")),
+        };
+        let (aggregate, attestation) = &self.combined.aggregate;
+        aggregate_attested(envelope, nonce, &self.combined.headers(), aggregate, attestation, appraise)
+    }
+}
+
+/// Whether an approved enclave of the Vault made a slice. **Errors**: those of the appraisal, `ADM-0019` when the class of
+/// the enclave is not admitted.
+pub fn slice_attested(
     governance: &Governance,
-    evidence: &Evidence,
+    envelope: &TaskEnvelope,
+    body: &SliceHeader,
+    attestation: &Attestation,
     appraise: Appraise<'_>,
 ) -> Result<(), (Code, String)> {
-    let envelope = &evidence.envelope.body;
-    for (slice, attestation) in &evidence.slices {
-        let body = &slice.body;
-        let vault = governance.registry.vaults.get(&body.vault);
-        let vault = vault.ok_or_else(|| fault(Code::ResultRejected, body.vault.as_str()))?;
-        let expectation = Expectation {
-            task: envelope.task,
-            vault: Some(body.vault.clone()),
-            actor: vault.executor.clone(),
-            nonce: body.nonce,
-            input_root: body.input_root,
-            output: body.bundle,
-            measurements: envelope.coordination.measurements.clone(),
-        };
-        let appraised = appraise(attestation, &expectation)?;
-        if appraised.report != body.report {
-            return Err(fault(Code::AttestationFailed, "the header names another report"));
-        }
-        software(appraised, envelope.coordination.software_admitted)?;
+    let vault = governance.registry.vaults.get(&body.vault);
+    let vault = vault.ok_or_else(|| fault(Code::ResultRejected, body.vault.as_str()))?;
+    let expectation = Expectation {
+        task: envelope.task,
+        vault: Some(body.vault.clone()),
+        actor: vault.executor.clone(),
+        nonce: body.nonce,
+        input_root: body.input_root,
+        output: body.bundle,
+        measurements: envelope.coordination.measurements.clone(),
+    };
+    let appraised = appraise(attestation, &expectation)?;
+    if appraised.report != body.report {
+        return Err(fault(Code::AttestationFailed, "the header names another report"));
     }
-    Ok(())
+    software(appraised, envelope.coordination.software_admitted)
 }
 
 /// Whether an approved enclave made an aggregate from these slices. **Errors**: those of the appraisal, `EXE-0004` when
 /// the enclave did not sign it, `ADM-0019` when its class is not admitted.
 pub fn aggregate_attested(
     envelope: &TaskEnvelope,
+    nonce: Digest,
     slices: &[SignedSlice],
     aggregate: &SignedAggregate,
     attestation: &Attestation,
@@ -218,7 +313,7 @@ pub fn aggregate_attested(
         task: envelope.task,
         vault: None,
         actor: envelope.coordination.aggregator.clone(),
-        nonce: aggregate::aggregate_nonce(envelope),
+        nonce,
         input_root: bundles_root(slices.iter().map(|slice| slice.body.bundle)),
         output: aggregate.body.result,
         measurements: envelope.coordination.measurements.clone(),

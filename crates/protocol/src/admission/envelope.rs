@@ -10,7 +10,7 @@ use symphony_types::key::Document;
 use symphony_types::time::OrderedMillis;
 
 use super::request::AdmissionRequest;
-use crate::artifact::{AggregationMethod, CoordinationEnvelope, SignedReceipt, TaskEnvelope};
+use crate::artifact::{AggregationMethod, CoordinationEnvelope, Plan, SignedReceipt, TaskEnvelope};
 use crate::governance::Governance;
 use crate::governance::epoch::epoch_of;
 
@@ -70,7 +70,6 @@ pub fn assemble(
     TaskEnvelope {
         task: request.task(),
         request: request.request.clone(),
-        class: request.class,
         submitter: request.submitter.clone(),
         scope: request.scope.clone(),
         versions: admission.versions,
@@ -81,11 +80,14 @@ pub fn assemble(
         locked: admission.lock.amount,
         charge: admission.charge,
         reservations: prepared.receipts.iter().map(|receipt| receipt.body.digest()).collect(),
-        query: admission.query.clone(),
+        plan: admission.plan.clone(),
         coordination: CoordinationEnvelope {
             participating_vault_ids: prepared.receipts.iter().map(|r| r.body.vault.clone()).collect(),
             minimum_vault_quorum: request.quorum,
-            aggregation_method: AggregationMethod::Union,
+            aggregation_method: match admission.plan {
+                Plan::Audience(_) => AggregationMethod::Union,
+                Plan::Training(_) => AggregationMethod::FederatedAverage,
+            },
             aggregator: governance.registry.aggregator.clone(),
             measurements: governance.registry.measurements.iter().copied().collect(),
             software_admitted: governance.policy().software_admitted,

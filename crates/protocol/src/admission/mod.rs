@@ -8,3 +8,4 @@ pub mod identity;
 pub mod parse;
 pub mod request;
 pub mod semantics;
+pub mod training;

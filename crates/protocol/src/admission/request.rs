@@ -8,12 +8,11 @@ use symphony_types::catalogue::Code;
 use symphony_types::id::{ActorId, EpochId, SchemaVersion, VaultId};
 use symphony_types::time::OrderedMillis;
 
-use super::{identity, semantics};
-use crate::artifact::{
-    Fee, LockFact, Preparation, PrivacyCharge, ResolvedQuery, TaskClass, TaskRequest, Versions,
-};
+use super::{identity, semantics, training};
+use crate::artifact::{Fee, LockFact, Plan, Preparation, PrivacyCharge, TaskRequest, Versions, Work};
+use crate::governance::Governance;
 use crate::governance::epoch::epoch_of;
-use crate::governance::{Governance, pricing};
+use crate::governance::pricing::{self, Rounds};
 
 /// The version of record and envelope shapes that this code speaks.
 pub const SCHEMA: SchemaVersion = SchemaVersion(1);
@@ -26,7 +25,7 @@ pub struct AdmissionRequest {
     /// The lock that pays for it.
     pub lock: LockFact,
     /// What it means.
-    pub query: ResolvedQuery,
+    pub plan: Plan,
     /// What each person will be charged.
     pub charge: PrivacyCharge,
     /// Versions that it is judged by.
@@ -51,19 +50,19 @@ impl AdmissionRequest {
             // Checked when the request was judged.
             epsilon: self.charge.per_subject().unwrap_or_default(),
             policy: self.versions.policy,
-            attributes: self.query.operands.iter().map(|operand| operand.attribute.clone()).collect(),
+            attributes: self.plan.attributes().into_iter().collect(),
             deadline: self.execute_by,
         }
     }
 }
 
-/// What a query would cost and mean, without recording anything: the basis of a quote.
+/// What work would cost and mean, without recording anything: the basis of a quote.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Terms {
     /// The most that it can cost: what must be locked.
     pub worst_case: Fee,
     /// What it means.
-    pub query: ResolvedQuery,
+    pub plan: Plan,
     /// What each person is charged.
     pub charge: PrivacyCharge,
     /// Vaults asked, in ascending order.
@@ -77,10 +76,6 @@ pub struct Terms {
 pub fn terms(governance: &Governance, request: &TaskRequest, at: OrderedMillis) -> Result<Terms, Code> {
     let policy = governance.policy();
     identity::submitter(governance, &request.submitter, &request.scope)?;
-    match request.class {
-        TaskClass::Query => {}
-        TaskClass::Parse | TaskClass::Compute | TaskClass::Train => return Err(Code::ClassUnknown),
-    }
     let vaults = vaults(governance, &request.vaults)?;
     if request.quorum == 0 || usize::from(request.quorum) > vaults.len() {
         return Err(Code::QuorumInvalid);
@@ -92,11 +87,39 @@ pub fn terms(governance: &Governance, request: &TaskRequest, at: OrderedMillis) 
     if !policy.software_admitted {
         return Err(Code::PlatformRefused);
     }
-    let query = semantics::resolve(governance, &request.query, at)?;
-    let charge = pricing::charge(policy);
-    charge.per_subject().ok_or(Code::Malformed)?;
-    let worst_case = pricing::worst_case(policy, vaults.len() as u64, request.query.cap)?;
-    Ok(Terms { worst_case, query, charge, vaults, lock_until: lock_until(governance, at) })
+    let (plan, charge, worst_case) = meaning(governance, request, vaults.len() as u64, at)?;
+    let lock_until = lock_until(governance, &plan, at);
+    Ok(Terms { worst_case, plan, charge, vaults, lock_until })
+}
+
+/// What the work means, what each person is charged for it, and the most that it costs.
+fn meaning(
+    governance: &Governance,
+    request: &TaskRequest,
+    vaults: u64,
+    at: OrderedMillis,
+) -> Result<(Plan, PrivacyCharge, Fee), Code> {
+    let policy = governance.policy();
+    match &request.work {
+        Work::Audience(query) => {
+            // Consent to training is no consent to anything else.
+            if policy.train.scopes.contains(&request.scope) {
+                return Err(Code::ScopeUnsuited);
+            }
+            let plan = Plan::Audience(semantics::resolve(governance, query, at)?);
+            let charge = pricing::charge(policy);
+            charge.per_subject().ok_or(Code::Malformed)?;
+            Ok((plan, charge, pricing::worst_case(policy, vaults, query.cap)?))
+        }
+        Work::Training(asked) => {
+            let plan = training::resolve(governance, &request.scope, asked, at)?;
+            let charge = training::charge(governance, &request.scope, &plan.training)?;
+            let rounds = u64::from(plan.training.rounds) + 1;
+            let done = Rounds { rounds, slices: rounds * vaults, vaults };
+            let worst_case = pricing::training_fee(&policy.train, done, charge.noised)?;
+            Ok((Plan::Training(plan), charge, worst_case))
+        }
+    }
 }
 
 /// Judges a submission up to the point where the Vaults are asked. **Errors**: the codes of [`terms`] and of the
@@ -120,7 +143,8 @@ pub fn judge(
     Ok(AdmissionRequest {
         request: request.clone(),
         lock: *lock,
-        query: terms.query,
+        execute_by: execute_by(governance, &terms.plan, at),
+        plan: terms.plan,
         charge: terms.charge,
         versions: Versions {
             schema: SCHEMA,
@@ -130,7 +154,6 @@ pub fn judge(
         epoch: epoch_of(policy, at),
         vaults: terms.vaults,
         prepare_by: at.plus(policy.deadlines.prepare_ms),
-        execute_by: at.plus(policy.deadlines.prepare_ms).plus(policy.deadlines.execute_ms),
     })
 }
 
@@ -170,19 +193,21 @@ fn suspended(governance: &Governance, operator: &ActorId) -> bool {
     governance.registry.actors.get(operator).is_none_or(|actor| actor.suspended)
 }
 
+/// When slices must be in: of a training, the last of all rounds.
+fn execute_by(governance: &Governance, plan: &Plan, at: OrderedMillis) -> OrderedMillis {
+    let policy = governance.policy();
+    let rounds_ms = match plan {
+        Plan::Audience(_) => 0,
+        Plan::Training(plan) => (u64::from(plan.training.rounds) + 1).saturating_mul(policy.train.round_ms),
+    };
+    at.plus(policy.deadlines.prepare_ms).plus(policy.deadlines.execute_ms).plus(rounds_ms)
+}
+
 /// A lock made now must outlive every stage and the payout of the epoch after.
-fn lock_until(governance: &Governance, at: OrderedMillis) -> OrderedMillis {
+fn lock_until(governance: &Governance, plan: &Plan, at: OrderedMillis) -> OrderedMillis {
     let policy = governance.policy();
     let deadlines = &policy.deadlines;
-    [
-        deadlines.prepare_ms,
-        deadlines.execute_ms,
-        deadlines.aggregate_ms,
-        deadlines.verify_ms,
-        deadlines.challenge_ms,
-        policy.epoch_ms,
-        policy.epoch_ms,
-    ]
-    .into_iter()
-    .fold(at, OrderedMillis::plus)
+    [deadlines.aggregate_ms, deadlines.verify_ms, deadlines.challenge_ms, policy.epoch_ms, policy.epoch_ms]
+        .into_iter()
+        .fold(execute_by(governance, plan, at), OrderedMillis::plus)
 }

@@ -5,6 +5,7 @@ use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use symphony_types::catalogue::Code;
+use symphony_types::id::AttributeName;
 use symphony_types::time::{DAY_MS, OrderedMillis, RecordMillis};
 
 use crate::artifact::{
@@ -32,23 +33,9 @@ pub fn resolve(
     if query.operands.is_empty() {
         return Err(Code::Malformed);
     }
-    let mut operands = Vec::with_capacity(query.operands.len());
-    let mut domains = BTreeSet::new();
-    let mut class = PrivacyClass::Public;
-    for operand in &query.operands {
-        let rule = semantics.rules.get(&operand.rule).ok_or(Code::AttributeUnknown)?;
-        let attribute = active(semantics, rule)?;
-        domains.insert(attribute.domain.as_str());
-        class = class.max(attribute.privacy_class);
-        operands.push(ResolvedOperand {
-            rule: operand.rule.clone(),
-            attribute: rule.attribute.clone(),
-            predicate: bind(rule, attribute, operand, evaluated_at)?,
-        });
-    }
-    if domains.len() > 1 && query.operands.iter().any(|operand| denied(semantics, operand)) {
-        return Err(Code::CrossDomain);
-    }
+    let mut resolver = Resolver::new(semantics, evaluated_at);
+    let operands = resolver.operands(&query.operands)?;
+    let class = resolver.finish()?;
     let output = semantics.attributes.get(&query.output).ok_or(Code::AttributeUnknown)?;
     if output.lifecycle != AttributeLifecycle::Active {
         return Err(Code::AttributeUnknown);
@@ -67,24 +54,67 @@ pub fn resolve(
     })
 }
 
-fn active<'a>(semantics: &'a Semantics, rule: &Rule) -> Result<&'a Attribute, Code> {
-    let attribute = semantics.attributes.get(&rule.attribute).ok_or(Code::AttributeUnknown)?;
-    if attribute.lifecycle != AttributeLifecycle::Active {
-        return Err(Code::AttributeUnknown);
-    }
-    let queryable = match attribute.queryability {
-        Queryability::DirectlyQueryable => true,
-        Queryability::DerivedOnly => matches!(rule.kind, RuleKind::Threshold),
-        Queryability::DeliverableOnly | Queryability::LocalOnly => false,
-    };
-    if queryable { Ok(attribute) } else { Err(Code::NotQueryable) }
+/// Binds the operands of one task, and watches what they read together.
+pub(super) struct Resolver<'a> {
+    semantics: &'a Semantics,
+    evaluated_at: OrderedMillis,
+    domains: BTreeSet<&'a str>,
+    class: PrivacyClass,
+    within_domain: bool,
 }
 
-fn denied(semantics: &Semantics, operand: &Operand) -> bool {
-    semantics
-        .rules
-        .get(&operand.rule)
-        .is_some_and(|rule| matches!(rule.cross_domain_policy, CrossDomainPolicy::Denied))
+impl<'a> Resolver<'a> {
+    /// Time is measured from `evaluated_at`.
+    pub(super) fn new(semantics: &'a Semantics, evaluated_at: OrderedMillis) -> Self {
+        let (domains, class) = (BTreeSet::new(), PrivacyClass::Public);
+        Self { semantics, evaluated_at, domains, class, within_domain: false }
+    }
+
+    /// Binds operands. **Errors**: `ADM-0008`, `ADM-0010`, `ADM-0001`.
+    pub(super) fn operands(&mut self, operands: &[Operand]) -> Result<Vec<ResolvedOperand>, Code> {
+        operands.iter().map(|operand| self.operand(operand)).collect()
+    }
+
+    fn operand(&mut self, operand: &Operand) -> Result<ResolvedOperand, Code> {
+        let rule = self.semantics.rules.get(&operand.rule).ok_or(Code::AttributeUnknown)?;
+        let attribute = self.active(&rule.attribute, matches!(rule.kind, RuleKind::Threshold))?;
+        self.within_domain |= matches!(rule.cross_domain_policy, CrossDomainPolicy::Denied);
+        Ok(ResolvedOperand {
+            rule: operand.rule.clone(),
+            attribute: rule.attribute.clone(),
+            predicate: bind(rule, attribute, operand, self.evaluated_at)?,
+        })
+    }
+
+    /// Takes an attribute that is only read in a form that coarsens it. **Errors**: `ADM-0008` for one that is not
+    /// active or of another type, `ADM-0010` for one that no task may read.
+    pub(super) fn attribute(&mut self, name: &AttributeName, value: ValueType) -> Result<(), Code> {
+        let attribute = self.active(name, true)?;
+        if attribute.value == value { Ok(()) } else { Err(Code::AttributeUnknown) }
+    }
+
+    /// The highest class of what was read. **Errors**: `ADM-0009` across domains.
+    pub(super) fn finish(self) -> Result<PrivacyClass, Code> {
+        if self.domains.len() > 1 && self.within_domain { Err(Code::CrossDomain) } else { Ok(self.class) }
+    }
+
+    fn active(&mut self, name: &AttributeName, derived: bool) -> Result<&'a Attribute, Code> {
+        let attribute = self.semantics.attributes.get(name).ok_or(Code::AttributeUnknown)?;
+        if attribute.lifecycle != AttributeLifecycle::Active {
+            return Err(Code::AttributeUnknown);
+        }
+        let queryable = match attribute.queryability {
+            Queryability::DirectlyQueryable => true,
+            Queryability::DerivedOnly => derived,
+            Queryability::DeliverableOnly | Queryability::LocalOnly => false,
+        };
+        if !queryable {
+            return Err(Code::NotQueryable);
+        }
+        self.domains.insert(attribute.domain.as_str());
+        self.class = self.class.max(attribute.privacy_class);
+        Ok(attribute)
+    }
 }
 
 fn bind(

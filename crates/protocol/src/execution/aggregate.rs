@@ -37,24 +37,29 @@ pub fn combines(slices: &[SignedSlice], aggregate: &SignedAggregate) -> bool {
 }
 
 /// Checks an aggregate against its order. The signature's key is appraised by the masters that endorse it and by the
-/// verifier; here it must at least fit the document. **Errors**: `EXE-0009`.
+/// verifier; here it must at least fit the document. **Errors**: `EXE-0009`, `EXE-0006` when the task is no query.
 pub fn check(
     envelope: &TaskEnvelope,
     slices: &[SignedSlice],
     aggregate: &SignedAggregate,
 ) -> Result<(), Code> {
-    let body = &aggregate.body;
-    let within = match body.outcome {
+    let query = envelope.plan.query().ok_or(Code::EnvelopeInvalid)?;
+    let within = match aggregate.body.outcome {
         Outcome::Audience { returned } => {
-            returned <= envelope.query.cap && returned >= envelope.query.minimum_result_cardinality
+            returned <= query.cap && returned >= query.minimum_result_cardinality
         }
         Outcome::Suppressed => true,
+        Outcome::Step { .. } | Outcome::Model { .. } | Outcome::Withheld { .. } => false,
     };
-    let fits = body.task == envelope.task
+    let fits = within && combines(slices, aggregate) && made_by_order(envelope, aggregate);
+    if fits { Ok(()) } else { Err(Code::AggregationFailed) }
+}
+
+/// Whether an aggregate is of this task, by its aggregator, and signed with the key that it names.
+pub(super) fn made_by_order(envelope: &TaskEnvelope, aggregate: &SignedAggregate) -> bool {
+    let body = &aggregate.body;
+    body.task == envelope.task
         && body.aggregator == envelope.coordination.aggregator
         && body.aggregator != envelope.submitter
-        && combines(slices, aggregate)
-        && within
-        && aggregate.key.verifies(&body.digest(), &aggregate.signature);
-    if fits { Ok(()) } else { Err(Code::AggregationFailed) }
+        && aggregate.key.verifies(&body.digest(), &aggregate.signature)
 }

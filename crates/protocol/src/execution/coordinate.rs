@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
+use symphony_types::epsilon::Epsilon;
 use symphony_types::id::VaultId;
 use symphony_types::key::Document;
 
@@ -25,10 +26,32 @@ pub fn accepted(
     envelope: &TaskEnvelope,
     slices: &[SignedSlice],
 ) -> Result<Vec<SignedSlice>, Code> {
+    let asked = Asked {
+        nonce: &|vault| slice_nonce(envelope, vault),
+        epsilon: envelope.charge.per_subject().ok_or(Code::Malformed)?,
+    };
+    accepted_as(governance, envelope, &asked, slices)
+}
+
+/// What a slice must say to count.
+pub(super) struct Asked<'a> {
+    /// The nonce of each Vault's.
+    pub(super) nonce: &'a dyn Fn(&VaultId) -> Digest,
+    /// What is committed for each person.
+    pub(super) epsilon: Epsilon,
+}
+
+/// As [`accepted`], for slices that were asked for like this.
+pub(super) fn accepted_as(
+    governance: &Governance,
+    envelope: &TaskEnvelope,
+    asked: &Asked<'_>,
+    slices: &[SignedSlice],
+) -> Result<Vec<SignedSlice>, Code> {
     let mut accepted = Vec::new();
     for vault in &envelope.coordination.participating_vault_ids {
         let slice = slices.iter().find(|slice| slice.body.vault == *vault);
-        if let Some(slice) = slice.filter(|slice| genuine(governance, envelope, slice)) {
+        if let Some(slice) = slice.filter(|slice| genuine(governance, envelope, asked, slice)) {
             accepted.push(slice.clone());
         }
     }
@@ -49,10 +72,10 @@ pub fn attempt(slices: &[SignedSlice]) -> u32 {
     counts.into_iter().max_by_key(|(attempt, count)| (*count, *attempt)).map_or(0, |(attempt, _)| attempt)
 }
 
-fn genuine(governance: &Governance, envelope: &TaskEnvelope, slice: &SignedSlice) -> bool {
+fn genuine(governance: &Governance, envelope: &TaskEnvelope, asked: &Asked<'_>, slice: &SignedSlice) -> bool {
     let body = &slice.body;
     governance.registry.vaults.get(&body.vault).is_some_and(|vault| slice.verify(&vault.key))
         && body.task == envelope.task
-        && body.nonce == slice_nonce(envelope, &body.vault)
-        && Some(body.epsilon) == envelope.charge.per_subject()
+        && body.nonce == (asked.nonce)(&body.vault)
+        && body.epsilon == asked.epsilon
 }

@@ -17,6 +17,8 @@ pub enum Step {
     Slices,
     /// Combining them.
     Aggregate,
+    /// A round of a training.
+    Round,
 }
 
 /// One master's word that it cannot do a step.

@@ -5,3 +5,4 @@ pub mod aggregate;
 pub mod coordinate;
 pub mod failure;
 pub mod parse;
+pub mod training;

@@ -1,6 +1,6 @@
 //! Policy: every number that the protocol uses and no process may configure (R155, R188, R189).
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use symphony_types::amount::{Bps, Sym};
@@ -18,6 +18,8 @@ pub struct Policy {
     pub shares: Shares,
     /// What the protocol pays for a parse.
     pub parse: ParsePolicy,
+    /// Prices and limits of a training.
+    pub train: TrainPolicy,
     /// Privacy limits and charges.
     pub privacy: Privacy,
     /// Deadlines of stages.
@@ -82,6 +84,47 @@ impl ParsePolicy {
         completeness: Bps::WHOLE,
         checks: Bps(0),
         confidence: Bps(0),
+    };
+}
+
+/// Prices and limits of a training (R060, R098, R104).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrainPolicy {
+    /// Scopes that models are trained for, and nothing else is done.
+    pub scopes: BTreeSet<UsageScope>,
+    /// Per task.
+    pub base: Sym,
+    /// Per Vault and round.
+    pub per_vault_round: Sym,
+    /// Per round, for its aggregation.
+    pub per_round: Sym,
+    /// Per whole epsilon consumed in a Vault.
+    pub per_epsilon: Sym,
+    /// The most rounds.
+    pub rounds_max: u32,
+    /// The least noise of a step or an evaluation. **Units**: thousandths.
+    pub noise_min: u32,
+    /// The largest chance that a loss is exceeded. **Units**: 1e-12.
+    pub delta_max: u64,
+    /// Fewer people than this are not trained or evaluated on.
+    pub minimum_cohort: u32,
+    /// How long a round may take. **Units**: milliseconds of ordered time.
+    pub round_ms: u64,
+}
+
+impl TrainPolicy {
+    /// No training is admitted.
+    pub const NONE: Self = Self {
+        scopes: BTreeSet::new(),
+        base: Sym::ZERO,
+        per_vault_round: Sym::ZERO,
+        per_round: Sym::ZERO,
+        per_epsilon: Sym::ZERO,
+        rounds_max: 0,
+        noise_min: u32::MAX,
+        delta_max: 0,
+        minimum_cohort: u32::MAX,
+        round_ms: 1,
     };
 }
 
@@ -173,6 +216,12 @@ impl Policy {
         let stages = [prepare_ms, execute_ms, aggregate_ms, verify_ms, challenge_ms];
         if stages.contains(&0) || [lease_ms, self.epoch_ms].contains(&0) {
             return Err("a deadline or the epoch length is zero");
+        }
+        if self.train.round_ms == 0 || self.train.minimum_cohort == 0 {
+            return Err("the length of a round and the minimum cohort must be positive");
+        }
+        if self.train.scopes.iter().any(|scope| !self.privacy.scope_limits.contains_key(scope)) {
+            return Err("a scope of trainings has no limit");
         }
         if self.privacy.minimum_result_cardinality == 0 || self.privacy.count_epsilon == Epsilon::ZERO {
             return Err("the minimum cardinality and the count's epsilon must be positive");

@@ -4,7 +4,7 @@ use symphony_types::amount::{self, Sym};
 use symphony_types::catalogue::Code;
 use symphony_types::epsilon::Epsilon;
 
-use super::policy::{Policy, QueryFees};
+use super::policy::{Policy, QueryFees, TrainPolicy};
 use crate::artifact::{Fee, PrivacyCharge};
 
 /// Millionths in one epsilon.
@@ -33,5 +33,29 @@ pub fn fee(fees: &QueryFees, vaults: u64, records: u64, charge: PrivacyCharge) -
     );
     let (Some(vaults), Some(records), Some(epsilon)) = terms else { return Err(Code::Malformed) };
     let total: Sym = amount::sum([fees.base, vaults, records, epsilon]).ok_or(Code::Malformed)?;
-    Ok(Fee { base: fees.base, vaults, records, epsilon, total })
+    Ok(Fee { base: fees.base, vaults, records, aggregation: Sym::ZERO, epsilon, total })
+}
+
+/// What was computed in a training.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rounds {
+    /// Rounds.
+    pub rounds: u64,
+    /// Slices of all rounds.
+    pub slices: u64,
+    /// Vaults that had a slice in any.
+    pub vaults: u64,
+}
+
+/// `base + slices * per_vault_round + rounds * per_round + epsilon * per_epsilon`, where the epsilon consumed is that of
+/// a person summed over the Vaults (R104). Spending rounds up. **Errors**: `ADM-0001` when an amount does not fit.
+pub fn training_fee(policy: &TrainPolicy, done: Rounds, spent: Epsilon) -> Result<Fee, Code> {
+    let terms = (
+        policy.per_vault_round.checked_mul(done.slices),
+        policy.per_round.checked_mul(done.rounds),
+        spent.checked_mul(done.vaults).and_then(|Epsilon(micro)| policy.per_epsilon.share_ceil(micro, MICRO)),
+    );
+    let (Some(vaults), Some(aggregation), Some(epsilon)) = terms else { return Err(Code::Malformed) };
+    let total: Sym = amount::sum([policy.base, vaults, aggregation, epsilon]).ok_or(Code::Malformed)?;
+    Ok(Fee { base: policy.base, vaults, records: Sym::ZERO, aggregation, epsilon, total })
 }

@@ -10,7 +10,9 @@ use symphony_types::id::{EpochId, LockRef, NodeId, TaskId};
 use symphony_types::limits::OPEN_TASKS_MAX;
 use symphony_types::time::OrderedMillis;
 
-use super::{Answer, Cause, Command, Effect, Event, Order, Refusal, State, epoch, lease, parse, version};
+use super::{
+    Answer, Cause, Command, Effect, Event, Order, Refusal, State, epoch, lease, parse, training, version,
+};
 use crate::admission::envelope::{self, PrepareAnswer};
 use crate::admission::request;
 use crate::artifact::{Decision, EndorsedLock, LockFact, SignedSlice, SignedVerdict, TaskRequest};
@@ -19,6 +21,7 @@ use crate::execution::failure::{self, SignedFailure, Step};
 use crate::execution::{aggregate, coordinate};
 use crate::governance::epoch::epoch_of;
 use crate::lifecycle::{Stage, Task, TaskState};
+use crate::settlement::finalize::Settled;
 use crate::settlement::payout::Refund;
 use crate::settlement::{finalize, verdict};
 
@@ -38,6 +41,7 @@ fn judge(state: &State, at: OrderedMillis, order: &Order) -> Result<Vec<Event>, 
         Command::RecordPreparations { task, answers } => preparations(state, at, task, answers),
         Command::RecordSlices { task, slices } => record_slices(state, at, task, slices),
         Command::RecordAggregate { aggregate } => record_aggregate(state, at, aggregate),
+        Command::RecordRound { round } => training::record(state, at, round),
         Command::RecordFailure { failure } => record_failure(state, at, failure),
         Command::RecordVerdict { verdict } => record_verdict(state, at, verdict),
         Command::RecordDelivery { task } => record_delivery(state, at, task),
@@ -212,7 +216,8 @@ fn record_failure(state: &State, at: OrderedMillis, failure: &SignedFailure) -> 
     let effect = match (&known.stage, failure.body.step) {
         (Stage::Computing, Step::Slices) => Effect::AssignSlices(task),
         (Stage::Aggregating { .. }, Step::Aggregate) => Effect::Aggregate(task),
-        (_, Step::Slices) => return past(known, TaskState::Dispatched),
+        (Stage::Training { .. }, Step::Round) => Effect::Train(task),
+        (_, Step::Slices | Step::Round) => return past(known, TaskState::Dispatched),
         (_, Step::Aggregate) => return past(known, TaskState::Verifying),
     };
     if known.failures.contains_key(master) {
@@ -261,6 +266,7 @@ fn record_delivery(state: &State, at: OrderedMillis, task: &TaskId) -> Result<Ve
         Stage::Accepted
         | Stage::Resolving
         | Stage::Computing
+        | Stage::Training { .. }
         | Stage::Aggregating { .. }
         | Stage::Verifying { .. }
         | Stage::AwaitingSettlement { .. }
@@ -292,8 +298,9 @@ fn advance(state: &State, at: OrderedMillis, by: &NodeId) -> Result<Vec<Event>, 
     for task in due().filter_map(|task| state.tasks.get(task)) {
         match &task.stage {
             Stage::AwaitingSettlement { slices, aggregate, verdict, .. } => {
-                let context =
-                    finalize::context(&state.governance, &task.envelope, slices, aggregate, verdict, at)?;
+                let rounds: Vec<_> = state.rounds_of(&task.envelope.task).cloned().collect();
+                let settled = Settled { envelope: &task.envelope, rounds: &rounds, slices, aggregate };
+                let context = finalize::context(&state.governance, &settled, verdict, at)?;
                 let root = finalize::settlement_root(&context);
                 events.push(Event::SettlementFinalized { context, root });
                 events.push(transition(
@@ -308,6 +315,7 @@ fn advance(state: &State, at: OrderedMillis, by: &NodeId) -> Result<Vec<Event>, 
             Stage::Accepted
             | Stage::Resolving
             | Stage::Computing
+            | Stage::Training { .. }
             | Stage::Aggregating { .. }
             | Stage::Verifying { .. } => {
                 events.extend(close(state, at, task, TaskState::TimedOut, Code::StageTimeout));
@@ -326,7 +334,7 @@ fn advance(state: &State, at: OrderedMillis, by: &NodeId) -> Result<Vec<Event>, 
 }
 
 /// The events that end a task without a result; they stand next to each other so that no lock is forgotten.
-fn close(state: &State, at: OrderedMillis, task: &Task, to: TaskState, code: Code) -> Vec<Event> {
+pub(super) fn close(state: &State, at: OrderedMillis, task: &Task, to: TaskState, code: Code) -> Vec<Event> {
     let envelope = &task.envelope;
     let cause = match to {
         TaskState::TimedOut => Cause::Expired(code),
@@ -360,7 +368,7 @@ pub(super) fn transition(
 
 /// A report about a step that is already behind the task is a repetition and changes nothing; one that comes too
 /// early is refused.
-fn past(task: &Task, wanted: TaskState) -> Result<Vec<Event>, Refusal> {
+pub(super) fn past(task: &Task, wanted: TaskState) -> Result<Vec<Event>, Refusal> {
     let state = task.state();
     if state.terminal() || state >= wanted {
         return Ok(vec![]);
@@ -368,11 +376,14 @@ fn past(task: &Task, wanted: TaskState) -> Result<Vec<Event>, Refusal> {
     Err(Refusal { code: Code::IllegalTransition, detail: state.as_str().to_string() })
 }
 
-fn find<'a>(state: &'a State, task: &TaskId) -> Result<&'a Task, Refusal> {
+pub(super) fn find<'a>(state: &'a State, task: &TaskId) -> Result<&'a Task, Refusal> {
     state.tasks.get(task).ok_or_else(|| Code::NotFound.into())
 }
 
-fn policy_of<'a>(state: &'a State, task: &Task) -> Result<&'a crate::governance::policy::Policy, Refusal> {
+pub(super) fn policy_of<'a>(
+    state: &'a State,
+    task: &Task,
+) -> Result<&'a crate::governance::policy::Policy, Refusal> {
     Ok(state.governance.policy_of(task.envelope.versions.policy)?)
 }
 

@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 use symphony_types::id::TaskId;
 
 use super::{Answer, Effect, Event, ParseStage, State, epoch};
+use crate::artifact::Plan;
 use crate::lifecycle::Stage;
 use crate::settlement::payout::EpochStage;
 
@@ -20,6 +21,7 @@ impl Effect {
             | Self::ReleaseBudget(task, _)
             | Self::AssignSlices(task)
             | Self::Aggregate(task)
+            | Self::Train(task)
             | Self::Parse(task)
             | Self::Verify(task) => Some(*task),
             Self::CloseDividends(_) | Self::Pay(_) => None,
@@ -39,11 +41,20 @@ pub(super) fn begun(state: &State, event: &Event) -> Vec<Effect> {
         Event::AdmissionRefused { task, release, .. } if !release.is_empty() => {
             vec![Effect::ReleaseBudget(*task, release.clone())]
         }
-        Event::TaskAdmitted { envelope, .. } => vec![Effect::AssignSlices(envelope.task)],
+        Event::TaskAdmitted { envelope, .. } => match envelope.plan {
+            Plan::Audience(_) => vec![Effect::AssignSlices(envelope.task)],
+            Plan::Training(_) => vec![Effect::Train(envelope.task)],
+        },
         Event::ParseAdmitted { order, .. } => vec![Effect::Parse(order.task)],
         Event::ParseRecorded { statement, .. } => vec![Effect::Verify(statement.body.task)],
         Event::SlicesAccepted { task, .. } => vec![Effect::Aggregate(*task)],
         Event::AggregateRecorded { aggregate, .. } => vec![Effect::Verify(aggregate.body.task)],
+        // What the rounds did not spend goes back (D20).
+        Event::RoundRecorded { round, verify_by: Some(_) } => {
+            let mut owed = vec![Effect::Verify(round.task)];
+            owed.extend(release(state, &round.task));
+            owed
+        }
         Event::TaskClosed { task, .. } => release(state, task),
         Event::EpochClosed { epoch } if epoch::first_unissued(state, *epoch) => {
             vec![Effect::CloseDividends(*epoch)]
@@ -58,6 +69,7 @@ pub(super) fn begun(state: &State, event: &Event) -> Vec<Effect> {
         | Event::ParseClosed { .. }
         | Event::TaskTransitioned { .. }
         | Event::FailureReported { .. }
+        | Event::RoundRecorded { verify_by: None, .. }
         | Event::VerdictAccepted { .. }
         | Event::SettlementFinalized { .. }
         | Event::ResultDelivered { .. }
@@ -79,11 +91,17 @@ pub(super) fn ended(event: &Event) -> Vec<Effect> {
         // Slices of a later attempt end the aggregation of those that they replace.
         Event::SlicesAccepted { task, .. } => vec![Effect::AssignSlices(*task), Effect::Aggregate(*task)],
         Event::AggregateRecorded { aggregate, .. } => vec![Effect::Aggregate(aggregate.body.task)],
+        Event::RoundRecorded { round, verify_by: Some(_) } => vec![Effect::Train(round.task)],
         Event::VerdictAccepted { verdict, .. } => vec![Effect::Verify(verdict.body.task)],
         Event::ParseRecorded { statement, .. } => vec![Effect::Parse(statement.body.task)],
         Event::ParseClosed { task, .. } => vec![Effect::Parse(*task), Effect::Verify(*task)],
         Event::TaskClosed { task, .. } => {
-            vec![Effect::AssignSlices(*task), Effect::Aggregate(*task), Effect::Verify(*task)]
+            vec![
+                Effect::AssignSlices(*task),
+                Effect::Aggregate(*task),
+                Effect::Train(*task),
+                Effect::Verify(*task),
+            ]
         }
         Event::PayoutIssued { instructions, .. } => vec![Effect::CloseDividends(instructions.epoch)],
         Event::PayoutConfirmed { confirmation } => vec![Effect::Pay(confirmation.body.epoch)],
@@ -93,6 +111,7 @@ pub(super) fn ended(event: &Event) -> Vec<Effect> {
         | Event::ParseSettled { .. }
         | Event::TaskTransitioned { .. }
         | Event::FailureReported { .. }
+        | Event::RoundRecorded { verify_by: None, .. }
         | Event::SettlementFinalized { .. }
         | Event::ResultDelivered { .. }
         | Event::EpochClosed { .. }
@@ -115,6 +134,7 @@ pub fn outstanding(state: &State) -> Vec<Effect> {
     for (id, task) in &state.tasks {
         match task.stage {
             Stage::Computing => owed.push(Effect::AssignSlices(*id)),
+            Stage::Training { .. } => owed.push(Effect::Train(*id)),
             Stage::Aggregating { .. } => owed.push(Effect::Aggregate(*id)),
             Stage::Verifying { .. } => owed.push(Effect::Verify(*id)),
             Stage::Accepted

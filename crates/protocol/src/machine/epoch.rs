@@ -118,6 +118,7 @@ fn context<'a>(state: &'a State, task: &TaskId) -> Option<&'a SettlementContext>
         Stage::Accepted
         | Stage::Resolving
         | Stage::Computing
+        | Stage::Training { .. }
         | Stage::Aggregating { .. }
         | Stage::Verifying { .. }
         | Stage::AwaitingSettlement { .. }

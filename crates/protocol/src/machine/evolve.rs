@@ -6,8 +6,9 @@ use alloc::vec::Vec;
 use symphony_types::id::TaskId;
 use symphony_types::time::OrderedMillis;
 
-use super::{Answer, Event, State, Submission, lease, parse, version};
+use super::{Answer, Event, State, Submission, lease, parse, training, version};
 use crate::artifact::{RecipientClass, SettlementContext};
+use crate::lifecycle::training::Position;
 use crate::lifecycle::{Stage, Task, TaskState};
 use crate::settlement::payout::{self, EpochStage, Owed, PayoutEvidence, Refund};
 
@@ -76,6 +77,7 @@ fn apply(state: &mut State, at: OrderedMillis, event: &Event) {
                 other => unchanged(other),
             });
         }
+        Event::RoundRecorded { round, verify_by } => training::evolve(state, round, *verify_by),
         Event::VerdictAccepted { verdict, final_at } => {
             update(state, &verdict.body.task, |stage| match stage {
                 Stage::Verifying { slices, aggregate, .. } => Stage::AwaitingSettlement {
@@ -142,7 +144,12 @@ fn apply(state: &mut State, at: OrderedMillis, event: &Event) {
 fn step(state: &mut State, task: &TaskId, to: TaskState, at: OrderedMillis) {
     match to {
         TaskState::Resolving => set(state, task, Stage::Resolving),
-        TaskState::Dispatched => set(state, task, Stage::Computing),
+        TaskState::Dispatched => {
+            let plan = state.tasks.get(task).map(|task| &task.envelope.plan);
+            let trains = plan.is_some_and(|plan| plan.training().is_some());
+            let stage = if trains { Stage::Training { position: Position::FIRST } } else { Stage::Computing };
+            set(state, task, stage);
+        }
         TaskState::Accepted
         | TaskState::Verifying
         | TaskState::AwaitingSettlement
@@ -181,7 +188,7 @@ fn book_refund(state: &mut State, epoch: symphony_types::id::EpochId, refund: Re
     state.epochs.get_or_default(epoch).refunds.insert(refund.task, refund);
 }
 
-fn set(state: &mut State, task: &TaskId, stage: Stage) {
+pub(super) fn set(state: &mut State, task: &TaskId, stage: Stage) {
     if let Some(task) = state.tasks.get_mut(task) {
         task.stage = stage;
     }

@@ -10,6 +10,7 @@ mod epoch;
 mod evolve;
 mod lease;
 mod parse;
+mod training;
 pub mod version;
 
 use alloc::string::String;
@@ -26,6 +27,7 @@ use symphony_types::time::OrderedMillis;
 use crate::admission::envelope::PrepareAnswer;
 use crate::admission::request::AdmissionRequest;
 use crate::artifact::parse::{ParseOrder, ParseSettlement, SignedParse, SignedTicket};
+use crate::artifact::training::{EndorsedRound, Round};
 use crate::artifact::{
     EndorsedLock, SettlementContext, SignedAggregate, SignedDividends, SignedReceipt, SignedSlice,
     SignedVerdict, TaskEnvelope, TaskRequest,
@@ -56,6 +58,8 @@ pub struct State {
     pub tasks: Table<TaskId, Task>,
     /// Admitted parses.
     pub parses: Table<TaskId, ParseTask>,
+    /// Rounds of trainings, before the last.
+    pub rounds: Table<(TaskId, u32), Round>,
     /// Epochs that have something to pay.
     pub epochs: Table<EpochId, EpochAccount>,
     /// Contributor money by Vault.
@@ -78,6 +82,7 @@ impl State {
             requests: Table::new(),
             tasks: Table::new(),
             parses: Table::new(),
+            rounds: Table::new(),
             epochs: Table::new(),
             leases: Table::new(),
             due: Table::new(),
@@ -126,6 +131,7 @@ impl State {
             self.requests.digest(),
             self.tasks.digest(),
             self.parses.digest(),
+            self.rounds.digest(),
             self.epochs.digest(),
             self.contributors.digest(),
             self.leases.digest(),
@@ -215,6 +221,11 @@ pub enum Command {
     RecordAggregate {
         /// The aggregate.
         aggregate: EndorsedAggregate,
+    },
+    /// A round of a training is done.
+    RecordRound {
+        /// What it left.
+        round: EndorsedRound,
     },
     /// A master cannot have the slices computed, or combine them.
     RecordFailure {
@@ -351,6 +362,13 @@ pub enum Event {
         /// When the verdict is due.
         verify_by: OrderedMillis,
     },
+    /// A round of a training fits the plan.
+    RoundRecorded {
+        /// What it left.
+        round: Round,
+        /// When the verdict is due; of the last round.
+        verify_by: Option<OrderedMillis>,
+    },
     /// A master cannot do the step that a task is at.
     FailureReported {
         /// The task.
@@ -461,6 +479,7 @@ impl Event {
             Self::ParseRecorded { statement, .. } => Some(statement.body.task),
             Self::ParseSettled { settlement, .. } => Some(settlement.task),
             Self::AggregateRecorded { aggregate, .. } => Some(aggregate.body.task),
+            Self::RoundRecorded { round, .. } => Some(round.task),
             Self::VerdictAccepted { verdict, .. } => Some(verdict.body.task),
             Self::SettlementFinalized { context, .. } => Some(context.task),
             Self::EffectLeased { effect, .. } | Self::LeaseDropped { effect } => effect.task(),
@@ -495,6 +514,8 @@ pub enum Cause {
     Expired(Code),
     /// The Vault has a record of the document.
     Parsed,
+    /// The last round of a training is done.
+    Trained,
 }
 
 /// What the outside owes. Each is leased to one master, may run twice all the same, and reports back as a command; the
@@ -509,6 +530,8 @@ pub enum Effect {
     AssignSlices(TaskId),
     /// Combine; report `RecordAggregate` or `RecordFailure`.
     Aggregate(TaskId),
+    /// Have the rounds of a training computed; report `RecordRound` for each, or `RecordFailure`.
+    Train(TaskId),
     /// Have the Vault read; report `RecordParse`.
     Parse(TaskId),
     /// Verify; report `RecordVerdict`.

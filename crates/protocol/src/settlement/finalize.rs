@@ -3,51 +3,98 @@
 //! The root is the RFC 9162 Merkle root over the context's parts, each a tagged leaf, so that one part can be
 //! shown without the others and anyone who holds the context recomputes the same bytes.
 
+use alloc::collections::BTreeMap;
 use alloc::vec;
 use alloc::vec::Vec;
 
 use symphony_types::canonical;
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
+use symphony_types::id::VaultId;
 use symphony_types::key::Document;
 use symphony_types::merkle;
 use symphony_types::time::OrderedMillis;
 
-use super::reward;
+use super::reward::{self, Served};
+use crate::artifact::training::Round;
 use crate::artifact::{
-    Fee, SettlementContext, SignedAggregate, SignedSlice, SignedVerdict, SliceHeader, TaskEnvelope,
+    Fee, Plan, SettlementContext, SignedAggregate, SignedSlice, SignedVerdict, TaskEnvelope,
 };
+use crate::governance::Governance;
 use crate::governance::epoch::epoch_of;
-use crate::governance::{Governance, pricing};
+use crate::governance::pricing::{self, Rounds};
 
-/// What is charged for what was done: the Vaults whose slices count, the records that were returned, the epsilon
-/// that was committed (D5, D13). **Errors**: those of pricing and policy.
-pub fn charged(
-    governance: &Governance,
-    envelope: &TaskEnvelope,
-    slices: usize,
-    aggregate: &SignedAggregate,
-) -> Result<Fee, Code> {
-    let policy = governance.policy_of(envelope.versions.policy)?;
-    let records = u64::from(aggregate.body.outcome.returned());
-    pricing::fee(&policy.fees, slices as u64, records, envelope.charge)
+/// What a settlement rests on.
+#[derive(Clone, Copy)]
+pub struct Settled<'a> {
+    /// The order.
+    pub envelope: &'a TaskEnvelope,
+    /// Rounds of a training before its last.
+    pub rounds: &'a [Round],
+    /// Slices of the query, or of the last round.
+    pub slices: &'a [SignedSlice],
+    /// What was made of them.
+    pub aggregate: &'a SignedAggregate,
+}
+
+impl Settled<'_> {
+    /// What is charged for what was done (D5, D13): for a query, the Vaults whose slices count, the records that were
+    /// returned and the epsilon that was committed; for a training, its rounds and the epsilon of those (R104).
+    /// **Errors**: those of pricing and policy.
+    pub fn charged(&self, governance: &Governance) -> Result<Fee, Code> {
+        let policy = governance.policy_of(self.envelope.versions.policy)?;
+        let records = u64::from(self.aggregate.body.outcome.returned());
+        match &self.envelope.plan {
+            Plan::Audience(_) => {
+                pricing::fee(&policy.fees, self.slices.len() as u64, records, self.envelope.charge)
+            }
+            Plan::Training(_) => {
+                let served = self.served();
+                let done = Rounds {
+                    rounds: self.rounds.len() as u64 + 1,
+                    slices: served.iter().map(|served| served.slices).sum(),
+                    vaults: served.len() as u64,
+                };
+                let spent = self.slices.first().map(|slice| slice.body.epsilon);
+                pricing::training_fee(&policy.train, done, spent.unwrap_or_default())
+            }
+        }
+    }
+
+    /// What each Vault did, in ascending order: slices, and the records that they used times the epsilon of the query.
+    fn served(&self) -> Vec<Served> {
+        let mut vaults: BTreeMap<VaultId, Served> = BTreeMap::new();
+        for slice in self.rounds.iter().flat_map(|round| &round.slices).chain(self.slices) {
+            let body = &slice.body;
+            let weight = match &self.envelope.plan {
+                Plan::Audience(_) => body.records.0.saturating_mul(body.epsilon.0),
+                // Each round spends a part of one reservation, alike in every Vault.
+                Plan::Training(_) => body.records.0,
+            };
+            let none = || Served { vault: body.vault.clone(), weight: 0, slices: 0 };
+            let served = vaults.entry(body.vault.clone()).or_insert_with(none);
+            // At least one, so that a Vault that found nothing is still paid for looking when no Vault found anything.
+            served.weight = served.weight.saturating_add(weight.max(1));
+            served.slices += 1;
+        }
+        vaults.into_values().collect()
+    }
 }
 
 /// The final context of an accepted task. **Errors**: `GOV-0004` when what was charged exceeds the lock or the
 /// registry lost somebody; both are excluded by admission.
 pub fn context(
     governance: &Governance,
-    envelope: &TaskEnvelope,
-    slices: &[SignedSlice],
-    aggregate: &SignedAggregate,
+    settled: &Settled<'_>,
     verdict: &SignedVerdict,
     at: OrderedMillis,
 ) -> Result<SettlementContext, Code> {
+    let Settled { envelope, rounds, slices, aggregate } = *settled;
     let policy = governance.policy_of(envelope.versions.policy)?;
-    let fee = charged(governance, envelope, slices.len(), aggregate)?;
+    let fee = settled.charged(governance)?;
     let refunded = envelope.locked.checked_sub(fee.total).ok_or(Code::Internal)?;
-    let headers: Vec<&SliceHeader> = slices.iter().map(|slice| &slice.body).collect();
-    let shares = reward::shares(governance, policy, fee.total, &headers)?;
+    let shares = reward::shares(governance, policy, fee.total, &settled.served())?;
+    let leaves: Vec<Digest> = rounds.iter().map(|round| merkle::leaf(&round.digest().0)).collect();
     Ok(SettlementContext {
         task: envelope.task,
         versions: envelope.versions,
@@ -55,6 +102,7 @@ pub fn context(
         envelope: envelope.digest(),
         slices: slices.iter().map(|slice| (slice.body.vault.clone(), slice.body.digest())).collect(),
         aggregate: aggregate.body.digest(),
+        rounds: merkle::root(&leaves),
         verdict: verdict.body.digest(),
         lock: envelope.budget_lock_ref,
         locked: envelope.locked,
@@ -75,6 +123,7 @@ pub fn settlement_root(context: &SettlementContext) -> Digest {
         envelope,
         slices,
         aggregate,
+        rounds,
         verdict,
         lock,
         locked,
@@ -89,6 +138,7 @@ pub fn settlement_root(context: &SettlementContext) -> Digest {
         part("envelope", envelope),
         part("slices", slices),
         part("aggregate", aggregate),
+        part("rounds", rounds),
         part("verdict", verdict),
         part("fee", &(lock, locked, fee, refunded)),
         part("shares", shares),

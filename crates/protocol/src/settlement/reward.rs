@@ -8,31 +8,43 @@ use symphony_types::amount::{self, Sym};
 use symphony_types::catalogue::Code;
 use symphony_types::id::{AccountId, ActorId, VaultId};
 
-use crate::artifact::{RecipientClass, Share, SliceHeader};
+use crate::artifact::{RecipientClass, Share};
 use crate::governance::Governance;
 use crate::governance::policy::Policy;
 use crate::governance::registry::VaultRecord;
 
+/// What one Vault did for a task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Served {
+    /// The Vault.
+    pub vault: VaultId,
+    /// What its contributors and its operator are paid by.
+    pub weight: u64,
+    /// What its executor is paid by.
+    pub slices: u64,
+}
+
 /// Splits a charged fee over everyone who served the task. The shares sum to the fee.
 ///
-/// Contributors and operators: by the records their Vault used times the epsilon committed there. Executors: by
-/// slice. **Errors**: `GOV-0004` when the registry lost somebody who served.
+/// Contributors and operators by weight, executors by slice. **Errors**: `GOV-0004` when the registry lost somebody who
+/// served.
 pub fn shares(
     governance: &Governance,
     policy: &Policy,
     charged: Sym,
-    slices: &[&SliceHeader],
+    served: &[Served],
 ) -> Result<Vec<Share>, Code> {
     let mut shares = Vec::new();
     for (class, total) in classes(policy, charged)? {
         match class {
             RecipientClass::Contributors | RecipientClass::VaultOperator => {
                 let weights: Vec<_> =
-                    slices.iter().map(|slice| (slice.vault.clone(), weight(slice))).collect();
+                    served.iter().map(|served| (served.vault.clone(), served.weight)).collect();
                 per_vault(governance, class, total, &weights, &mut shares)?;
             }
             RecipientClass::Executor => {
-                let weights: Vec<_> = slices.iter().map(|slice| (slice.vault.clone(), 1)).collect();
+                let weights: Vec<_> =
+                    served.iter().map(|served| (served.vault.clone(), served.slices)).collect();
                 per_vault(governance, class, total, &weights, &mut shares)?;
             }
             RecipientClass::Aggregator => {
@@ -61,12 +73,6 @@ fn classes(policy: &Policy, charged: Sym) -> Result<Vec<(RecipientClass, Sym)>, 
         (RecipientClass::Treasury, u64::from(rates.treasury.0)),
     ];
     amount::split(charged, &weights).ok_or(Code::Internal)
-}
-
-/// Records used times epsilon committed; at least one, so that a Vault that found nothing is still paid for
-/// looking when no Vault found anything.
-fn weight(slice: &SliceHeader) -> u64 {
-    slice.records.0.saturating_mul(slice.epsilon.0).max(1)
 }
 
 fn per_vault(

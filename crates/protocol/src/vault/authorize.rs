@@ -8,8 +8,10 @@ use symphony_types::id::{NodeId, VaultId};
 use symphony_types::key::{Document, Endorsed, Master, PublicKey};
 use symphony_types::time::OrderedMillis;
 
+use crate::artifact::training::RoundOrder;
 use crate::artifact::{Assignment, Preparation, TaskClass};
 use crate::governance::registry::majority;
+use crate::lifecycle::training;
 
 /// A preparation that masters endorse.
 pub type EndorsedPreparation = Endorsed<Preparation, Master>;
@@ -40,6 +42,20 @@ pub fn preparation(body: &Preparation, vault: &VaultId, at: OrderedMillis) -> Re
     Ok(())
 }
 
+/// Whether a round's order is a complete one that this Vault takes part in. **Errors**: `EXE-0006`.
+pub fn round(body: &RoundOrder, vault: &VaultId) -> Result<(), Code> {
+    let envelope = &body.envelope;
+    let participating = &envelope.coordination.participating_vault_ids;
+    let training = &training::plan(envelope)?.training;
+    let within = body.round >= 1 && body.round <= training.rounds + u32::from(body.last);
+    let whole = body.vaults.is_sorted_by(|one, next| one < next)
+        && body.vaults.iter().all(|one| participating.contains(one))
+        && body.vaults.len() >= usize::from(envelope.coordination.minimum_vault_quorum)
+        && body.vaults.contains(vault)
+        && envelope.reservations.len() == participating.len();
+    if within && whole { Ok(()) } else { Err(Code::EnvelopeInvalid) }
+}
+
 /// Whether an assignment is a complete order for this Vault. **Errors**: `EXE-0006`.
 pub fn assignment(body: &Assignment, vault: &VaultId) -> Result<(), Code> {
     addressed(&body.vault, vault)?;
@@ -48,7 +64,7 @@ pub fn assignment(body: &Assignment, vault: &VaultId) -> Result<(), Code> {
     let ascending = coordination.participating_vault_ids.is_sorted_by(|one, next| one < next);
     let asked = coordination.participating_vault_ids.contains(vault);
     let receipts = envelope.reservations.len() == coordination.participating_vault_ids.len();
-    if !ascending || !asked || !receipts || envelope.class != TaskClass::Query {
+    if !ascending || !asked || !receipts || envelope.plan.class() != TaskClass::Query {
         return Err(Code::EnvelopeInvalid);
     }
     Ok(())

@@ -6,9 +6,11 @@
 //! (none) -> reserved -> committed    reserved -> released
 //!    prepare   |
 //!              +-> expired  (deadline passed)
+//!              +-> drawing -> drawn  (rounds draw; the rest goes back by release or deadline)
 //! ```
-//! Committed, released and expired are final: nothing lowers what is committed (R066). A later attempt at a committed
-//! order replaces the assignment, and neither the people nor the charge.
+//! Committed, drawn, released and expired are final: nothing lowers what is committed (R066). A later attempt at a
+//! committed order replaces the assignment, and neither the people nor the charge. Each round of a training draws what it
+//! adds to the loss of those whose consent still holds (D20).
 //! In a digest of the state an entry stands for itself, its set by the set's digest; balances follow from them.
 
 use alloc::collections::BTreeMap;
@@ -84,6 +86,15 @@ pub enum EntryState {
         /// The order that it was consumed for, as it was assigned last.
         order: Ordered,
     },
+    /// Consumed round by round; the rest is still held.
+    Drawing(Draw),
+    /// Consumed by the rounds that were; the rest is given back.
+    Drawn {
+        /// What was drawn.
+        draw: Draw,
+        /// When the rest was given back.
+        at: OrderedMillis,
+    },
     /// Given back because the task died.
     Released {
         /// When.
@@ -106,6 +117,34 @@ pub struct Ordered {
     pub assignment: Digest,
     /// Its attempt.
     pub attempt: u32,
+}
+
+/// What the rounds of a training have consumed of a reservation.
+#[derive(Clone, Debug, Serialize)]
+pub struct Draw {
+    /// Whose data the last round was given.
+    pub members: Members,
+    /// What each of them has lost so far.
+    pub spent: Epsilon,
+    /// The last round.
+    pub round: u32,
+    /// Its order.
+    pub order: Ordered,
+    /// When it drew.
+    pub at: OrderedMillis,
+    /// People whose consent ended in between, with what they had lost.
+    pub left: Vec<Left>,
+}
+
+/// People who left a training between two rounds.
+#[derive(Clone, Debug, Serialize)]
+pub struct Left {
+    /// Who.
+    pub members: Members,
+    /// What each of them had lost.
+    pub spent: Epsilon,
+    /// When.
+    pub at: OrderedMillis,
 }
 
 /// What people have left, as columns by subject index.
@@ -207,6 +246,8 @@ impl Ledger {
             lines.push(line(MovementKind::Reserve, entry.reserved_at));
             match &entry.state {
                 EntryState::Reserved => {}
+                EntryState::Drawing(draw) => lines.extend(drawn(*task, entry, draw, None, subject)),
+                EntryState::Drawn { draw, at } => lines.extend(drawn(*task, entry, draw, Some(*at), subject)),
                 EntryState::Committed { members, at, .. } if members.set.contains(subject) => {
                     lines.push(line(MovementKind::Commit, *at));
                 }
@@ -221,8 +262,8 @@ impl Ledger {
 
     /// Reservations whose deadline has passed.
     pub fn due(&self, at: OrderedMillis) -> impl Iterator<Item = &TaskId> {
-        let due =
-            move |entry: &LedgerEntry| matches!(entry.state, EntryState::Reserved) && at >= entry.deadline;
+        let held = |entry: &LedgerEntry| matches!(entry.state, EntryState::Reserved | EntryState::Drawing(_));
+        let due = move |entry: &LedgerEntry| held(entry) && at >= entry.deadline;
         self.entries.iter().filter(move |(_, entry)| due(entry)).map(|(task, _)| task)
     }
 
@@ -260,12 +301,69 @@ impl Ledger {
         *order = again;
     }
 
+    /// Takes what a round adds; `subjects` are those who remain, when somebody has left.
+    pub(crate) fn draw(
+        &mut self,
+        task: &TaskId,
+        subjects: Option<&SubjectSet>,
+        drawn: Drawn,
+        at: OrderedMillis,
+    ) {
+        let Some(entry) = self.entries.get_mut(task) else {
+            panic!("invariant: only what is reserved is drawn");
+        };
+        let (before, spent_before, mut left) = match &entry.state {
+            EntryState::Reserved => (entry.reserved.clone(), Epsilon::ZERO, Vec::new()),
+            EntryState::Drawing(draw) => (draw.members.clone(), draw.spent, draw.left.clone()),
+            EntryState::Committed { .. }
+            | EntryState::Drawn { .. }
+            | EntryState::Released { .. }
+            | EntryState::Expired { .. } => panic!("invariant: a ledger entry ends once"),
+        };
+        let members = subjects.map_or_else(|| before.clone(), |subjects| Members::new(subjects.clone()));
+        let leavers: SubjectSet =
+            before.set.iter().filter(|subject| !members.set.contains(*subject)).collect();
+        let (scope, whole) = (entry.scope.clone(), entry.epsilon);
+        let Drawn { spent, round, order } = drawn;
+        let rest = less(whole, spent_before);
+        let more = less(spent, spent_before);
+        self.columns(&scope, |columns| {
+            leavers.iter().for_each(|subject| columns.free(subject, rest));
+            for subject in members.set.iter() {
+                columns.free(subject, more);
+                columns.consume(subject, more);
+            }
+        });
+        if !leavers.is_empty() {
+            left.push(Left { members: Members::new(leavers), spent: spent_before, at });
+        }
+        if let Some(entry) = self.entries.get_mut(task) {
+            entry.state = EntryState::Drawing(Draw { members, spent, round, order, at, left });
+        }
+    }
+
     pub(crate) fn release(&mut self, task: &TaskId, at: OrderedMillis) {
-        self.settle(task, EntryState::Released { at });
+        self.give_back(task, EntryState::Released { at }, at);
     }
 
     pub(crate) fn expire(&mut self, task: &TaskId, at: OrderedMillis) {
-        self.settle(task, EntryState::Expired { at });
+        self.give_back(task, EntryState::Expired { at }, at);
+    }
+
+    /// Ends what nothing was drawn of as `unused`; of a draw, the rest goes back.
+    fn give_back(&mut self, task: &TaskId, unused: EntryState, at: OrderedMillis) {
+        let Some(LedgerEntry { state: EntryState::Drawing(draw), scope, epsilon, .. }) =
+            self.entries.get(task).cloned()
+        else {
+            return self.settle(task, unused);
+        };
+        let rest = less(epsilon, draw.spent);
+        self.columns(&scope, |columns| {
+            draw.members.set.iter().for_each(|subject| columns.free(subject, rest));
+        });
+        if let Some(entry) = self.entries.get_mut(task) {
+            entry.state = EntryState::Drawn { draw, at };
+        }
     }
 
     /// Ends a reservation and moves its people's balances.
@@ -279,7 +377,11 @@ impl Ledger {
         let reserved = entry.reserved.clone();
         let kept = match &entry.state {
             EntryState::Committed { members, .. } => Some(members.clone()),
-            EntryState::Reserved | EntryState::Released { .. } | EntryState::Expired { .. } => None,
+            EntryState::Reserved
+            | EntryState::Drawing(_)
+            | EntryState::Drawn { .. }
+            | EntryState::Released { .. }
+            | EntryState::Expired { .. } => None,
         };
         self.columns(&scope, |columns| {
             for subject in reserved.set.iter() {
@@ -307,6 +409,38 @@ impl Serialize for Ledger {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.entries.serialize(serializer)
     }
+}
+
+/// A round that draws: what each person has lost with it, and its order.
+pub(crate) struct Drawn {
+    pub(crate) spent: Epsilon,
+    pub(crate) round: u32,
+    pub(crate) order: Ordered,
+}
+
+/// The lines of one person in the draws of a training.
+fn drawn(
+    task: TaskId,
+    entry: &LedgerEntry,
+    draw: &Draw,
+    ended: Option<OrderedMillis>,
+    subject: SubjectIndex,
+) -> Vec<Movement> {
+    let line = |kind, epsilon, at| Movement { task, kind, epsilon, at };
+    let left = draw.left.iter().find(|left| left.members.set.contains(subject));
+    let (spent, drawn_at, ended) = match left {
+        Some(left) => (left.spent, left.at, Some(left.at)),
+        None => (draw.spent, draw.at, ended),
+    };
+    let commit = (spent > Epsilon::ZERO).then(|| line(MovementKind::Commit, spent, drawn_at));
+    let rest = less(entry.epsilon, spent);
+    let release = ended.filter(|_| rest > Epsilon::ZERO).map(|at| line(MovementKind::Release, rest, at));
+    commit.into_iter().chain(release).collect()
+}
+
+/// What remains of a loss.
+fn less(whole: Epsilon, part: Epsilon) -> Epsilon {
+    whole.checked_sub(part).expect("invariant: rounds draw no more than was reserved")
 }
 
 /// What an entry starts with.

@@ -24,11 +24,13 @@ use super::authorize::{self, EndorsedPreparation};
 use super::consent::{ConsentChange, Consents};
 use super::dividend;
 use super::document::Documents;
-use super::ledger::{EntryState, Ledger, LedgerEntry, Ordered, Reservation};
+use super::ledger::{Drawn, EntryState, Ledger, LedgerEntry, Ordered, Reservation};
 use super::subjects::{Holdings, Roll, SubjectKey};
-use crate::artifact::{Bucket, DividendStatement, EndorsedAssignment, Release};
+use crate::artifact::training::EndorsedRoundOrder;
+use crate::artifact::{Bucket, DividendStatement, EndorsedAssignment, Release, TaskEnvelope};
 use crate::governance::Governance;
 use crate::governance::policy::Policy;
+use crate::lifecycle::training::{self, Position};
 
 /// What the machine takes from governance.
 #[derive(Clone, Debug, Serialize)]
@@ -120,7 +122,12 @@ pub enum Command {
         /// What the masters order.
         assignment: Box<EndorsedAssignment>,
     },
-    /// Free what a dead task reserved.
+    /// Consume what a round of a training adds, before its result exists (D20); or take a later attempt at it.
+    CommitRound {
+        /// What the masters order.
+        order: Box<EndorsedRoundOrder>,
+    },
+    /// Free what a dead task reserved, or the rest that the rounds of a training did not draw.
     ReleaseTask {
         /// What the masters say.
         release: Endorsed<Release, Master>,
@@ -197,6 +204,19 @@ pub enum Event {
         task: TaskId,
         /// Of these people; the others of the reservation have theirs back.
         subjects: SubjectSet,
+        /// The order.
+        order: Ordered,
+    },
+    /// A round of a training has drawn.
+    RoundDrawn {
+        /// The task.
+        task: TaskId,
+        /// The round.
+        round: u32,
+        /// What each person has lost with it.
+        spent: Epsilon,
+        /// Who remains, when somebody has left.
+        subjects: Option<SubjectSet>,
         /// The order.
         order: Ordered,
     },
@@ -290,13 +310,19 @@ pub fn decide(state: &State, at: OrderedMillis, command: &Command) -> Result<Vec
         }
         Command::PrepareTask { preparation } => prepare(state, at, preparation),
         Command::CommitTask { assignment } => commit(state, at, assignment),
+        Command::CommitRound { order } => commit_round(state, at, order),
         Command::ReleaseTask { release } => {
             authorize::endorsed(release, &state.charter.masters)?;
             authorize::addressed(&release.body.vault, &state.charter.vault)?;
             let task = release.body.task;
             match state.ledger.entry(&task).map(|entry| &entry.state) {
-                Some(EntryState::Reserved) => Ok(vec![Event::BudgetReleased { task }]),
-                None | Some(EntryState::Released { .. } | EntryState::Expired { .. }) => Ok(vec![]),
+                Some(EntryState::Reserved | EntryState::Drawing(_)) => {
+                    Ok(vec![Event::BudgetReleased { task }])
+                }
+                None
+                | Some(EntryState::Drawn { .. } | EntryState::Released { .. } | EntryState::Expired { .. }) => {
+                    Ok(vec![])
+                }
                 Some(EntryState::Committed { .. }) => Err(Code::IllegalTransition),
             }
         }
@@ -342,6 +368,10 @@ pub fn evolve(state: &mut State, at: OrderedMillis, event: &Event) {
             state.ledger.reserve(*task, reservation, at);
         }
         Event::BudgetCommitted { task, subjects, order } => state.ledger.commit(task, subjects, *order, at),
+        Event::RoundDrawn { task, round, spent, subjects, order } => {
+            let drawn = Drawn { spent: *spent, round: *round, order: *order };
+            state.ledger.draw(task, subjects.as_ref(), drawn, at);
+        }
         Event::TaskAssignedAgain { task, order } => state.ledger.assign_again(task, *order),
         Event::BudgetReleased { task } => state.ledger.release(task, at),
         Event::BudgetExpired { task } => state.ledger.expire(task, at),
@@ -405,8 +435,10 @@ fn answered(entry: &LedgerEntry, preparation: &Digest, at: OrderedMillis) -> Res
     }
     match &entry.state {
         EntryState::Reserved if at >= entry.deadline => Err(Code::ReservationExpired),
-        EntryState::Reserved | EntryState::Committed { .. } => Ok(vec![]),
-        EntryState::Released { .. } | EntryState::Expired { .. } => Err(Code::ReservationExpired),
+        EntryState::Reserved | EntryState::Drawing(_) | EntryState::Committed { .. } => Ok(vec![]),
+        EntryState::Drawn { .. } | EntryState::Released { .. } | EntryState::Expired { .. } => {
+            Err(Code::ReservationExpired)
+        }
     }
 }
 
@@ -428,21 +460,66 @@ fn commit(state: &State, at: OrderedMillis, assignment: &EndorsedAssignment) -> 
         }
         EntryState::Reserved if at >= entry.deadline => return Err(Code::ReservationExpired),
         EntryState::Reserved => {}
-        EntryState::Released { .. } | EntryState::Expired { .. } => return Err(Code::ReservationExpired),
+        EntryState::Drawing(_)
+        | EntryState::Drawn { .. }
+        | EntryState::Released { .. }
+        | EntryState::Expired { .. } => return Err(Code::ReservationExpired),
     }
     authorize::assignment(&assignment.body, &state.charter.vault)?;
-    if at >= envelope.execute_by {
+    reserved_for(entry, envelope, at)?;
+    let allowed = |subject: &SubjectIndex| state.consents.standing(&entry.scope, *subject).allows(at);
+    let subjects = entry.reserved.set().iter().filter(allowed).collect();
+    Ok(vec![Event::BudgetCommitted { task: envelope.task, subjects, order }])
+}
+
+/// Whether what is reserved was reserved for this order, and in time. **Errors**: `VLT-0004`, `EXE-0006`.
+fn reserved_for(entry: &LedgerEntry, envelope: &TaskEnvelope, at: OrderedMillis) -> Result<(), Code> {
+    if at >= envelope.execute_by || at >= entry.deadline {
         return Err(Code::ReservationExpired);
     }
     let same = envelope.scope == entry.scope
         && envelope.versions.policy == entry.policy
         && envelope.charge.per_subject() == Some(entry.epsilon);
-    if !same {
+    if same { Ok(()) } else { Err(Code::EnvelopeInvalid) }
+}
+
+/// A round draws once; a later attempt at it draws nothing more. Rounds come in their order, though a Vault may miss some:
+/// what it missed is drawn with the next that it computes, because the loss is counted by rounds.
+fn commit_round(state: &State, at: OrderedMillis, endorsed: &EndorsedRoundOrder) -> Result<Vec<Event>, Code> {
+    authorize::endorsed(endorsed, &state.charter.masters)?;
+    let body = &endorsed.body;
+    let envelope = &body.envelope;
+    let order = Ordered { envelope: envelope.digest(), assignment: body.digest(), attempt: body.attempt };
+    let entry = state.ledger.entry(&envelope.task).ok_or(Code::ReservationUnknown)?;
+    let (before, spent_before) = match &entry.state {
+        EntryState::Drawing(draw) if draw.order == order => return Ok(vec![]),
+        EntryState::Drawing(draw) => {
+            if body.round < draw.round {
+                return Err(Code::IllegalTransition);
+            }
+            let same = draw.order.envelope == order.envelope;
+            if !same || (body.round == draw.round && order.attempt <= draw.order.attempt) {
+                return Err(Code::IdempotencyConflict);
+            }
+            (draw.members.set(), draw.spent)
+        }
+        EntryState::Reserved => (entry.reserved.set(), Epsilon::ZERO),
+        EntryState::Committed { .. }
+        | EntryState::Drawn { .. }
+        | EntryState::Released { .. }
+        | EntryState::Expired { .. } => return Err(Code::ReservationExpired),
+    };
+    authorize::round(body, &state.charter.vault)?;
+    reserved_for(entry, envelope, at)?;
+    let position = Position::of(body.round, body.last, body.state);
+    let spent = position.spent(&training::plan(envelope)?.training)?;
+    if spent < spent_before || spent > entry.epsilon {
         return Err(Code::EnvelopeInvalid);
     }
     let allowed = |subject: &SubjectIndex| state.consents.standing(&entry.scope, *subject).allows(at);
-    let subjects = entry.reserved.set().iter().filter(allowed).collect();
-    Ok(vec![Event::BudgetCommitted { task: envelope.task, subjects, order }])
+    let remain: SubjectSet = before.iter().filter(allowed).collect();
+    let subjects = (remain.len() < before.len()).then_some(remain);
+    Ok(vec![Event::RoundDrawn { task: envelope.task, round: body.round, spent, subjects, order }])
 }
 
 /// Whether another assignment of a committed task may replace the one that is known: only for a later attempt at the
