@@ -1,7 +1,8 @@
 //! Public messages into protocol values: the one place where a user's request is parsed (R021).
 
+use symphony_protocol::artifact::training::TrainingRequest;
 use symphony_protocol::artifact::{
-    Argument, AudienceQuery, Fee, Operand, Outcome, RecipientClass, Share, TaskClass, TaskRequest,
+    Argument, AudienceQuery, Fee, Operand, Outcome, RecipientClass, Share, TaskRequest, Work,
 };
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
@@ -10,6 +11,8 @@ use symphony_types::limits::{OPERANDS_MAX, SET_VALUES_MAX, TEXT_LEN_MAX, VAULTS_
 use symphony_types::time::OrderedMillis;
 
 use crate::v1;
+
+mod training;
 
 /// A message that is not a valid request: the code and what is wrong.
 pub type Refused = (Code, String);
@@ -51,13 +54,6 @@ pub fn task(
     spec: v1::TaskSpec,
     recipient: Vec<u8>,
 ) -> Result<TaskRequest, Refused> {
-    let class = match spec.task_class.as_str() {
-        "parse" => TaskClass::Parse,
-        "query" => TaskClass::Query,
-        "compute" => TaskClass::Compute,
-        "train" => TaskClass::Train,
-        other => return Err((Code::ClassUnknown, format!("task_class {other:?}"))),
-    };
     if spec.vault_ids.is_empty() || spec.vault_ids.len() > VAULTS_PER_TASK_MAX {
         return Err(malformed(format!("vault_ids has 1 to {VAULTS_PER_TASK_MAX} entries")));
     }
@@ -66,29 +62,44 @@ pub fn task(
         .iter()
         .map(|vault| VaultId::new(vault).map_err(|error| malformed(format!("vault_ids: {error}"))))
         .collect::<Result<Vec<_>, _>>()?;
-    if spec.operands.is_empty() || spec.operands.len() > OPERANDS_MAX {
-        return Err(malformed(format!("operands has 1 to {OPERANDS_MAX} entries")));
-    }
-    let operands = spec.operands.into_iter().map(operand).collect::<Result<Vec<_>, _>>()?;
     let quorum = u16::try_from(spec.minimum_vault_quorum)
         .map_err(|_| (Code::QuorumInvalid, "minimum_vault_quorum is too large".to_owned()))?;
     Ok(TaskRequest {
         request,
         submitter: actor.clone(),
-        class,
         scope: UsageScope::new(&spec.usage_scope)
             .map_err(|error| malformed(format!("usage_scope: {error}")))?,
         vaults,
         quorum,
-        query: AudienceQuery {
-            operands,
+        work: work(spec)?,
+        recipient,
+    })
+}
+
+/// What a specification of a class that several Vaults serve asks for.
+fn work(spec: v1::TaskSpec) -> Result<Work, Refused> {
+    match (spec.task_class.as_str(), spec.training) {
+        ("query", None) => Ok(Work::Audience(AudienceQuery {
+            operands: operands(spec.operands, 1)?,
             output: AttributeName::new(&spec.output_attribute)
                 .map_err(|error| malformed(format!("output_attribute: {error}")))?,
             cap: spec.audience_cap,
             evaluate_at: spec.evaluate_at_ms.map(OrderedMillis),
-        },
-        recipient,
-    })
+        })),
+        ("train", Some(training)) => Ok(Work::Training(TrainingRequest {
+            training: training::training(training)?,
+            evaluate_at: spec.evaluate_at_ms.map(OrderedMillis),
+        })),
+        ("query" | "train", _) => Err(malformed("training is given for task_class train, and only for it")),
+        (other, _) => Err((Code::ClassUnknown, format!("task_class {other:?}"))),
+    }
+}
+
+pub(crate) fn operands(messages: Vec<v1::Operand>, least: usize) -> Result<Vec<Operand>, Refused> {
+    if !(least..=OPERANDS_MAX).contains(&messages.len()) {
+        return Err(malformed(format!("operands has {least} to {OPERANDS_MAX} entries")));
+    }
+    messages.into_iter().map(operand).collect()
 }
 
 fn operand(message: v1::Operand) -> Result<Operand, Refused> {
@@ -129,6 +140,7 @@ pub fn fee(fee: &Fee) -> v1::Fee {
         base: fee.base.0,
         vaults: fee.vaults.0,
         records: fee.records.0,
+        aggregation: fee.aggregation.0,
         epsilon: fee.epsilon.0,
         total: fee.total.0,
     }
@@ -161,5 +173,8 @@ pub const fn outcome(outcome: &Outcome) -> &'static str {
     match outcome {
         Outcome::Audience { .. } => "audience",
         Outcome::Suppressed => "suppressed",
+        Outcome::Step { .. } => "step",
+        Outcome::Model { .. } => "model",
+        Outcome::Withheld { .. } => "withheld",
     }
 }

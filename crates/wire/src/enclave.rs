@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 use symphony_protocol::artifact::parse::{EndorsedParse, Quality};
+use symphony_protocol::artifact::training::EndorsedRoundOrder;
 use symphony_protocol::artifact::{EndorsedAssignment, EndorsedEnvelope, SignedAggregate};
 use symphony_protocol::vault::record::CanonicalRecord;
 use symphony_types::catalogue::Code;
@@ -46,6 +47,36 @@ pub enum Call {
         /// The masters: a majority of them must endorse the assignment.
         masters: Vec<PublicKey<Master>>,
     },
+    /// To a slice enclave: this Vault's part of a round of a training.
+    Contribute {
+        /// The order, with the aggregator's boot report inside.
+        order: EndorsedRoundOrder,
+        /// The Vault whose part it is.
+        vault: VaultId,
+        /// The learner that the round begins with, sealed to this enclave; none in the first round.
+        learner: Option<Vec<u8>>,
+        /// Root over the records that the round is computed on; the enclave may still hold them.
+        input_root: Digest,
+        /// Those records, sealed to this enclave; none to try without.
+        material: Option<Vec<u8>>,
+        /// Canonical `AppraisalPolicy` that the aggregator's boot report is appraised by.
+        policy: Vec<u8>,
+        /// The masters: a majority of them must endorse the order.
+        masters: Vec<PublicKey<Master>>,
+    },
+    /// To an aggregator: combine the parts of a round, make the step, seal what comes out.
+    Combine {
+        /// The order.
+        order: EndorsedRoundOrder,
+        /// Sealed parts by Vault, ascending: exactly those that the order names.
+        bundles: Vec<(VaultId, Vec<u8>)>,
+        /// Boot report of each Vault's enclave that is to go on with the learner (canonical `SignedBoot`).
+        slices: Vec<(VaultId, Vec<u8>)>,
+        /// Canonical `AppraisalPolicy` that the boot reports are appraised by.
+        policy: Vec<u8>,
+        /// The masters: a majority of them must endorse the order.
+        masters: Vec<PublicKey<Master>>,
+    },
     /// To a slice enclave: read what the words of a document tell.
     Extract {
         /// The order.
@@ -83,6 +114,35 @@ pub enum Answer {
         input_root: Digest,
         /// Canonical signed attestation report.
         report: Vec<u8>,
+    },
+    /// The part of a round.
+    Contributed {
+        /// Sealed to the aggregator's enclave.
+        bundle: Vec<u8>,
+        /// Canonical signed attestation report.
+        report: Vec<u8>,
+    },
+    /// The enclave does not hold the records of the round; ask again with them.
+    RecordsWanted,
+    /// A round.
+    Combined {
+        /// What the aggregator says of it.
+        header: SignedAggregate,
+        /// The transcript of the step or the model, sealed to the submitter.
+        sealed: Vec<u8>,
+        /// The next learner, sealed to each enclave that goes on; none after the last round.
+        learners: Vec<(VaultId, Vec<u8>)>,
+        /// Canonical signed attestation report.
+        report: Vec<u8>,
+    },
+    /// A part of a round that cannot be used, though another round without it can be made (R099).
+    PartRefused {
+        /// Whose.
+        vault: VaultId,
+        /// Why, by code.
+        code: Code,
+        /// Why, in words without any private value.
+        detail: String,
     },
     /// What a document tells; for the Vault that gave its words.
     Extracted {
@@ -135,6 +195,14 @@ pub mod purpose {
     pub const TASK_KEYS: &str = "symphony/seal/task-keys/v1";
     /// Record material, Vault to its slice enclave; associated data: digest of the assignment.
     pub const MATERIAL: &str = "symphony/seal/material/v1";
+    /// Records of a training, Vault to its slice enclave; associated data: task id, vault id and the root over them.
+    pub const TRAINING: &str = "symphony/seal/training/v1";
+    /// A part of a round, slice enclave to aggregator; associated data: digest of the round's order and vault id.
+    pub const PART: &str = "symphony/seal/part/v1";
+    /// A learner, aggregator to slice enclave; associated data: task id, vault id and the learner's digest.
+    pub const LEARNER: &str = "symphony/seal/learner/v1";
+    /// The transcript of a step, aggregator to submitter; associated data: task id and round.
+    pub const STEP: &str = "symphony/seal/step/v1";
     /// Words of a document, Vault to its slice enclave; associated data: task id and vault id.
     pub const SHEET: &str = "symphony/seal/sheet/v1";
     /// Slice signals, slice enclave to aggregator; associated data: task id and vault id.

@@ -8,6 +8,15 @@ pub struct SignedDocument {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Acknowledgement {}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RoundAssignment {
+    /// endorsed RoundOrder
+    #[prost(bytes = "vec", tag = "1")]
+    pub document: ::prost::alloc::vec::Vec<u8>,
+    /// sealed to this Vault's enclave; empty in the first round
+    #[prost(bytes = "vec", tag = "2")]
+    pub learner: ::prost::alloc::vec::Vec<u8>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SliceResult {
     /// signed SliceHeader
     #[prost(bytes = "vec", tag = "1")]
@@ -630,6 +639,21 @@ pub mod vault_node_client {
             req.extensions_mut().insert(GrpcMethod::new("symphony.v1.VaultNode", "AssignSlice"));
             self.inner.unary(req, path, codec).await
         }
+        /// Checks the order, draws epsilon, computes one round of a training in the enclave. `RoundOrder` in.
+        pub async fn compute_round(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RoundAssignment>,
+        ) -> std::result::Result<tonic::Response<super::SliceResult>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/symphony.v1.VaultNode/ComputeRound");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("symphony.v1.VaultNode", "ComputeRound"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Frees what a dead task had reserved. `Release` in. Idempotent.
         pub async fn release_budget(
             &mut self,
@@ -723,6 +747,11 @@ pub mod vault_node_server {
         async fn assign_slice(
             &self,
             request: tonic::Request<super::SignedDocument>,
+        ) -> std::result::Result<tonic::Response<super::SliceResult>, tonic::Status>;
+        /// Checks the order, draws epsilon, computes one round of a training in the enclave. `RoundOrder` in.
+        async fn compute_round(
+            &self,
+            request: tonic::Request<super::RoundAssignment>,
         ) -> std::result::Result<tonic::Response<super::SliceResult>, tonic::Status>;
         /// Frees what a dead task had reserved. `Release` in. Idempotent.
         async fn release_budget(
@@ -873,6 +902,40 @@ pub mod vault_node_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = AssignSliceSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/symphony.v1.VaultNode/ComputeRound" => {
+                    #[allow(non_camel_case_types)]
+                    struct ComputeRoundSvc<T: VaultNode>(pub Arc<T>);
+                    impl<T: VaultNode> tonic::server::UnaryService<super::RoundAssignment> for ComputeRoundSvc<T> {
+                        type Response = super::SliceResult;
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        fn call(&mut self, request: tonic::Request<super::RoundAssignment>) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move { <T as VaultNode>::compute_round(&inner, request).await };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ComputeRoundSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
@@ -1354,7 +1417,7 @@ pub struct BlobRef {
     /// 32 bytes
     #[prost(bytes = "vec", tag = "1")]
     pub task_id: ::prost::alloc::vec::Vec<u8>,
-    /// bundle, slice-report, slice-boot, result, aggregate-report, aggregate-boot
+    /// bundle, slice-report, slice-boot, result, aggregate-report, aggregate-boot, learner
     #[prost(string, tag = "2")]
     pub kind: ::prost::alloc::string::String,
     /// of a slice's blob
@@ -1724,7 +1787,7 @@ pub mod master_node_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
-/// An audience query: who is wanted, from which Vaults, for what.
+/// What is wanted, from which Vaults, for what. A task of class train has `training` in place of operands, output and cap.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct TaskSpec {
     /// parse, query, compute or train
@@ -1749,6 +1812,129 @@ pub struct TaskSpec {
     /// recency is measured from here; now when absent
     #[prost(uint64, optional, tag = "8")]
     pub evaluate_at_ms: ::core::option::Option<u64>,
+    #[prost(message, optional, tag = "9")]
+    pub training: ::core::option::Option<Training>,
+}
+/// Whole numbers: what is fixed at admission is hashed. `protocol::artifact::training` has the limits.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Training {
+    #[prost(message, optional, tag = "1")]
+    pub model: ::core::option::Option<ModelKind>,
+    /// says when a record happened
+    #[prost(string, tag = "2")]
+    pub time_attribute: ::prost::alloc::string::String,
+    /// people with a record that satisfies all; everybody when empty
+    #[prost(message, repeated, tag = "3")]
+    pub cohort: ::prost::alloc::vec::Vec<Operand>,
+    #[prost(message, repeated, tag = "4")]
+    pub features: ::prost::alloc::vec::Vec<Feature>,
+    /// of propensity
+    #[prost(message, optional, tag = "5")]
+    pub label: ::core::option::Option<TrainingLabel>,
+    #[prost(message, optional, tag = "6")]
+    pub settings: ::core::option::Option<TrainingSettings>,
+    #[prost(message, optional, tag = "7")]
+    pub privacy: ::core::option::Option<TrainingPrivacy>,
+    #[prost(uint32, tag = "8")]
+    pub rounds: u32,
+    /// steps between two evaluations
+    #[prost(uint32, tag = "9")]
+    pub evaluate_every: u32,
+    /// evaluations without a better quality; 0: never ends early
+    #[prost(uint32, tag = "10")]
+    pub patience: u32,
+    #[prost(uint32, tag = "11")]
+    pub held_out_permille: u32,
+    /// least quality of a model that is released, in millionths
+    #[prost(uint32, tag = "12")]
+    pub accept_from_micro: u32,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ModelKind {
+    /// logistic, perceptron, clusters or affinity
+    #[prost(string, tag = "1")]
+    pub kind: ::prost::alloc::string::String,
+    /// of a perceptron
+    #[prost(uint32, tag = "2")]
+    pub hidden: u32,
+    /// of clusters
+    #[prost(uint32, tag = "3")]
+    pub clusters: u32,
+    /// of affinity, likewise the rest
+    #[prost(uint32, tag = "4")]
+    pub rank: u32,
+    #[prost(string, tag = "5")]
+    pub item_attribute: ::prost::alloc::string::String,
+    #[prost(string, repeated, tag = "6")]
+    pub items: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(uint32, tag = "7")]
+    pub days: u32,
+    /// how many of a person's best items are compared with those held out
+    #[prost(uint32, tag = "8")]
+    pub best: u32,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Feature {
+    /// recency, frequency, sum, mean, share or distinct
+    #[prost(string, tag = "1")]
+    pub family: ::prost::alloc::string::String,
+    /// of sum, mean, share and distinct
+    #[prost(string, tag = "2")]
+    pub attribute: ::prost::alloc::string::String,
+    /// which records count; all when empty
+    #[prost(message, repeated, tag = "3")]
+    pub filter: ::prost::alloc::vec::Vec<Operand>,
+    /// window before the evaluation time
+    #[prost(uint32, tag = "4")]
+    pub days: u32,
+    /// ln(1 + value) instead of the value
+    #[prost(bool, tag = "5")]
+    pub logarithm: bool,
+    #[prost(sint64, tag = "6")]
+    pub centre_micro: i64,
+    #[prost(uint64, tag = "7")]
+    pub spread_micro: u64,
+    #[prost(uint32, tag = "8")]
+    pub bound_milli: u32,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct TrainingLabel {
+    /// one record satisfies all; any record when empty
+    #[prost(message, repeated, tag = "1")]
+    pub condition: ::prost::alloc::vec::Vec<Operand>,
+    /// after the evaluation time
+    #[prost(uint32, tag = "2")]
+    pub days: u32,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TrainingSettings {
+    #[prost(uint32, tag = "1")]
+    pub clip_milli: u32,
+    #[prost(uint32, tag = "2")]
+    pub learning_rate_micro: u32,
+    #[prost(uint32, tag = "3")]
+    pub momentum_milli: u32,
+    #[prost(uint32, tag = "4")]
+    pub penalty_micro: u32,
+    /// of affinity
+    #[prost(uint32, tag = "5")]
+    pub ridge_milli: u32,
+    /// of affinity
+    #[prost(uint32, tag = "6")]
+    pub unlisted_milli: u32,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TrainingPrivacy {
+    /// of each step, in clipping norms
+    #[prost(uint32, tag = "1")]
+    pub noise_milli: u32,
+    /// chance of each person to take part in a step, in billionths
+    #[prost(uint32, tag = "2")]
+    pub sampling_nano: u32,
+    #[prost(uint32, tag = "3")]
+    pub evaluation_noise_milli: u32,
+    #[prost(uint64, tag = "4")]
+    pub delta_pico: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Operand {
@@ -1800,6 +1986,9 @@ pub struct Quote {
     /// the lock must not be reclaimable before
     #[prost(uint64, tag = "8")]
     pub lock_until_ms: u64,
+    /// of a training: what a person's whole budget allows under its terms
+    #[prost(uint32, tag = "9")]
+    pub rounds_possible: u32,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct VaultCoverage {
@@ -1823,6 +2012,9 @@ pub struct Fee {
     pub epsilon: u64,
     #[prost(uint64, tag = "5")]
     pub total: u64,
+    /// of a training
+    #[prost(uint64, tag = "6")]
+    pub aggregation: u64,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SubmitTaskRequest {
@@ -1908,6 +2100,56 @@ pub struct Task {
     /// of a completed parse: what the protocol pays for it
     #[prost(uint64, tag = "24")]
     pub subsidy: u64,
+    #[prost(message, optional, tag = "25")]
+    pub training: ::core::option::Option<TrainingProgress>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct TrainingProgress {
+    /// steps that the plan has
+    #[prost(uint32, tag = "1")]
+    pub rounds: u32,
+    /// rounds that are recorded, the last one among them
+    #[prost(uint32, tag = "2")]
+    pub done: u32,
+    /// what each person has lost so far
+    #[prost(uint64, tag = "3")]
+    pub spent_micro_epsilon: u64,
+    #[prost(uint64, tag = "4")]
+    pub reserved_micro_epsilon: u64,
+    #[prost(message, repeated, tag = "5")]
+    pub curve: ::prost::alloc::vec::Vec<EvaluationEntry>,
+    /// of a released model
+    #[prost(bytes = "vec", tag = "6")]
+    pub model_digest: ::prost::alloc::vec::Vec<u8>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EvaluationEntry {
+    /// steps that the model had
+    #[prost(uint32, tag = "1")]
+    pub step: u32,
+    /// AUC, silhouette or recall
+    #[prost(uint32, tag = "2")]
+    pub quality_micro: u32,
+    #[prost(uint32, optional, tag = "3")]
+    pub log_loss_micro: ::core::option::Option<u32>,
+    #[prost(uint32, optional, tag = "4")]
+    pub calibration_error_micro: ::core::option::Option<u32>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StepRef {
+    #[prost(bytes = "vec", tag = "1")]
+    pub task_id: ::prost::alloc::vec::Vec<u8>,
+    /// from 1
+    #[prost(uint32, tag = "2")]
+    pub round: u32,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SealedStep {
+    /// HPKE message for the recipient key of the request: a StepTranscript
+    #[prost(bytes = "vec", tag = "1")]
+    pub sealed: ::prost::alloc::vec::Vec<u8>,
+    #[prost(bytes = "vec", tag = "2")]
+    pub sealed_digest: ::prost::alloc::vec::Vec<u8>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SliceProgress {
@@ -1934,7 +2176,7 @@ pub struct ShareEntry {
 pub struct TaskResult {
     #[prost(bytes = "vec", tag = "1")]
     pub task_id: ::prost::alloc::vec::Vec<u8>,
-    /// audience or suppressed
+    /// audience, suppressed, model or withheld
     #[prost(string, tag = "2")]
     pub outcome: ::prost::alloc::string::String,
     #[prost(uint32, tag = "3")]
@@ -2279,6 +2521,21 @@ pub mod platform_client {
             req.extensions_mut().insert(GrpcMethod::new("symphony.v1.Platform", "GetResult"));
             self.inner.unary(req, path, codec).await
         }
+        /// The sealed transcript of one step of a completed training.
+        pub async fn get_step(
+            &mut self,
+            request: impl tonic::IntoRequest<super::StepRef>,
+        ) -> std::result::Result<tonic::Response<super::SealedStep>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/symphony.v1.Platform/GetStep");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("symphony.v1.Platform", "GetStep"));
+            self.inner.unary(req, path, codec).await
+        }
         /// The self-contained evidence bundle of a completed task.
         pub async fn get_evidence(
             &mut self,
@@ -2428,6 +2685,11 @@ pub mod platform_server {
             &self,
             request: tonic::Request<super::TaskRef>,
         ) -> std::result::Result<tonic::Response<super::TaskResult>, tonic::Status>;
+        /// The sealed transcript of one step of a completed training.
+        async fn get_step(
+            &self,
+            request: tonic::Request<super::StepRef>,
+        ) -> std::result::Result<tonic::Response<super::SealedStep>, tonic::Status>;
         /// The self-contained evidence bundle of a completed task.
         async fn get_evidence(
             &self,
@@ -2730,6 +2992,40 @@ pub mod platform_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = GetResultSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/symphony.v1.Platform/GetStep" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetStepSvc<T: Platform>(pub Arc<T>);
+                    impl<T: Platform> tonic::server::UnaryService<super::StepRef> for GetStepSvc<T> {
+                        type Response = super::SealedStep;
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        fn call(&mut self, request: tonic::Request<super::StepRef>) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move { <T as Platform>::get_step(&inner, request).await };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetStepSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
