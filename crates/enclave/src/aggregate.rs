@@ -3,9 +3,7 @@
 
 use symphony_compute::combine::combine;
 use symphony_compute::slice::SliceSignals;
-use symphony_protocol::artifact::{
-    AggregateHeader, AggregationMethod, EndorsedEnvelope, Outcome, TaskEnvelope,
-};
+use symphony_protocol::artifact::{AggregateHeader, EndorsedEnvelope, Outcome, TaskEnvelope};
 use symphony_tee::report::{AGGREGATE_STEP, EnclaveRole};
 use symphony_tee::session::Work;
 use symphony_types::canonical;
@@ -20,7 +18,7 @@ use symphony_wire::sealed::seal;
 use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::handler::Handler;
-use crate::refusal::{Refusal, admit_boot, check_envelope, task_and_vault, verify_order};
+use crate::refusal::{Refusal, admit_boot, check_envelope, query, task_and_vault, verify_order};
 use crate::station::Station;
 
 /// Makes the task's keys for each admitted slice enclave.
@@ -107,11 +105,7 @@ fn result<S: Station>(
     for (vault, bundle) in bundles {
         slices.push(open_bundle(handler, envelope.task, vault, bundle)?);
     }
-    let mut result = match envelope.coordination.aggregation_method {
-        AggregationMethod::Union => {
-            combine(envelope.task, &envelope.query, slices, envelope.charge.noised, seed)
-        }
-    };
+    let mut result = combine(envelope.task, query(envelope)?, slices, envelope.charge.noised, seed);
     let outcome = result.outcome;
     let plaintext = Zeroizing::new(documents::encode(&result));
     result.handles.zeroize();

@@ -46,6 +46,9 @@ impl<S: Station> Handler<S> {
                 self.require(EnclaveRole::Aggregator)?;
                 aggregate::aggregate(self, &envelope, nonce, &bundles, &masters)
             }
+            Call::Contribute { .. } | Call::Combine { .. } => {
+                Err(Refusal::new(Code::ClassUnknown, "trainings are not served yet"))
+            }
             Call::Extract { order, sheet, masters } => {
                 self.require(EnclaveRole::Slice)?;
                 parse::extract(self, &order, &sheet, &masters)

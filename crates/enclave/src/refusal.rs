@@ -1,6 +1,6 @@
 //! Why a call is not done, and the checks that both roles share.
 
-use symphony_protocol::artifact::{TaskClass, TaskEnvelope};
+use symphony_protocol::artifact::{ResolvedQuery, TaskEnvelope};
 use symphony_protocol::governance::registry::majority;
 use symphony_tee::appraise::{AppraisalPolicy, appraise_boot};
 use symphony_tee::report::{BootReport, EnclaveRole, SignedBoot};
@@ -34,12 +34,15 @@ pub(crate) fn verify_order<T: Document>(
     Err(Refusal::new(Code::EnvelopeInvalid, "no majority of the masters endorses the order"))
 }
 
+/// The query of an order.
+pub(crate) fn query(envelope: &TaskEnvelope) -> Result<&ResolvedQuery, Refusal> {
+    let refuse = || Refusal::new(Code::EnvelopeInvalid, "the task is not a query");
+    envelope.plan.query().ok_or_else(refuse)
+}
+
 /// Whether the order is one that an enclave of this program serves.
 pub(crate) fn check_envelope(envelope: &TaskEnvelope) -> Result<(), Refusal> {
     let refuse = |detail| Err(Refusal::new(Code::EnvelopeInvalid, detail));
-    if envelope.class != TaskClass::Query {
-        return refuse("the task is not a query");
-    }
     if envelope.coordination.aggregator == envelope.submitter {
         return refuse("the aggregator is the submitter");
     }

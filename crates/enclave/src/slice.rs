@@ -14,7 +14,7 @@ use symphony_wire::sealed::seal;
 use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::handler::Handler;
-use crate::refusal::{Refusal, admit_boot, check_envelope, task_and_vault, verify_order};
+use crate::refusal::{Refusal, admit_boot, check_envelope, query, task_and_vault, verify_order};
 use crate::station::Station;
 
 pub(crate) fn evaluate<S: Station>(
@@ -91,7 +91,7 @@ fn signals<S: Station>(
     let material =
         material::read(opened).map_err(|error| Refusal::new(Code::RecordInvalid, error.to_string()))?;
     let envelope = &order.envelope;
-    let finished = slice::evaluate(envelope.task, &order.vault, &envelope.query, &material, &keys.dedupe)
+    let finished = slice::evaluate(envelope.task, &order.vault, query(envelope)?, &material, &keys.dedupe)
         .map_err(|error| Refusal::new(Code::RecordInvalid, error.to_string()))?;
     drop(material);
     let plaintext = Zeroizing::new(documents::encode(&finished.signals));

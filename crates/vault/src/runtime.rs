@@ -177,9 +177,10 @@ impl Enterprise {
         used: Option<Usage>,
     ) -> Result<Gathered, Problem> {
         let mut attributes = BTreeMap::new();
-        for operand in &envelope.query.operands {
-            let governed = self.governance.semantics.attributes.get(&operand.attribute);
-            attributes.insert(operand.attribute.clone(), governed.ok_or(Code::AttributeUnknown)?.value);
+        for attribute in envelope.plan.attributes() {
+            let governed = self.governance.semantics.attributes.get(&attribute);
+            let value = governed.ok_or(Code::AttributeUnknown)?.value;
+            attributes.insert(attribute, value);
         }
         let failed = |error: MaterialError| Problem::fault("material cannot be built", error);
         let used: Option<BTreeMap<_, _>> = used.map(|used| used.records.into_iter().collect());
