@@ -34,6 +34,8 @@ pub enum Kind {
     AggregateReport,
     /// Boot report of the aggregator's enclave.
     AggregateBoot,
+    /// What a round of a training leaves beside the journal.
+    Round(u32),
 }
 
 impl Kind {
@@ -46,6 +48,7 @@ impl Kind {
             Self::Result => "result",
             Self::AggregateReport => "aggregate-report",
             Self::AggregateBoot => "aggregate-boot",
+            Self::Round(_) => "round",
         }
     }
 
@@ -53,14 +56,27 @@ impl Kind {
     pub const fn vault(&self) -> Option<&VaultId> {
         match self {
             Self::Bundle(vault) | Self::SliceReport(vault) | Self::SliceBoot(vault) => Some(vault),
-            Self::Result | Self::AggregateReport | Self::AggregateBoot => None,
+            Self::Result | Self::AggregateReport | Self::AggregateBoot | Self::Round(_) => None,
         }
     }
 
-    /// The kind of a word and a Vault; `None` when there is no such kind, or it wants a Vault, or none.
-    pub fn parse(word: &str, vault: &str) -> Option<Self> {
-        let of_slice = || VaultId::new(vault).ok();
-        let of_task = |kind| vault.is_empty().then_some(kind);
+    /// The number of a round's blob; zero for the others.
+    pub const fn round(&self) -> u32 {
+        match self {
+            Self::Round(round) => *round,
+            Self::Bundle(_)
+            | Self::SliceReport(_)
+            | Self::SliceBoot(_)
+            | Self::Result
+            | Self::AggregateReport
+            | Self::AggregateBoot => 0,
+        }
+    }
+
+    /// The kind of a word with a Vault or a round; `None` when there is no such kind, or it wants another.
+    pub fn parse(word: &str, vault: &str, round: u32) -> Option<Self> {
+        let of_slice = || VaultId::new(vault).ok().filter(|_| round == 0);
+        let of_task = |kind| (vault.is_empty() && round == 0).then_some(kind);
         match word {
             "bundle" => Some(Self::Bundle(of_slice()?)),
             "slice-report" => Some(Self::SliceReport(of_slice()?)),
@@ -68,6 +84,7 @@ impl Kind {
             "result" => of_task(Self::Result),
             "aggregate-report" => of_task(Self::AggregateReport),
             "aggregate-boot" => of_task(Self::AggregateBoot),
+            "round" if vault.is_empty() && round > 0 => Some(Self::Round(round)),
             _ => None,
         }
     }
@@ -77,13 +94,18 @@ impl Kind {
         match self {
             Self::SliceBoot(vault) => Some(Self::SliceReport(vault.clone())),
             Self::AggregateBoot => Some(Self::AggregateReport),
-            Self::Bundle(_) | Self::SliceReport(_) | Self::Result | Self::AggregateReport => None,
+            Self::Bundle(_)
+            | Self::SliceReport(_)
+            | Self::Result
+            | Self::AggregateReport
+            | Self::Round(_) => None,
         }
     }
 
     fn file(&self) -> String {
         match self.vault() {
             Some(vault) => format!("{}-{vault}", self.word()),
+            None if self.round() > 0 => format!("{}-{}", self.word(), self.round()),
             None => self.word().to_owned(),
         }
     }

@@ -102,6 +102,7 @@ fn address(place: &Place) -> v1::BlobRef {
         task_id: place.task.0.0.to_vec(),
         kind: place.kind.word().to_owned(),
         vault_id: place.kind.vault().map(ToString::to_string).unwrap_or_default(),
+        round: place.kind.round(),
         digest: place.digest.0.to_vec(),
     }
 }
@@ -110,7 +111,7 @@ fn address(place: &Place) -> v1::BlobRef {
 pub fn place(address: &v1::BlobRef) -> Option<Place> {
     Some(Place {
         task: symphony_types::id::TaskId(digest(&address.task_id)?),
-        kind: Kind::parse(&address.kind, &address.vault_id)?,
+        kind: Kind::parse(&address.kind, &address.vault_id, address.round)?,
         digest: digest(&address.digest)?,
     })
 }

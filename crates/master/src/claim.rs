@@ -129,6 +129,7 @@ pub fn assigning<'a>(state: &'a State, task: &TaskId) -> Option<(&'a Lease, u32)
         }
         Stage::Accepted
         | Stage::Resolving
+        | Stage::Training { .. }
         | Stage::Verifying { .. }
         | Stage::AwaitingSettlement { .. }
         | Stage::Completed { .. }

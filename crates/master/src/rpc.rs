@@ -186,7 +186,16 @@ impl Platform for Service {
             worst_case: Some(convert::fee(&terms.worst_case)),
             exposure_micro_epsilon: terms.charge.exposure.0,
             noised_micro_epsilon: terms.charge.noised.0,
-            minimum_result_cardinality: terms.query.minimum_result_cardinality,
+            minimum_result_cardinality: match &terms.plan {
+                Plan::Audience(query) => query.minimum_result_cardinality,
+                Plan::Training(plan) => plan.minimum_cohort,
+            },
+            rounds_possible: match &terms.plan {
+                Plan::Audience(_) => 0,
+                Plan::Training(plan) => {
+                    rounds_possible(&state.governance, &asked.scope, &plan.training).map_err(plain)?
+                }
+            },
             coverage: coverage.collect(),
             lock_until_ms: terms.lock_until.0,
         }))

@@ -66,6 +66,7 @@ pub fn verifying(task: &Task) -> Option<(&[SignedSlice], &SignedAggregate)> {
         Stage::Accepted
         | Stage::Resolving
         | Stage::Computing
+        | Stage::Training { .. }
         | Stage::Aggregating { .. }
         | Stage::Rejected { .. }
         | Stage::TimedOut { .. } => None,

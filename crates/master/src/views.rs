@@ -121,6 +121,7 @@ fn admitted(state: &State, task: &Task) -> v1::Task {
         Stage::Accepted
         | Stage::Resolving
         | Stage::Computing
+        | Stage::Training { .. }
         | Stage::Aggregating { .. }
         | Stage::Verifying { .. }
         | Stage::AwaitingSettlement { .. } => {}
@@ -138,6 +139,7 @@ fn slices(task: &Task) -> Vec<v1::SliceProgress> {
         Stage::Accepted
         | Stage::Resolving
         | Stage::Computing
+        | Stage::Training { .. }
         | Stage::Rejected { .. }
         | Stage::TimedOut { .. } => &[],
     };

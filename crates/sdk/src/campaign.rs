@@ -106,6 +106,7 @@ impl CampaignSpec {
             output_attribute: self.output.clone(),
             audience_cap: self.cap,
             evaluate_at_ms: self.evaluate_at_ms,
+            training: None,
         };
         convert::task(actor, request.clone(), spec, recipient.to_vec())
             .map_err(|(code, detail)| CampaignError::Request(code, detail))

@@ -7,10 +7,11 @@
 mod payout;
 
 use serde::Serialize;
-use symphony_protocol::artifact::{Attestation, Decision, SignedSlice};
+use symphony_protocol::artifact::{Attestation, Decision};
 use symphony_protocol::evidence::{EndorsedBundle, EvidenceBundle};
 use symphony_protocol::governance::Governance;
-use symphony_protocol::settlement::{finalize, verdict};
+use symphony_protocol::settlement::finalize::{self, Settled};
+use symphony_protocol::settlement::verdict;
 use symphony_protocol::verification::{Expectation, findings};
 use symphony_tee::governed;
 use symphony_types::amount;
@@ -146,16 +147,19 @@ fn result_checks(report: &mut Report, bundle: &EvidenceBundle) {
 fn settlement_checks(report: &mut Report, bundle: &EvidenceBundle) {
     let EvidenceBundle { governance, evidence, verdict, context, root, .. } = bundle;
     let envelope = &evidence.envelope.body;
-    let slices: Vec<SignedSlice> = evidence.slices.iter().map(|(slice, _)| slice.clone()).collect();
-    let aggregate = &evidence.aggregate.0;
-    let fee = finalize::charged(governance, envelope, slices.len(), aggregate);
+    let slices = evidence.result.headers();
+    let aggregate = &evidence.result.aggregate.0;
+    let rounds: Vec<_> =
+        evidence.rounds.iter().map(|round| (round.headers(), round.aggregate.0.clone())).collect();
+    let settled = Settled { envelope, rounds: &rounds, slices: &slices, aggregate };
+    let fee = settled.charged(governance);
     report.check(
         "fee",
         "the fee is the policy's price of what was delivered",
         fee.map_err(told).and_then(|fee| held(fee == context.fee, "the fee is another")),
     );
     let at = context.finalized_at;
-    let recomputed = finalize::context(governance, envelope, &slices, aggregate, verdict, at);
+    let recomputed = finalize::context(governance, &settled, verdict, at);
     report.check(
         "settlement-context",
         "everything that was settled follows from the order, the slices, the aggregate and the verdict",

@@ -408,6 +408,8 @@ pub struct Round {
     pub slices: Vec<SignedSlice>,
     /// What the aggregator's enclave made of them.
     pub aggregate: SignedAggregate,
+    /// SHA-256 of what lies beside the journal: attestations, the sealed transcript, sealed learners.
+    pub bulk: Digest,
     /// Participating Vaults without a slice, and why, as the master says that ran the round.
     pub absent: Vec<(VaultId, Code)>,
 }

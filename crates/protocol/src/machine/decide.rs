@@ -298,7 +298,7 @@ fn advance(state: &State, at: OrderedMillis, by: &NodeId) -> Result<Vec<Event>, 
     for task in due().filter_map(|task| state.tasks.get(task)) {
         match &task.stage {
             Stage::AwaitingSettlement { slices, aggregate, verdict, .. } => {
-                let rounds: Vec<_> = state.rounds_of(&task.envelope.task).cloned().collect();
+                let rounds = state.earlier_rounds_of(&task.envelope.task);
                 let settled = Settled { envelope: &task.envelope, rounds: &rounds, slices, aggregate };
                 let context = finalize::context(&state.governance, &settled, verdict, at)?;
                 let root = finalize::settlement_root(&context);

@@ -188,7 +188,7 @@ fn book_refund(state: &mut State, epoch: symphony_types::id::EpochId, refund: Re
     state.epochs.get_or_default(epoch).refunds.insert(refund.task, refund);
 }
 
-pub(super) fn set(state: &mut State, task: &TaskId, stage: Stage) {
+fn set(state: &mut State, task: &TaskId, stage: Stage) {
     if let Some(task) = state.tasks.get_mut(task) {
         task.stage = stage;
     }

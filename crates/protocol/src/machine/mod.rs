@@ -58,7 +58,7 @@ pub struct State {
     pub tasks: Table<TaskId, Task>,
     /// Admitted parses.
     pub parses: Table<TaskId, ParseTask>,
-    /// Rounds of trainings, before the last.
+    /// Rounds of trainings.
     pub rounds: Table<(TaskId, u32), Round>,
     /// Epochs that have something to pay.
     pub epochs: Table<EpochId, EpochAccount>,

@@ -16,16 +16,25 @@ use symphony_types::id::TaskId;
 use symphony_types::time::OrderedMillis;
 
 use super::decide::{close, find, past, policy_of, transition};
-use super::evolve::set;
 use super::{Cause, Event, Refusal, State};
 use crate::artifact::training::{EndorsedRound, Round};
+use crate::artifact::{SignedAggregate, SignedSlice};
 use crate::execution::training;
 use crate::lifecycle::{Stage, TaskState};
 
 impl State {
-    /// The recorded rounds of a training before its last, in order.
+    /// The recorded rounds of a training, in order.
     pub fn rounds_of<'a>(&'a self, task: &'a TaskId) -> impl Iterator<Item = &'a Round> + 'a {
         (1..).map_while(|round| self.rounds.get(&(*task, round)))
+    }
+
+    /// The recorded rounds of a training that is past its rounds, without the last one: slices, and what was made of
+    /// them.
+    pub fn earlier_rounds_of(&self, task: &TaskId) -> Vec<(Vec<SignedSlice>, SignedAggregate)> {
+        let rounds = self.rounds_of(task).map(|round| (round.slices.clone(), round.aggregate.clone()));
+        let mut rounds: Vec<_> = rounds.collect();
+        rounds.pop();
+        rounds
     }
 }
 
@@ -70,16 +79,16 @@ pub(super) fn record(
 
 /// What a recorded round does to its task: the next round is due, or the verdict on all of them.
 pub(super) fn evolve(state: &mut State, round: &Round, verify_by: Option<OrderedMillis>) {
+    state.rounds.insert((round.task, round.round), round.clone());
     let Some(task) = state.tasks.get_mut(&round.task) else { return };
     // Who could not do this round may be able to do the next.
     task.failures.clear();
     if let Some(verify_by) = verify_by {
         let (slices, aggregate) = (round.slices.clone(), round.aggregate.clone());
-        set(state, &round.task, Stage::Verifying { slices, aggregate, verify_by });
+        task.stage = Stage::Verifying { slices, aggregate, verify_by };
         return;
     }
-    let plan = task.envelope.plan.training();
-    let next = match (&task.stage, plan) {
+    let next = match (&task.stage, task.envelope.plan.training()) {
         (Stage::Training { position }, Some(plan)) => {
             position.next(&plan.training, &round.aggregate.body.outcome)
         }
@@ -88,5 +97,4 @@ pub(super) fn evolve(state: &mut State, round: &Round, verify_by: Option<Ordered
     // `decide` lets no other round through than one that another follows.
     let position = next.unwrap_or_else(|| unreachable!("a round that does not fit its task is recorded"));
     task.stage = Stage::Training { position };
-    state.rounds.insert((round.task, round.round), round.clone());
 }

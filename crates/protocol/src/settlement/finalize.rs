@@ -16,7 +16,6 @@ use symphony_types::merkle;
 use symphony_types::time::OrderedMillis;
 
 use super::reward::{self, Served};
-use crate::artifact::training::Round;
 use crate::artifact::{
     Fee, Plan, SettlementContext, SignedAggregate, SignedSlice, SignedVerdict, TaskEnvelope,
 };
@@ -29,8 +28,8 @@ use crate::governance::pricing::{self, Rounds};
 pub struct Settled<'a> {
     /// The order.
     pub envelope: &'a TaskEnvelope,
-    /// Rounds of a training before its last.
-    pub rounds: &'a [Round],
+    /// Rounds of a training before its last: slices, and what was made of them.
+    pub rounds: &'a [(Vec<SignedSlice>, SignedAggregate)],
     /// Slices of the query, or of the last round.
     pub slices: &'a [SignedSlice],
     /// What was made of them.
@@ -64,7 +63,7 @@ impl Settled<'_> {
     /// What each Vault did, in ascending order: slices, and the records that they used times the epsilon of the query.
     fn served(&self) -> Vec<Served> {
         let mut vaults: BTreeMap<VaultId, Served> = BTreeMap::new();
-        for slice in self.rounds.iter().flat_map(|round| &round.slices).chain(self.slices) {
+        for slice in self.rounds.iter().flat_map(|(slices, _)| slices).chain(self.slices) {
             let body = &slice.body;
             let weight = match &self.envelope.plan {
                 Plan::Audience(_) => body.records.0.saturating_mul(body.epsilon.0),
@@ -94,7 +93,7 @@ pub fn context(
     let fee = settled.charged(governance)?;
     let refunded = envelope.locked.checked_sub(fee.total).ok_or(Code::Internal)?;
     let shares = reward::shares(governance, policy, fee.total, &settled.served())?;
-    let leaves: Vec<Digest> = rounds.iter().map(|round| merkle::leaf(&round.digest().0)).collect();
+    let leaves: Vec<Digest> = rounds.iter().map(round_leaf).collect();
     Ok(SettlementContext {
         task: envelope.task,
         versions: envelope.versions,
@@ -112,6 +111,12 @@ pub fn context(
         software: envelope.coordination.software_admitted,
         finalized_at: at,
     })
+}
+
+/// What a settlement says of an earlier round: who said what.
+fn round_leaf((slices, aggregate): &(Vec<SignedSlice>, SignedAggregate)) -> Digest {
+    let slices: Vec<_> = slices.iter().map(|slice| (&slice.body.vault, slice.body.digest())).collect();
+    part("round", &(slices, aggregate.body.digest()))
 }
 
 /// The root of a context.

@@ -1417,12 +1417,15 @@ pub struct BlobRef {
     /// 32 bytes
     #[prost(bytes = "vec", tag = "1")]
     pub task_id: ::prost::alloc::vec::Vec<u8>,
-    /// bundle, slice-report, slice-boot, result, aggregate-report, aggregate-boot, learner
+    /// bundle, slice-report, slice-boot, result, aggregate-report, aggregate-boot, round
     #[prost(string, tag = "2")]
     pub kind: ::prost::alloc::string::String,
     /// of a slice's blob
     #[prost(string, tag = "3")]
     pub vault_id: ::prost::alloc::string::String,
+    /// of a round's blob
+    #[prost(uint32, tag = "5")]
+    pub round: u32,
     /// SHA-256 of the blob; of a boot report: of the attestation report that names it
     #[prost(bytes = "vec", tag = "4")]
     pub digest: ::prost::alloc::vec::Vec<u8>,
