@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 use symphony_protocol::artifact::parse::ParseOrder;
+use symphony_protocol::artifact::training::Round;
 use symphony_protocol::artifact::{Assignment, Preparation, Release, SignedAggregate, TaskEnvelope};
 use symphony_protocol::execution::coordinate::{self, slice_nonce};
 use symphony_protocol::lifecycle::Stage;
@@ -13,6 +14,8 @@ use symphony_protocol::machine::{Answer, Effect, Lease, State};
 use symphony_protocol::settlement::payout::{EpochStage, PayoutInstructionSet};
 use symphony_types::digest::Digest;
 use symphony_types::id::{AccountId, EpochId, LockRef, TaskId, VaultId};
+
+use crate::round;
 
 /// A document by what it is, and the digest that the asking master found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +51,10 @@ pub enum Subject {
     Parse(TaskId),
     /// What the verifier looks at of a parse.
     ParseEvidence(TaskId),
+    /// The order of a round of a training.
+    RoundOrder(round::Handed),
+    /// A round that is held with its attestations, which appraise.
+    Round(Box<Round>),
     /// An aggregate that is held with its attestation, which appraises.
     Aggregate(Box<SignedAggregate>),
 }
@@ -97,8 +104,18 @@ pub fn release(state: &State, task: &TaskId, vault: &VaultId) -> Option<Release>
         Answer::Preparing(_) => false,
         Answer::Refused { .. } => true,
         Answer::Admitted => {
-            let stage = state.tasks.get(task).map(|task| &task.stage);
-            matches!(stage, Some(Stage::Rejected { .. } | Stage::TimedOut { .. }))
+            state.tasks.get(task).is_some_and(|task| match task.stage {
+                Stage::Rejected { .. } | Stage::TimedOut { .. } => true,
+                // Its rounds are over, and what they did not draw goes back.
+                Stage::Verifying { .. } | Stage::AwaitingSettlement { .. } | Stage::Completed { .. } => {
+                    task.envelope.plan.training().is_some()
+                }
+                Stage::Accepted
+                | Stage::Resolving
+                | Stage::Computing
+                | Stage::Training { .. }
+                | Stage::Aggregating { .. } => false,
+            })
         }
     };
     dead.then(|| Release { task: *task, vault: vault.clone() })

@@ -33,7 +33,7 @@ use tonic::{Request, Response, Status};
 use crate::blobs::{BLOBS_PER_KIND_MAX, Kind, Place};
 use crate::claim::{self, Claim, Handed, Subject};
 use crate::node::Node;
-use crate::{admission, bulk, parse, settlement, views};
+use crate::{admission, bulk, parse, round, settlement, views};
 
 /// How long a question waits for this master to see what the other one sees.
 const CATCH_UP: Duration = Duration::from_millis(1_500);
@@ -161,6 +161,8 @@ impl Service {
                     .ok_or(Doubt::Other("the chain does not show that lock"))?
                     .digest(),
                 Subject::Aggregate(aggregate) => attested(&self.node, &state, aggregate).await?.digest(),
+                Subject::RoundOrder(handed) => round::order(&self.node.network, &state, master, handed)?,
+                Subject::Round(round) => round::attested(&self.node, &state, round).await?,
                 subject => of_state(&state, subject).ok_or(UNSEEN)?,
             };
             if document != claim.document {
@@ -250,9 +252,10 @@ fn appraised(
     }
     let wrong = |code: Code| Doubt::Wrong(code, code.title().to_owned());
     aggregate::check(&task.envelope, slices, aggregate).map_err(wrong)?;
+    let nonce = aggregate::aggregate_nonce(&task.envelope);
     let appraise =
         |attestation: &_, expected: &_| governed::judge(network, &state.governance, attestation, expected);
-    match aggregate_attested(&task.envelope, slices, aggregate, attestation, &appraise) {
+    match aggregate_attested(&task.envelope, nonce, slices, aggregate, attestation, &appraise) {
         Ok(()) => Ok(AttestedAggregate { aggregate: aggregate.clone() }),
         Err((Code::AttestationMissing, _)) => Err(Doubt::Other("the attestation is not here")),
         Err((code, detail)) => Err(Doubt::Wrong(code, detail)),
@@ -273,6 +276,8 @@ fn of_state(state: &State, subject: &Subject) -> Option<Digest> {
         | Subject::Bundle(_)
         | Subject::Dividends(..)
         | Subject::Lock(_)
+        | Subject::RoundOrder(_)
+        | Subject::Round(_)
         | Subject::Aggregate(_) => None,
     }
 }
@@ -285,7 +290,7 @@ fn asking<T>(request: &Request<T>) -> Result<NodeId, Status> {
     }
 }
 
-const UNSEEN: Doubt = Doubt::Other("this master does not see it so");
+pub(crate) const UNSEEN: Doubt = Doubt::Other("this master does not see it so");
 
 #[cfg(test)]
 mod tests;

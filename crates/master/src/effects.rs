@@ -14,7 +14,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::time::sleep;
 
 use crate::node::Node;
-use crate::{admission, execution, parse, settlement};
+use crate::{admission, execution, parse, settlement, training};
 
 /// First pause after a failure; doubles up to [`PAUSE_MAX`].
 const PAUSE: Duration = Duration::from_millis(100);
@@ -149,6 +149,7 @@ async fn attempt(node: &Arc<Node>, effect: &Effect) -> Result<(), Fault> {
         Effect::ReleaseBudget(task, vaults) => admission::release(node, task, vaults).await,
         Effect::AssignSlices(task) => execution::assign(node, task).await,
         Effect::Aggregate(task) => execution::aggregate(node, task).await,
+        Effect::Train(task) => training::train(node, task).await,
         Effect::Parse(task) => parse::run(node, task).await,
         Effect::Verify(task) => settlement::verify(node, task).await,
         Effect::CloseDividends(epoch) => settlement::close_dividends(node, *epoch).await,

@@ -90,12 +90,13 @@ pub async fn assign(node: &Arc<Node>, task: &TaskId) -> Result<(), Fault> {
 
 /// Says that this master cannot do a step, if it is still its to do; another one tries, unless a majority has said so.
 /// **Errors**: every fault that is not for good, as it came.
-async fn failed(node: &Node, task: TaskId, step: Step, fault: Fault) -> Result<(), Fault> {
+pub(crate) async fn failed(node: &Node, task: TaskId, step: Step, fault: Fault) -> Result<(), Fault> {
     let Fault::Refused(code, detail) = fault else { return Err(fault) };
     tracing::warn!(%task, ?step, %code, detail, "a step of a task cannot be done here");
     let effect = match step {
         Step::Slices => Effect::AssignSlices(task),
         Step::Aggregate => Effect::Aggregate(task),
+        Step::Round => Effect::Train(task),
     };
     if !node.state().holds(&node.id, &effect) {
         return Err(moved());
@@ -104,7 +105,7 @@ async fn failed(node: &Node, task: TaskId, step: Step, fault: Fault) -> Result<(
     Ok(node.order(Command::RecordFailure { failure }).await?)
 }
 
-fn moved() -> Fault {
+pub(crate) fn moved() -> Fault {
     Fault::Again("the task has moved on".to_owned())
 }
 
@@ -182,9 +183,7 @@ async fn make_keys(node: &Arc<Node>, envelope: &TaskEnvelope) -> Result<Vec<(Vau
     match enclave(node, call).await? {
         Answer::Opened { keys } => Ok(keys),
         Answer::Refused { code, detail } => Err(Fault::Refused(code, detail)),
-        Answer::Aggregated { .. } | Answer::Evaluated { .. } | Answer::Extracted { .. } => {
-            Err(wrong_answer())
-        }
+        _ => Err(wrong_answer()),
     }
 }
 
@@ -195,7 +194,7 @@ async fn order(node: &Node, envelope: &TaskEnvelope) -> Result<EndorsedEnvelope,
     order.ok_or_else(|| Fault::Again("the order was not endorsed".to_owned()))
 }
 
-fn masters(state: &State) -> Vec<PublicKey<Master>> {
+pub(crate) fn masters(state: &State) -> Vec<PublicKey<Master>> {
     state.governance.registry.masters.values().copied().collect()
 }
 
@@ -296,9 +295,7 @@ pub async fn aggregate(node: &Arc<Node>, task: &TaskId) -> Result<(), Fault> {
         Answer::Refused { code, detail } => {
             failed(node, *task, Step::Aggregate, Fault::Refused(code, detail)).await
         }
-        Answer::Opened { .. } | Answer::Evaluated { .. } | Answer::Extracted { .. } => {
-            failed(node, *task, Step::Aggregate, wrong_answer()).await
-        }
+        _ => failed(node, *task, Step::Aggregate, wrong_answer()).await,
     }
 }
 
@@ -316,7 +313,7 @@ async fn record(node: &Node, aggregate: SignedAggregate) -> Result<(), Fault> {
     recorded.map_err(|refusal| Fault::Again(refusal.to_string()))
 }
 
-fn wrong_answer() -> Fault {
+pub(crate) fn wrong_answer() -> Fault {
     Fault::Refused(Code::AggregationFailed, "the enclave answered another question".to_owned())
 }
 
@@ -357,7 +354,7 @@ async fn fetch_again(
     }
 }
 
-async fn enclave(node: &Arc<Node>, call: Call) -> Result<Answer, Fault> {
+pub(crate) async fn enclave(node: &Arc<Node>, call: Call) -> Result<Answer, Fault> {
     let (node, request) = (Arc::clone(node), encode(&call));
     let answer = tokio::task::spawn_blocking(move || node.call_aggregator(&request))
         .await

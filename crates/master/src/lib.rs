@@ -22,6 +22,8 @@ pub mod ordering;
 pub mod parse;
 pub mod peers;
 pub mod roles;
+pub mod round;
 pub mod rpc;
 pub mod settlement;
+pub mod training;
 pub mod views;

@@ -8,7 +8,8 @@ use std::time::Duration;
 use futures::Stream;
 use symphony_chain::port::{Request as ChainRequest, Response as ChainResponse, Transport};
 use symphony_protocol::admission::request::{SCHEMA, terms};
-use symphony_protocol::artifact::TaskRequest;
+use symphony_protocol::admission::training::rounds_possible;
+use symphony_protocol::artifact::{Plan, TaskRequest};
 use symphony_protocol::evidence::EndorsedBundle;
 use symphony_protocol::governance::epoch::epoch_of;
 use symphony_protocol::lifecycle::Stage;
@@ -33,7 +34,7 @@ use crate::claim::{Claim, Subject};
 use crate::effects::Fault;
 use crate::endorsing::endorsements;
 use crate::node::{Node, now};
-use crate::{admission, parse, views};
+use crate::{admission, parse, round, views};
 
 /// How long a submission waits for the Vaults before it answers "pending".
 const ADMISSION_WAIT: Duration = Duration::from_secs(20);
@@ -256,16 +257,23 @@ impl Platform for Service {
             self.node.order(delivery).await.map_err(|error| refusal(error.code, error.detail))?;
         }
         let outcome = aggregate.body.outcome;
-        let suppressed = outcome == symphony_protocol::artifact::Outcome::Suppressed;
         Ok(Response::new(v1::TaskResult {
             task_id: id.0.0.to_vec(),
             outcome: convert::outcome(&outcome).to_owned(),
             returned: outcome.returned(),
             sealed: sealed.unwrap_or_default(),
             settlement_root: root.0.to_vec(),
-            code: if suppressed { Code::BelowCardinality.as_str().to_owned() } else { String::new() },
+            code: views::code_of(&outcome).map_or_else(String::new, |code| code.as_str().to_owned()),
             sealed_digest: aggregate.body.result.0.to_vec(),
         }))
+    }
+
+    async fn get_step(&self, request: Request<v1::StepRef>) -> Result<Response<v1::SealedStep>, Status> {
+        let caller = self.caller(request.metadata(), "GetStep")?;
+        let asked = request.into_inner();
+        let id = convert::task_id(&v1::TaskRef { task_id: asked.task_id }).map_err(refused)?;
+        views::provable(&self.node.state(), &caller.actor, &id).map_err(plain)?;
+        Ok(Response::new(round::step(&self.node, &id, asked.round).await.map_err(plain)?))
     }
 
     async fn get_evidence(

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use symphony_chain::port::Chain;
 use symphony_protocol::artifact::{
-    Attestation, Evidence, SignedAggregate, SignedDividends, SignedSlice, SignedVerdict,
+    Attestation, Combined, Evidence, SignedAggregate, SignedDividends, SignedSlice, SignedVerdict,
 };
 use symphony_protocol::lifecycle::{Stage, Task};
 use symphony_protocol::machine::Command;
@@ -25,6 +25,7 @@ use crate::effects::Fault;
 use crate::endorsing::{endorsed, endorsements};
 use crate::node::Node;
 use crate::parse;
+use crate::round;
 
 /// How long one call may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
@@ -83,6 +84,20 @@ pub async fn evidence(
     endorsements: Vec<Endorsement<Master>>,
 ) -> Evidence {
     let id = task.envelope.task;
+    let envelope = Endorsed { body: task.envelope.clone(), endorsements };
+    let receipts = task.receipts.clone();
+    if task.envelope.plan.training().is_some() {
+        let mut rounds = Vec::new();
+        for round in node.state().rounds_of(&id) {
+            rounds.push(round::combined(node, round).await);
+        }
+        // A training is verified when its last round is recorded.
+        let result = rounds.pop().unwrap_or_else(|| Combined {
+            slices: vec![],
+            aggregate: (aggregate.clone(), Attestation { boot: vec![], report: vec![] }),
+        });
+        return Evidence { envelope, receipts, rounds, result };
+    }
     let mut attested = Vec::with_capacity(slices.len());
     for slice in slices {
         let (vault, report) = (slice.body.vault.clone(), slice.body.report);
@@ -91,12 +106,8 @@ pub async fn evidence(
         attested.push((slice.clone(), attestation.await));
     }
     let of_aggregate = attestation_of(node, aggregate).await;
-    Evidence {
-        envelope: Endorsed { body: task.envelope.clone(), endorsements },
-        receipts: task.receipts.clone(),
-        slices: attested,
-        aggregate: (aggregate.clone(), of_aggregate),
-    }
+    let result = Combined { slices: attested, aggregate: (aggregate.clone(), of_aggregate) };
+    Evidence { envelope, receipts, rounds: vec![], result }
 }
 
 /// The attestation of an aggregation, absent where no master has it.

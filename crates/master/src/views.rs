@@ -1,7 +1,7 @@
 //! The read side: what the state says of a task, in the words of the public messages.
 
 use symphony_protocol::admission::request::SCHEMA;
-use symphony_protocol::artifact::{Outcome, SignedSlice, Versions};
+use symphony_protocol::artifact::{Outcome, SignedSlice, TaskClass, Versions};
 use symphony_protocol::evidence::EvidenceBundle;
 use symphony_protocol::governance::epoch::epoch_of;
 use symphony_protocol::lifecycle::{Stage, Task};
@@ -13,7 +13,7 @@ use symphony_types::key::{Endorsement, Master};
 use symphony_wire::{convert, v1};
 
 use crate::node::Node;
-use crate::{parse, settlement};
+use crate::{parse, round, settlement};
 
 /// Whether the word of a task's state means that nothing follows.
 pub fn terminal(view: &v1::Task) -> bool {
@@ -24,9 +24,6 @@ pub fn terminal(view: &v1::Task) -> bool {
 pub const PENDING: &str = "admission_pending";
 /// The state of a request that will not be a task.
 pub const REFUSED: &str = "admission_refused";
-
-/// The only class that is submitted with a request; parses come with a ticket.
-const QUERY: &str = "query";
 
 /// One of an actor's tasks. **Errors**: `ADM-0004` when there is none, or it is another's.
 pub fn task(state: &State, actor: &ActorId, id: &TaskId) -> Result<v1::Task, Code> {
@@ -41,7 +38,7 @@ pub fn task(state: &State, actor: &ActorId, id: &TaskId) -> Result<v1::Task, Cod
         Answer::Preparing(admission) if admission.request.submitter == *actor => Ok(v1::Task {
             task_id: id.0.0.to_vec(),
             request_id: admission.request.request.to_string(),
-            task_class: QUERY.to_owned(),
+            task_class: class_word(admission.plan.class()).to_owned(),
             submitter: actor.to_string(),
             state: PENDING.to_owned(),
             locked: admission.lock.amount.0,
@@ -55,7 +52,6 @@ pub fn task(state: &State, actor: &ActorId, id: &TaskId) -> Result<v1::Task, Cod
             submitter: actor.to_string(),
             state: REFUSED.to_owned(),
             code: code.as_str().to_owned(),
-            task_class: QUERY.to_owned(),
             updated_ms: at.0,
             anchor: "none".to_owned(),
             payout: "none".to_owned(),
@@ -87,7 +83,8 @@ fn admitted(state: &State, task: &Task) -> v1::Task {
         task_id: envelope.task.0.0.to_vec(),
         request_id: envelope.request.to_string(),
         submitter: envelope.submitter.to_string(),
-        task_class: QUERY.to_owned(),
+        task_class: class_word(envelope.plan.class()).to_owned(),
+        training: round::progress(state, task),
         state: task.state().as_str().to_owned(),
         slices: slices(task),
         locked: envelope.locked.0,
@@ -106,8 +103,8 @@ fn admitted(state: &State, task: &Task) -> v1::Task {
             view.settlement_root = root.0.to_vec();
             view.returned = aggregate.body.outcome.returned();
             view.delivered_ms = delivered_at.map_or(0, |at| at.0);
-            if aggregate.body.outcome == Outcome::Suppressed {
-                view.code = Code::BelowCardinality.as_str().to_owned();
+            if let Some(code) = code_of(&aggregate.body.outcome) {
+                view.code = code.as_str().to_owned();
             }
             view.anchor = paid_word(state, context.epoch).to_owned();
             view.payout.clone_from(&view.anchor);
@@ -127,6 +124,25 @@ fn admitted(state: &State, task: &Task) -> v1::Task {
         | Stage::AwaitingSettlement { .. } => {}
     }
     view
+}
+
+/// Why a settled result has nothing to deliver.
+pub const fn code_of(outcome: &Outcome) -> Option<Code> {
+    match outcome {
+        Outcome::Suppressed => Some(Code::BelowCardinality),
+        Outcome::Withheld { .. } => Some(Code::BelowThreshold),
+        Outcome::Audience { .. } | Outcome::Step { .. } | Outcome::Model { .. } => None,
+    }
+}
+
+/// The word for a class of tasks.
+const fn class_word(class: TaskClass) -> &'static str {
+    match class {
+        TaskClass::Parse => "parse",
+        TaskClass::Query => "query",
+        TaskClass::Compute => "compute",
+        TaskClass::Train => "train",
+    }
 }
 
 /// Progress by Vault (R106).

@@ -40,6 +40,8 @@ pub struct Expectation {
     pub output: Digest,
     /// The code that the task was admitted with (R128).
     pub measurements: Vec<Measurement>,
+    /// Whether the inputs must be wiped: always, but between two rounds of a training (R127).
+    pub purged: bool,
 }
 
 /// What the attestation engine found in a good attestation.
@@ -178,6 +180,22 @@ fn receipts(governance: &Governance, evidence: &Evidence) -> Result<(), (Code, S
     Ok(())
 }
 
+/// Whether a round is what the plan allows at its position, and approved enclaves made all of it. **Errors**: the first
+/// check that fails.
+pub fn round(
+    governance: &Governance,
+    envelope: &TaskEnvelope,
+    position: Position,
+    combined: &Combined,
+    appraise: Appraise<'_>,
+) -> Result<(), (Code, String)> {
+    let part = Part { combined, step: Step::Round(position) };
+    part.headers(governance, envelope)?;
+    part.order(envelope)?;
+    part.slices_attested(governance, envelope, appraise)?;
+    part.aggregate_attested(envelope, appraise)
+}
+
 /// The combinations of slices that a result rests on, in order: one of a query, one for each round of a training.
 fn parts(evidence: &Evidence) -> Vec<Part<'_>> {
     let Some(plan) = evidence.envelope.body.plan.training() else {
@@ -242,8 +260,12 @@ impl Part<'_> {
         appraise: Appraise<'_>,
     ) -> Result<(), (Code, String)> {
         let slices = self.combined.slices.iter();
+        let purged = match &self.step {
+            Step::Query | Step::None => true,
+            Step::Round(position) => position.last,
+        };
         slices.map(|(slice, attestation)| (&slice.body, attestation)).try_for_each(|(body, attestation)| {
-            slice_attested(governance, envelope, body, attestation, appraise)
+            slice_attested(governance, envelope, (body, purged), attestation, appraise)
         })
     }
 
@@ -274,10 +296,10 @@ impl Part<'_> {
 
 /// Whether an approved enclave of the Vault made a slice. **Errors**: those of the appraisal, `ADM-0019` when the class of
 /// the enclave is not admitted.
-pub fn slice_attested(
+fn slice_attested(
     governance: &Governance,
     envelope: &TaskEnvelope,
-    body: &SliceHeader,
+    (body, purged): (&SliceHeader, bool),
     attestation: &Attestation,
     appraise: Appraise<'_>,
 ) -> Result<(), (Code, String)> {
@@ -291,6 +313,7 @@ pub fn slice_attested(
         input_root: body.input_root,
         output: body.bundle,
         measurements: envelope.coordination.measurements.clone(),
+        purged,
     };
     let appraised = appraise(attestation, &expectation)?;
     if appraised.report != body.report {
@@ -317,6 +340,7 @@ pub fn aggregate_attested(
         input_root: bundles_root(slices.iter().map(|slice| slice.body.bundle)),
         output: aggregate.body.result,
         measurements: envelope.coordination.measurements.clone(),
+        purged: true,
     };
     let appraised = appraise(attestation, &expectation)?;
     if appraised.report != aggregate.body.report || !aggregate.verify(&appraised.signing_key) {

@@ -9,7 +9,9 @@ use symphony_chain::ledger::{Genesis, Parameters, Roles, TierTerms};
 use symphony_chain::transaction::ChainId;
 use symphony_protocol::artifact::{PrivacyClass, SelectionRule};
 use symphony_protocol::governance::Governance;
-use symphony_protocol::governance::policy::{Deadlines, ParsePolicy, Policy, Privacy, QueryFees, Shares};
+use symphony_protocol::governance::policy::{
+    Deadlines, ParsePolicy, Policy, Privacy, QueryFees, Shares, TrainPolicy,
+};
 use symphony_protocol::governance::registry::{Actor, Registry, Role, VaultRecord, VerifierRecord};
 use symphony_protocol::governance::semantics::{
     Attribute, AttributeLifecycle, CrossDomainPolicy, Queryability, Rule, RuleKind, Semantics, ValueType,
@@ -76,6 +78,8 @@ pub(crate) fn executor(vault: &VaultId) -> String {
 pub(crate) const AGGREGATOR: &str = "aggregator";
 /// The verifier.
 pub(crate) const VERIFIER: &str = "verifier";
+/// The scope that models are trained for.
+const TRAINING: &str = "training";
 /// The treasury.
 pub(crate) const TREASURY: &str = "treasury";
 
@@ -153,12 +157,26 @@ fn policy(profile: Profile) -> Result<Policy> {
             checks: Bps(3_000),
             confidence: Bps(3_000),
         },
+        train: TrainPolicy {
+            scopes: BTreeSet::from([UsageScope::new(TRAINING)?]),
+            base: sym(20),
+            per_vault_round: Sym(SYM_UNIT / 10),
+            per_round: Sym(SYM_UNIT / 10),
+            per_epsilon: sym(2),
+            rounds_max: 10_000,
+            noise_min: 300,
+            // The chance that a loss is exceeded is at most one in a hundred thousand.
+            delta_max: 10_000_000,
+            minimum_cohort: 50,
+            round_ms: 10_000,
+        },
         privacy: Privacy {
             scope_limits: BTreeMap::from([
                 (UsageScope::new("marketing")?, Epsilon(3_000_000)),
                 (UsageScope::new("research")?, Epsilon(2_000_000)),
+                (UsageScope::new(TRAINING)?, Epsilon(10_000_000)),
             ]),
-            subject_cap: Epsilon(4_000_000),
+            subject_cap: Epsilon(12_000_000),
             exposure_charge: Epsilon(500_000),
             count_epsilon: Epsilon(100_000),
             minimum_result_cardinality: 50,
@@ -184,7 +202,7 @@ fn policy(profile: Profile) -> Result<Policy> {
 fn registry(parties: &Parties) -> Result<Registry> {
     let mut actors = BTreeMap::new();
     for (name, account) in &parties.submitters {
-        let scopes = BTreeSet::from([UsageScope::new("marketing")?]);
+        let scopes = BTreeSet::from([UsageScope::new("marketing")?, UsageScope::new(TRAINING)?]);
         actors.insert(ActorId::new(name)?, actor(*account, Role::TaskSubmitter, scopes));
     }
     let mut service = |name: &str, role| -> Result<ActorId> {
@@ -247,6 +265,9 @@ fn semantics() -> Result<Semantics> {
         attribute("commerce.category", ValueType::Text, sensitive, DirectlyQueryable)?,
         attribute("commerce.purchase_date", ValueType::Time, sensitive, DerivedOnly)?,
         attribute("commerce.amount", ValueType::Cents, sensitive, DerivedOnly)?,
+        attribute("commerce.department", ValueType::Text, sensitive, DirectlyQueryable)?,
+        attribute("commerce.brand", ValueType::Text, sensitive, DirectlyQueryable)?,
+        attribute("commerce.coupon_discount", ValueType::Cents, sensitive, DerivedOnly)?,
         attribute("commerce.payment_card", ValueType::Text, PrivacyClass::Identifying, LocalOnly)?,
         attribute("geography.city", ValueType::Text, low, DirectlyQueryable)?,
         attribute("identity.contact_handle", ValueType::Text, PrivacyClass::Identifying, DeliverableOnly)?,
@@ -257,6 +278,9 @@ fn semantics() -> Result<Semantics> {
         rule("commerce.category_purchase", "commerce.category", RuleKind::SetMembership, allowed)?,
         rule("commerce.purchase_recency", "commerce.purchase_date", RuleKind::Threshold, allowed)?,
         rule("commerce.amount_at_least", "commerce.amount", RuleKind::Threshold, denied)?,
+        rule("commerce.department_purchase", "commerce.department", RuleKind::SetMembership, allowed)?,
+        rule("commerce.brand_purchase", "commerce.brand", RuleKind::SetMembership, allowed)?,
+        rule("commerce.coupon_at_least", "commerce.coupon_discount", RuleKind::Threshold, denied)?,
         rule("commerce.card_match", "commerce.payment_card", RuleKind::Equality, allowed)?,
         rule("geography.city_eligibility", "geography.city", RuleKind::Equality, allowed)?,
     ];

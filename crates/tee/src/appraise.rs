@@ -45,6 +45,8 @@ pub struct Expected {
     pub actor: ActorId,
     /// What its enclave must be there for.
     pub role: EnclaveRole,
+    /// Whether the inputs must be wiped.
+    pub purged: bool,
 }
 
 /// Judges a boot report: may anything be sealed to this enclave at all (R121)?
@@ -86,7 +88,7 @@ pub fn appraise(
     require(work.nonce == expected.nonce, Reason::Nonce);
     require(expected.input_root.is_none_or(|root| work.input_root == root), Reason::InputRoot);
     require(work.output == expected.output, Reason::Output);
-    require(work.purged, Reason::NotPurged);
+    require(work.purged || !expected.purged, Reason::NotPurged);
     require(work.notice == work.class.notice(), Reason::ReportNotice);
     verdict(faults)
 }

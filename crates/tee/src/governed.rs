@@ -84,6 +84,7 @@ pub fn judge(
         output: expectation.output,
         actor: expectation.actor.clone(),
         role: if slice.is_some() { EnclaveRole::Slice } else { EnclaveRole::Aggregator },
+        purged: expectation.purged,
     };
     appraise(&boot, &report, &policy, &expected).map_err(|reasons| {
         let reasons: Vec<_> = reasons.iter().map(ToString::to_string).collect();

@@ -29,6 +29,7 @@ use tokio::sync::{Mutex, Semaphore};
 use crate::keys::VaultKeys;
 use crate::machine::VaultMachine;
 use crate::problem::Problem;
+use crate::rounds::Bases;
 use crate::slots::KeySlots;
 use crate::store::{self, Store};
 
@@ -64,6 +65,8 @@ pub struct Enterprise {
     pub(crate) filing: Mutex<()>,
     /// Held while a task is prepared or computed or an epoch is closed.
     pub(crate) computing: Mutex<()>,
+    /// What trainings are computed on.
+    pub(crate) bases: Bases,
 }
 
 impl Enterprise {
@@ -104,6 +107,7 @@ impl Enterprise {
             ingesting: Mutex::new(()),
             filing: Mutex::new(()),
             computing: Mutex::new(()),
+            bases: Bases::default(),
         })
     }
 
@@ -189,9 +193,9 @@ impl Enterprise {
         let state = self.state();
         let same = state.ledger.entry(&preparation.body.task).is_some_and(|entry| {
             let held = match entry.state {
-                EntryState::Reserved => self.now() < entry.deadline,
+                EntryState::Reserved | EntryState::Drawing(_) => self.now() < entry.deadline,
                 EntryState::Committed { .. } => true,
-                EntryState::Released { .. } | EntryState::Expired { .. } => false,
+                EntryState::Drawn { .. } | EntryState::Released { .. } | EntryState::Expired { .. } => false,
             };
             held && entry.preparation == preparation.body.digest()
         });

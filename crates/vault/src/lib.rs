@@ -2,7 +2,7 @@
 //! that it lets its enclave compute (R055-R081, R213).
 //!
 //! [`enterprise`] holds the parts together: [`keys`], [`store`] and the journal of the [`machine`]. [`ingest`]
-//! serves the Vault's own people, [`documents`] keeps and erases their receipts, [`slots`] the keys of those, [`parse`] has them read, [`runtime`] and [`dividend`] serve the masters, [`agent`] keeps the enclave
+//! serves the Vault's own people, [`documents`] keeps and erases their receipts, [`slots`] the keys of those, [`parse`] has them read, `runtime`, `rounds` and [`dividend`] serve the masters, [`agent`] keeps the enclave
 //! alive, [`rpc`] is the door and [`node`] runs it all.
 
 pub mod agent;
@@ -16,7 +16,8 @@ pub mod node;
 pub mod parse;
 pub mod problem;
 mod reading;
+mod rounds;
 pub mod rpc;
-pub mod runtime;
+mod runtime;
 pub mod slots;
 pub mod store;

@@ -13,8 +13,8 @@ use symphony_wire::documents;
 use symphony_wire::signing::{CONTEXT_HEALTH, sign_bytes};
 use symphony_wire::v1::vault_node_server::VaultNode;
 use symphony_wire::v1::{
-    Acknowledgement, HealthRequest, ParseResult, ScopeCoverage, SealedAnswer, SealedOperation,
-    SignedDocument, SliceResult, VaultHealth,
+    Acknowledgement, HealthRequest, ParseResult, RoundAssignment, ScopeCoverage, SealedAnswer,
+    SealedOperation, SignedDocument, SliceResult, VaultHealth,
 };
 use tonic::{Request, Response, Status};
 
@@ -79,6 +79,16 @@ impl VaultNode for Door {
             boot: slice.boot,
             report: slice.report,
         }))
+    }
+
+    async fn compute_round(
+        &self,
+        request: Request<RoundAssignment>,
+    ) -> Result<Response<SliceResult>, Status> {
+        let RoundAssignment { document, learner } = request.into_inner();
+        let order = self::document(&SignedDocument { document })?;
+        let part = Arc::clone(&self.enterprise).compute_round(Arc::clone(&self.agent), order, learner).await;
+        Ok(Response::new(part.map_err(Problem::into_status)?))
     }
 
     async fn parse(&self, request: Request<SignedDocument>) -> Result<Response<ParseResult>, Status> {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use symphony_compute::material::{MaterialBuilder, MaterialError};
 use symphony_consensus::orderer::Orderer as _;
-use symphony_protocol::artifact::{Assignment, Bucket, EndorsedAssignment, SliceHeader, TaskEnvelope};
+use symphony_protocol::artifact::{Bucket, EndorsedAssignment, SliceHeader, TaskEnvelope};
 use symphony_protocol::vault::authorize;
 use symphony_protocol::vault::dividend::Usage;
 use symphony_protocol::vault::ledger::{EntryState, LedgerEntry};
@@ -51,7 +51,7 @@ impl Enterprise {
             return Ok(transcript.clone());
         }
         self.check_receipt(&assignment.body.envelope)?;
-        let policy = self.appraise(&assignment.body)?;
+        let policy = self.appraise(&assignment.body.envelope, &assignment.body.aggregator_boot)?;
         self.commit(&assignment).await?;
         let this = Arc::clone(&self);
         let work = tokio::task::spawn_blocking(move || this.compute(&agent, assignment, &policy, earlier));
@@ -68,6 +68,8 @@ impl Enterprise {
             EntryState::Committed { order, .. } if order.assignment == digest => Ok(()),
             EntryState::Committed { .. }
             | EntryState::Reserved
+            | EntryState::Drawing(_)
+            | EntryState::Drawn { .. }
             | EntryState::Released { .. }
             | EntryState::Expired { .. } => {
                 let assignment = Box::new(assignment.clone());
@@ -78,7 +80,7 @@ impl Enterprise {
     }
 
     /// The envelope must rest on the very receipt that this Vault gave.
-    fn check_receipt(&self, envelope: &TaskEnvelope) -> Result<(), Problem> {
+    pub(crate) fn check_receipt(&self, envelope: &TaskEnvelope) -> Result<(), Problem> {
         let vaults = &envelope.coordination.participating_vault_ids;
         let place = vaults.binary_search(&self.vault).map_err(|_| Code::EnvelopeInvalid)?;
         let receipt = self.store.read()?.receipt(&envelope.task)?.ok_or(Code::ReservationUnknown)?;
@@ -89,8 +91,11 @@ impl Enterprise {
     }
 
     /// Judges the aggregator's boot report by what governance and the task admit (R121, R128, R130).
-    fn appraise(&self, assignment: &Assignment) -> Result<AppraisalPolicy, Problem> {
-        let envelope = &assignment.envelope;
+    pub(crate) fn appraise(
+        &self,
+        envelope: &TaskEnvelope,
+        aggregator_boot: &[u8],
+    ) -> Result<AppraisalPolicy, Problem> {
         let policy = self.governance.policy_of(envelope.versions.policy)?;
         let registry = &self.governance.registry;
         let admitted: BTreeSet<Measurement> = envelope.coordination.measurements.iter().copied().collect();
@@ -101,7 +106,7 @@ impl Enterprise {
             revoked_platforms: registry.platforms_revoked.clone(),
             software_admitted: policy.software_admitted && envelope.coordination.software_admitted,
         };
-        let boot: SignedBoot = documents::decode(&assignment.aggregator_boot).map_err(|_| {
+        let boot: SignedBoot = documents::decode(aggregator_boot).map_err(|_| {
             Problem::refused(Code::AttestationMissing, "the aggregator's boot report is malformed")
         })?;
         let judged = appraise::appraise_boot(&boot, &policy, EnclaveRole::Aggregator);
@@ -154,7 +159,7 @@ impl Enterprise {
             attempt: body.attempt,
             epsilon: entry.epsilon,
             coverage: Bucket::of(people.len()),
-            records: Bucket::of(gathered.usage.records.iter().map(|(_, count)| u64::from(*count)).sum()),
+            records: gathered.records(),
             input_root,
             bundle: Digest::of_bytes(&bundle),
             report: Digest::of_bytes(&report),
@@ -167,9 +172,9 @@ impl Enterprise {
         Ok(transcript)
     }
 
-    /// Opens the records of the committed people that have every attribute of the query, and nothing else (R087). Of what
-    /// was `used` before, no more: a person's records only grow, so the first ones are those of the earlier attempt.
-    fn gather(
+    /// Opens the records of these people with the attributes of the plan, and nothing else (R087): for a query those that
+    /// have every attribute, for a training those that say when they happened. Of what was `used` before, no more: a person's records only grow, so the first ones are those of the earlier attempt.
+    pub(crate) fn gather(
         &self,
         envelope: &TaskEnvelope,
         entry: &LedgerEntry,
@@ -190,7 +195,11 @@ impl Enterprise {
         let mut counts: Vec<(SubjectIndex, u32)> = Vec::new();
         let view = self.store.read()?;
         view.each_record(&self.keys, &self.slots, people, |subject, commitment, record| {
-            if !attributes.keys().all(|name| record.values.contains_key(name)) {
+            let whole = match envelope.plan.training() {
+                Some(plan) => record.values.contains_key(&plan.training.time),
+                None => attributes.keys().all(|name| record.values.contains_key(name)),
+            };
+            if !whole {
                 return Ok(());
             }
             let so_far = counts.last().filter(|(last, _)| *last == subject).map_or(0, |(_, count)| *count);
@@ -216,17 +225,30 @@ impl Enterprise {
     }
 }
 
-struct Gathered {
-    material: Zeroizing<Vec<u8>>,
-    root: Digest,
-    usage: Usage,
+/// Records of a task, ready for the enclave.
+pub(crate) struct Gathered {
+    /// See `compute::material`.
+    pub(crate) material: Zeroizing<Vec<u8>>,
+    /// Merkle root over their commitments, in order.
+    pub(crate) root: Digest,
+    /// How many of each person.
+    pub(crate) usage: Usage,
+}
+
+impl Gathered {
+    /// How many records, as a bucket.
+    pub(crate) fn records(&self) -> Bucket {
+        Bucket::of(self.usage.records.iter().map(|(_, count)| u64::from(*count)).sum())
+    }
 }
 
 fn committed(entry: &LedgerEntry) -> Result<&SubjectSet, Problem> {
     match &entry.state {
         EntryState::Committed { members, .. } => Ok(members.set()),
-        EntryState::Reserved | EntryState::Released { .. } | EntryState::Expired { .. } => {
-            Err(Code::ReservationUnknown.into())
-        }
+        EntryState::Reserved
+        | EntryState::Drawing(_)
+        | EntryState::Drawn { .. }
+        | EntryState::Released { .. }
+        | EntryState::Expired { .. } => Err(Code::ReservationUnknown.into()),
     }
 }

@@ -210,6 +210,11 @@ pub fn put_transcript(
     put(transaction, USAGES, task, usage)
 }
 
+/// What a training uses of each person. **Errors**: storage.
+pub fn put_usage(transaction: &WriteTransaction, task: &TaskId, usage: &Usage) -> Result<(), redb::Error> {
+    put(transaction, USAGES, task.0, usage)
+}
+
 /// An answered operation by its key. **Errors**: storage.
 pub fn put_answered(
     transaction: &WriteTransaction,

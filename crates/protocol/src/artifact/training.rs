@@ -39,7 +39,7 @@ pub struct Training<O> {
     pub privacy: PrivacyTerms,
     /// Steps of the model.
     pub rounds: u32,
-    /// Steps between two evaluations; there is one before the first step and one after the last.
+    /// Steps between two evaluations; there is always one after the last.
     pub evaluate_every: u32,
     /// The training ends after so many evaluations without a better quality; zero: never early.
     pub patience: u32,
@@ -350,15 +350,15 @@ impl<O> Training<O> {
         }
     }
 
-    /// Whether a round begins with an evaluation of the model as it is.
+    /// Whether a round begins with an evaluation of the model as it is. The initial model is not worth one.
     pub const fn evaluates(&self, round: u32, last: bool) -> bool {
-        last || (round - 1).is_multiple_of(self.evaluate_every)
+        last || (round > 1 && (round - 1).is_multiple_of(self.evaluate_every))
     }
 
     /// Steps and evaluations that are done once this round is. The last round has no step.
     pub const fn done(&self, round: u32, last: bool) -> (u32, u32) {
-        let regular = if last { round - 1 } else { round };
-        (regular, regular.div_ceil(self.evaluate_every) + last as u32)
+        let steps = if last { round - 1 } else { round };
+        (steps, steps.saturating_sub(1) / self.evaluate_every + last as u32)
     }
 
     /// What each subject has lost once this round is done. **Errors**: those of the accountant.

@@ -43,6 +43,11 @@ impl Members {
     pub fn set(&self) -> &SubjectSet {
         &self.set
     }
+
+    /// The digest of the set.
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
 }
 
 impl Serialize for Members {

@@ -1,0 +1,215 @@
+//! What masters ask each other to stand behind in a training (R195): the order of a round, by its parts that another master
+//! cannot make; and a finished round, which each appraises for itself. And what a round leaves beside the journal.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use symphony_protocol::artifact::training::{Round, RoundOrder};
+use symphony_protocol::artifact::{Attestation, Combined, Outcome, TaskEnvelope};
+use symphony_protocol::lifecycle::training::Position;
+use symphony_protocol::lifecycle::{Stage, Task};
+use symphony_protocol::machine::{Effect, State};
+use symphony_protocol::verification;
+use symphony_tee::governed;
+use symphony_tee::report::EnclaveRole;
+use symphony_types::catalogue::Code;
+use symphony_types::digest::Digest;
+use symphony_types::id::{NodeId, TaskId, VaultId};
+use symphony_types::key::Document as _;
+use symphony_types::time::OrderedMillis;
+use symphony_wire::documents::decode;
+use symphony_wire::v1;
+
+use crate::blobs::{Kind, Place};
+use crate::bulk;
+use crate::cluster::{Doubt, UNSEEN};
+use crate::effects::Fault;
+use crate::node::{Node, now};
+
+/// How far ahead another master's clock may count attempts. **Units**: milliseconds.
+const CLOCKS_APART_MS: u32 = 5_000;
+
+/// The parts of a round's order that the asking master chose.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Handed {
+    /// The task.
+    pub task: TaskId,
+    /// The round.
+    pub round: u32,
+    /// The attempt.
+    pub attempt: u32,
+    /// Who computes it.
+    pub vaults: Vec<VaultId>,
+    /// Boot report of the aggregator's enclave.
+    pub aggregator_boot: Vec<u8>,
+}
+
+impl Handed {
+    /// The order itself.
+    pub fn order(&self, known: &Task, position: Position) -> RoundOrder {
+        RoundOrder {
+            envelope: known.envelope.clone(),
+            round: position.round,
+            last: position.last,
+            attempt: self.attempt,
+            state: position.state,
+            subjects: subjects(known, &self.vaults),
+            vaults: self.vaults.clone(),
+            aggregator_boot: self.aggregator_boot.clone(),
+        }
+    }
+}
+
+/// About how many people some Vaults have: each bucket holds what is counted up to twice as much, so half is added.
+fn subjects(known: &Task, vaults: &[VaultId]) -> u64 {
+    let of = known.receipts.iter().filter(|receipt| vaults.contains(&receipt.body.vault));
+    of.map(|receipt| receipt.body.coverage.0 + receipt.body.coverage.0 / 2).sum()
+}
+
+/// The number of an attempt made now: later ones are higher, on whichever master.
+pub fn attempt(envelope: &TaskEnvelope, now: OrderedMillis) -> u32 {
+    u32::try_from(now.0.saturating_sub(envelope.admitted_at.0)).unwrap_or(u32::MAX)
+}
+
+/// What a round leaves beside the journal.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RoundBulk {
+    /// Attestations of the slices, in their order.
+    pub slices: Vec<Attestation>,
+    /// Attestation of the aggregation.
+    pub aggregate: Attestation,
+    /// The transcript of the step, sealed to the submitter; empty in the last round.
+    pub sealed: Vec<u8>,
+    /// The next learner, sealed to each Vault's enclave.
+    pub learners: Vec<(VaultId, Vec<u8>)>,
+}
+
+/// What a recorded round left; `None` where no master has it.
+pub async fn bulk_of(node: &Node, round: &Round) -> Option<RoundBulk> {
+    let place = Place { task: round.task, kind: Kind::Round(round.round), digest: round.bulk };
+    decode(&bulk::get(node, &place).await?).ok()
+}
+
+/// The sealed learners that a round begins with, by Vault; none in the first. **Errors**: [`Fault::Again`] while no master
+/// that can be reached has them.
+pub async fn learners(
+    node: &Node,
+    state: &State,
+    known: &Task,
+    position: &Position,
+) -> Result<BTreeMap<VaultId, Vec<u8>>, Fault> {
+    if position.round == 1 {
+        return Ok(BTreeMap::new());
+    }
+    let before = state.rounds.get(&(known.envelope.task, position.round - 1));
+    let before = before.ok_or_else(|| Fault::Again("the round before is not known".to_owned()))?;
+    let bulk = bulk_of(node, before).await;
+    let bulk = bulk.ok_or_else(|| Fault::Again("the learner of the round is nowhere".to_owned()))?;
+    Ok(bulk.learners.into_iter().collect())
+}
+
+/// A round with the attestations that were kept of it. What nobody has any more is shown as absent, and the verifier
+/// rejects it.
+pub async fn combined(node: &Node, round: &Round) -> Combined {
+    let absent = || Attestation { boot: vec![], report: vec![] };
+    let bulk = bulk_of(node, round).await;
+    let (mut slices, aggregate) = bulk.map_or((vec![], absent()), |bulk| (bulk.slices, bulk.aggregate));
+    slices.resize_with(round.slices.len(), absent);
+    Combined {
+        slices: round.slices.iter().cloned().zip(slices).collect(),
+        aggregate: (round.aggregate.clone(), aggregate),
+    }
+}
+
+/// The sealed transcript of a step. **Errors**: `ADM-0004` when there is no such step.
+pub async fn step(node: &Node, task: &TaskId, number: u32) -> Result<v1::SealedStep, Code> {
+    let state = node.state();
+    let round = state.rounds.get(&(*task, number)).ok_or(Code::NotFound)?;
+    let Outcome::Step { .. } = round.aggregate.body.outcome else { return Err(Code::NotFound) };
+    // A master that does not hold the bytes vouches for their digest; the gateway gets them from another one.
+    let sealed = bulk_of(node, round).await.map(|bulk| bulk.sealed).unwrap_or_default();
+    Ok(v1::SealedStep { sealed, sealed_digest: round.aggregate.body.result.0.to_vec() })
+}
+
+/// Where a training is; `None` of another task.
+pub fn progress(state: &State, known: &Task) -> Option<v1::TrainingProgress> {
+    let training = &known.envelope.plan.training()?.training;
+    let (mut done, mut position) = (0, Some(Position::FIRST));
+    let (mut spent, mut curve, mut model_digest) = (0, Vec::new(), Vec::new());
+    for round in state.rounds_of(&known.envelope.task) {
+        let Some(at) = position else { break };
+        let outcome = &round.aggregate.body.outcome;
+        let evaluation = match outcome {
+            Outcome::Step { evaluation, .. } => *evaluation,
+            Outcome::Model { evaluation, model } => {
+                model_digest = model.0.to_vec();
+                Some(*evaluation)
+            }
+            Outcome::Withheld { evaluation } => Some(*evaluation),
+            Outcome::Audience { .. } | Outcome::Suppressed => None,
+        };
+        curve.extend(evaluation.map(|evaluation| v1::EvaluationEntry {
+            step: at.round - 1,
+            quality_micro: evaluation.quality,
+            log_loss_micro: evaluation.log_loss,
+            calibration_error_micro: evaluation.calibration_error,
+        }));
+        done = at.round;
+        spent = round.slices.first().map_or(spent, |slice| slice.body.epsilon.0);
+        position = at.next(training, outcome);
+    }
+    Some(v1::TrainingProgress {
+        rounds: training.rounds,
+        done,
+        spent_micro_epsilon: spent,
+        reserved_micro_epsilon: known.envelope.charge.noised.0,
+        curve,
+        model_digest,
+    })
+}
+
+/// The digest of the order that another master asks to endorse: the training is its to run, and the aggregator's enclave is
+/// its own and appraises. Whom it leaves out is its word alone: what a round without them gives never leaves the enclaves
+/// before the masters agree on it.
+pub(crate) fn order(network: &str, state: &State, master: &NodeId, handed: &Handed) -> Result<Digest, Doubt> {
+    let lease = state.leases.get(&Effect::Train(handed.task)).ok_or(UNSEEN)?;
+    let known = state.tasks.get(&handed.task).ok_or(UNSEEN)?;
+    let Stage::Training { position } = known.stage else { return Err(UNSEEN) };
+    if lease.runner != *master || position.round != handed.round {
+        return Err(Doubt::Other("the round is not that master's to order"));
+    }
+    let envelope = &known.envelope;
+    if handed.attempt > attempt(envelope, now()).saturating_add(CLOCKS_APART_MS) {
+        return Err(Doubt::Other("the attempt is counted by another clock"));
+    }
+    let boot = &handed.aggregator_boot;
+    let boot = governed::admit(network, &state.governance, envelope, boot, EnclaveRole::Aggregator)
+        .map_err(|(code, detail)| Doubt::Wrong(code, detail))?;
+    if boot.actor != envelope.coordination.aggregator || boot.node != *master {
+        return Err(Doubt::Wrong(Code::AttestationFailed, "the enclave is another aggregator's".to_owned()));
+    }
+    Ok(handed.order(known, position).digest())
+}
+
+/// The digest of a finished round, if all that it names is here and approved enclaves made it.
+pub(crate) async fn attested(node: &Node, state: &State, round: &Round) -> Result<Digest, Doubt> {
+    let known = state.tasks.get(&round.task).ok_or(UNSEEN)?;
+    let Stage::Training { position } = known.stage else { return Err(UNSEEN) };
+    if position.round != round.round {
+        return Err(UNSEEN);
+    }
+    if bulk_of(node, round).await.is_none() {
+        return Err(Doubt::Other("what the round leaves is not here"));
+    }
+    if position.last {
+        let result = Place { task: round.task, kind: Kind::Result, digest: round.aggregate.body.result };
+        bulk::get(node, &result).await.ok_or(Doubt::Other("the model is not here"))?;
+    }
+    let combined = combined(node, round).await;
+    let appraise = |attestation: &_, expected: &_| {
+        governed::judge(&node.network, &state.governance, attestation, expected)
+    };
+    verification::round(&state.governance, &known.envelope, position, &combined, &appraise)
+        .map_err(|(code, detail)| Doubt::Wrong(code, detail))?;
+    Ok(round.digest())
+}

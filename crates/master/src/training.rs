@@ -1,0 +1,292 @@
+//! Trainings on the master's side (R097-R102): round after round, each one order to its Vaults and to the aggregator's
+//! enclave, endorsed by a majority, and one ordered command.
+//!
+//! Nothing of a training is kept in this process: the state says which round is next, and what a round leaves beside the
+//! journal is at a majority of the masters before the round is ordered. So any master goes on where another one stopped,
+//! and because noise is drawn from what the Vaults' enclaves bring, it comes to the same model (R102).
+//!
+//! | what goes wrong in a round | what follows |
+//! |---|---|
+//! | a Vault does not answer, refuses, or its part cannot be used | the round is ordered again without it, if the quorum holds; it is asked again in later rounds |
+//! | the quorum does not hold | tried again until the lease or the task ends |
+//! | the aggregator's enclave refuses for good | this master says so, and another one tries |
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::join_all;
+use symphony_protocol::artifact::training::{EndorsedRoundOrder, Round, RoundOrder};
+use symphony_protocol::artifact::{Attestation, SignedAggregate, SignedSlice, TaskEnvelope};
+use symphony_protocol::execution::failure::Step;
+use symphony_protocol::lifecycle::training::Position;
+use symphony_protocol::lifecycle::{Stage, Task};
+use symphony_protocol::machine::{Command, Effect, State};
+use symphony_tee::governed;
+use symphony_types::catalogue::Code;
+use symphony_types::digest::Digest;
+use symphony_types::id::{TaskId, VaultId};
+use symphony_wire::documents::{decode, encode};
+use symphony_wire::enclave::{Answer, Call};
+use symphony_wire::status::problem_of;
+use symphony_wire::v1::{RoundAssignment, SliceResult};
+
+use crate::admission::left;
+use crate::blobs::{Kind, Place};
+use crate::bulk;
+use crate::claim::Subject;
+use crate::effects::Fault;
+use crate::endorsing::endorsed;
+use crate::execution::{enclave, failed, masters, moved, wrong_answer};
+use crate::node::{Node, now};
+use crate::round::{self, Handed, RoundBulk};
+
+/// Rounds that a Vault is left out of after it failed in one, where the quorum holds without it.
+const LEFT_OUT: u32 = 5;
+
+/// Vaults that failed, each with why and the round from which on it is asked again.
+type Failing = BTreeMap<VaultId, (Code, u32)>;
+
+/// Runs the rounds of a training from wherever it is. **Errors**: [`Fault`].
+pub async fn train(node: &Arc<Node>, task: &TaskId) -> Result<(), Fault> {
+    let mut failing = Failing::new();
+    loop {
+        let state = node.state();
+        let Some(known) = state.tasks.get(task) else { return Ok(()) };
+        let Stage::Training { position } = known.stage else { return Ok(()) };
+        if !state.holds(&node.id, &Effect::Train(*task)) {
+            return Err(moved());
+        }
+        // Past its time, the order of time itself ends it.
+        if left(known.envelope.execute_by).is_none() {
+            return Err(Fault::Again("the time of the training is over".to_owned()));
+        }
+        match run(node, &state, known, position, &mut failing).await {
+            Ok(Ran::Recorded | Ran::WithoutThem) => {}
+            Err(fault @ Fault::Again(_)) => return Err(fault),
+            Err(fault) => return failed(node, *task, Step::Round, fault).await,
+        }
+    }
+}
+
+/// What became of an attempt at a round.
+enum Ran {
+    /// It is recorded.
+    Recorded,
+    /// Some Vaults have no part in it; the next attempt is made without them.
+    WithoutThem,
+}
+
+/// One attempt at a round.
+async fn run(
+    node: &Arc<Node>,
+    state: &State,
+    known: &Task,
+    position: Position,
+    failing: &mut Failing,
+) -> Result<Ran, Fault> {
+    let vaults = taking_part(&known.envelope, position.round, failing)?;
+    let order = order(node, known, position, vaults).await?;
+    let learners = round::learners(node, state, known, &position).await?;
+    let parts = match parts(node, &order, &learners, &known.envelope).await {
+        Ok(parts) => parts,
+        Err(faults) => return Ok(leave_out(&order, failing, faults)),
+    };
+    let combined = match combine(node, state, known, &order, &parts).await? {
+        Ok(combined) => combined,
+        Err(fault) => return Ok(leave_out(&order, failing, vec![fault])),
+    };
+    record(node, &order, &parts, combined, failing).await?;
+    Ok(Ran::Recorded)
+}
+
+/// The Vaults of a round: all that take part, without those that have failed lately. **Errors**: [`Fault::Again`] when the
+/// quorum does not hold without them; then they are asked again.
+fn taking_part(envelope: &TaskEnvelope, round: u32, failing: &mut Failing) -> Result<Vec<VaultId>, Fault> {
+    failing.retain(|_, (_, again)| *again > round);
+    let all = envelope.coordination.participating_vault_ids.iter();
+    let vaults: Vec<_> = all.filter(|vault| !failing.contains_key(*vault)).cloned().collect();
+    if vaults.len() >= usize::from(envelope.coordination.minimum_vault_quorum) {
+        return Ok(vaults);
+    }
+    let why: Vec<_> = failing.iter().map(|(vault, (code, _))| format!("{vault}: {code}")).collect();
+    failing.clear();
+    Err(Fault::Again(format!("the quorum of the round does not hold: {}", why.join(", "))))
+}
+
+/// Leaves Vaults out of the next attempt and some rounds.
+fn leave_out(order: &EndorsedRoundOrder, failing: &mut Failing, faults: Vec<(VaultId, Code, String)>) -> Ran {
+    let (task, round) = (order.body.envelope.task, order.body.round);
+    for (vault, code, detail) in faults {
+        tracing::warn!(%task, round, %vault, %code, detail, "a vault has no part in a round");
+        failing.insert(vault, (code, round.saturating_add(LEFT_OUT)));
+    }
+    Ran::WithoutThem
+}
+
+/// The order of a round, with the word of a majority. **Errors**: [`Fault::Again`].
+async fn order(
+    node: &Node,
+    known: &Task,
+    position: Position,
+    vaults: Vec<VaultId>,
+) -> Result<EndorsedRoundOrder, Fault> {
+    let handed = Handed {
+        task: known.envelope.task,
+        round: position.round,
+        attempt: round::attempt(&known.envelope, now()),
+        vaults,
+        aggregator_boot: encode(node.aggregator.boot()),
+    };
+    let order: RoundOrder = handed.order(known, position);
+    let mut endorsed = endorsed(node, vec![(Subject::RoundOrder(handed), order)]).await?;
+    endorsed.pop().ok_or_else(|| Fault::Again("the round was not endorsed".to_owned()))
+}
+
+/// A Vault's part of a round.
+struct Part {
+    slice: SignedSlice,
+    result: SliceResult,
+}
+
+/// The parts of all Vaults of a round. **Errors**: those that have none, with why.
+async fn parts(
+    node: &Arc<Node>,
+    order: &EndorsedRoundOrder,
+    learners: &BTreeMap<VaultId, Vec<u8>>,
+    envelope: &TaskEnvelope,
+) -> Result<Vec<Part>, Vec<(VaultId, Code, String)>> {
+    let round_ms = node.state().governance.policy().train.round_ms;
+    let timeout = left(envelope.execute_by).unwrap_or_default().min(Duration::from_millis(round_ms));
+    let document = encode(order);
+    let asked = order.body.vaults.iter().map(|vault| {
+        let learner = learners.get(vault).cloned().unwrap_or_default();
+        let assignment = RoundAssignment { document: document.clone(), learner };
+        async move {
+            part(node, vault, order, assignment, timeout)
+                .await
+                .map_err(|(code, why)| (vault.clone(), code, why))
+        }
+    });
+    let (mut parts, mut faults) = (Vec::new(), Vec::new());
+    for answer in join_all(asked).await {
+        match answer {
+            Ok(part) => parts.push(part),
+            Err(fault) => faults.push(fault),
+        }
+    }
+    if faults.is_empty() { Ok(parts) } else { Err(faults) }
+}
+
+async fn part(
+    node: &Node,
+    vault: &VaultId,
+    order: &EndorsedRoundOrder,
+    assignment: RoundAssignment,
+    timeout: Duration,
+) -> Result<Part, (Code, String)> {
+    let mut client = node.peers.vault(vault).map_err(|code| (code, vault.to_string()))?;
+    let mut request = tonic::Request::new(assignment);
+    request.set_timeout(timeout);
+    let answer = tokio::time::timeout(timeout, client.compute_round(request)).await;
+    let answer = answer.map_err(|_| (Code::VaultUnavailable, "it takes too long".to_owned()))?;
+    let result = answer.map_err(|status| problem_of(&status))?.into_inner();
+    let wrong = |detail: String| (Code::ResultRejected, detail);
+    let slice: SignedSlice = decode(&result.header).map_err(|error| wrong(error.to_string()))?;
+    let body = &slice.body;
+    let named = body.bundle == Digest::of_bytes(&result.bundle)
+        && body.report == Digest::of_bytes(&result.report)
+        && (&body.vault, body.attempt) == (vault, order.body.attempt);
+    if named { Ok(Part { slice, result }) } else { Err(wrong("the part is not the header's".to_owned())) }
+}
+
+/// What the aggregator's enclave made of a round.
+struct Combined {
+    header: SignedAggregate,
+    sealed: Vec<u8>,
+    learners: Vec<(VaultId, Vec<u8>)>,
+    report: Vec<u8>,
+}
+
+/// Has the aggregator's enclave combine the parts; the inner error names the Vault whose part cannot be used.
+/// **Errors**: [`Fault`].
+async fn combine(
+    node: &Arc<Node>,
+    state: &State,
+    known: &Task,
+    order: &EndorsedRoundOrder,
+    parts: &[Part],
+) -> Result<Result<Combined, (VaultId, Code, String)>, Fault> {
+    let bundle = |part: &Part| (part.slice.body.vault.clone(), part.result.bundle.clone());
+    // Who has no part in this round may have one in the next.
+    let boots = known.envelope.coordination.participating_vault_ids.iter().filter_map(|vault| {
+        let part = parts.iter().find(|part| part.slice.body.vault == *vault);
+        let boot = part.map(|part| part.result.boot.clone());
+        Some((vault.clone(), boot.or_else(|| Some(node.peers.last_health(vault)?.boot))?))
+    });
+    let call = Call::Combine {
+        order: order.clone(),
+        bundles: parts.iter().map(bundle).collect(),
+        slices: boots.collect(),
+        policy: encode(&governed::policy(&node.network, &state.governance)),
+        masters: masters(state),
+    };
+    match enclave(node, call).await? {
+        Answer::Combined { header, sealed, learners, report } => {
+            Ok(Ok(Combined { header, sealed, learners, report }))
+        }
+        Answer::PartRefused { vault, code, detail } => Ok(Err((vault, code, detail))),
+        Answer::Refused { code, detail } => Err(Fault::Refused(code, detail)),
+        _ => Err(wrong_answer()),
+    }
+}
+
+/// Brings what a round leaves to a majority, has a majority appraise it, and orders it. **Errors**: [`Fault`].
+async fn record(
+    node: &Arc<Node>,
+    order: &EndorsedRoundOrder,
+    parts: &[Part],
+    combined: Combined,
+    failing: &Failing,
+) -> Result<(), Fault> {
+    let Combined { header, sealed, learners, report } = combined;
+    let (task, number) = (order.body.envelope.task, order.body.round);
+    let attestation =
+        |part: &Part| Attestation { boot: part.result.boot.clone(), report: part.result.report.clone() };
+    let bulk = RoundBulk {
+        slices: parts.iter().map(attestation).collect(),
+        aggregate: Attestation { boot: encode(node.aggregator.boot()), report },
+        // The model is found like every other result.
+        sealed: if order.body.last { vec![] } else { sealed.clone() },
+        learners,
+    };
+    let bytes = encode(&bulk);
+    let round = Round {
+        task,
+        round: number,
+        slices: parts.iter().map(|part| part.slice.clone()).collect(),
+        bulk: Digest::of_bytes(&bytes),
+        absent: absent(order, failing),
+        aggregate: header,
+    };
+    let mut blobs = vec![(Place { task, kind: Kind::Round(number), digest: round.bulk }, bytes)];
+    if order.body.last {
+        blobs.push((Place { task, kind: Kind::Result, digest: round.aggregate.body.result }, sealed));
+    }
+    bulk::secure(node, &blobs).await.map_err(Fault::Again)?;
+    let endorsed = endorsed(node, vec![(Subject::Round(Box::new(round.clone())), round)]).await?.pop();
+    let round = endorsed.ok_or_else(|| Fault::Again("the round was not endorsed".to_owned()))?;
+    // It was good a moment ago, so what it is late for has moved on.
+    let recorded = node.order(Command::RecordRound { round }).await;
+    recorded.map_err(|refusal| Fault::Again(refusal.to_string()))
+}
+
+/// The participating Vaults that have no part in a round.
+fn absent(order: &EndorsedRoundOrder, failing: &Failing) -> Vec<(VaultId, Code)> {
+    let taking_part: BTreeSet<_> = order.body.vaults.iter().collect();
+    let all = order.body.envelope.coordination.participating_vault_ids.iter();
+    let absent = all.filter(|vault| !taking_part.contains(vault));
+    absent
+        .map(|vault| (vault.clone(), failing.get(vault).map_or(Code::VaultUnavailable, |(code, _)| *code)))
+        .collect()
+}
