@@ -153,7 +153,6 @@ impl Stage {
         TaskEnvelope {
             task: TaskId(Digest([1; 32])),
             request: RequestId::new("request-1").unwrap(),
-            class: TaskClass::Query,
             submitter: ActorId::new("advertiser").unwrap(),
             scope: UsageScope::new("marketing").unwrap(),
             versions: Versions {
@@ -168,7 +167,7 @@ impl Stage {
             locked: Sym(1),
             charge: PrivacyCharge { exposure: Epsilon(500_000), noised: Epsilon(1_000_000) },
             reservations: Vec::new(),
-            query: ResolvedQuery {
+            plan: Plan::Audience(ResolvedQuery {
                 operands: vec![
                     operand("commerce.merchant", Predicate::TextEquals("cafe".into())),
                     operand("commerce.purchase_date", window),
@@ -179,7 +178,7 @@ impl Stage {
                 cap,
                 selection: SelectionRule::RecencyWeighted,
                 evaluated_at: OrderedMillis(1000),
-            },
+            }),
             coordination: CoordinationEnvelope {
                 participating_vault_ids: self.slices.keys().cloned().collect(),
                 minimum_vault_quorum: 2,

@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use symphony_protocol::admission::request::AdmissionRequest;
 use symphony_protocol::artifact::*;
 use symphony_protocol::governance::Governance;
-use symphony_protocol::governance::policy::{Deadlines, ParsePolicy, Policy, Privacy, QueryFees, Shares};
+use symphony_protocol::governance::policy::{
+    Deadlines, ParsePolicy, Policy, Privacy, QueryFees, Shares, TrainPolicy,
+};
 use symphony_protocol::governance::registry::{Registry, VerifierRecord};
 use symphony_protocol::governance::semantics::Semantics;
 use symphony_protocol::lifecycle::{Stage, Task};
@@ -61,6 +63,7 @@ fn policy() -> Policy {
             treasury: Bps(800),
         },
         parse: ParsePolicy::NONE,
+        train: TrainPolicy::NONE,
         privacy: Privacy {
             scope_limits: [(UsageScope::new("marketing").unwrap(), Epsilon(30))].into(),
             subject_cap: Epsilon(40),
@@ -130,16 +133,15 @@ fn admission() -> AdmissionRequest {
     let request = TaskRequest {
         request: RequestId::new("r").unwrap(),
         submitter: actor("brand"),
-        class: TaskClass::Query,
         scope: UsageScope::new("marketing").unwrap(),
         vaults: vec![vault("a"), vault("b")],
         quorum: 1,
-        query: AudienceQuery {
+        work: Work::Audience(AudienceQuery {
             operands: vec![],
             output: AttributeName::new("contact.handle").unwrap(),
             cap: 10,
             evaluate_at: None,
-        },
+        }),
         recipient: vec![8; 32],
     };
     AdmissionRequest {
@@ -170,7 +172,6 @@ fn order() -> TaskEnvelope {
     TaskEnvelope {
         task: task(),
         request: admission.request.request,
-        class: TaskClass::Query,
         submitter: actor("brand"),
         scope: admission.request.scope,
         versions: VERSIONS,

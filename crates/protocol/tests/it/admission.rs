@@ -32,11 +32,16 @@ fn with(change: impl FnOnce(&mut TaskRequest)) -> TaskRequest {
 
 /// The campaign with one more operand, and so with what is wrong with that operand.
 fn asking(rule: &str, argument: Argument) -> TaskRequest {
-    with(|request| request.query.operands.push(operand(rule, argument)))
+    with(|request| asked(request).operands.push(operand(rule, argument)))
 }
 
 fn text(value: &str) -> Argument {
     Argument::Text(value.into())
+}
+
+/// What the query of a request means.
+fn meaning(request: &TaskRequest) -> ResolvedQuery {
+    terms(&governance(), request, START).unwrap().plan.query().unwrap().clone()
 }
 
 /// Requests that are refused for what they say, with the code of each.
@@ -49,18 +54,15 @@ fn unacceptable() -> Vec<(&'static str, Code, TaskRequest)> {
         ("submitter without the scope", Code::Forbidden, submitter("trainer")),
         ("the aggregator submits", Code::Forbidden, submitter("aggregator")),
         ("unknown scope", Code::ScopeUnknown, with(|request| request.scope = scope("espionage"))),
-        ("parse", Code::ClassUnknown, with(|request| request.class = TaskClass::Parse)),
-        ("compute", Code::ClassUnknown, with(|request| request.class = TaskClass::Compute)),
-        ("train", Code::ClassUnknown, with(|request| request.class = TaskClass::Train)),
         ("unknown vault", Code::VaultUnknown, vaults(&["vault-a", "vault-x"])),
         ("suspended vault", Code::VaultUnknown, vaults(&["vault-a", "vault-b", "vault-s"])),
         ("no vault", Code::Malformed, vaults(&[])),
         ("a vault twice", Code::Malformed, vaults(&["vault-a", "vault-b", "vault-a"])),
         ("quorum of none", Code::QuorumInvalid, with(|request| request.quorum = 0)),
         ("quorum above the vaults", Code::QuorumInvalid, with(|request| request.quorum = 4)),
-        ("no cap", Code::CapExceeded, with(|request| request.query.cap = 0)),
-        ("cap above the policy's", Code::CapExceeded, with(|request| request.query.cap = 10_001)),
-        ("no operand", Code::Malformed, with(|request| request.query.operands.clear())),
+        ("no cap", Code::CapExceeded, with(|request| asked(request).cap = 0)),
+        ("cap above the policy's", Code::CapExceeded, with(|request| asked(request).cap = 10_001)),
+        ("no operand", Code::Malformed, with(|request| asked(request).operands.clear())),
         ("unknown rule", Code::AttributeUnknown, asking("commerce.nothing", text("x"))),
         ("rule without attribute", Code::AttributeUnknown, asking("orphan.rule", text("x"))),
         ("deprecated attribute", Code::AttributeUnknown, asking("commerce.loyalty_tier", text("gold"))),
@@ -73,22 +75,22 @@ fn unacceptable() -> Vec<(&'static str, Code, TaskRequest)> {
         (
             "comparable attribute as output",
             Code::NotQueryable,
-            with(|request| request.query.output = attribute("geography.city")),
+            with(|request| asked(request).output = attribute("geography.city")),
         ),
         (
             "local attribute as output",
             Code::NotQueryable,
-            with(|request| request.query.output = attribute("health.diagnosis")),
+            with(|request| asked(request).output = attribute("health.diagnosis")),
         ),
         (
             "deprecated output",
             Code::AttributeUnknown,
-            with(|request| request.query.output = attribute("identity.fax_number")),
+            with(|request| asked(request).output = attribute("identity.fax_number")),
         ),
         (
             "unknown output",
             Code::AttributeUnknown,
-            with(|request| request.query.output = attribute("identity.shoe_size")),
+            with(|request| asked(request).output = attribute("identity.shoe_size")),
         ),
     ]
 }
@@ -214,10 +216,10 @@ fn a_request_id_serves_one_request() {
         world.step(false);
     }
     let changes: [fn(&mut TaskRequest); 5] = [
-        |request| request.query.cap = 4_999,
+        |request| asked(request).cap = 4_999,
         |request| request.quorum = 3,
         |request| request.recipient = vec![8; 32],
-        |request| request.query.operands.reverse(),
+        |request| asked(request).operands.reverse(),
         |request| drop(request.vaults.pop()),
     ];
     for change in changes {
@@ -321,7 +323,7 @@ fn the_envelope_is_complete() {
     let request = campaign("c1");
     let task = world.task(&envelope.task);
     assert_eq!((envelope.task, &envelope.request), (request.task(), &request.request));
-    assert_eq!((envelope.class, &envelope.submitter), (TaskClass::Query, &request.submitter));
+    assert_eq!((envelope.plan.class(), &envelope.submitter), (TaskClass::Query, &request.submitter));
     assert_eq!(envelope.scope, request.scope);
     assert_eq!(envelope.versions.policy, world.state.governance.active);
     assert_eq!(envelope.versions.semantic, world.state.governance.semantics.version);
@@ -338,8 +340,9 @@ fn the_envelope_is_complete() {
     assert_eq!(coordination.aggregator, actor("aggregator"));
     assert_ne!(coordination.aggregator, envelope.submitter);
     assert_eq!(coordination.measurements.len(), 1);
-    assert_eq!((envelope.query.cap, envelope.query.minimum_result_cardinality), (5_000, 50));
-    assert_eq!(envelope.query.output, attribute("identity.contact_handle"));
+    let query = envelope.plan.query().unwrap();
+    assert_eq!((query.cap, query.minimum_result_cardinality), (5_000, 50));
+    assert_eq!(query.output, attribute("identity.contact_handle"));
     assert_eq!(envelope.execute_by, START.plus(62_000));
     assert_eq!(envelope.recipient, request.recipient);
     assert_eq!(task.state(), TaskState::Dispatched);
@@ -349,7 +352,7 @@ fn the_envelope_is_complete() {
 #[test]
 fn recency_resolves_to_exact_bounds() {
     let bounds = |request: &TaskRequest| {
-        let query = terms(&governance(), request, START).unwrap().query;
+        let query = meaning(request);
         let Predicate::Between { since, until } = query.operands[2].predicate else { panic!("not recency") };
         (since, until, query.evaluated_at)
     };
@@ -357,9 +360,9 @@ fn recency_resolves_to_exact_bounds() {
     let now = START.0;
     assert_eq!(bounds(&campaign("c1")), (RecordMillis(now - month), RecordMillis(now), START));
     let fixed = OrderedMillis(now - DAY_MS);
-    let request = with(|request| request.query.evaluate_at = Some(fixed));
+    let request = with(|request| asked(request).evaluate_at = Some(fixed));
     assert_eq!(bounds(&request), (RecordMillis(fixed.0 - month), RecordMillis(fixed.0), fixed));
-    let early = with(|request| request.query.evaluate_at = Some(OrderedMillis(5)));
+    let early = with(|request| asked(request).evaluate_at = Some(OrderedMillis(5)));
     assert_eq!(bounds(&early).0, RecordMillis(0));
 }
 
@@ -367,7 +370,7 @@ fn recency_resolves_to_exact_bounds() {
 #[test]
 fn arguments_are_normalised() {
     let request = with(|request| {
-        request.query.operands = vec![
+        asked(request).operands = vec![
             operand("commerce.brand_purchase", text("  Luckin \t COFFEE ")),
             operand(
                 "commerce.category_purchase",
@@ -376,7 +379,7 @@ fn arguments_are_normalised() {
             operand("commerce.amount_at_least", Argument::AtLeast(1_500)),
         ];
     });
-    let query = terms(&governance(), &request, START).unwrap().query;
+    let query = meaning(&request);
     let bound: Vec<_> = query.operands.into_iter().map(|operand| operand.predicate).collect();
     assert_eq!(
         bound,
@@ -392,7 +395,7 @@ fn arguments_are_normalised() {
 #[test]
 fn the_composition_has_the_highest_class() {
     let class = |governance: &Governance| {
-        terms(governance, &campaign("c1"), START).unwrap().query.combined_privacy_class
+        terms(governance, &campaign("c1"), START).unwrap().plan.query().unwrap().combined_privacy_class
     };
     let mut governance = governance();
     assert_eq!(class(&governance), PrivacyClass::Identifying);
@@ -408,7 +411,7 @@ fn the_composition_has_the_highest_class() {
 #[test]
 fn a_denied_rule_serves_inside_its_domain() {
     let inside = with(|request| {
-        request.query.operands = vec![
+        asked(request).operands = vec![
             operand("commerce.brand_purchase", text("luckin")),
             operand("commerce.payment_method", text("cash")),
         ];
@@ -440,7 +443,7 @@ proptest! {
     fn the_envelope_digest_is_of_its_content(cap in 1..10_000u32, recipient in vec(any::<u8>(), 32), days in 0..900u32) {
         let (_, envelope) = admitted(Script::default());
         let mut other = envelope.clone();
-        other.query.cap = cap;
+        query(&mut other.plan).cap = cap;
         other.recipient = recipient;
         other.request = RequestId::new(&format!("r{days}")).unwrap();
         prop_assert_ne!(envelope.digest(), other.digest());

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use symphony_protocol::artifact::*;
 use symphony_protocol::governance::Governance;
-use symphony_protocol::governance::policy::{Deadlines, ParsePolicy, Policy, Privacy, QueryFees, Shares};
+use symphony_protocol::governance::policy::{
+    Deadlines, ParsePolicy, Policy, Privacy, QueryFees, Shares, TrainPolicy,
+};
 use symphony_protocol::governance::registry::{Actor, Registry, Role, VaultRecord, VerifierRecord};
 use symphony_protocol::governance::semantics::*;
 use symphony_types::amount::{Bps, SYM_UNIT, Sym};
@@ -71,6 +73,7 @@ pub(crate) fn policy() -> Policy {
             verifiers: Bps(750),
             treasury: Bps(750),
         },
+        train: train_policy(),
         parse: ParsePolicy {
             operator: Sym(50),
             executor: Sym(30),
@@ -105,6 +108,21 @@ pub(crate) fn policy() -> Policy {
         unstaked: Bps(5_000),
         producer_stake_min: Sym(100 * SYM_UNIT),
         software_admitted: true,
+    }
+}
+
+fn train_policy() -> TrainPolicy {
+    TrainPolicy {
+        scopes: [scope("training")].into(),
+        base: Sym(20 * SYM_UNIT),
+        per_vault_round: Sym(SYM_UNIT / 10),
+        per_round: Sym(SYM_UNIT / 5),
+        per_epsilon: Sym(2 * SYM_UNIT),
+        rounds_max: 1_000,
+        noise_min: 500,
+        delta_max: 10_000_000,
+        minimum_cohort: 50,
+        round_ms: 5_000,
     }
 }
 
@@ -245,11 +263,10 @@ pub(crate) fn campaign(request: &str) -> TaskRequest {
     TaskRequest {
         request: RequestId::new(request).unwrap(),
         submitter: actor(SUBMITTER),
-        class: TaskClass::Query,
         scope: scope("marketing"),
         vaults: ["vault-c", "vault-a", "vault-b"].map(vault).into(),
         quorum: 2,
-        query: AudienceQuery {
+        work: Work::Audience(AudienceQuery {
             operands: vec![
                 operand("commerce.brand_purchase", Argument::Text("  Luckin   COFFEE ".into())),
                 operand("geography.city_eligibility", Argument::Text("Shanghai".into())),
@@ -258,7 +275,7 @@ pub(crate) fn campaign(request: &str) -> TaskRequest {
             output: attribute("identity.contact_handle"),
             cap: 5_000,
             evaluate_at: None,
-        },
+        }),
         recipient: vec![9; 32],
     }
 }
@@ -276,3 +293,19 @@ pub(crate) fn lock(request: &TaskRequest, amount: Sym) -> LockFact {
 
 /// More than any campaign of the world costs.
 pub(crate) const PLENTY: Sym = Sym(1_000 * SYM_UNIT);
+
+/// The query that a request asks for.
+pub(crate) fn asked(request: &mut TaskRequest) -> &mut AudienceQuery {
+    match &mut request.work {
+        Work::Audience(query) => query,
+        Work::Training(_) => panic!("the request is for a training"),
+    }
+}
+
+/// The query that a plan has.
+pub(crate) fn query(plan: &mut Plan) -> &mut ResolvedQuery {
+    match plan {
+        Plan::Audience(query) => query,
+        Plan::Training(_) => panic!("the plan is a training"),
+    }
+}

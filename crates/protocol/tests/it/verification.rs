@@ -11,7 +11,7 @@ use symphony_types::epsilon::Epsilon;
 use symphony_types::id::TaskId;
 use symphony_types::key::{Document, Master, SoftwareEnclave, Vault};
 
-use crate::stage::{PLENTY, actor, campaign, enclave, governance, key, vault};
+use crate::stage::{PLENTY, actor, campaign, enclave, governance, key, query, vault};
 use crate::world::{Act, Script, World, aggregate, appraise, evidence};
 
 /// A task that waits for its verdict.
@@ -75,15 +75,15 @@ fn rereceipt(evidence: &mut Evidence, change: impl FnOnce(&mut ReserveReceipt)) 
 }
 
 fn reslice(evidence: &mut Evidence, change: impl FnOnce(&mut SliceHeader)) {
-    let mut body = evidence.slices[0].0.body.clone();
+    let mut body = evidence.result.slices[0].0.body.clone();
     change(&mut body);
-    evidence.slices[0].0 = key::<Vault>("vault-a").sign(body);
+    evidence.result.slices[0].0 = key::<Vault>("vault-a").sign(body);
 }
 
 fn reaggregate(evidence: &mut Evidence, change: impl FnOnce(&mut AggregateHeader)) {
-    let mut body = evidence.aggregate.0.body.clone();
+    let mut body = evidence.result.aggregate.0.body.clone();
     change(&mut body);
-    evidence.aggregate.0 = enclave().sign(body);
+    evidence.result.aggregate.0 = enclave().sign(body);
 }
 
 /// R131, R133: good evidence passes every check, and the same evidence gives the same verdict (R135).
@@ -102,7 +102,9 @@ fn an_envelope_of_no_master_fails() {
     fails("envelope-signature", Code::EnvelopeInvalid, |evidence| {
         evidence.envelope = key::<Master>("somebody").endorsed(evidence.envelope.body.clone());
     });
-    fails("envelope-signature", Code::EnvelopeInvalid, |evidence| evidence.envelope.body.query.cap += 1);
+    fails("envelope-signature", Code::EnvelopeInvalid, |evidence| {
+        query(&mut evidence.envelope.body.plan).cap += 1
+    });
 }
 
 /// R115, R118: submitter, aggregator and verifier are three.
@@ -152,19 +154,19 @@ fn a_slice_that_does_not_count_fails() {
     fails(check, Code::ResultRejected, |evidence| reslice(evidence, |body| body.nonce = Digest::ZERO));
     fails(check, Code::ResultRejected, |evidence| reslice(evidence, |body| body.epsilon = Epsilon(1)));
     fails(check, Code::ResultRejected, |evidence| reslice(evidence, |body| body.vault = vault("vault-s")));
-    fails(check, Code::ResultRejected, |evidence| evidence.slices[0].0.body.records = Bucket(1 << 40));
-    fails(check, Code::ResultRejected, |evidence| evidence.slices.swap(0, 2));
-    fails(check, Code::QuorumBroken, |evidence| evidence.slices.truncate(1));
+    fails(check, Code::ResultRejected, |evidence| evidence.result.slices[0].0.body.records = Bucket(1 << 40));
+    fails(check, Code::ResultRejected, |evidence| evidence.result.slices.swap(0, 2));
+    fails(check, Code::QuorumBroken, |evidence| evidence.result.slices.truncate(1));
 }
 
 /// R124, R125, R132: an attestation that is absent, about something else, or not the one that the header names.
 #[test]
 fn a_slice_without_its_attestation_fails() {
     let check = "slice-attestations";
-    fails(check, Code::AttestationMissing, |evidence| evidence.slices[1].1.report.clear());
-    fails(check, Code::AttestationFailed, |evidence| evidence.slices[1].1.report[40] ^= 1);
+    fails(check, Code::AttestationMissing, |evidence| evidence.result.slices[1].1.report.clear());
+    fails(check, Code::AttestationFailed, |evidence| evidence.result.slices[1].1.report[40] ^= 1);
     fails(check, Code::AttestationFailed, |evidence| {
-        evidence.slices[1].1 = evidence.slices[0].1.clone();
+        evidence.result.slices[1].1 = evidence.result.slices[0].1.clone();
     });
     fails(check, Code::AttestationFailed, |evidence| reslice(evidence, |body| body.report = Digest::ZERO));
     fails(check, Code::AttestationFailed, |evidence| {
@@ -189,15 +191,15 @@ fn an_aggregate_against_its_order_fails() {
     for change in changes {
         fails(check, Code::AggregationFailed, |evidence| reaggregate(evidence, change));
     }
-    fails(check, Code::AggregationFailed, |evidence| evidence.aggregate.0.body.seed = Digest::ZERO);
+    fails(check, Code::AggregationFailed, |evidence| evidence.result.aggregate.0.body.seed = Digest::ZERO);
 }
 
 /// R116, R124: the attested enclave is the one that signed, and its report is about these inputs and this output.
 #[test]
 fn an_aggregate_without_its_attestation_fails() {
     let check = "aggregate-attestation";
-    fails(check, Code::AttestationMissing, |evidence| evidence.aggregate.1.report.clear());
-    fails(check, Code::AttestationFailed, |evidence| evidence.aggregate.1.report[3] ^= 1);
+    fails(check, Code::AttestationMissing, |evidence| evidence.result.aggregate.1.report.clear());
+    fails(check, Code::AttestationFailed, |evidence| evidence.result.aggregate.1.report[3] ^= 1);
     fails(check, Code::AttestationFailed, |evidence| {
         reaggregate(evidence, |body| body.result = Digest::ZERO)
     });
@@ -205,8 +207,8 @@ fn an_aggregate_without_its_attestation_fails() {
         reaggregate(evidence, |body| body.report = Digest::ZERO)
     });
     fails(check, Code::AttestationFailed, |evidence| {
-        let body = evidence.aggregate.0.body.clone();
-        evidence.aggregate.0 = key::<SoftwareEnclave>("another enclave").sign(body);
+        let body = evidence.result.aggregate.0.body.clone();
+        evidence.result.aggregate.0 = key::<SoftwareEnclave>("another enclave").sign(body);
     });
 }
 
@@ -238,7 +240,7 @@ fn software_where_it_is_not_admitted_fails() {
 fn empty_evidence_is_rejected() {
     let (world, task) = verifying();
     let mut evidence = world.evidence(&task);
-    evidence.slices.clear();
+    evidence.result.slices.clear();
     evidence.receipts.clear();
     reaggregate(&mut evidence, |body| body.inputs.clear());
     fails_under(&governance(), "slice-headers", Code::QuorumBroken, &evidence);
@@ -266,7 +268,7 @@ fn the_verdict_names_its_evidence() {
     let Stage::Verifying { slices, aggregate, .. } = &world.task(&task).stage else { panic!() };
     let one = evidence(world.task(&task), slices, aggregate);
     let mut other = one.clone();
-    other.slices[2].1.boot.push(0);
+    other.result.slices[2].1.boot.push(0);
     assert_ne!(one.digest(), other.digest());
     assert_eq!(world.verdict(&task).body.evidence, one.digest());
 }

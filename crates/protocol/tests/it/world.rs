@@ -342,6 +342,7 @@ impl World {
                 Act::Refuse => Some(self.failure(task, Step::Aggregate, Code::AggregationFailed)),
                 Act::Mumble | Act::Sleep => None,
             },
+            Effect::Train(_) => None,
             Effect::Parse(task) => self.parse(task),
             Effect::Verify(task) => match self.script.verify {
                 Act::Serve => Some(Command::RecordVerdict { verdict: self.verdict(task) }),
@@ -600,11 +601,14 @@ pub(crate) fn evidence(task: &Task, slices: &[SignedSlice], aggregate: &SignedAg
     Evidence {
         envelope: key::<Master>("master-1").endorsed(envelope.clone()),
         receipts: task.receipts.clone(),
-        slices: slices
-            .iter()
-            .map(|slice| (slice.clone(), slice_attestation(envelope, &slice.body)))
-            .collect(),
-        aggregate: (aggregate.clone(), aggregate_attestation(envelope, slices, &aggregate.body)),
+        rounds: vec![],
+        result: Combined {
+            slices: slices
+                .iter()
+                .map(|slice| (slice.clone(), slice_attestation(envelope, &slice.body)))
+                .collect(),
+            aggregate: (aggregate.clone(), aggregate_attestation(envelope, slices, &aggregate.body)),
+        },
     }
 }
 
@@ -618,6 +622,7 @@ pub(crate) fn slice_attestation(envelope: &TaskEnvelope, header: &SliceHeader) -
         input_root: header.input_root,
         output: header.bundle,
         measurements: envelope.coordination.measurements.clone(),
+        purged: true,
     })
 }
 
@@ -634,6 +639,7 @@ fn aggregate_attestation(
         input_root: bundles_root(slices.iter().map(|slice| slice.body.bundle)),
         output: header.result,
         measurements: envelope.coordination.measurements.clone(),
+        purged: true,
     })
 }
 

@@ -6,7 +6,9 @@ use symphony_protocol::artifact::*;
 use symphony_protocol::evidence::EvidenceBundle;
 use symphony_protocol::execution::{aggregate::aggregate_nonce, coordinate::slice_nonce};
 use symphony_protocol::governance::epoch::epoch_of;
-use symphony_protocol::governance::policy::{Deadlines, ParsePolicy, Policy, Privacy, QueryFees, Shares};
+use symphony_protocol::governance::policy::{
+    Deadlines, ParsePolicy, Policy, Privacy, QueryFees, Shares, TrainPolicy,
+};
 use symphony_protocol::governance::registry::{Actor, Registry, VaultRecord, VerifierRecord};
 use symphony_protocol::governance::semantics::Semantics;
 use symphony_protocol::governance::{Governance, pricing};
@@ -79,6 +81,7 @@ fn policy() -> Policy {
             treasury: Bps(750),
         },
         parse: ParsePolicy::NONE,
+        train: TrainPolicy::NONE,
         privacy: Privacy {
             scope_limits: BTreeMap::from([(UsageScope::new("marketing").unwrap(), Epsilon(5_000_000))]),
             subject_cap: Epsilon(8_000_000),
@@ -146,7 +149,6 @@ fn envelope(governance: &Governance, receipts: &[SignedReceipt], task: TaskId) -
     TaskEnvelope {
         task,
         request: RequestId::new("coupon").unwrap(),
-        class: TaskClass::Query,
         submitter: actor("luckin"),
         scope: UsageScope::new("marketing").unwrap(),
         versions: Versions {
@@ -161,7 +163,7 @@ fn envelope(governance: &Governance, receipts: &[SignedReceipt], task: TaskId) -
         locked: pricing::worst_case(policy, 2, 5_000).unwrap().total,
         charge: pricing::charge(policy),
         reservations: receipts.iter().map(|receipt| receipt.body.digest()).collect(),
-        query: ResolvedQuery {
+        plan: Plan::Audience(ResolvedQuery {
             operands: vec![ResolvedOperand {
                 rule: RuleName::new("commerce.brand_purchase").unwrap(),
                 attribute: AttributeName::new("commerce.brand").unwrap(),
@@ -173,7 +175,7 @@ fn envelope(governance: &Governance, receipts: &[SignedReceipt], task: TaskId) -
             cap: 5_000,
             selection: SelectionRule::Random,
             evaluated_at: OrderedMillis(1_000),
-        },
+        }),
         coordination: CoordinationEnvelope {
             participating_vault_ids: VAULTS.iter().map(|name| vault(name)).collect(),
             minimum_vault_quorum: 2,

@@ -45,16 +45,15 @@ impl Workload {
         let request = TaskRequest {
             request: RequestId::new(run)?,
             submitter,
-            class: TaskClass::Query,
             scope: UsageScope::new("marketing")?,
             vaults: vec![VaultId::new("vault-a")?],
             quorum: 1,
-            query: AudienceQuery {
+            work: Work::Audience(AudienceQuery {
                 operands: vec![city],
                 output: AttributeName::new("identity.contact_handle")?,
                 cap: 100,
                 evaluate_at: None,
-            },
+            }),
             recipient: vec![7; 32],
         };
         let fact = LockFact {

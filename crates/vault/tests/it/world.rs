@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use prost::Message as _;
 use symphony_protocol::artifact::*;
 use symphony_protocol::governance::Governance;
-use symphony_protocol::governance::policy::{Deadlines, ParsePolicy, Policy, Privacy, QueryFees, Shares};
+use symphony_protocol::governance::policy::{
+    Deadlines, ParsePolicy, Policy, Privacy, QueryFees, Shares, TrainPolicy,
+};
 use symphony_protocol::governance::registry::{Registry, VaultRecord, VerifierRecord};
 use symphony_protocol::governance::semantics::{
     Attribute, AttributeLifecycle, Queryability, Semantics, ValueType,
@@ -195,7 +197,6 @@ impl World {
         TaskEnvelope {
             task: receipt.body.task,
             request: RequestId::new("campaign").unwrap(),
-            class: TaskClass::Query,
             submitter: actor("brand"),
             scope: UsageScope::new("marketing").unwrap(),
             versions: Versions {
@@ -355,6 +356,7 @@ fn policy() -> Policy {
             treasury: Bps(800),
         },
         parse: ParsePolicy::NONE,
+        train: TrainPolicy::NONE,
         privacy: Privacy {
             scope_limits: [(UsageScope::new("marketing").unwrap(), Epsilon(30))].into(),
             subject_cap: Epsilon(40),

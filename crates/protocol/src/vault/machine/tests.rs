@@ -11,7 +11,7 @@ use symphony_types::key::PrivateKey;
 
 use super::*;
 use crate::artifact::*;
-use crate::governance::policy::{Deadlines, ParsePolicy, Privacy, QueryFees, Shares};
+use crate::governance::policy::{Deadlines, ParsePolicy, Privacy, QueryFees, Shares, TrainPolicy};
 use crate::vault::consent::{Standing, Statement};
 
 pub(crate) fn policy() -> Policy {
@@ -26,6 +26,7 @@ pub(crate) fn policy() -> Policy {
             treasury: Bps(800),
         },
         parse: ParsePolicy::NONE,
+        train: TrainPolicy::NONE,
         privacy: Privacy {
             scope_limits: [(scope("marketing"), Epsilon(30)), (scope("training"), Epsilon(20))].into(),
             subject_cap: Epsilon(40),
@@ -97,7 +98,6 @@ fn assignment_of(name: u8, scope_name: &str, epsilon: u64) -> Assignment {
     let envelope = TaskEnvelope {
         task: task(name),
         request: RequestId::new("r").unwrap(),
-        class: TaskClass::Query,
         submitter: ActorId::new("brand").unwrap(),
         scope: scope(scope_name),
         versions: Versions {
@@ -112,7 +112,7 @@ fn assignment_of(name: u8, scope_name: &str, epsilon: u64) -> Assignment {
         locked: Sym(1),
         charge: PrivacyCharge { exposure: Epsilon(epsilon), noised: Epsilon(0) },
         reservations: vec![Digest::ZERO],
-        query: ResolvedQuery {
+        plan: Plan::Audience(ResolvedQuery {
             operands: vec![],
             output: symphony_types::id::AttributeName::new("contact.handle").unwrap(),
             combined_privacy_class: PrivacyClass::Identifying,
@@ -120,7 +120,7 @@ fn assignment_of(name: u8, scope_name: &str, epsilon: u64) -> Assignment {
             cap: 10,
             selection: SelectionRule::Random,
             evaluated_at: OrderedMillis(0),
-        },
+        }),
         coordination: CoordinationEnvelope {
             participating_vault_ids: vec![vault()],
             minimum_vault_quorum: 1,
@@ -384,7 +384,9 @@ fn a_later_attempt_replaces_the_assignment_and_charges_nothing() {
     assert_eq!(apply(&mut state, 62, &attempt_of(1, 1, b"first")), Err(Code::IllegalTransition));
     assert_eq!(apply(&mut state, 62, &attempt_of(1, 0, b"first")), Err(Code::IllegalTransition));
     let mut other_query = assignment_of(1, "marketing", 10);
-    (other_query.attempt, other_query.envelope.query.cap) = (3, 9);
+    other_query.attempt = 3;
+    let Plan::Audience(query) = &mut other_query.envelope.plan else { unreachable!() };
+    query.cap = 9;
     let other_query = Command::CommitTask { assignment: Box::new(master().endorsed(other_query)) };
     assert_eq!(apply(&mut state, 62, &other_query), Err(Code::IdempotencyConflict));
     let mut elsewhere = assignment_of(1, "marketing", 10);
