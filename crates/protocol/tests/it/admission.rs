@@ -233,8 +233,9 @@ fn a_request_id_serves_one_request() {
     // Another submitter's request of that name is another request.
     let mut governed = with(|request| request.submitter = actor("trainer"));
     governed.scope = scope("training");
+    // A scope of trainings serves no audience (R060), and that is what it is told.
     let events = world.submit(&governed, PLENTY).unwrap();
-    assert!(matches!(events[..], [Event::AdmissionRequested { .. }, Event::EffectLeased { .. }]));
+    assert!(matches!(events[..], [Event::AdmissionRefused { code: Code::ScopeUnsuited, .. }]));
     assert_eq!(world.state.requests.len(), 2);
 }
 

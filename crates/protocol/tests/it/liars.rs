@@ -15,7 +15,7 @@ use symphony_types::id::{NodeId, TaskId};
 use symphony_types::key::{Document, Endorsed, Master, SoftwareEnclave};
 
 use crate::flow::assert_nothing_is_left;
-use crate::stage::{EPOCH_MS, LEASE_MS, PLENTY, START, asked, campaign, endorsed, key, lock};
+use crate::stage::{EPOCH_MS, LEASE_MS, PLENTY, START, campaign, endorsed, key, lock};
 use crate::world::{Act, Disturbance, Script, World, failure, master};
 
 /// A document with the word of these keys.
@@ -70,7 +70,7 @@ fn a_liar_cannot_change_what_is_asked() {
     let asked = campaign("c1");
     let fact = by(&["master-1", "master-2"], lock(&asked, PLENTY));
     let mut wider = asked.clone();
-    asked(&mut wider).cap += 1;
+    crate::stage::asked(&mut wider).cap += 1;
     let mut own_key = asked.clone();
     own_key.recipient[0] ^= 1;
     let mut other_vaults = asked.clone();

@@ -177,7 +177,7 @@ fn settlement_roots_conform() {
     conforms(
         file,
         &json!({
-            "about": "RFC 9162 root over tagged parts of the context, in this order: task, envelope, slices, aggregate, verdict, fee, shares, software, finalized_at",
+            "about": "RFC 9162 root over tagged parts of the context, in this order: task, envelope, slices, aggregate, rounds, verdict, fee, shares, software, finalized_at",
             "context": context,
             "canonical": hex::encode(to_bytes(&context)),
             "root": root.to_hex(),
