@@ -206,7 +206,7 @@ mod tests {
         assert_eq!(blobs.keys(&first.task).unwrap(), b"keys");
     }
 
-    /// Every kind is found again by its word and Vault, and by nothing else; task keys have no kind and stay here.
+    /// Every kind is found again by its word with its Vault or round, and by nothing else; task keys have no kind and stay here.
     #[test]
     fn kinds_survive_their_words() {
         let vault = VaultId::new("a").unwrap();
@@ -217,13 +217,16 @@ mod tests {
             Kind::Result,
             Kind::AggregateReport,
             Kind::AggregateBoot,
+            Kind::Round(7),
         ];
         for kind in kinds {
             let vault = kind.vault().map_or("", VaultId::as_str);
-            assert_eq!(Kind::parse(kind.word(), vault), Some(kind.clone()));
-            assert_eq!(Kind::parse(kind.word(), if vault.is_empty() { "a" } else { "" }), None);
+            assert_eq!(Kind::parse(kind.word(), vault, kind.round()), Some(kind.clone()));
+            assert_eq!(Kind::parse(kind.word(), if vault.is_empty() { "a" } else { "" }, kind.round()), None);
         }
-        assert_eq!(Kind::parse(TASK_KEYS, ""), None);
-        assert_eq!(Kind::parse("../result", ""), None);
+        assert_eq!(Kind::parse("round", "", 0), None);
+        assert_eq!(Kind::parse("result", "", 1), None);
+        assert_eq!(Kind::parse(TASK_KEYS, "", 0), None);
+        assert_eq!(Kind::parse("../result", "", 0), None);
     }
 }

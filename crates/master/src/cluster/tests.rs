@@ -153,7 +153,7 @@ fn admission() -> AdmissionRequest {
             expires: OrderedMillis(9_000),
         },
         request,
-        query: query(),
+        plan: Plan::Audience(query()),
         charge: PrivacyCharge { exposure: Epsilon(9), noised: Epsilon(1) },
         versions: VERSIONS,
         epoch: EpochId(0),
@@ -182,7 +182,7 @@ fn order() -> TaskEnvelope {
         locked: Sym(100),
         charge: admission.charge,
         reservations: vec![digest(1), digest(2)],
-        query: query(),
+        plan: Plan::Audience(query()),
         coordination: CoordinationEnvelope {
             participating_vault_ids: vec![vault("a"), vault("b")],
             minimum_vault_quorum: 1,

@@ -74,6 +74,7 @@ fn scene() -> Scene {
         output: report.output,
         actor,
         role: EnclaveRole::Aggregator,
+        purged: true,
     };
     Scene { platform, enclave, boot, report, policy, expected }
 }
@@ -230,6 +231,18 @@ fn all_reasons_are_given_not_only_the_first() {
     let reasons =
         [Reason::SoftwareRefused, Reason::MeasurementUnknown, Reason::Task, Reason::NotPurged].to_vec();
     assert_eq!(scene.judge(), Err(reasons));
+}
+
+/// R127: between two rounds of a training records stay in the enclave, and its report says so.
+#[test]
+fn records_may_stay_only_where_that_is_expected() {
+    let mut scene = scene();
+    scene.report.purged = false;
+    assert_eq!(scene.judge(), Err(vec![Reason::NotPurged]));
+    scene.expected.purged = false;
+    assert_eq!(scene.judge(), Ok(()));
+    scene.report.purged = true;
+    assert_eq!(scene.judge(), Ok(()));
 }
 
 /// R121: the Vault's own look before it seals anything.

@@ -70,6 +70,7 @@ fn expected() -> Expected {
         output: Digest([4; 32]),
         actor: ActorId::new("aggregator").unwrap(),
         role: EnclaveRole::Aggregator,
+        purged: true,
     }
 }
 

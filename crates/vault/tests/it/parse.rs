@@ -158,6 +158,7 @@ async fn a_picture_becomes_a_record_once() {
         input_root: body.words,
         output: body.output(),
         measurements: order.measurements.clone(),
+        purged: true,
     };
     let attestation = Attestation { boot: parsed.boot.clone(), report: parsed.report.clone() };
     let appraised = governed::judge(NETWORK, &desk.world.governance, &attestation, &expectation).unwrap();

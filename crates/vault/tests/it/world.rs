@@ -211,7 +211,7 @@ impl World {
             locked: Sym(1_000),
             charge: PrivacyCharge { exposure: Epsilon(epsilon.0 - 1), noised: Epsilon(1) },
             reservations: vec![receipt.body.digest()],
-            query: query(),
+            plan: Plan::Audience(query()),
             coordination: CoordinationEnvelope {
                 participating_vault_ids: vec![vault_id()],
                 minimum_vault_quorum: 1,
