@@ -29,6 +29,8 @@ use symphony_wire::documents::encode;
 use super::*;
 use crate::claim::{envelope, preparation};
 
+mod rounds;
+
 const NETWORK: &str = "test";
 
 fn node(number: u8) -> NodeId {

@@ -1,0 +1,151 @@
+//! What a master endorses of a training.
+
+use symphony_protocol::artifact::training::{
+    Family, Feature, Label, ModelKind, PrivacyTerms, Scale, Settings, Training, TrainingPlan,
+};
+use symphony_protocol::lifecycle::training::Position;
+use symphony_types::key::Vault;
+
+use super::*;
+use crate::node::now;
+use crate::round::{self, Handed};
+
+/// The state while a round of a training is computed, which this master leads.
+fn training(at: Stage, leads: u8) -> State {
+    let mut state = leased(state(Answer::Admitted, Some(at)), Effect::Train(task()), leads, 0);
+    let known = state.tasks.get_mut(&task()).unwrap();
+    known.envelope.plan = Plan::Training(plan());
+    known.receipts = ["a", "b"].map(receipt).into();
+    state
+}
+
+fn plan() -> TrainingPlan {
+    let scale = Scale { logarithm: false, centre: 0, spread: 1_000_000, bound: 3_000 };
+    let feature = Feature { family: Family::Recency, filter: vec![], days: 30, scale };
+    TrainingPlan {
+        training: Training {
+            model: ModelKind::Logistic,
+            time: AttributeName::new("commerce.purchase_date").unwrap(),
+            cohort: vec![],
+            features: vec![feature],
+            label: Some(Label { condition: vec![], days: 28 }),
+            settings: Settings::PLAIN,
+            privacy: PrivacyTerms {
+                noise: 5_000,
+                sampling: 1_000_000_000,
+                evaluation_noise: 5_000,
+                delta: 10_000_000,
+            },
+            rounds: 10,
+            evaluate_every: 5,
+            patience: 0,
+            held_out: 200,
+            accept_from: 500_000,
+        },
+        evaluated_at: OrderedMillis(0),
+        combined_privacy_class: PrivacyClass::Sensitive,
+        minimum_cohort: 10,
+    }
+}
+
+fn receipt(name: &str) -> SignedReceipt {
+    PrivateKey::<Vault>::from_seed(&[2; 32]).sign(ReserveReceipt {
+        task: task(),
+        vault: vault(name),
+        refusal: None,
+        epsilon: Epsilon(10),
+        coverage: Bucket(64),
+        deadline: OrderedMillis(2_000),
+        ledger_head: Digest::ZERO,
+    })
+}
+
+fn third() -> Position {
+    Position::of(3, false, digest(40))
+}
+
+/// What the first master asks the second to stand behind.
+fn asked(vaults: &[&str]) -> Handed {
+    Handed {
+        task: task(),
+        round: 3,
+        attempt: 7,
+        vaults: vaults.iter().map(|name| vault(name)).collect(),
+        aggregator_boot: encode(&boot(1, EnclaveRole::Aggregator, "aggregator", 20)),
+    }
+}
+
+fn endorsed(state: &State, master: u8, handed: &Handed) -> Result<Digest, Doubt> {
+    round::order(NETWORK, state, &node(master), handed)
+}
+
+/// R097, R195: a round is ordered by the master that leads the training, at the round where it is, from the learner that
+/// the state knows; sums are divided by what the receipts say.
+#[test]
+fn a_round_is_ordered_as_the_state_has_it() {
+    let state = training(Stage::Training { position: third() }, 1);
+    let handed = asked(&["a", "b"]);
+    let order = handed.order(state.tasks.get(&task()).unwrap(), third());
+    assert_eq!((order.state, order.round, order.last, order.subjects), (digest(40), 3, false, 192));
+    assert_eq!(endorsed(&state, 1, &handed).unwrap(), order.digest());
+    // Whom it leaves out is its word, and another order.
+    let without = asked(&["b"]);
+    assert_eq!(without.order(state.tasks.get(&task()).unwrap(), third()).subjects, 96);
+    assert_ne!(endorsed(&state, 1, &without).unwrap(), order.digest());
+
+    let other_round = Handed { round: 2, ..handed.clone() };
+    let other_boot = |of, role, name, measured| Handed {
+        aggregator_boot: encode(&boot(of, role, name, measured)),
+        ..handed.clone()
+    };
+    let refused = [
+        ("not the leader", endorsed(&state, 3, &handed)),
+        ("another round", endorsed(&state, 1, &other_round)),
+        (
+            "another master's enclave",
+            endorsed(&state, 1, &other_boot(2, EnclaveRole::Aggregator, "aggregator", 20)),
+        ),
+        ("a slice enclave", endorsed(&state, 1, &other_boot(1, EnclaveRole::Slice, "aggregator", 20))),
+        ("another actor's", endorsed(&state, 1, &other_boot(1, EnclaveRole::Aggregator, "somebody", 20))),
+        ("other code", endorsed(&state, 1, &other_boot(1, EnclaveRole::Aggregator, "aggregator", 21))),
+        ("no training", endorsed(&super::state(Answer::Admitted, Some(Stage::Computing)), 1, &handed)),
+    ];
+    for (why, answer) in refused {
+        assert!(answer.is_err(), "{why}");
+    }
+}
+
+/// R196: attempts are counted by time, so a master cannot use up the numbers of those after it.
+#[test]
+fn an_attempt_from_the_future_is_refused() {
+    let mut state = training(Stage::Training { position: third() }, 1);
+    state.tasks.get_mut(&task()).unwrap().envelope.admitted_at = now();
+    let at = |attempt| Handed { attempt, ..asked(&["a", "b"]) };
+    assert!(endorsed(&state, 1, &at(0)).is_ok());
+    assert!(endorsed(&state, 1, &at(u32::MAX)).is_err());
+}
+
+/// D20: what the rounds did not draw goes back once they are over, and not before.
+#[test]
+fn a_training_past_its_rounds_is_released() {
+    let of = |state: &State| of_state(state, &Subject::Release(task(), vault("a")));
+    let release = Release { task: task(), vault: vault("a") }.digest();
+    let Stage::Aggregating { slices, .. } = accepted(0) else { unreachable!() };
+    let header = AggregateHeader {
+        task: task(),
+        aggregator: actor("aggregator"),
+        inputs: vec![],
+        outcome: Outcome::Suppressed,
+        result: Digest::ZERO,
+        seed: Digest::ZERO,
+        report: Digest::ZERO,
+    };
+    let verifying = || Stage::Verifying {
+        slices: slices.clone(),
+        aggregate: enclave(1).sign(header.clone()),
+        verify_by: OrderedMillis(9_000),
+    };
+    assert_eq!(of(&training(verifying(), 1)), Some(release));
+    assert_eq!(of(&training(Stage::Training { position: third() }, 1)), None);
+    assert_eq!(of(&super::state(Answer::Admitted, Some(verifying()))), None, "a query draws nothing");
+}
