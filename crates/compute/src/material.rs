@@ -74,6 +74,17 @@ impl Material {
         self.people.num_rows()
     }
 
+    /// The same records in batches of at most so many.
+    #[cfg(test)]
+    pub(crate) fn cut(mut self, rows: usize) -> Self {
+        let parts = |batch: &RecordBatch| -> Vec<RecordBatch> {
+            let length = batch.num_rows();
+            (0..length).step_by(rows).map(|start| batch.slice(start, rows.min(length - start))).collect()
+        };
+        self.rows = self.rows.iter().flat_map(parts).collect();
+        self
+    }
+
     /// Where the column of an attribute is in each batch.
     pub(crate) fn column(&self, attribute: &AttributeName) -> Option<usize> {
         self.attributes.binary_search(attribute).ok().map(|index| index + FIXED_COLUMNS)

@@ -4,11 +4,13 @@
 //! One person changes the counts of a [`ScoreHistogram`] by one and those of a [`MeanScore`] by at most the square
 //! root of two, in units of [`PERSON`]; a release noises them with that sensitivity.
 
+use symphony_protocol::artifact::training::Settings;
+
+use super::TrainError;
 use super::dataset::{Baskets, Features};
 use super::model::Model;
 use super::numbers::{sigmoid, softplus};
 use super::round::sum_over_rows;
-use super::{Settings, TrainError};
 
 /// What one person counts.
 pub const PERSON: i64 = 1 << 20;

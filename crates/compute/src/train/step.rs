@@ -3,10 +3,12 @@
 //! A gradient step for models with a gradient, new centres for clusters. The divisor is the number of people that is
 //! expected, which is known beforehand; the number that really took part is private.
 
+use symphony_protocol::artifact::training::{EVERYBODY, Settings, Shape};
+
 use super::clusters::Clusters;
 use super::grid::CLIP_UNITS;
-use super::model::{Model, Shape};
-use super::{Sampling, Settings, TrainError};
+use super::model::Model;
+use super::{TrainError, check, clip};
 
 /// Whom a round was made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,23 +59,23 @@ impl Learner {
     /// **Errors**: settings out of their limits; sums that do not fit the model; nobody to divide by; a model that
     /// explodes.
     pub fn step(&mut self, settings: &Settings, sums: &[i64], cohort: Cohort) -> Result<(), TrainError> {
-        settings.check()?;
+        check(settings)?;
         let shape = self.model.shape();
         if sums.len() != shape.coordinates() {
             return Err(TrainError::Shape("sums and the model"));
         }
-        if cohort.subjects == 0 || cohort.rate == 0 || cohort.rate > Sampling::EVERYBODY {
+        if cohort.subjects == 0 || cohort.rate == 0 || cohort.rate > EVERYBODY {
             return Err(TrainError::Setting("cohort"));
         }
-        let unit = settings.clip() / CLIP_UNITS as f64;
+        let unit = clip(settings) / CLIP_UNITS as f64;
         let sums: Vec<f64> = sums.iter().map(|sum| *sum as f64 * unit).collect();
         let mut next = self.clone();
         if let Shape::Clusters { features, .. } = shape {
             let mut centres = self.model.parameters().to_vec();
-            Clusters::step(&mut centres, features as usize, &sums, settings.clip());
+            Clusters::step(&mut centres, features as usize, &sums, clip(settings));
             next.model = Model::new(shape, centres)?;
         } else {
-            let expected = cohort.subjects as f64 * (f64::from(cohort.rate) / f64::from(Sampling::EVERYBODY));
+            let expected = cohort.subjects as f64 * (f64::from(cohort.rate) / f64::from(EVERYBODY));
             let parameters = next.descend(settings, &sums, expected);
             next.model = Model::new(shape, parameters)?;
         }
@@ -91,10 +93,23 @@ impl Learner {
         for (at, ((parameter, velocity), sum)) in
             parameters.iter_mut().zip(&mut self.velocity).zip(sums).enumerate()
         {
-            let pull = if shape.is_bias(at) { 0.0 } else { penalty * *parameter };
+            let pull = if is_bias(&shape, at) { 0.0 } else { penalty * *parameter };
             *velocity = momentum * *velocity + (sum / expected + pull);
             *parameter -= rate * *velocity;
         }
         parameters
+    }
+}
+
+/// Whether the parameter at this place is a bias, which no penalty pulls.
+fn is_bias(shape: &Shape, at: usize) -> bool {
+    match *shape {
+        Shape::Logistic { features } => at == features as usize,
+        Shape::Perceptron { features, hidden } => {
+            let unit = features as usize + 1;
+            let last = hidden as usize * unit;
+            if at < last { at % unit == unit - 1 } else { at == last + hidden as usize }
+        }
+        Shape::Clusters { .. } | Shape::Affinity { .. } => false,
     }
 }
