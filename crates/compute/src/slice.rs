@@ -19,12 +19,11 @@ use symphony_protocol::governance::semantics::normalise;
 use symphony_types::digest::Digest;
 use symphony_types::id::{AttributeName, TaskId, VaultId};
 use symphony_types::limits::OPERANDS_MAX;
-use symphony_types::merkle;
 use symphony_types::time::RecordMillis;
 use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::keyed::Keyed;
-use crate::material::{Material, commitments, subjects};
+use crate::material::{Material, subjects};
 
 /// A query does not fit its material.
 #[derive(Debug, thiserror::Error)]
@@ -102,13 +101,8 @@ pub fn evaluate(
     if suppressed {
         signals.clear();
     }
-    let leaves: Vec<Digest> = material
-        .rows()
-        .iter()
-        .flat_map(|batch| commitments(batch).iter().flatten().map(merkle::leaf))
-        .collect();
     let signals = SliceSignals { task, vault: vault.clone(), suppressed, signals };
-    Ok(Slice { signals, input_root: merkle::root(&leaves) })
+    Ok(Slice { signals, input_root: material.root() })
 }
 
 /// The token of a person with this contact: equal contacts have equal tokens under one key, whatever their

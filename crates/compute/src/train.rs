@@ -1,6 +1,7 @@
 //! Training kernels (R097-R099): what a Vault's enclave computes over its own people in one round ([`round`]), what
 //! the aggregator does with the Vaults' sums ([`aggregate`], [`noise`], [`step`]), and how a model is judged on
-//! people held out ([`evaluate`]).
+//! people held out ([`evaluate`]). Around them stands what a round of a task is: the people of a Vault ([`people`]), its
+//! part ([`part`]), and what is made of all parts ([`gathering`]).
 //!
 //! One row is one subject. Each subject's contribution is clipped and brought onto a whole-number grid ([`grid`])
 //! before anything is added up, so sums are exact: the same bytes for any number of threads, any cut into chunks and
@@ -18,9 +19,11 @@ use crate::slice::SliceError;
 pub mod aggregate;
 pub mod dataset;
 pub mod evaluate;
+pub mod gathering;
 pub mod grid;
 pub mod model;
 pub mod noise;
+pub mod part;
 pub mod people;
 pub mod round;
 pub mod step;
@@ -61,6 +64,12 @@ pub enum TrainError {
     /// The round was refused before, or an update is not finished.
     #[error("the round is not complete")]
     Incomplete,
+    /// Fewer people than the plan trains on.
+    #[error("fewer people than the minimum cohort")]
+    TooFew,
+    /// A learner that a round should begin with is another one.
+    #[error("the learner is not the one that the round begins with")]
+    Learner,
     /// The records lack what the plan reads.
     #[error("the records do not fit the plan: {0}")]
     Records(String),

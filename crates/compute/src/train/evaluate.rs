@@ -19,6 +19,9 @@ pub const HISTOGRAM_SENSITIVITY: u32 = 1 << 20;
 /// The sensitivity of a [`MeanScore`]: `2^20 * sqrt(2)`, rounded up.
 pub const MEAN_SENSITIVITY: u32 = 1_482_911;
 
+/// How many counts a [`ScoreHistogram`] has.
+pub const HISTOGRAM_COUNTS: usize = 2 * BINS;
+
 /// People by score and label. **Shape**: first those without the label, then those with it, each by score.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScoreHistogram {
@@ -48,7 +51,7 @@ impl ScoreHistogram {
     /// Counts the people of one Vault. **Errors**: a model without a label, rows that do not fit or have none.
     pub fn new(model: &Model, rows: &Features) -> Result<Self, TrainError> {
         let labels = rows.labels()?;
-        let counts = sum_over_rows(rows.rows(), 2 * BINS, |range, counts| {
+        let counts = sum_over_rows(rows.rows(), HISTOGRAM_COUNTS, |range, counts| {
             for row in range {
                 let bin = bin(model.score(rows.row(row))?);
                 counts[usize::from(labels[row]) * BINS + bin] += PERSON;

@@ -4,6 +4,8 @@
 //! expected, which is known beforehand; the number that really took part is private.
 
 use symphony_protocol::artifact::training::{EVERYBODY, Settings, Shape};
+use symphony_types::digest::Digest;
+use symphony_types::id::TaskId;
 
 use super::clusters::Clusters;
 use super::grid::CLIP_UNITS;
@@ -31,6 +33,47 @@ impl Learner {
     pub fn new(model: Model) -> Self {
         let velocity = vec![0.0; model.parameters().len()];
         Self { model, velocity }
+    }
+
+    /// What the training of a task begins with; everybody can make it. **Errors**: [`TrainError::Size`].
+    pub fn initial(shape: Shape, task: TaskId) -> Result<Self, TrainError> {
+        Ok(Self::new(Model::initial(shape, &Digest::of(TASK_TAG, &task))?))
+    }
+
+    /// The learner that a round begins with: the initial one where its digest is zero, otherwise what the bytes say.
+    ///
+    /// **Errors**: [`TrainError::Learner`] where there are bytes of another learner, none, or none were expected.
+    pub fn at(shape: Shape, task: TaskId, state: &Digest, bytes: Option<&[u8]>) -> Result<Self, TrainError> {
+        match bytes {
+            None if *state == Digest::ZERO => Self::initial(shape, task),
+            Some(bytes) if *state != Digest::ZERO => {
+                let learner = Self::from_bytes(shape, bytes)?;
+                if learner.digest() == *state { Ok(learner) } else { Err(TrainError::Learner) }
+            }
+            None | Some(_) => Err(TrainError::Learner),
+        }
+    }
+
+    /// Reads [`Self::bytes`]. **Errors**: too few or too many bytes; numbers that no learner has.
+    pub fn from_bytes(shape: Shape, bytes: &[u8]) -> Result<Self, TrainError> {
+        let (numbers, rest) = bytes.as_chunks::<8>();
+        if !rest.is_empty() || numbers.len() != 2 * shape.parameters() {
+            return Err(TrainError::Shape("bytes of a learner and its shape"));
+        }
+        let mut numbers = numbers.iter().map(|bytes| f64::from_le_bytes(*bytes));
+        let parameters = numbers.by_ref().take(shape.parameters()).collect();
+        Self::resume(Model::new(shape, parameters)?, numbers.collect())
+    }
+
+    /// The parameters, then the velocity, as little-endian doubles.
+    pub fn bytes(&self) -> Vec<u8> {
+        let numbers = self.model.parameters().iter().chain(&self.velocity);
+        numbers.flat_map(|number| number.to_le_bytes()).collect()
+    }
+
+    /// What names a learner in the order of a round.
+    pub fn digest(&self) -> Digest {
+        Digest::of(LEARNER_TAG, &(self.model.shape(), self.bytes()))
     }
 
     /// A training that goes on. **Errors**: a velocity that does not fit the model or is not finite.
@@ -113,3 +156,6 @@ fn is_bias(shape: &Shape, at: usize) -> bool {
         Shape::Clusters { .. } | Shape::Affinity { .. } => false,
     }
 }
+
+const TASK_TAG: &str = "symphony/train-task/v1";
+const LEARNER_TAG: &str = "symphony/train-learner/v1";

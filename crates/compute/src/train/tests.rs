@@ -14,6 +14,7 @@ use super::*;
 mod evaluation;
 mod models;
 mod outside;
+mod parts;
 mod refusals;
 mod sums;
 
