@@ -11,10 +11,11 @@ use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha20Rng;
 use rayon::ThreadPool;
 use symphony_compute::train::dataset::{Dataset, Features, Scale};
-use symphony_compute::train::model::{Model, Shape};
+use symphony_compute::train::model::Model;
 use symphony_compute::train::round::update;
 use symphony_compute::train::step::{Cohort, Learner};
-use symphony_compute::train::{Sampling, Settings, noise};
+use symphony_compute::train::{Sampling, noise};
+use symphony_protocol::artifact::training::{EVERYBODY, Settings, Shape};
 use symphony_types::digest::Digest;
 
 use crate::pairs::{Row, compare, per_unit, print};
@@ -47,7 +48,7 @@ fn epoch(
         unreachable!("the people of this benchmark have features")
     };
     let learner = warm(dataset);
-    let sampling = Sampling { rate: Sampling::EVERYBODY, seed: Digest::ZERO };
+    let sampling = Sampling { rate: EVERYBODY, seed: Digest::ZERO };
     let ours = || {
         let sums = || update(learner.model(), &settings, dataset, &sampling).expect("the model fits");
         per_unit(ROWS, || pool.install(sums))
@@ -61,9 +62,9 @@ fn warm(dataset: &Dataset) -> Learner {
     let shape = Shape::Logistic { features: WIDTH as u32 };
     let mut learner =
         Learner::new(Model::initial(shape, &Digest::ZERO).expect("the sizes are within limits"));
-    let sampling = Sampling { rate: Sampling::EVERYBODY, seed: Digest::ZERO };
+    let sampling = Sampling { rate: EVERYBODY, seed: Digest::ZERO };
     let sums = update(learner.model(), &CLIPPED, dataset, &sampling).expect("the model fits").sums;
-    let cohort = Cohort { subjects: ROWS as u64, rate: Sampling::EVERYBODY };
+    let cohort = Cohort { subjects: ROWS as u64, rate: EVERYBODY };
     learner.step(&CLIPPED, &sums, cohort).expect("the step is small");
     learner
 }

@@ -21,8 +21,10 @@ use arrow::ipc::writer::StreamWriter;
 use bytes::Bytes;
 use symphony_protocol::governance::semantics::ValueType;
 use symphony_protocol::vault::record::Value;
+use symphony_types::digest::Digest;
 use symphony_types::id::{AttributeName, Commitment};
 use symphony_types::limits::{OPERANDS_MAX, SEALED_BYTES_MAX, SUBJECTS_PER_VAULT_MAX, TEXT_LEN_MAX};
+use symphony_types::merkle;
 use symphony_types::subjects::SubjectIndex;
 use zeroize::{Zeroize as _, Zeroizing};
 
@@ -72,6 +74,27 @@ impl Material {
     /// How many people there are.
     pub fn people_len(&self) -> usize {
         self.people.num_rows()
+    }
+
+    /// The Merkle root over the commitments of all rows, in row order.
+    pub fn root(&self) -> Digest {
+        let leaves: Vec<Digest> = self
+            .rows
+            .iter()
+            .flat_map(|batch| commitments(batch).iter().flatten().map(merkle::leaf))
+            .collect();
+        merkle::root(&leaves)
+    }
+
+    /// The same records in batches of at most so many.
+    #[cfg(test)]
+    pub(crate) fn cut(mut self, rows: usize) -> Self {
+        let parts = |batch: &RecordBatch| -> Vec<RecordBatch> {
+            let length = batch.num_rows();
+            (0..length).step_by(rows).map(|start| batch.slice(start, rows.min(length - start))).collect()
+        };
+        self.rows = self.rows.iter().flat_map(parts).collect();
+        self
     }
 
     /// Where the column of an attribute is in each batch.
@@ -367,7 +390,6 @@ const SEAL_OVERHEAD_MAX: usize = 4096;
 
 #[cfg(test)]
 mod tests {
-    use symphony_types::digest::Digest;
     use symphony_types::time::RecordMillis;
 
     use super::*;

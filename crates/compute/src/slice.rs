@@ -6,23 +6,24 @@
 
 use std::collections::BTreeMap;
 
-use arrow::array::{Array as _, AsArray as _, BooleanArray, RecordBatch, UInt64Array};
+use arrow::array::{
+    Array as _, AsArray as _, BooleanArray, Int32Array, RecordBatch, StringArray, UInt64Array,
+};
 use arrow::buffer::BooleanBuffer;
 use arrow::compute::kernels::{boolean, cmp, take};
 use arrow::datatypes::{Int32Type, UInt64Type};
 use arrow::error::ArrowError;
 use serde::{Deserialize, Serialize};
-use symphony_protocol::artifact::{Predicate, ResolvedQuery};
+use symphony_protocol::artifact::{Predicate, ResolvedOperand, ResolvedQuery};
 use symphony_protocol::governance::semantics::normalise;
 use symphony_types::digest::Digest;
 use symphony_types::id::{AttributeName, TaskId, VaultId};
 use symphony_types::limits::OPERANDS_MAX;
-use symphony_types::merkle;
 use symphony_types::time::RecordMillis;
 use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::keyed::Keyed;
-use crate::material::{Material, commitments, subjects};
+use crate::material::{Material, subjects};
 
 /// A query does not fit its material.
 #[derive(Debug, thiserror::Error)]
@@ -100,13 +101,8 @@ pub fn evaluate(
     if suppressed {
         signals.clear();
     }
-    let leaves: Vec<Digest> = material
-        .rows()
-        .iter()
-        .flat_map(|batch| commitments(batch).iter().flatten().map(merkle::leaf))
-        .collect();
     let signals = SliceSignals { task, vault: vault.clone(), suppressed, signals };
-    Ok(Slice { signals, input_root: merkle::root(&leaves) })
+    Ok(Slice { signals, input_root: material.root() })
 }
 
 /// The token of a person with this contact: equal contacts have equal tokens under one key, whatever their
@@ -115,7 +111,7 @@ pub fn token(dedupe: &[u8; 32], contact: &str) -> [u8; 32] {
     token_of(&Keyed::new(dedupe), contact)
 }
 
-fn token_of(keyed: &Keyed, contact: &str) -> [u8; 32] {
+pub(crate) fn token_of(keyed: &Keyed, contact: &str) -> [u8; 32] {
     keyed.of(Zeroizing::new(normalise(contact)).as_bytes())
 }
 
@@ -127,7 +123,7 @@ fn latest_qualifying(query: &ResolvedQuery, material: &Material) -> Result<Zeroi
     let window = query.operands.iter().find(|operand| matches!(operand.predicate, Predicate::Between { .. }));
     let mut latest = Zeroizing::new(vec![0_u64; people.len()]);
     for batch in material.rows() {
-        let qualifying = qualifying_rows(query, material, batch)?;
+        let qualifying = qualifying_rows(&query.operands, material, batch)?;
         let times = match window {
             Some(operand) => Some(numbers(material, batch, &operand.attribute)?),
             None => None,
@@ -146,13 +142,14 @@ fn latest_qualifying(query: &ResolvedQuery, material: &Material) -> Result<Zeroi
     Ok(latest)
 }
 
-fn qualifying_rows(
-    query: &ResolvedQuery,
+/// The rows that satisfy all operands: every row where there are none.
+pub(crate) fn qualifying_rows(
+    operands: &[ResolvedOperand],
     material: &Material,
     batch: &RecordBatch,
 ) -> Result<BooleanBuffer, SliceError> {
     let mut all = BooleanBuffer::new_set(batch.num_rows());
-    for operand in &query.operands {
+    for operand in operands {
         let matches = operand_matches(&operand.predicate, &operand.attribute, material, batch)?;
         // A missing value satisfies nothing.
         all = &all
@@ -194,18 +191,29 @@ fn text_matches(
     material: &Material,
     batch: &RecordBatch,
 ) -> Result<BooleanArray, SliceError> {
+    let (places, texts) = texts(material, batch, attribute)?;
+    let wanted: Vec<String> = wanted.iter().map(|text| normalise(text)).collect();
+    let equal = |text: &str| wanted.contains(&*Zeroizing::new(normalise(text)));
+    let distinct: BooleanArray = texts.iter().map(|text| text.map(equal)).collect();
+    let spread = take::take(&distinct, places, None)?;
+    Ok(spread.as_boolean().clone())
+}
+
+/// The distinct texts of an attribute, and where each row's stands among them.
+pub(crate) fn texts<'a>(
+    material: &Material,
+    batch: &'a RecordBatch,
+    attribute: &AttributeName,
+) -> Result<(&'a Int32Array, &'a StringArray), SliceError> {
     let column = material.column(attribute).ok_or_else(|| SliceError::Attribute(attribute.clone()))?;
     let column = batch.column(column).as_dictionary_opt::<Int32Type>();
     let column = column.ok_or_else(|| SliceError::Type(attribute.clone()))?;
     let texts = column.values().as_string_opt::<i32>().ok_or_else(|| SliceError::Type(attribute.clone()))?;
-    let wanted: Vec<String> = wanted.iter().map(|text| normalise(text)).collect();
-    let equal = |text: &str| wanted.contains(&*Zeroizing::new(normalise(text)));
-    let distinct: BooleanArray = texts.iter().map(|text| text.map(equal)).collect();
-    let spread = take::take(&distinct, column.keys(), None)?;
-    Ok(spread.as_boolean().clone())
+    Ok((column.keys(), texts))
 }
 
-fn numbers<'a>(
+/// The times or the amounts of an attribute.
+pub(crate) fn numbers<'a>(
     material: &Material,
     batch: &'a RecordBatch,
     attribute: &AttributeName,

@@ -1,25 +1,30 @@
 //! Training kernels (R097-R099): what a Vault's enclave computes over its own people in one round ([`round`]), what
 //! the aggregator does with the Vaults' sums ([`aggregate`], [`noise`], [`step`]), and how a model is judged on
-//! people held out ([`evaluate`]).
+//! people held out ([`evaluate`]). Around them stands what a round of a task is: the people of a Vault ([`people`]), its
+//! part ([`part`]), and what is made of all parts ([`gathering`]).
 //!
 //! One row is one subject. Each subject's contribution is clipped and brought onto a whole-number grid ([`grid`])
 //! before anything is added up, so sums are exact: the same bytes for any number of threads, any cut into chunks and
 //! any order of Vaults. Floating point happens inside one row or inside one step, in a fixed order, with `libm` and
 //! without fused or reordered operations. The kernels use the caller's `rayon` pool; a process that may start no
-//! threads after its lock-down makes the pool before. They are reached from tests and benchmarks so far: no node
-//! runs them yet.
+//! threads after its lock-down makes one of its own thread before.
 
-use serde::{Deserialize, Serialize};
+use symphony_protocol::artifact::training::{EVERYBODY, Settings};
 use symphony_protocol::governance::accountant;
 use symphony_types::digest::Digest;
 use symphony_types::id::VaultId;
 
+use crate::slice::SliceError;
+
 pub mod aggregate;
 pub mod dataset;
 pub mod evaluate;
+pub mod gathering;
 pub mod grid;
 pub mod model;
 pub mod noise;
+pub mod part;
+pub mod people;
 pub mod round;
 pub mod step;
 
@@ -59,49 +64,33 @@ pub enum TrainError {
     /// The round was refused before, or an update is not finished.
     #[error("the round is not complete")]
     Incomplete,
+    /// Fewer people than the plan trains on.
+    #[error("fewer people than the minimum cohort")]
+    TooFew,
+    /// A learner that a round should begin with is another one.
+    #[error("the learner is not the one that the round begins with")]
+    Learner,
+    /// The records lack what the plan reads.
+    #[error("the records do not fit the plan: {0}")]
+    Records(String),
     /// The noise cannot be drawn.
     #[error("drawing noise")]
     Noise,
 }
 
-/// What does not change during a training; whole numbers, because it is fixed and hashed at admission (R098).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Settings {
-    /// The clipping norm: the most that one subject changes a sum. **Units**: thousandths.
-    pub clip: u32,
-    /// The length of a step along the mean gradient; clusters have none. **Units**: millionths.
-    pub learning_rate: u32,
-    /// How much of the last step goes into the next. **Units**: thousandths.
-    pub momentum: u32,
-    /// The pull of all weights but the biases to zero. **Units**: millionths.
-    pub penalty: u32,
-    /// Affinity: the pull of a person's factors to zero. **Units**: thousandths.
-    pub ridge: u32,
-    /// Affinity: the weight of an item that a person does not list. **Units**: thousandths.
-    pub unlisted: u32,
+/// The clipping norm of checked settings.
+fn clip(settings: &Settings) -> f64 {
+    f64::from(settings.clip) / 1e3
 }
 
-impl Settings {
-    /// A plain gradient step with clipping norm 1.
-    pub const PLAIN: Self =
-        Self { clip: 1_000, learning_rate: 1_000_000, momentum: 0, penalty: 0, ridge: 100, unlisted: 0 };
+/// Whether all settings are within their limits. **Errors**: [`TrainError::Setting`].
+fn check(settings: &Settings) -> Result<(), TrainError> {
+    settings.check().map_err(TrainError::Setting)
+}
 
-    /// Whether all are within their limits. **Errors**: [`TrainError::Setting`].
-    pub fn check(&self) -> Result<(), TrainError> {
-        let limits = [
-            ("clipping norm", self.clip, 1, CLIP_MAX),
-            ("learning rate", self.learning_rate, 1, LEARNING_RATE_MAX),
-            ("momentum", self.momentum, 0, MOMENTUM_MAX),
-            ("penalty", self.penalty, 0, PENALTY_MAX),
-            ("ridge", self.ridge, 1, RIDGE_MAX),
-            ("weight of unlisted items", self.unlisted, 0, 1_000),
-        ];
-        let outside = limits.iter().find(|(_, value, low, high)| value < low || value > high);
-        outside.map_or(Ok(()), |(name, ..)| Err(TrainError::Setting(name)))
-    }
-
-    fn clip(&self) -> f64 {
-        f64::from(self.clip) / 1e3
+impl From<SliceError> for TrainError {
+    fn from(error: SliceError) -> Self {
+        Self::Records(error.to_string())
     }
 }
 
@@ -115,11 +104,8 @@ pub struct Sampling {
 }
 
 impl Sampling {
-    /// The rate of everybody.
-    pub const EVERYBODY: u32 = 1_000_000_000;
-
     fn check(&self) -> Result<(), TrainError> {
-        let within = (1..=Self::EVERYBODY).contains(&self.rate);
+        let within = (1..=EVERYBODY).contains(&self.rate);
         if within { Ok(()) } else { Err(TrainError::Setting("sampling rate")) }
     }
 }
@@ -129,17 +115,6 @@ fn check_noise(noise: u32) -> Result<(), TrainError> {
     let within = (accountant::NOISE_MIN..=accountant::NOISE_MAX).contains(&noise);
     if within { Ok(()) } else { Err(TrainError::Setting("noise multiplier")) }
 }
-
-/// The largest clipping norm: 1,000.
-const CLIP_MAX: u32 = 1_000_000;
-/// The largest learning rate: 1,000.
-const LEARNING_RATE_MAX: u32 = 1_000_000_000;
-/// The largest momentum: 0.999.
-const MOMENTUM_MAX: u32 = 999;
-/// The largest penalty: 100.
-const PENALTY_MAX: u32 = 100_000_000;
-/// The largest ridge: 1,000.
-const RIDGE_MAX: u32 = 1_000_000;
 
 #[cfg(test)]
 mod tests;

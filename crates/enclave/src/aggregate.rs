@@ -6,7 +6,6 @@ use symphony_compute::slice::SliceSignals;
 use symphony_protocol::artifact::{AggregateHeader, EndorsedEnvelope, Outcome, TaskEnvelope};
 use symphony_tee::report::{AGGREGATE_STEP, EnclaveRole};
 use symphony_tee::session::Work;
-use symphony_types::canonical;
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
 use symphony_types::id::{TaskId, VaultId};
@@ -18,7 +17,9 @@ use symphony_wire::sealed::seal;
 use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::handler::Handler;
-use crate::refusal::{Refusal, admit_boot, check_envelope, query, task_and_vault, verify_order};
+use crate::refusal::{
+    Refusal, admit_boot, check_envelope, check_vaults, query, task_and_vault, verify_order,
+};
 use crate::station::Station;
 
 /// Makes the task's keys for each admitted slice enclave.
@@ -30,8 +31,8 @@ pub(crate) fn open_task<S: Station>(
     masters: &[PublicKey<Master>],
 ) -> Result<Answer, Refusal> {
     let envelope = own_order(handler, envelope, masters)?;
-    check_vaults(envelope, slices)?;
-    let dedupe = secret(handler, DEDUPE_TAG, envelope.task, b"");
+    check_vaults(envelope, slices.iter().map(|(vault, _)| vault))?;
+    let dedupe = handler.secret(DEDUPE_TAG, envelope.task, b"");
     let mut sealed = Vec::with_capacity(slices.len());
     for (vault, boot) in slices {
         let slice = admit_boot(boot, policy, envelope, EnclaveRole::Slice)
@@ -61,12 +62,9 @@ pub(crate) fn aggregate<S: Station>(
     masters: &[PublicKey<Master>],
 ) -> Result<Answer, Refusal> {
     let envelope = own_order(handler, envelope, masters)?;
-    check_vaults(envelope, bundles)?;
-    let inputs: Vec<(VaultId, Digest)> =
-        bundles.iter().map(|(vault, bundle)| (vault.clone(), Digest::of_bytes(bundle))).collect();
-    let leaves: Vec<Digest> = inputs.iter().map(|(_, bundle)| merkle::leaf(&bundle.0)).collect();
-    let input_root = merkle::root(&leaves);
-    let seed = Digest(*secret(handler, SEED_TAG, envelope.task, AGGREGATE_STEP.as_bytes()));
+    check_vaults(envelope, bundles.iter().map(|(vault, _)| vault))?;
+    let (inputs, input_root) = bundles_root(bundles);
+    let seed = Digest(*handler.secret(SEED_TAG, envelope.task, AGGREGATE_STEP.as_bytes()));
     let (sealed, outcome) = result(handler, envelope, bundles, &seed)?;
     // Bundles, handles and the result wiped themselves on return from there.
     let output = Digest::of_bytes(&sealed);
@@ -92,6 +90,14 @@ pub(crate) fn aggregate<S: Station>(
         report: Digest::of_bytes(&report),
     });
     Ok(Answer::Aggregated { header, sealed, report })
+}
+
+/// The digest of each bundle by Vault, and the root over them.
+pub(crate) fn bundles_root(bundles: &[(VaultId, Vec<u8>)]) -> (Vec<(VaultId, Digest)>, Digest) {
+    let inputs: Vec<(VaultId, Digest)> =
+        bundles.iter().map(|(vault, bundle)| (vault.clone(), Digest::of_bytes(bundle))).collect();
+    let leaves: Vec<Digest> = inputs.iter().map(|(_, bundle)| merkle::leaf(&bundle.0)).collect();
+    (inputs, merkle::root(&leaves))
 }
 
 /// Opens, combines, seals. What was opened is wiped on return.
@@ -146,34 +152,6 @@ fn own_order<'a, S: Station>(
     Ok(envelope)
 }
 
-/// Whether these are participating Vaults, each once, and enough of them.
-fn check_vaults(envelope: &TaskEnvelope, given: &[(VaultId, Vec<u8>)]) -> Result<(), Refusal> {
-    let order = &envelope.coordination;
-    if !given.is_sorted_by(|one, two| one.0 < two.0) {
-        return Err(Refusal::new(Code::Malformed, "the vaults are not in ascending order"));
-    }
-    if let Some((stranger, _)) =
-        given.iter().find(|(vault, _)| !order.participating_vault_ids.contains(vault))
-    {
-        return Err(Refusal::new(Code::EnvelopeInvalid, format!("{stranger} does not take part")));
-    }
-    if given.is_empty() || given.len() < usize::from(order.minimum_vault_quorum) {
-        return Err(Refusal::new(Code::QuorumBroken, "fewer vaults than the quorum"));
-    }
-    Ok(())
-}
-
-/// A secret of one task: the same on every call, unknown outside this enclave.
-fn secret<S: Station>(handler: &Handler<S>, tag: &str, task: TaskId, step: &[u8]) -> Zeroizing<[u8; 32]> {
-    let mut input = Zeroizing::new(Vec::with_capacity(SECRET_INPUT_BYTES));
-    input.extend_from_slice(handler.station.task_secret());
-    input.extend_from_slice(&canonical::to_bytes(&task));
-    input.extend_from_slice(step);
-    Zeroizing::new(Digest::tagged(tag, &input).0)
-}
-
 const DEDUPE_TAG: &str = "symphony/dedupe-key/v1";
 const SEED_TAG: &str = "symphony/task-seed/v1";
-const SEED_COMMITMENT_TAG: &str = "symphony/seed-commitment/v1";
-/// More than secret, task and step, so that the buffer never moves.
-const SECRET_INPUT_BYTES: usize = 128;
+pub(crate) const SEED_COMMITMENT_TAG: &str = "symphony/seed-commitment/v1";

@@ -2,34 +2,44 @@
 //! into a refusal.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use symphony_tee::report::EnclaveRole;
+use symphony_types::canonical;
 use symphony_types::catalogue::Code;
+use symphony_types::digest::Digest;
+use symphony_types::id::TaskId;
 use symphony_wire::documents;
 use symphony_wire::enclave::{Answer, Call};
 use symphony_wire::sealed::SealingKey;
+use zeroize::Zeroizing;
 
 use crate::refusal::Refusal;
 use crate::station::Station;
-use crate::{aggregate, parse, slice};
+use crate::training::Contribution;
+use crate::training::combine::Combination;
+use crate::training::datasets::Datasets;
+use crate::{aggregate, parse, slice, training};
 
 /// Answers a host's calls.
 pub struct Handler<S> {
     pub(crate) station: S,
     pub(crate) sealing: SealingKey,
+    /// What stays in memory between the rounds of a training.
+    datasets: Mutex<Datasets>,
 }
 
 impl<S: Station> Handler<S> {
     /// A handler in this enclave.
     pub fn new(station: S) -> Self {
         let sealing = SealingKey::from_seed(station.hpke_secret());
-        Self { station, sealing }
+        Self { station, sealing, datasets: Mutex::default() }
     }
 
     /// The canonical [`Answer`] to a canonical [`Call`]. Any bytes have an answer.
     pub fn answer(&self, request: &[u8]) -> Vec<u8> {
-        // The readers of columns index what hostile bytes describe. A fault there refuses the call; the handler
-        // keeps nothing between calls that it could leave half done.
+        // The readers of columns index what hostile bytes describe. A fault there refuses the call; what the
+        // handler keeps between calls is never half done.
         let answer = catch_unwind(AssertUnwindSafe(|| self.decide(request)))
             .unwrap_or_else(|_| Err(Refusal::new(Code::Internal, "the enclave stumbled over the call")));
         documents::encode(&answer.unwrap_or_else(|Refusal { code, detail }| Answer::Refused { code, detail }))
@@ -46,8 +56,18 @@ impl<S: Station> Handler<S> {
                 self.require(EnclaveRole::Aggregator)?;
                 aggregate::aggregate(self, &envelope, nonce, &bundles, &masters)
             }
-            Call::Contribute { .. } | Call::Combine { .. } => {
-                Err(Refusal::new(Code::ClassUnknown, "trainings are not served yet"))
+            Call::Contribute { order, vault, learner, input_root, material, policy, masters } => {
+                self.require(EnclaveRole::Slice)?;
+                let (order, vault, learner) = (&order, &vault, learner.as_deref());
+                let (policy, masters) = (&policy[..], &masters[..]);
+                let asked = Contribution { order, vault, learner, input_root, material, policy, masters };
+                training::contribute(self, asked)
+            }
+            Call::Combine { order, bundles, slices, policy, masters } => {
+                self.require(EnclaveRole::Aggregator)?;
+                let (order, bundles, slices) = (&order, &bundles[..], &slices[..]);
+                let asked = Combination { order, bundles, slices, policy: &policy, masters: &masters };
+                training::combine::combine(self, &asked)
             }
             Call::Extract { order, sheet, masters } => {
                 self.require(EnclaveRole::Slice)?;
@@ -60,6 +80,20 @@ impl<S: Station> Handler<S> {
         }
     }
 
+    /// The datasets of trainings. A call that stumbled has not touched them half.
+    pub(crate) fn datasets(&self) -> MutexGuard<'_, Datasets> {
+        self.datasets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A secret of one task: the same on every call, unknown outside this enclave.
+    pub(crate) fn secret(&self, tag: &str, task: TaskId, step: &[u8]) -> Zeroizing<[u8; 32]> {
+        let mut input = Zeroizing::new(Vec::with_capacity(SECRET_INPUT_BYTES));
+        input.extend_from_slice(self.station.task_secret());
+        input.extend_from_slice(&canonical::to_bytes(&task));
+        input.extend_from_slice(step);
+        Zeroizing::new(Digest::tagged(tag, &input).0)
+    }
+
     fn require(&self, role: EnclaveRole) -> Result<(), Refusal> {
         if self.station.boot().role == role {
             return Ok(());
@@ -67,3 +101,6 @@ impl<S: Station> Handler<S> {
         Err(Refusal::new(Code::Forbidden, "this enclave was started for another role"))
     }
 }
+
+/// More than secret, task and step, so that the buffer never moves.
+const SECRET_INPUT_BYTES: usize = 256;

@@ -9,6 +9,7 @@ mod parse;
 mod refusal;
 mod slice;
 mod station;
+mod training;
 
 pub use handler::Handler;
 pub use station::Station;

@@ -2,6 +2,7 @@
 
 use std::alloc::System;
 
+use rayon::ThreadPoolBuilder;
 use symphony_enclave::Handler;
 use symphony_tee::session;
 use zeroizing_alloc::ZeroAlloc;
@@ -12,6 +13,8 @@ use zeroizing_alloc::ZeroAlloc;
 static HEAP: ZeroAlloc<System> = ZeroAlloc(System);
 
 fn main() -> anyhow::Result<()> {
+    // Training kernels ask for a pool. An enclave has one thread and may start no other, so that one is the pool.
+    ThreadPoolBuilder::new().num_threads(1).use_current_thread().build_global()?;
     session::run(|context| {
         let handler = Handler::new(context.clone());
         move |request: &[u8]| handler.answer(request)

@@ -53,6 +53,35 @@ pub(crate) fn check_envelope(envelope: &TaskEnvelope) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// Whether these are participating Vaults, each once.
+pub(crate) fn check_members<'a>(
+    envelope: &TaskEnvelope,
+    vaults: impl Iterator<Item = &'a VaultId> + Clone,
+) -> Result<(), Refusal> {
+    if !vaults.clone().is_sorted_by(|one, two| one < two) {
+        return Err(Refusal::new(Code::Malformed, "the vaults are not in ascending order"));
+    }
+    let members = &envelope.coordination.participating_vault_ids;
+    let mut vaults = vaults;
+    match vaults.find(|vault| !members.contains(vault)) {
+        None => Ok(()),
+        Some(stranger) => Err(Refusal::new(Code::EnvelopeInvalid, format!("{stranger} does not take part"))),
+    }
+}
+
+/// Whether these are participating Vaults, each once, and enough of them.
+pub(crate) fn check_vaults<'a>(
+    envelope: &TaskEnvelope,
+    vaults: impl Iterator<Item = &'a VaultId> + Clone,
+) -> Result<(), Refusal> {
+    let count = vaults.clone().count();
+    check_members(envelope, vaults)?;
+    if count == 0 || count < usize::from(envelope.coordination.minimum_vault_quorum) {
+        return Err(Refusal::new(Code::QuorumBroken, "fewer vaults than the quorum"));
+    }
+    Ok(())
+}
+
 /// Judges a boot report by the host's policy, narrowed to what the envelope was admitted with (R120, R128).
 pub(crate) fn admit_boot(
     boot: &[u8],

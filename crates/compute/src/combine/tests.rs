@@ -97,6 +97,9 @@ proptest! {
                 prop_assert!(result.handles.iter().all(|handle| everybody.contains(handle)));
                 prop_assert!(result.eligible_noised.is_some());
             }
+            Outcome::Step { .. } | Outcome::Model { .. } | Outcome::Withheld { .. } => {
+                prop_assert!(false, "a query has made a model");
+            }
         }
     }
 

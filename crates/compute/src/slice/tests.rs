@@ -7,6 +7,7 @@ use symphony_protocol::artifact::{PrivacyClass, ResolvedOperand, SelectionRule};
 use symphony_protocol::governance::semantics::ValueType;
 use symphony_protocol::vault::record::Value;
 use symphony_types::id::{Commitment, RuleName};
+use symphony_types::merkle;
 use symphony_types::subjects::SubjectIndex;
 use symphony_types::time::OrderedMillis;
 

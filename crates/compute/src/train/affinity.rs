@@ -5,11 +5,13 @@
 //! ridge * p^2`, where `u` is the weight of what is not listed. At the `p` that is best for the person, the gradient
 //! of an item's factors `q` is `(q p - value) p`, or `u (q p) p` for an item that is not listed.
 
+use symphony_protocol::artifact::training::Settings;
+
+use super::TrainError;
 use super::dataset::Baskets;
 use super::grid::Contribution;
 use super::numbers::{product, solve};
 use super::round::Contribute;
-use super::{Settings, TrainError};
 
 /// The factors of items, ready for solving.
 pub(super) struct Affinity<'a> {

@@ -59,6 +59,17 @@ impl Totals {
     }
 }
 
+impl Rule {
+    /// The weight of an update of so many people, and the most that it may have in the L2 norm, squared.
+    fn bounds(self, subjects: u32) -> (u64, u128) {
+        let (weight, most) = match self {
+            Self::Sum => (1, u64::from(subjects) * CLIP_UNITS.unsigned_abs()),
+            Self::Average { bound } => (u64::from(subjects), bound),
+        };
+        (weight, u128::from(most) * u128::from(most))
+    }
+}
+
 impl StreamingSum {
     /// Adds sums over people, in units of the grid.
     pub fn secure_sum(coordinates: usize) -> Self {
@@ -75,6 +86,24 @@ impl StreamingSum {
         Self { rule, sums: vec![0; coordinates], weight: 0, open, done, spoiled: false }
     }
 
+    /// Adds an update that is there whole. It is checked first, so one that is refused spoils nothing.
+    ///
+    /// **Errors**: [`TrainError::UpdateTurn`] for a second update, [`TrainError::UpdateShape`], [`TrainError::UpdateBound`];
+    /// [`TrainError::Size`] for too many Vaults.
+    pub fn whole(&mut self, vault: &VaultId, subjects: u32, values: &[i64]) -> Result<(), TrainError> {
+        if values.len() != self.sums.len() {
+            return Err(TrainError::UpdateShape(vault.clone()));
+        }
+        let (_, square_max) = self.rule.bounds(subjects);
+        let sum = values.iter().fold(0_u128, |sum, value| sum.saturating_add(square(*value)));
+        if subjects > SUBJECTS_PER_VAULT_MAX || sum > square_max {
+            return Err(TrainError::UpdateBound(vault.clone()));
+        }
+        self.begin(vault, subjects)?;
+        self.chunk(vault, values)?;
+        self.end(vault)
+    }
+
     /// Begins the update of `vault`, which has so many people.
     ///
     /// **Errors**: [`TrainError::UpdateTurn`] for a second update; [`TrainError::Size`] for too many people or Vaults.
@@ -88,11 +117,7 @@ impl StreamingSum {
         if self.open.len() + self.done.len() >= VAULTS_PER_TASK_MAX {
             return Err(TrainError::Size("Vaults"));
         }
-        let (weight, most) = match self.rule {
-            Rule::Sum => (1, u64::from(subjects) * CLIP_UNITS.unsigned_abs()),
-            Rule::Average { bound } => (u64::from(subjects), bound),
-        };
-        let square_max = u128::from(most) * u128::from(most);
+        let (weight, square_max) = self.rule.bounds(subjects);
         self.open.insert(vault.clone(), Open { next: 0, weight, square_max, square: 0 });
         self.weight += u64::from(subjects);
         Ok(())
@@ -111,9 +136,7 @@ impl StreamingSum {
             return Err(TrainError::UpdateShape(vault.clone()));
         };
         for (sum, value) in sums.iter_mut().zip(values) {
-            let magnitude = u128::from(value.unsigned_abs());
-            // The square of a 64-bit magnitude fits; a sum of squares that does not is beyond any bound.
-            open.square = open.square.saturating_add(magnitude * magnitude);
+            open.square = open.square.saturating_add(square(*value));
             if open.square > open.square_max {
                 self.spoiled = true;
                 return Err(TrainError::UpdateBound(vault.clone()));
@@ -153,4 +176,10 @@ impl StreamingSum {
         }
         Ok(Totals { sums: self.sums, subjects: self.weight })
     }
+}
+
+/// The square of a 64-bit magnitude fits; a sum of squares that does not is beyond any bound.
+fn square(value: i64) -> u128 {
+    let magnitude = u128::from(value.unsigned_abs());
+    magnitude * magnitude
 }

@@ -4,11 +4,11 @@
 //! Whatever is built here is whole: every number finite, every row of one length, everything within its limits.
 //! Wiped on drop.
 
+use symphony_protocol::artifact::training::{self, FEATURES_MAX, ITEMS_MAX};
 use symphony_types::limits::SUBJECTS_PER_VAULT_MAX;
 use zeroize::Zeroizing;
 
 use super::TrainError;
-use super::model::{FEATURES_MAX, ITEMS_MAX};
 use super::numbers::square;
 
 /// How one feature is brought to about one: `(value - centre) / spread`, cut off at `bound` on both sides.
@@ -20,6 +20,16 @@ pub struct Scale {
     pub spread: f64,
     /// Nothing is farther from zero than this; positive.
     pub bound: f64,
+}
+
+impl From<&training::Scale> for Scale {
+    fn from(fixed: &training::Scale) -> Self {
+        Self {
+            centre: fixed.centre as f64 / 1e6,
+            spread: fixed.spread as f64 / 1e6,
+            bound: f64::from(fixed.bound) / 1e3,
+        }
+    }
 }
 
 /// The people that one Vault trains or evaluates on.
@@ -60,6 +70,14 @@ impl Dataset {
         match self {
             Self::Features(features) => features.rows(),
             Self::Baskets(baskets) => baskets.rows(),
+        }
+    }
+
+    /// About how much memory it takes. **Units**: bytes.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Features(features) => features.bytes(),
+            Self::Baskets(baskets) => baskets.bytes(),
         }
     }
 }
@@ -114,6 +132,10 @@ impl Features {
         &self.values[row * self.width..(row + 1) * self.width]
     }
 
+    pub(super) fn bytes(&self) -> usize {
+        self.values.len() * size_of::<f32>() + self.rows() * (size_of::<f64>() + size_of::<bool>())
+    }
+
     /// The sum of the squares of the person's features.
     pub(super) fn square(&self, row: usize) -> f64 {
         self.squares[row]
@@ -157,6 +179,10 @@ impl Baskets {
     /// People.
     pub fn rows(&self) -> usize {
         self.ends.len()
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.listed.len() * size_of::<(u32, f32)>() + self.ends.len() * size_of::<usize>()
     }
 
     /// All items that there are.

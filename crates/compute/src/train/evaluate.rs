@@ -4,11 +4,13 @@
 //! One person changes the counts of a [`ScoreHistogram`] by one and those of a [`MeanScore`] by at most the square
 //! root of two, in units of [`PERSON`]; a release noises them with that sensitivity.
 
+use symphony_protocol::artifact::training::Settings;
+
+use super::TrainError;
 use super::dataset::{Baskets, Features};
 use super::model::Model;
 use super::numbers::{sigmoid, softplus};
 use super::round::sum_over_rows;
-use super::{Settings, TrainError};
 
 /// What one person counts.
 pub const PERSON: i64 = 1 << 20;
@@ -16,6 +18,9 @@ pub const PERSON: i64 = 1 << 20;
 pub const HISTOGRAM_SENSITIVITY: u32 = 1 << 20;
 /// The sensitivity of a [`MeanScore`]: `2^20 * sqrt(2)`, rounded up.
 pub const MEAN_SENSITIVITY: u32 = 1_482_911;
+
+/// How many counts a [`ScoreHistogram`] has.
+pub const HISTOGRAM_COUNTS: usize = 2 * BINS;
 
 /// People by score and label. **Shape**: first those without the label, then those with it, each by score.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,7 +51,7 @@ impl ScoreHistogram {
     /// Counts the people of one Vault. **Errors**: a model without a label, rows that do not fit or have none.
     pub fn new(model: &Model, rows: &Features) -> Result<Self, TrainError> {
         let labels = rows.labels()?;
-        let counts = sum_over_rows(rows.rows(), 2 * BINS, |range, counts| {
+        let counts = sum_over_rows(rows.rows(), HISTOGRAM_COUNTS, |range, counts| {
             for row in range {
                 let bin = bin(model.score(rows.row(row))?);
                 counts[usize::from(labels[row]) * BINS + bin] += PERSON;

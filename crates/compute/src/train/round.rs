@@ -6,6 +6,7 @@ use std::ops::Range;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha20Rng;
 use rayon::prelude::*;
+use symphony_protocol::artifact::training::{EVERYBODY, Settings, Shape};
 use symphony_types::digest::Digest;
 
 use super::affinity::AffinityRows;
@@ -13,9 +14,9 @@ use super::clusters::Clusters;
 use super::dataset::Dataset;
 use super::grid::{Clipper, Contribution};
 use super::logistic::Logistic;
-use super::model::{Model, Shape};
+use super::model::Model;
 use super::perceptron::Perceptron;
-use super::{Sampling, Settings, TrainError};
+use super::{Sampling, TrainError, check, clip};
 
 /// The sum of one Vault. **Units**: `C / 2^30` (see [`grid`](super::grid)).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,10 +58,10 @@ pub fn update(
     dataset: &Dataset,
     sampling: &Sampling,
 ) -> Result<Update, TrainError> {
-    settings.check()?;
+    check(settings)?;
     sampling.check()?;
     let coordinates = model.shape().coordinates();
-    let clipper = Clipper::new(settings.clip(), coordinates);
+    let clipper = Clipper::new(clip(settings), coordinates);
     let kernel = kernel(model, settings, dataset)?;
     let sums = sum_over_rows(dataset.rows(), coordinates, |rows, sums| {
         let mut draw = Draw::new(sampling, rows.start);
@@ -95,7 +96,7 @@ pub(super) fn kernel<'a>(
             Ok(Box::new(Perceptron::new(parameters, hidden as usize, rows)?))
         }
         (Shape::Clusters { features, .. }, Dataset::Features(rows)) if rows.width() == features as usize => {
-            Ok(Box::new(Clusters::new(parameters, rows, settings.clip())))
+            Ok(Box::new(Clusters::new(parameters, rows, clip(settings))))
         }
         (Shape::Affinity { items, rank }, Dataset::Baskets(rows)) if rows.items() == items as usize => {
             Ok(Box::new(AffinityRows::new(parameters, rank as usize, rows, settings)))
@@ -136,8 +137,8 @@ struct Draw {
 
 impl Draw {
     fn new(sampling: &Sampling, start: usize) -> Self {
-        let below = (u128::from(sampling.rate) << 64) / u128::from(Sampling::EVERYBODY);
-        let stream = (sampling.rate < Sampling::EVERYBODY).then(|| {
+        let below = (u128::from(sampling.rate) << 64) / u128::from(EVERYBODY);
+        let stream = (sampling.rate < EVERYBODY).then(|| {
             let mut stream = ChaCha20Rng::from_seed(Digest::tagged(SAMPLE_TAG, &sampling.seed.0).0);
             // Two words of 32 bits a row.
             stream.set_word_pos(2 * start as u128);

@@ -3,10 +3,14 @@
 //! A gradient step for models with a gradient, new centres for clusters. The divisor is the number of people that is
 //! expected, which is known beforehand; the number that really took part is private.
 
+use symphony_protocol::artifact::training::{EVERYBODY, Settings, Shape};
+use symphony_types::digest::Digest;
+use symphony_types::id::TaskId;
+
 use super::clusters::Clusters;
 use super::grid::CLIP_UNITS;
-use super::model::{Model, Shape};
-use super::{Sampling, Settings, TrainError};
+use super::model::Model;
+use super::{TrainError, check, clip};
 
 /// Whom a round was made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +33,47 @@ impl Learner {
     pub fn new(model: Model) -> Self {
         let velocity = vec![0.0; model.parameters().len()];
         Self { model, velocity }
+    }
+
+    /// What the training of a task begins with; everybody can make it. **Errors**: [`TrainError::Size`].
+    pub fn initial(shape: Shape, task: TaskId) -> Result<Self, TrainError> {
+        Ok(Self::new(Model::initial(shape, &Digest::of(TASK_TAG, &task))?))
+    }
+
+    /// The learner that a round begins with: the initial one where its digest is zero, otherwise what the bytes say.
+    ///
+    /// **Errors**: [`TrainError::Learner`] where there are bytes of another learner, none, or none were expected.
+    pub fn at(shape: Shape, task: TaskId, state: &Digest, bytes: Option<&[u8]>) -> Result<Self, TrainError> {
+        match bytes {
+            None if *state == Digest::ZERO => Self::initial(shape, task),
+            Some(bytes) if *state != Digest::ZERO => {
+                let learner = Self::from_bytes(shape, bytes)?;
+                if learner.digest() == *state { Ok(learner) } else { Err(TrainError::Learner) }
+            }
+            None | Some(_) => Err(TrainError::Learner),
+        }
+    }
+
+    /// Reads [`Self::bytes`]. **Errors**: too few or too many bytes; numbers that no learner has.
+    pub fn from_bytes(shape: Shape, bytes: &[u8]) -> Result<Self, TrainError> {
+        let (numbers, rest) = bytes.as_chunks::<8>();
+        if !rest.is_empty() || numbers.len() != 2 * shape.parameters() {
+            return Err(TrainError::Shape("bytes of a learner and its shape"));
+        }
+        let mut numbers = numbers.iter().map(|bytes| f64::from_le_bytes(*bytes));
+        let parameters = numbers.by_ref().take(shape.parameters()).collect();
+        Self::resume(Model::new(shape, parameters)?, numbers.collect())
+    }
+
+    /// The parameters, then the velocity, as little-endian doubles.
+    pub fn bytes(&self) -> Vec<u8> {
+        let numbers = self.model.parameters().iter().chain(&self.velocity);
+        numbers.flat_map(|number| number.to_le_bytes()).collect()
+    }
+
+    /// What names a learner in the order of a round.
+    pub fn digest(&self) -> Digest {
+        Digest::of(LEARNER_TAG, &(self.model.shape(), self.bytes()))
     }
 
     /// A training that goes on. **Errors**: a velocity that does not fit the model or is not finite.
@@ -57,23 +102,23 @@ impl Learner {
     /// **Errors**: settings out of their limits; sums that do not fit the model; nobody to divide by; a model that
     /// explodes.
     pub fn step(&mut self, settings: &Settings, sums: &[i64], cohort: Cohort) -> Result<(), TrainError> {
-        settings.check()?;
+        check(settings)?;
         let shape = self.model.shape();
         if sums.len() != shape.coordinates() {
             return Err(TrainError::Shape("sums and the model"));
         }
-        if cohort.subjects == 0 || cohort.rate == 0 || cohort.rate > Sampling::EVERYBODY {
+        if cohort.subjects == 0 || cohort.rate == 0 || cohort.rate > EVERYBODY {
             return Err(TrainError::Setting("cohort"));
         }
-        let unit = settings.clip() / CLIP_UNITS as f64;
+        let unit = clip(settings) / CLIP_UNITS as f64;
         let sums: Vec<f64> = sums.iter().map(|sum| *sum as f64 * unit).collect();
         let mut next = self.clone();
         if let Shape::Clusters { features, .. } = shape {
             let mut centres = self.model.parameters().to_vec();
-            Clusters::step(&mut centres, features as usize, &sums, settings.clip());
+            Clusters::step(&mut centres, features as usize, &sums, clip(settings));
             next.model = Model::new(shape, centres)?;
         } else {
-            let expected = cohort.subjects as f64 * (f64::from(cohort.rate) / f64::from(Sampling::EVERYBODY));
+            let expected = cohort.subjects as f64 * (f64::from(cohort.rate) / f64::from(EVERYBODY));
             let parameters = next.descend(settings, &sums, expected);
             next.model = Model::new(shape, parameters)?;
         }
@@ -91,10 +136,26 @@ impl Learner {
         for (at, ((parameter, velocity), sum)) in
             parameters.iter_mut().zip(&mut self.velocity).zip(sums).enumerate()
         {
-            let pull = if shape.is_bias(at) { 0.0 } else { penalty * *parameter };
+            let pull = if is_bias(&shape, at) { 0.0 } else { penalty * *parameter };
             *velocity = momentum * *velocity + (sum / expected + pull);
             *parameter -= rate * *velocity;
         }
         parameters
     }
 }
+
+/// Whether the parameter at this place is a bias, which no penalty pulls.
+fn is_bias(shape: &Shape, at: usize) -> bool {
+    match *shape {
+        Shape::Logistic { features } => at == features as usize,
+        Shape::Perceptron { features, hidden } => {
+            let unit = features as usize + 1;
+            let last = hidden as usize * unit;
+            if at < last { at % unit == unit - 1 } else { at == last + hidden as usize }
+        }
+        Shape::Clusters { .. } | Shape::Affinity { .. } => false,
+    }
+}
+
+const TASK_TAG: &str = "symphony/train-task/v1";
+const LEARNER_TAG: &str = "symphony/train-learner/v1";

@@ -3,9 +3,10 @@
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha20Rng;
 use serde_json::Value;
+use symphony_protocol::artifact::training::{EVERYBODY, Settings, Shape};
 
 use super::dataset::{Baskets, Dataset, Features, Listed, Scale};
-use super::model::{Model, Shape};
+use super::model::Model;
 use super::round::{Update, update};
 use super::step::{Cohort, Learner};
 use super::*;
@@ -13,10 +14,11 @@ use super::*;
 mod evaluation;
 mod models;
 mod outside;
+mod parts;
 mod refusals;
 mod sums;
 
-const ALL: u32 = Sampling::EVERYBODY;
+const ALL: u32 = EVERYBODY;
 
 fn seed(number: u64) -> Digest {
     Digest::of_bytes(&number.to_le_bytes())

@@ -12,7 +12,7 @@ use symphony_wire::documents::{decode, encode};
 use symphony_wire::enclave::{Answer, Call, purpose};
 use symphony_wire::sealed::{SealingKey, seal};
 
-use crate::stage::{Person, Stage, name_of, plain_material, vault};
+use crate::stage::{Person, Stage, name_of, plain_material, set_cap, vault};
 
 /// Vault 1: a, b; Vault 2: b again, c, one too early; Vault 3: d, e, one elsewhere.
 fn people() -> [Vec<Person>; 3] {
@@ -73,7 +73,7 @@ fn too_few_people_are_suppressed_in_slice_and_aggregate() {
     twice[2] = twice[0].clone();
     let mut envelope = stage.envelope(2, 100);
     assert_eq!(stage.run(envelope.clone(), &twice).outcome, Outcome::Audience { returned: 2 });
-    envelope.query.cap = 1;
+    set_cap(&mut envelope, 1);
     assert_eq!(stage.run(envelope, &twice).outcome, Outcome::Suppressed);
 }
 
@@ -175,7 +175,7 @@ fn orders_that_no_master_gave_or_that_break_the_rules_are_refused() {
         Code::EnvelopeInvalid
     );
     let mut changed = stage.master.endorsed(stage.envelope(1, 100));
-    changed.body.query.cap = 1_000_000;
+    set_cap(&mut changed.body, 1_000_000);
     assert_eq!(refusal(&stage.aggregator.call(&stage.open_call(&changed))), Code::EnvelopeInvalid);
 
     let mut own = stage.envelope(1, 100);
@@ -340,8 +340,8 @@ proptest! {
             call[at] = byte;
         }
         for request in [&bytes, &call] {
-            for handler in [&stage.aggregator.handler, &stage.slices[&vault(1)].handler] {
-                prop_assert!(decode::<Answer>(&handler.answer(request)).is_ok());
+            for enclave in [&stage.aggregator, &stage.slices[&vault(1)]] {
+                prop_assert!(decode::<Answer>(&enclave.answer(request)).is_ok());
             }
         }
     }

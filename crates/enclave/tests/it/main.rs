@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "tests panic rather than return errors")]
 
+mod course;
 mod flow;
 mod parse;
+mod process;
 mod stage;
+mod training;

@@ -6,8 +6,8 @@ use symphony_compute::material::MaterialBuilder;
 use symphony_enclave::{Handler, Station};
 use symphony_protocol::artifact::{
     AggregationMethod, Assignment, AudienceResult, CoordinationEnvelope, EndorsedAssignment,
-    EndorsedEnvelope, Predicate, PrivacyCharge, PrivacyClass, ResolvedOperand, ResolvedQuery, SelectionRule,
-    TaskClass, TaskEnvelope, Versions,
+    EndorsedEnvelope, Plan, Predicate, PrivacyCharge, PrivacyClass, ResolvedOperand, ResolvedQuery,
+    SelectionRule, TaskEnvelope, Versions,
 };
 use symphony_protocol::governance::semantics::ValueType;
 use symphony_protocol::vault::record::Value;
@@ -82,13 +82,21 @@ impl Station for TestStation {
 
 /// An enclave and what its host knows of it.
 pub(crate) struct Enclave {
-    pub(crate) handler: Handler<TestStation>,
+    answer: Box<dyn Fn(&[u8]) -> Vec<u8>>,
     pub(crate) boot: SignedBoot,
 }
 
 impl Enclave {
+    pub(crate) fn new(boot: SignedBoot, answer: impl Fn(&[u8]) -> Vec<u8> + 'static) -> Self {
+        Self { answer: Box::new(answer), boot }
+    }
+
+    pub(crate) fn answer(&self, request: &[u8]) -> Vec<u8> {
+        (self.answer)(request)
+    }
+
     pub(crate) fn call(&self, call: &Call) -> Answer {
-        decode(&self.handler.answer(&encode(call))).unwrap()
+        decode(&self.answer(&encode(call))).unwrap()
     }
 }
 
@@ -118,16 +126,12 @@ pub(crate) fn attribute(text: &str) -> AttributeName {
 
 impl Stage {
     pub(crate) fn new() -> Self {
-        let platform = PrivateKey::<SoftwarePlatform>::from_seed(&[40; 32]);
-        let slice = |number: u8| {
-            let enclave = enclave(number, EnclaveRole::Slice, &format!("operator-{number}"), &platform);
-            (vault(number), enclave)
-        };
+        let platform = platform();
         Self {
             master: PrivateKey::from_seed(&[41; 32]),
             submitter: SealingKey::from_seed(&[42; 32]),
-            aggregator: enclave(50, EnclaveRole::Aggregator, "aggregator", &platform),
-            slices: [1, 2, 3].map(slice).into(),
+            aggregator: aggregator(50),
+            slices: [1, 2, 3].map(|number| (vault(number), slice(number))).into(),
             policy: AppraisalPolicy {
                 chain: "test".into(),
                 measurements: BTreeSet::from([measurement()]),
@@ -294,8 +298,18 @@ pub(crate) fn name_of(answer: &Answer) -> String {
         Answer::Aggregated { .. } => "aggregated".into(),
         Answer::Evaluated { .. } => "evaluated".into(),
         Answer::Extracted { .. } => "extracted".into(),
+        Answer::Contributed { .. } => "contributed".into(),
+        Answer::RecordsWanted => "records wanted".into(),
+        Answer::Combined { .. } => "combined".into(),
+        Answer::PartRefused { vault, code, detail } => format!("{vault}: {code}: {detail}"),
         Answer::Refused { code, detail } => format!("{code}: {detail}"),
     }
+}
+
+/// Sets the cap of a query.
+pub(crate) fn set_cap(envelope: &mut TaskEnvelope, cap: u32) {
+    let Plan::Audience(query) = &mut envelope.plan else { panic!("a training") };
+    query.cap = cap;
 }
 
 pub(crate) fn plain_material(people: &[Person]) -> Vec<u8> {
@@ -318,6 +332,20 @@ pub(crate) fn plain_material(people: &[Person]) -> Vec<u8> {
     builder.finish().unwrap().to_vec()
 }
 
+/// An aggregator's enclave of the same actor, with keys of its own.
+pub(crate) fn aggregator(number: u8) -> Enclave {
+    enclave(number, EnclaveRole::Aggregator, "aggregator", &platform())
+}
+
+/// The enclave of a Vault as it is after a start: the same keys, and nothing in memory.
+pub(crate) fn slice(number: u8) -> Enclave {
+    enclave(number, EnclaveRole::Slice, &format!("operator-{number}"), &platform())
+}
+
+fn platform() -> PrivateKey<SoftwarePlatform> {
+    PrivateKey::from_seed(&[40; 32])
+}
+
 fn enclave(number: u8, role: EnclaveRole, actor: &str, platform: &PrivateKey<SoftwarePlatform>) -> Enclave {
     let hpke = [number; 32];
     let signing = PrivateKey::from_seed(&[number + 100; 32]);
@@ -336,8 +364,6 @@ fn enclave(number: u8, role: EnclaveRole, actor: &str, platform: &PrivateKey<Sof
         notice: PlatformClass::Software.notice().into(),
     };
     let quoted = platform.sign(boot.clone());
-    Enclave {
-        handler: Handler::new(TestStation { hpke, secret: [number + 1; 32], signing, boot }),
-        boot: quoted,
-    }
+    let handler = Handler::new(TestStation { hpke, secret: [number + 1; 32], signing, boot });
+    Enclave::new(quoted, move |request| handler.answer(request))
 }

@@ -1,0 +1,308 @@
+//! Rounds of a task: parts of Vaults, and what the aggregator makes of them.
+
+use std::collections::BTreeMap;
+
+use symphony_protocol::artifact::training::{
+    Family, Feature, Label, ModelKind, PrivacyTerms, Scale as Fixed, Training, TrainingPlan,
+};
+use symphony_protocol::artifact::{Predicate, PrivacyClass, ResolvedOperand};
+use symphony_protocol::governance::semantics::ValueType;
+use symphony_protocol::lifecycle::training::Position;
+use symphony_protocol::vault::record::Value;
+use symphony_types::id::{AttributeName, Commitment, RuleName, TaskId};
+use symphony_types::subjects::SubjectIndex;
+use symphony_types::time::{OrderedMillis, RecordMillis};
+
+use super::*;
+use crate::material::{MaterialBuilder, read};
+use crate::train::evaluate::PERSON;
+use crate::train::gathering::{Combined, Gathering};
+use crate::train::grid::CLIP_UNITS;
+use crate::train::part::Part;
+use crate::train::people::People;
+
+const TASK: TaskId = TaskId(Digest([3; 32]));
+const DAY: u64 = 86_400_000;
+
+fn name(text: &str) -> AttributeName {
+    AttributeName::new(text).unwrap()
+}
+
+fn plan(model: ModelKind) -> TrainingPlan {
+    let toys = ResolvedOperand {
+        rule: RuleName::new("any.rule").unwrap(),
+        attribute: name("commerce.category"),
+        predicate: Predicate::TextEquals("toys".into()),
+    };
+    let scale = Fixed { logarithm: false, centre: 5_000_000, spread: 3_000_000, bound: 4_000 };
+    let feature = |family, filter| Feature { family, filter, days: 30, scale };
+    let features = vec![
+        feature(Family::Frequency, vec![toys.clone()]),
+        feature(Family::Frequency, vec![]),
+        feature(Family::Sum(name("commerce.amount")), vec![]),
+    ];
+    let labelled = matches!(model, ModelKind::Logistic | ModelKind::Perceptron { .. });
+    let listed = matches!(model, ModelKind::Affinity { .. });
+    let training = Training {
+        model,
+        time: name("commerce.purchase_date"),
+        cohort: Vec::new(),
+        features: if listed { Vec::new() } else { features },
+        label: labelled.then(|| Label { condition: vec![toys], days: 10 }),
+        settings: Settings::PLAIN,
+        privacy: PrivacyTerms { noise: 500, sampling: EVERYBODY, evaluation_noise: 500, delta: 1 },
+        rounds: 3,
+        evaluate_every: 2,
+        patience: 0,
+        held_out: 300,
+        accept_from: 0,
+    };
+    let combined_privacy_class = PrivacyClass::Sensitive;
+    let evaluated_at = OrderedMillis(100 * DAY);
+    TrainingPlan { training, evaluated_at, combined_privacy_class, minimum_cohort: 20 }
+}
+
+fn four_kinds() -> [ModelKind; 4] {
+    let items = ["food", "music", "toys"].map(String::from).to_vec();
+    [
+        ModelKind::Logistic,
+        ModelKind::Perceptron { hidden: 3 },
+        ModelKind::Clusters { clusters: 2 },
+        ModelKind::Affinity { rank: 2, attribute: name("commerce.category"), items, days: 30, best: 1 },
+    ]
+}
+
+/// Invented buyers: who has bought toys buys toys.
+fn people(plan: &TrainingPlan, vault: u64, count: u32) -> People {
+    let types = [
+        (name("commerce.purchase_date"), ValueType::Time),
+        (name("commerce.amount"), ValueType::Cents),
+        (name("commerce.category"), ValueType::Text),
+    ];
+    let mut builder = MaterialBuilder::new(&types.into()).unwrap();
+    let mut stream = ChaCha20Rng::from_seed(seed(vault).0);
+    for who in 0..count {
+        builder.person(SubjectIndex(who), &format!("{vault}-{who}@x.org")).unwrap();
+        let fond = stream.random::<u32>().is_multiple_of(2);
+        for _ in 0..10 {
+            let toys = stream.random::<u32>() % 10 < if fond { 8 } else { 1 };
+            let other = if stream.random::<u32>().is_multiple_of(2) { "food" } else { "music" };
+            let day = 90 + stream.random::<u64>() % 15;
+            let values = BTreeMap::from([
+                (name("commerce.purchase_date"), Value::Time(RecordMillis(day * DAY))),
+                (name("commerce.amount"), Value::Cents(stream.random::<u64>() % 200)),
+                (name("commerce.category"), Value::Text(if toys { "toys" } else { other }.into())),
+            ]);
+            builder.push(SubjectIndex(who), &Commitment(Digest::ZERO), &values).unwrap();
+        }
+    }
+    People::read(plan, &read(builder.finish().unwrap().to_vec()).unwrap(), &[1; 32]).unwrap()
+}
+
+fn three(plan: &TrainingPlan, count: u32) -> Vec<(VaultId, People)> {
+    (1..=3).map(|number| (vault(&format!("vault-{number}")), people(plan, number, count))).collect()
+}
+
+fn part(plan: &TrainingPlan, at: &Position, learner: &Learner, (vault, people): &(VaultId, People)) -> Part {
+    let seed = Digest::of_bytes(vault.as_str().as_bytes());
+    let mut part = Part::compute(plan, at, learner, people, seed).unwrap();
+    part.share = seed.0;
+    part
+}
+
+fn combined(
+    plan: &TrainingPlan,
+    at: &Position,
+    learner: &Learner,
+    parts: &[(VaultId, Part)],
+) -> Result<Combined, TrainError> {
+    let mut gathering = Gathering::new(TASK, plan, at);
+    for (vault, part) in parts {
+        gathering.add(vault, part)?;
+    }
+    gathering.finish(learner, 300)
+}
+
+fn round(plan: &TrainingPlan, at: &Position, learner: &Learner, vaults: &[(VaultId, People)]) -> Combined {
+    let parts: Vec<_> =
+        vaults.iter().map(|vault| (vault.0.clone(), part(plan, at, learner, vault))).collect();
+    combined(plan, at, learner, &parts).unwrap()
+}
+
+fn initial(plan: &TrainingPlan) -> Learner {
+    Learner::initial(plan.training.shape(), TASK).unwrap()
+}
+
+/// R097, R098, R100: evaluations when they are due, steps but in the last round, and a model that has learnt.
+#[test]
+fn a_training_goes_round_by_round() {
+    let mut plan = plan(ModelKind::Logistic);
+    plan.training.rounds = 12;
+    let vaults = three(&plan, 400);
+    let (mut learner, mut at) = (initial(&plan), Position::of(1, false, Digest::ZERO));
+    let mut qualities = Vec::new();
+    for number in 1..=12 {
+        let made = round(&plan, &at, &learner, &vaults);
+        assert_eq!(made.evaluation.is_some(), number % 2 == 1);
+        qualities.extend(made.evaluation.map(|evaluation| evaluation.quality));
+        assert_eq!(made.sums.len(), 4);
+        learner = made.next.unwrap();
+        at = Position::of(number + 1, number == 12, learner.digest());
+    }
+    let made = round(&plan, &at, &learner, &vaults);
+    let last = made.evaluation.unwrap();
+    assert!(made.next.is_none() && made.sums.is_empty());
+    // A model without weights scores everybody alike. The fond buy toys almost surely, others one time in three.
+    assert!(qualities[0].abs_diff(500_000) < 60_000, "{}", qualities[0]);
+    assert!(last.quality > 700_000, "{}", last.quality);
+    assert!(last.log_loss.unwrap() < 650_000 && last.calibration_error.unwrap() < 250_000);
+}
+
+/// R097, R102: the four models; the same parts make the same bytes, another round other noise.
+#[test]
+fn a_repeated_round_is_the_same_and_another_is_not() {
+    for model in four_kinds() {
+        let plan = plan(model);
+        let vaults = three(&plan, 60);
+        let learner = initial(&plan);
+        let first = Position::of(1, false, Digest::ZERO);
+        let one = round(&plan, &first, &learner, &vaults);
+        assert_eq!(one, round(&plan, &first, &learner, &vaults));
+        assert!(one.evaluation.is_some());
+        // Sampling is of everybody, so the exact sums are those of the first round.
+        let again = round(&plan, &Position::of(3, false, Digest::ZERO), &learner, &vaults);
+        assert!(one.sums.iter().zip(&again.sums).all(|(one, other)| one != other));
+        assert_ne!(one.seed, again.seed);
+    }
+}
+
+/// R098: noise is as wide as the plan says, and no wider.
+#[test]
+fn the_sums_carry_the_noise_of_the_plan() {
+    let plan = plan(ModelKind::Perceptron { hidden: 40 });
+    let vaults = three(&plan, 60);
+    let (learner, at) = (initial(&plan), Position::of(2, false, Digest::ZERO));
+    let made = round(&plan, &at, &learner, &vaults);
+    let mut exact = vec![0_i64; made.sums.len()];
+    for vault in &vaults {
+        let part = part(&plan, &at, &learner, vault);
+        assert!(part.counts.is_empty() && part.evaluated == 0);
+        exact.iter_mut().zip(&part.sums).for_each(|(sum, more)| *sum += more);
+    }
+    let squares: f64 = made
+        .sums
+        .iter()
+        .zip(&exact)
+        .map(|(noised, exact)| ((noised - exact) as f64 / CLIP_UNITS as f64).powi(2))
+        .sum();
+    let deviation = (squares / exact.len() as f64).sqrt();
+    // 201 numbers: the deviation of a half lies within a fifth of it.
+    assert!((0.4..0.6).contains(&deviation), "{deviation}");
+}
+
+/// R099: a part that nobody can make names its Vault, and the round goes on without it.
+#[test]
+fn a_bad_part_names_its_vault_and_spoils_nothing() {
+    for model in four_kinds() {
+        let plan = plan(model);
+        let vaults = three(&plan, 60);
+        let (learner, at) = (initial(&plan), Position::of(1, false, Digest::ZERO));
+        let parts: Vec<Part> = vaults.iter().map(|vault| part(&plan, &at, &learner, vault)).collect();
+        let bad = |change: &dyn Fn(&mut Part)| {
+            let mut bad = parts[1].clone();
+            change(&mut bad);
+            bad
+        };
+        let shape = TrainError::UpdateShape(vaults[1].0.clone());
+        let bound = TrainError::UpdateBound(vaults[1].0.clone());
+        let cases: [(Part, &TrainError); 11] = [
+            (bad(&|part| part.sums.truncate(1)), &shape),
+            (bad(&|part| part.sums.clear()), &shape),
+            (bad(&|part| part.counts.push(0)), &shape),
+            (bad(&|part| part.counts.clear()), &shape),
+            (bad(&|part| part.sums[0] = (i64::from(part.subjects) + 1) * CLIP_UNITS), &bound),
+            (bad(&|part| part.sums[0] = i64::MIN), &bound),
+            (bad(&|part| part.subjects = u32::MAX), &bound),
+            (bad(&|part| part.evaluated += 1), &bound),
+            (bad(&|part| *part.counts.last_mut().unwrap() += 1), &bound),
+            (bad(&|part| part.counts[0] = -PERSON), &bound),
+            (bad(&|part| *part.counts.last_mut().unwrap() = i64::MAX), &bound),
+        ];
+        let mut gathering = Gathering::new(TASK, &plan, &at);
+        gathering.add(&vaults[0].0, &parts[0]).unwrap();
+        for (number, (part, error)) in cases.iter().enumerate() {
+            assert_eq!(gathering.add(&vaults[1].0, part).as_ref(), Err(*error), "case {number}");
+        }
+        assert_eq!(gathering.add(&vaults[0].0, &parts[0]), Err(TrainError::UpdateTurn(vaults[0].0.clone())));
+        gathering.add(&vaults[2].0, &parts[2]).unwrap();
+        let without = [(vaults[0].0.clone(), parts[0].clone()), (vaults[2].0.clone(), parts[2].clone())];
+        assert_eq!(gathering.finish(&learner, 300), combined(&plan, &at, &learner, &without));
+    }
+}
+
+/// R098: fewer people than the minimum train nothing, and are not evaluated on.
+#[test]
+fn too_few_people_are_neither_trained_nor_evaluated_on() {
+    let mut plan = plan(ModelKind::Logistic);
+    let vaults = three(&plan, 60);
+    let (learner, at) = (initial(&plan), Position::of(1, false, Digest::ZERO));
+    let parts: Vec<_> =
+        vaults.iter().map(|vault| (vault.0.clone(), part(&plan, &at, &learner, vault))).collect();
+    let total = |of: &dyn Fn(&Part) -> u32| parts.iter().map(|(_, part)| of(part)).sum::<u32>();
+    let (trained, evaluated) = (total(&|part| part.subjects), total(&|part| part.evaluated));
+    assert!(trained + evaluated == 180 && evaluated > 20);
+    plan.minimum_cohort = evaluated;
+    assert!(combined(&plan, &at, &learner, &parts).unwrap().evaluation.is_some());
+    plan.minimum_cohort = evaluated + 1;
+    assert!(combined(&plan, &at, &learner, &parts).unwrap().evaluation.is_none());
+    plan.minimum_cohort = trained;
+    assert!(combined(&plan, &at, &learner, &parts).is_ok());
+    plan.minimum_cohort = trained + 1;
+    assert_eq!(combined(&plan, &at, &learner, &parts), Err(TrainError::TooFew));
+}
+
+/// R098: a part has the same bytes on one thread and on four.
+#[test]
+fn parts_do_not_depend_on_threads() {
+    let pool = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+    for model in four_kinds() {
+        let mut plan = plan(model);
+        plan.training.privacy.sampling = EVERYBODY / 3;
+        let own = (vault("vault-1"), people(&plan, 1, 900));
+        let (learner, at) = (initial(&plan), Position::of(1, false, Digest::ZERO));
+        let bytes =
+            |threads| pool(threads).install(|| bcs::to_bytes(&part(&plan, &at, &learner, &own)).unwrap());
+        assert!(bytes(1) == bytes(4));
+    }
+}
+
+/// R102: what a learner is goes through its bytes unchanged, and another has another digest.
+#[test]
+fn a_learner_goes_on_from_its_bytes() {
+    let plan = plan(ModelKind::Perceptron { hidden: 3 });
+    let shape = plan.training.shape();
+    let vaults = three(&plan, 60);
+    let first = initial(&plan);
+    let learner = round(&plan, &Position::of(1, false, Digest::ZERO), &first, &vaults).next.unwrap();
+    let bytes = learner.bytes();
+    assert_eq!(bytes.len(), 2 * 8 * shape.parameters());
+    let again = Learner::from_bytes(shape, &bytes).unwrap();
+    assert_eq!((again.digest(), &again), (learner.digest(), &learner));
+    assert_ne!(Learner::new(learner.model().clone()).digest(), learner.digest());
+
+    let at = |state: &Digest, bytes: Option<&[u8]>| Learner::at(shape, TASK, state, bytes);
+    assert_eq!(at(&Digest::ZERO, None), Ok(first.clone()));
+    assert_eq!(at(&learner.digest(), Some(&bytes)), Ok(learner.clone()));
+    let wrong = Err(TrainError::Learner);
+    assert_eq!(at(&Digest::ZERO, Some(&bytes)), wrong);
+    assert_eq!(at(&learner.digest(), None), wrong);
+    assert_eq!(at(&learner.digest(), Some(&first.bytes())), wrong);
+    assert!(matches!(at(&learner.digest(), Some(&bytes[8..])), Err(TrainError::Shape(_))));
+    let mut infinite = bytes;
+    infinite[..8].copy_from_slice(&f64::INFINITY.to_le_bytes());
+    assert!(matches!(Learner::from_bytes(shape, &infinite), Err(TrainError::NotFinite(_))));
+    assert_ne!(
+        Learner::initial(shape, TaskId(Digest([4; 32]))).unwrap().digest(),
+        Learner::initial(shape, TASK).unwrap().digest()
+    );
+}

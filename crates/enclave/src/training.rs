@@ -1,0 +1,184 @@
+//! A Vault's part of a round of a training, and what both sides of a round check (R097-R099, R110, R116, R126, R127).
+//!
+//! Records are opened once and become rows of numbers; those stay in the enclave's memory from round to round, and are
+//! gone after the last one or with the process. A report says `purged` only where nothing stays. Learners, samples and
+//! shares of seeds are derived from the order and this enclave's secret, so a part that is asked for again is the same.
+
+use std::sync::Arc;
+
+use symphony_compute::material;
+use symphony_compute::train::part::Part;
+use symphony_compute::train::people::People;
+use symphony_compute::train::step::Learner;
+use symphony_protocol::artifact::TaskEnvelope;
+use symphony_protocol::artifact::training::{EndorsedRoundOrder, RoundOrder, TrainingPlan};
+use symphony_protocol::execution::training::slice_nonce;
+use symphony_protocol::lifecycle::training::{Position, plan};
+use symphony_tee::report::{BootReport, EnclaveRole, slice_step};
+use symphony_tee::session::Work;
+use symphony_types::catalogue::Code;
+use symphony_types::digest::Digest;
+use symphony_types::id::VaultId;
+use symphony_types::key::{Document as _, Master, PublicKey};
+use symphony_wire::documents;
+use symphony_wire::enclave::{Answer, purpose};
+use symphony_wire::sealed::seal;
+use zeroize::Zeroizing;
+
+use self::datasets::Name;
+use crate::handler::Handler;
+use crate::refusal::{Refusal, admit_boot, check_envelope, check_vaults, verify_order};
+use crate::station::Station;
+
+pub(crate) mod combine;
+pub(crate) mod datasets;
+
+/// What a host asks of a slice enclave in a round.
+pub(crate) struct Contribution<'a> {
+    pub(crate) order: &'a EndorsedRoundOrder,
+    pub(crate) vault: &'a VaultId,
+    pub(crate) learner: Option<&'a [u8]>,
+    pub(crate) input_root: Digest,
+    pub(crate) material: Option<Vec<u8>>,
+    pub(crate) policy: &'a [u8],
+    pub(crate) masters: &'a [PublicKey<Master>],
+}
+
+/// Computes a Vault's part of a round and seals it to the aggregator's enclave.
+pub(crate) fn contribute<S: Station>(
+    handler: &Handler<S>,
+    mut asked: Contribution<'_>,
+) -> Result<Answer, Refusal> {
+    verify_order(asked.order, asked.masters)?;
+    let order = &asked.order.body;
+    let (plan, position) = check_round(order)?;
+    let envelope = &order.envelope;
+    if !order.vaults.contains(asked.vault) {
+        return Err(Refusal::new(Code::EnvelopeInvalid, "the vault is not of this round"));
+    }
+    let aggregator = admit_boot(&order.aggregator_boot, asked.policy, envelope, EnclaveRole::Aggregator)?;
+    if aggregator.actor != envelope.coordination.aggregator {
+        return Err(Refusal::new(Code::AttestationFailed, "boot report: actor-differs"));
+    }
+    let bytes = open_learner(handler, &asked)?;
+    let learner = Learner::at(
+        plan.training.shape(),
+        envelope.task,
+        &order.state,
+        bytes.as_ref().map(|bytes| bytes.as_slice()),
+    )
+    .map_err(|error| Refusal::new(Code::EnvelopeInvalid, error.to_string()))?;
+    let name = Name { envelope: envelope.digest(), root: asked.input_root };
+    let Some(people) = people(handler, plan, &name, &mut asked)? else { return Ok(Answer::RecordsWanted) };
+    let mut part = Part::compute(plan, &position, &learner, &people, draw_seed(handler, order, asked.vault))
+        .map_err(|error| Refusal::new(Code::UpdateInvalid, error.to_string()))?;
+    part.share = *handler.secret(SHARE_TAG, envelope.task, asked.vault.as_str().as_bytes());
+    if order.vaults.first() == Some(asked.vault) {
+        part.learner = bytes.map(|bytes| bytes.to_vec());
+    }
+    let bundle = seal_part(order, asked.vault, &aggregator, part)?;
+    if position.last {
+        handler.datasets().forget(&name.envelope);
+    }
+    drop(people);
+    let report = handler.station.report(Work {
+        task: envelope.task,
+        step: slice_step(asked.vault),
+        nonce: slice_nonce(&name.envelope, asked.vault, &position),
+        input_root: asked.input_root,
+        output: Digest::of_bytes(&bundle),
+        schema: envelope.versions.schema,
+        semantic: envelope.versions.semantic,
+        policy: envelope.versions.policy,
+        purged: position.last,
+    });
+    Ok(Answer::Contributed { bundle, report: documents::encode(&report) })
+}
+
+/// The plan and the place of a round, if its order is sound in itself.
+fn check_round(order: &RoundOrder) -> Result<(&TrainingPlan, Position), Refusal> {
+    let refuse = |detail| Refusal::new(Code::EnvelopeInvalid, detail);
+    check_envelope(&order.envelope)?;
+    let plan = plan(&order.envelope).map_err(|code| Refusal::new(code, "the task is not a training"))?;
+    let rounds = plan.training.rounds;
+    let within = if order.last { 2..=rounds.saturating_add(1) } else { 1..=rounds };
+    if !within.contains(&order.round) {
+        return Err(refuse("the training has no such round"));
+    }
+    if (order.round == 1) != (order.state == Digest::ZERO) {
+        return Err(refuse("the first round alone begins with the initial learner"));
+    }
+    check_vaults(&order.envelope, order.vaults.iter())?;
+    Ok((plan, Position::of(order.round, order.last, order.state)))
+}
+
+/// The learner that the host carries. Wiped on drop.
+fn open_learner<S: Station>(
+    handler: &Handler<S>,
+    asked: &Contribution<'_>,
+) -> Result<Option<Zeroizing<Vec<u8>>>, Refusal> {
+    let Some(sealed) = asked.learner else { return Ok(None) };
+    let order = &asked.order.body;
+    let aad = learner_circumstances(&order.envelope, asked.vault, &order.state);
+    let opened = handler.sealing.open(purpose::LEARNER, &aad, sealed);
+    let opened = opened.map_err(|_| Refusal::new(Code::SealInvalid, "the learner does not open"))?;
+    Ok(Some(Zeroizing::new(opened)))
+}
+
+/// The people of the round: those in memory, or those of the records that came along. `None` without either.
+fn people<S: Station>(
+    handler: &Handler<S>,
+    plan: &TrainingPlan,
+    name: &Name,
+    asked: &mut Contribution<'_>,
+) -> Result<Option<Arc<People>>, Refusal> {
+    let known = handler.datasets().find(name);
+    let Some(sealed) = asked.material.take().filter(|_| known.is_none()) else { return Ok(known) };
+    let task = asked.order.body.envelope.task;
+    let aad = documents::encode(&(task, asked.vault, asked.input_root));
+    let opened = handler.sealing.open(purpose::TRAINING, &aad, &sealed);
+    let opened = opened.map_err(|_| Refusal::new(Code::SealInvalid, "the records do not open"))?;
+    let invalid = |detail: String| Refusal::new(Code::RecordInvalid, detail);
+    let material = material::read(opened).map_err(|error| invalid(error.to_string()))?;
+    if material.root() != asked.input_root {
+        return Err(invalid("the records are not those of the input root".into()));
+    }
+    // One key for all Vaults of a task: who is held out is held out everywhere, and nobody is trained and evaluated on.
+    let key = Digest::of(PEOPLE_TAG, &task);
+    let people = People::read(plan, &material, &key.0).map_err(|error| invalid(error.to_string()))?;
+    drop(material);
+    let people = Arc::new(people);
+    handler.datasets().keep(name, &people);
+    Ok(Some(people))
+}
+
+/// The seed of the sample that a Vault draws in a round.
+fn draw_seed<S: Station>(handler: &Handler<S>, order: &RoundOrder, vault: &VaultId) -> Digest {
+    Digest(*handler.secret(SAMPLE_TAG, order.envelope.task, &documents::encode(&(order.round, vault))))
+}
+
+fn seal_part(
+    order: &RoundOrder,
+    vault: &VaultId,
+    aggregator: &BootReport,
+    part: Part,
+) -> Result<Vec<u8>, Refusal> {
+    let plaintext = Zeroizing::new(documents::encode(&part));
+    drop(part);
+    seal(&aggregator.hpke_key, purpose::PART, &part_circumstances(order, vault), &plaintext)
+        .map_err(|error| Refusal::new(Code::SealInvalid, error.to_string()))
+}
+
+/// What a part is sealed under: one order and one Vault.
+fn part_circumstances(order: &RoundOrder, vault: &VaultId) -> Vec<u8> {
+    documents::encode(&(order.digest(), vault))
+}
+
+/// What a learner is sealed under.
+fn learner_circumstances(envelope: &TaskEnvelope, vault: &VaultId, state: &Digest) -> Vec<u8> {
+    documents::encode(&(envelope.task, vault, state))
+}
+
+const PEOPLE_TAG: &str = "symphony/training-people/v1";
+const SAMPLE_TAG: &str = "symphony/training-sample/v1";
+const SHARE_TAG: &str = "symphony/training-share/v1";

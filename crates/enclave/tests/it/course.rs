@@ -1,0 +1,243 @@
+//! A training driven round by round, as masters and Vaults drive it: a host that carries what it cannot read.
+
+use std::collections::BTreeMap;
+
+use symphony_compute::material::{self, MaterialBuilder};
+use symphony_protocol::artifact::training::{
+    EVERYBODY, EndorsedRoundOrder, Family, Feature, Label, ModelKind, PrivacyTerms, RoundOrder, Scale,
+    Settings, StepTranscript, TrainedModel, Training, TrainingPlan,
+};
+use symphony_protocol::artifact::{
+    AggregationMethod, Outcome, Plan, Predicate, PrivacyClass, ResolvedOperand, SignedAggregate, TaskEnvelope,
+};
+use symphony_protocol::governance::semantics::ValueType;
+use symphony_protocol::lifecycle::training::Position;
+use symphony_protocol::vault::record::Value;
+use symphony_types::digest::Digest;
+use symphony_types::id::{Commitment, RuleName, VaultId};
+use symphony_types::subjects::SubjectIndex;
+use symphony_types::time::{OrderedMillis, RecordMillis};
+use symphony_wire::documents::{decode, encode};
+use symphony_wire::enclave::{Answer, Call, purpose};
+use symphony_wire::sealed::seal;
+
+use crate::stage::{Stage, attribute, name_of, vault};
+
+const DAY: u64 = 86_400_000;
+
+/// The records of a Vault.
+pub(crate) struct Records {
+    pub(crate) plain: Vec<u8>,
+    pub(crate) root: Digest,
+}
+
+/// A training on its way.
+pub(crate) struct Course {
+    pub(crate) stage: Stage,
+    pub(crate) envelope: TaskEnvelope,
+    pub(crate) records: BTreeMap<VaultId, Records>,
+    /// The learner that the next round begins with, sealed to each Vault's enclave.
+    pub(crate) learners: BTreeMap<VaultId, Vec<u8>>,
+    pub(crate) position: Position,
+    pub(crate) attempt: u32,
+}
+
+/// What a round has left.
+pub(crate) struct Left {
+    pub(crate) header: SignedAggregate,
+    pub(crate) sealed: Vec<u8>,
+    pub(crate) report: Vec<u8>,
+    /// Bundle and report of each Vault.
+    pub(crate) parts: Vec<(VaultId, Vec<u8>, Vec<u8>)>,
+}
+
+/// Who has bought toys buys toys; three rounds, evaluated before the first, the third and in the last.
+pub(crate) fn plan() -> TrainingPlan {
+    let toys = ResolvedOperand {
+        rule: RuleName::new("any.rule").unwrap(),
+        attribute: attribute("commerce.category"),
+        predicate: Predicate::TextEquals("toys".into()),
+    };
+    let scale = Scale { logarithm: false, centre: 4_000_000, spread: 2_000_000, bound: 4_000 };
+    let feature = |family, filter| Feature { family, filter, days: 30, scale };
+    let training = Training {
+        model: ModelKind::Logistic,
+        time: attribute("commerce.purchase_date"),
+        cohort: Vec::new(),
+        features: vec![
+            feature(Family::Frequency, vec![toys.clone()]),
+            feature(Family::Sum(attribute("commerce.amount")), vec![]),
+        ],
+        label: Some(Label { condition: vec![toys], days: 10 }),
+        settings: Settings { momentum: 300, ..Settings::PLAIN },
+        privacy: PrivacyTerms { noise: 500, sampling: EVERYBODY / 2, evaluation_noise: 500, delta: 1 },
+        rounds: 3,
+        evaluate_every: 2,
+        patience: 0,
+        held_out: 300,
+        accept_from: 600_000,
+    };
+    let combined_privacy_class = PrivacyClass::Sensitive;
+    let evaluated_at = OrderedMillis(100 * DAY);
+    TrainingPlan { training, evaluated_at, combined_privacy_class, minimum_cohort: 100 }
+}
+
+/// Invented people of a Vault.
+pub(crate) fn records(number: u8, people: u32) -> Records {
+    let types = [
+        (attribute("commerce.purchase_date"), ValueType::Time),
+        (attribute("commerce.amount"), ValueType::Cents),
+        (attribute("commerce.category"), ValueType::Text),
+    ];
+    let mut builder = MaterialBuilder::new(&types.into()).unwrap();
+    for who in 0..people {
+        builder.person(SubjectIndex(who), &format!("{number}-{who}@x.org")).unwrap();
+        for purchase in 0..10_u32 {
+            let draw = Digest::of("test/draw", &(number, who, purchase));
+            let toys = draw.0[0] % 10 < if who % 2 == 0 { 8 } else { 1 };
+            let day = 90 + u64::from(draw.0[1]) % 15;
+            let values = BTreeMap::from([
+                (attribute("commerce.purchase_date"), Value::Time(RecordMillis(day * DAY))),
+                (attribute("commerce.amount"), Value::Cents(u64::from(draw.0[2]))),
+                (attribute("commerce.category"), Value::Text(if toys { "toys" } else { "food" }.into())),
+            ]);
+            builder.push(SubjectIndex(who), &Commitment(draw), &values).unwrap();
+        }
+    }
+    let plain = builder.finish().unwrap().to_vec();
+    let root = material::read(plain.clone()).unwrap().root();
+    Records { plain, root }
+}
+
+impl Course {
+    pub(crate) fn new(plan: TrainingPlan) -> Self {
+        let stage = Stage::new();
+        let mut envelope = stage.envelope(1, 1);
+        envelope.plan = Plan::Training(plan);
+        envelope.coordination.aggregation_method = AggregationMethod::FederatedAverage;
+        let records = [1, 2, 3].map(|number| (vault(number), records(number, 150))).into();
+        let (learners, position) = (BTreeMap::new(), Position::FIRST);
+        Self { stage, envelope, records, learners, position, attempt: 0 }
+    }
+
+    pub(crate) fn plan(&mut self) -> &mut TrainingPlan {
+        let Plan::Training(plan) = &mut self.envelope.plan else { panic!("a query") };
+        plan
+    }
+
+    pub(crate) fn vaults(&self) -> Vec<VaultId> {
+        self.records.keys().cloned().collect()
+    }
+
+    /// The order of the round that is due.
+    pub(crate) fn order(&self, vaults: &[VaultId]) -> RoundOrder {
+        RoundOrder {
+            envelope: self.envelope.clone(),
+            round: self.position.round,
+            last: self.position.last,
+            attempt: self.attempt,
+            state: self.position.state,
+            vaults: vaults.to_vec(),
+            subjects: 150 * vaults.len() as u64,
+            aggregator_boot: encode(&self.stage.aggregator.boot),
+        }
+    }
+
+    pub(crate) fn material(&self, vault: &VaultId) -> Vec<u8> {
+        let records = &self.records[vault];
+        let aad = encode(&(self.envelope.task, vault, records.root));
+        let key = self.stage.slices[vault].boot.body.hpke_key;
+        seal(&key, purpose::TRAINING, &aad, &records.plain).unwrap()
+    }
+
+    pub(crate) fn contribute_call(
+        &self,
+        order: &EndorsedRoundOrder,
+        vault: &VaultId,
+        material: Option<Vec<u8>>,
+    ) -> Call {
+        Call::Contribute {
+            order: order.clone(),
+            vault: vault.clone(),
+            learner: self.learners.get(vault).cloned(),
+            input_root: self.records[vault].root,
+            material,
+            policy: encode(&self.stage.policy),
+            masters: self.stage.masters(),
+        }
+    }
+
+    /// A Vault's bundle and report; the records go along when the enclave wants them.
+    pub(crate) fn part(&self, order: &EndorsedRoundOrder, vault: &VaultId) -> (Vec<u8>, Vec<u8>) {
+        let slice = &self.stage.slices[vault];
+        let mut answer = slice.call(&self.contribute_call(order, vault, None));
+        if matches!(answer, Answer::RecordsWanted) {
+            answer = slice.call(&self.contribute_call(order, vault, Some(self.material(vault))));
+        }
+        match answer {
+            Answer::Contributed { bundle, report } => (bundle, report),
+            other => panic!("{}", name_of(&other)),
+        }
+    }
+
+    pub(crate) fn bundles(&self, order: &EndorsedRoundOrder) -> Vec<(VaultId, Vec<u8>)> {
+        order.body.vaults.iter().map(|vault| (vault.clone(), self.part(order, vault).0)).collect()
+    }
+
+    pub(crate) fn combine_call(&self, order: &EndorsedRoundOrder, bundles: Vec<(VaultId, Vec<u8>)>) -> Call {
+        let slices = self.stage.slices.iter().map(|(vault, slice)| (vault.clone(), encode(&slice.boot)));
+        Call::Combine {
+            order: order.clone(),
+            bundles,
+            slices: slices.collect(),
+            policy: encode(&self.stage.policy),
+            masters: self.stage.masters(),
+        }
+    }
+
+    /// One round of these Vaults; then the next is due.
+    pub(crate) fn round(&mut self, vaults: &[VaultId]) -> Left {
+        let order = self.stage.master.endorsed(self.order(vaults));
+        let parts: Vec<_> = vaults
+            .iter()
+            .map(|vault| {
+                let (bundle, report) = self.part(&order, vault);
+                (vault.clone(), bundle, report)
+            })
+            .collect();
+        let bundles = parts.iter().map(|(vault, bundle, _)| (vault.clone(), bundle.clone())).collect();
+        let answer = self.stage.aggregator.call(&self.combine_call(&order, bundles));
+        let Answer::Combined { header, sealed, learners, report } = answer else {
+            panic!("{}", name_of(&answer))
+        };
+        self.learners = learners.into_iter().collect();
+        let training = self.plan().training.clone();
+        if let Some(next) = self.position.next(&training, &header.body.outcome) {
+            self.position = next;
+        }
+        Left { header, sealed, report, parts }
+    }
+
+    /// All rounds that are due.
+    pub(crate) fn rest(&mut self) -> Vec<Left> {
+        let mut all = Vec::new();
+        loop {
+            let left = self.round(&self.vaults());
+            let goes_on = matches!(left.header.body.outcome, Outcome::Step { .. });
+            all.push(left);
+            if !goes_on {
+                return all;
+            }
+        }
+    }
+
+    pub(crate) fn transcript(&self, round: u32, left: &Left) -> StepTranscript {
+        let aad = encode(&(self.envelope.task, round));
+        decode(&self.stage.submitter.open(purpose::STEP, &aad, &left.sealed).unwrap()).unwrap()
+    }
+
+    pub(crate) fn model(&self, left: &Left) -> TrainedModel {
+        let aad = encode(&self.envelope.task);
+        decode(&self.stage.submitter.open(purpose::RESULT, &aad, &left.sealed).unwrap()).unwrap()
+    }
+}

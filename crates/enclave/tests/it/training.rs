@@ -1,0 +1,431 @@
+//! Rounds of a training over three Vaults, and what breaks one.
+
+use symphony_compute::train::gathering::Gathering;
+use symphony_compute::train::grid::CLIP_UNITS;
+use symphony_compute::train::model::Model;
+use symphony_compute::train::part::Part;
+use symphony_compute::train::step::{Cohort, Learner};
+use symphony_protocol::artifact::Outcome;
+use symphony_protocol::artifact::training::{EndorsedRoundOrder, RoundOrder};
+use symphony_protocol::execution::training::{aggregate_nonce, slice_nonce};
+use symphony_protocol::lifecycle::training::Position;
+use symphony_tee::appraise::{Expected, Reason, appraise};
+use symphony_tee::report::{EnclaveRole, SignedReport};
+use symphony_types::catalogue::Code;
+use symphony_types::digest::Digest;
+use symphony_types::id::ActorId;
+use symphony_types::key::{Document as _, Master, PrivateKey};
+use symphony_wire::documents::{decode, encode};
+use symphony_wire::enclave::{Answer, Call, purpose};
+use symphony_wire::sealed::{SealingKey, seal};
+
+use crate::course::{Course, Left, plan};
+use crate::stage::{aggregator, name_of, slice, vault};
+
+fn refusal(answer: &Answer) -> Code {
+    match answer {
+        Answer::Refused { code, .. } => *code,
+        other => panic!("{}", name_of(other)),
+    }
+}
+
+/// What two runs of the same training must have alike: no sealed bytes, which differ by nature.
+fn outcomes(lefts: &[Left]) -> Vec<(Outcome, Digest)> {
+    lefts.iter().map(|left| (left.header.body.outcome, left.header.body.seed)).collect()
+}
+
+/// R097, R098, R100: steps, evaluations and a model that only the submitter opens; its transcripts repeat it.
+#[test]
+fn a_training_ends_with_a_model_that_the_submitter_opens() {
+    let mut course = Course::new(plan());
+    let lefts = course.rest();
+    assert_eq!(lefts.len(), 4);
+    let evaluated: Vec<bool> = lefts[..3]
+        .iter()
+        .map(|left| matches!(left.header.body.outcome, Outcome::Step { evaluation: Some(_), .. }))
+        .collect();
+    assert_eq!(evaluated, [true, false, true]);
+    let model = course.model(&lefts[3]);
+    let Outcome::Model { model: digest, evaluation } = lefts[3].header.body.outcome else {
+        panic!("no model")
+    };
+    assert_eq!((model.steps, model.evaluation), (3, evaluation));
+    let Outcome::Step { evaluation: Some(first), .. } = lefts[0].header.body.outcome else {
+        panic!("not due")
+    };
+    // Without weights everybody scores alike, and the order is chance.
+    assert!(first.quality.abs_diff(500_000) < 60_000, "{}", first.quality);
+    assert!(evaluation.quality > 650_000, "{}", evaluation.quality);
+
+    let training = course.plan().training.clone();
+    let mut learner = Learner::initial(training.shape(), course.envelope.task).unwrap();
+    for (left, round) in lefts[..3].iter().zip(1..) {
+        let transcript = course.transcript(round, left);
+        assert_eq!((transcript.task, transcript.round), (course.envelope.task, round));
+        let cohort = Cohort { subjects: 450 * 700 / 1_000, rate: training.privacy.sampling };
+        learner.step(&training.settings, &transcript.sums, cohort).unwrap();
+        assert!(matches!(left.header.body.outcome, Outcome::Step { state, .. } if state == learner.digest()));
+    }
+    assert_eq!((learner.model().bytes(), learner.model().digest()), (model.parameters, digest));
+
+    let aad = encode(&course.envelope.task);
+    for seed in [1, 2, 3, 50] {
+        assert!(SealingKey::from_seed(&[seed; 32]).open(purpose::RESULT, &aad, &lefts[3].sealed).is_err());
+    }
+}
+
+/// R100: a model that is not as good as the task asked stays closed.
+#[test]
+fn a_model_below_its_threshold_is_withheld() {
+    let mut course = Course::new(plan());
+    course.plan().training.accept_from = 1_000_000;
+    let lefts = course.rest();
+    let model = course.model(&lefts[3]);
+    assert!(model.parameters.is_empty());
+    assert_eq!(lefts[3].header.body.outcome, Outcome::Withheld { evaluation: model.evaluation });
+}
+
+/// R099, R110, R116, R117: reports bind inputs and outputs to their round; what stays in memory is not called purged.
+#[test]
+fn reports_bind_the_round_and_tell_what_stays() {
+    let mut course = Course::new(plan());
+    let mut position = course.position;
+    let envelope = course.envelope.digest();
+    for left in course.rest() {
+        for (number, (vault, bundle, report)) in (1..).zip(&left.parts) {
+            let expected = Expected {
+                task: course.envelope.task,
+                step: format!("slice:{vault}"),
+                nonce: slice_nonce(&envelope, vault, &position),
+                input_root: Some(course.records[vault].root),
+                output: Digest::of_bytes(bundle),
+                actor: ActorId::new(&format!("operator-{number}")).unwrap(),
+                role: EnclaveRole::Slice,
+            };
+            let report: SignedReport = decode(report).unwrap();
+            let judged = appraise(&course.stage.slices[vault].boot, &report, &course.stage.policy, &expected);
+            assert_eq!(report.body.purged, position.last);
+            assert_eq!(judged, if position.last { Ok(()) } else { Err(vec![Reason::NotPurged]) });
+        }
+        let header = &left.header.body;
+        let expected = Expected {
+            task: course.envelope.task,
+            step: "aggregate".into(),
+            nonce: aggregate_nonce(&envelope, &position),
+            input_root: None,
+            output: header.result,
+            actor: ActorId::new("aggregator").unwrap(),
+            role: EnclaveRole::Aggregator,
+        };
+        let boot = &course.stage.aggregator.boot;
+        assert_eq!(appraise(boot, &decode(&left.report).unwrap(), &course.stage.policy, &expected), Ok(()));
+        assert!(left.header.verify(&boot.body.signing_key));
+        assert_eq!(
+            (header.report, header.result),
+            (Digest::of_bytes(&left.report), Digest::of_bytes(&left.sealed))
+        );
+        let inputs: Vec<_> =
+            left.parts.iter().map(|(vault, bundle, _)| (vault.clone(), Digest::of_bytes(bundle))).collect();
+        assert_eq!(header.inputs, inputs);
+        if let Some(next) = position.next(&plan().training, &header.outcome) {
+            position = next;
+        }
+    }
+}
+
+/// R097, R102: another master's aggregator, with keys of its own, goes on from the same learner to the same bytes.
+#[test]
+fn another_aggregator_takes_over_without_a_trace() {
+    let mut whole = Course::new(plan());
+    let expected = outcomes(&whole.rest());
+    let mut course = Course::new(plan());
+    let mut lefts = vec![course.round(&course.vaults())];
+    course.stage.aggregator = aggregator(60);
+    lefts.push(course.round(&course.vaults()));
+    course.stage.aggregator = aggregator(70);
+    lefts.extend(course.rest());
+    assert_eq!(outcomes(&lefts), expected);
+}
+
+/// R097, R102: a round that is ordered again is the same round; the next round has other noise.
+#[test]
+fn a_round_again_is_the_same_and_the_next_is_not() {
+    let mut course = Course::new(plan());
+    let vaults = course.vaults();
+    let first = course.round(&vaults);
+    let sums = course.transcript(1, &first).sums;
+    (course.position, course.attempt) = (Position::FIRST, 1);
+    course.learners.clear();
+    let again = course.round(&vaults);
+    assert_eq!(course.transcript(1, &again).sums, sums);
+    assert_eq!(outcomes(&[again]), outcomes(&[first]));
+    let next = course.round(&vaults);
+    assert_ne!(course.transcript(2, &next).sums, sums);
+}
+
+/// R097, R102: a Vault that cannot do one round can do the next; each round of other Vaults has other noise.
+#[test]
+fn a_vault_left_out_comes_back() {
+    let mut course = Course::new(plan());
+    let vaults = course.vaults();
+    course.round(&vaults);
+    // The first of a round hands the learner over, so the others must be able to.
+    let without = course.round(&vaults[1..]);
+    assert_eq!(without.header.body.inputs.len(), 2);
+    let back = course.round(&vaults);
+    assert_eq!(back.header.body.inputs.len(), 3);
+    let last = course.round(&vaults);
+    assert!(matches!(last.header.body.outcome, Outcome::Model { .. }));
+    let mut whole = Course::new(plan());
+    assert_ne!(outcomes(&whole.rest())[1].1, without.header.body.seed);
+}
+
+/// R102, R127: an enclave asks again for records that it lost with its process, and for those it let go after the last
+/// round; what it makes of them is the same.
+#[test]
+fn records_are_wanted_after_a_restart() {
+    let mut whole = Course::new(plan());
+    let expected = outcomes(&whole.rest());
+    let mut course = Course::new(plan());
+    let mut lefts = vec![course.round(&course.vaults())];
+    let order = course.stage.master.endorsed(course.order(&course.vaults()));
+    let without = |course: &Course| {
+        course.stage.slices[&vault(2)].call(&course.contribute_call(&order, &vault(2), None))
+    };
+    assert_eq!(name_of(&without(&course)), "contributed");
+    course.stage.slices.insert(vault(2), slice(2));
+    assert_eq!(name_of(&without(&course)), "records wanted");
+    while !course.position.last {
+        lefts.push(course.round(&course.vaults()));
+    }
+    let learners = course.learners.clone();
+    lefts.extend(course.rest());
+    assert_eq!(outcomes(&lefts), expected);
+    course.learners = learners;
+    let order = course.stage.master.endorsed(course.order(&course.vaults()));
+    let call = course.contribute_call(&order, &vault(2), None);
+    assert_eq!(name_of(&course.stage.slices[&vault(2)].call(&call)), "records wanted");
+}
+
+/// R098: fewer people than the plan's minimum train nothing.
+#[test]
+fn too_few_people_are_refused() {
+    let mut course = Course::new(plan());
+    course.plan().minimum_cohort = 450;
+    let order = course.stage.master.endorsed(course.order(&course.vaults()));
+    let bundles = course.bundles(&order);
+    let answer = course.stage.aggregator.call(&course.combine_call(&order, bundles));
+    assert_eq!(refusal(&answer), Code::BelowCardinality);
+}
+
+/// R115, R126, R195: orders that no majority gave, that are of another enclave, or that name no round of this plan.
+#[test]
+fn wrong_orders_are_refused_on_both_sides() {
+    let mut course = Course::new(plan());
+    course.round(&course.vaults());
+    let honest = course.order(&course.vaults());
+    let both = |course: &Course, order: &EndorsedRoundOrder| {
+        let part = course.contribute_call(order, &vault(1), Some(course.material(&vault(1))));
+        let bundles = order.body.vaults.iter().map(|vault| (vault.clone(), Vec::new())).collect();
+        let part = course.stage.slices[&vault(1)].call(&part);
+        let whole = course.stage.aggregator.call(&course.combine_call(order, bundles));
+        (refusal(&part), refusal(&whole))
+    };
+    let changed = |change: &dyn Fn(&mut RoundOrder)| {
+        let mut order = honest.clone();
+        change(&mut order);
+        both(&course, &course.stage.master.endorsed(order))
+    };
+    let stranger = PrivateKey::<Master>::from_seed(&[99; 32]);
+    let invalid = (Code::EnvelopeInvalid, Code::EnvelopeInvalid);
+    assert_eq!(both(&course, &stranger.endorsed(honest.clone())), invalid);
+    let mut tampered = course.stage.master.endorsed(honest.clone());
+    tampered.body.subjects += 1;
+    assert_eq!(both(&course, &tampered), invalid);
+    assert_eq!(changed(&|order| order.round = 0), invalid);
+    assert_eq!(changed(&|order| order.round = 4), invalid);
+    assert_eq!(changed(&|order| (order.round, order.last) = (5, true)), invalid);
+    assert_eq!(changed(&|order| order.round = 1), invalid);
+    assert_eq!(changed(&|order| order.state = Digest::ZERO), invalid);
+    assert_eq!(changed(&|order| order.envelope = course.stage.envelope(1, 1)), invalid);
+    assert_eq!(changed(&|order| order.envelope.submitter = ActorId::new("aggregator").unwrap()), invalid);
+    assert_eq!(changed(&|order| order.vaults.push(vault(9))), invalid);
+    let malformed = (Code::Malformed, Code::Malformed);
+    assert_eq!(changed(&|order| order.vaults.reverse()), malformed);
+    assert_eq!(changed(&|order| order.aggregator_boot.truncate(9)), malformed);
+    let broken = (Code::QuorumBroken, Code::QuorumBroken);
+    assert_eq!(changed(&|order| order.vaults.truncate(1)), broken);
+
+    let other = encode(&aggregator(60).boot);
+    let order = course.stage.master.endorsed(RoundOrder { aggregator_boot: other, ..honest.clone() });
+    let call = course.combine_call(&order, Vec::new());
+    assert_eq!(refusal(&course.stage.aggregator.call(&call)), Code::EnvelopeInvalid);
+    let without = course.stage.master.endorsed(course.order(&course.vaults()[1..]));
+    let call = course.contribute_call(&without, &vault(1), None);
+    assert_eq!(refusal(&course.stage.slices[&vault(1)].call(&call)), Code::EnvelopeInvalid);
+}
+
+/// R126: nothing is sealed to an enclave that does not appraise, and an enclave does only what it was started for.
+#[test]
+fn enclaves_of_another_kind_get_nothing() {
+    let mut course = Course::new(plan());
+    let honest = course.order(&course.vaults());
+    let order = course.stage.master.endorsed(honest.clone());
+    let part = course.contribute_call(&order, &vault(1), Some(course.material(&vault(1))));
+    let bundles = course.bundles(&order);
+    let whole = course.combine_call(&order, bundles);
+    let slice = |course: &Course, call: &Call| refusal(&course.stage.slices[&vault(1)].call(call));
+    assert_eq!(refusal(&course.stage.aggregator.call(&part)), Code::Forbidden);
+    assert_eq!(slice(&course, &whole), Code::Forbidden);
+
+    let slice_boot = encode(&course.stage.slices[&vault(2)].boot);
+    let wrong = course.stage.master.endorsed(RoundOrder { aggregator_boot: slice_boot, ..honest });
+    let call = course.contribute_call(&wrong, &vault(1), None);
+    assert_eq!(slice(&course, &call), Code::AttestationFailed);
+    let mut to_aggregator = whole.clone();
+    if let Call::Combine { slices, .. } = &mut to_aggregator {
+        slices[0].1 = encode(&course.stage.aggregator.boot);
+    }
+    assert_eq!(refusal(&course.stage.aggregator.call(&to_aggregator)), Code::AttestationFailed);
+    course.stage.policy.software_admitted = false;
+    let call = course.contribute_call(&order, &vault(1), None);
+    assert_eq!(slice(&course, &call), Code::AttestationFailed);
+}
+
+/// R097, R110: a learner of another round, Vault or maker, and records of another root, serve nothing.
+#[test]
+fn what_does_not_belong_to_the_round_is_refused() {
+    let mut course = Course::new(plan());
+    let first = course.stage.master.endorsed(course.order(&course.vaults()));
+    let vaults = course.vaults();
+    course.round(&vaults);
+    let before = course.learners.clone();
+    let second = course.stage.master.endorsed(course.order(&vaults));
+    let call = |order: &EndorsedRoundOrder, learner: Option<Vec<u8>>| {
+        let mut call = course.contribute_call(order, &vault(1), None);
+        if let Call::Contribute { learner: place, .. } = &mut call {
+            *place = learner;
+        }
+        refusal(&course.stage.slices[&vault(1)].call(&call))
+    };
+    assert_eq!(call(&second, None), Code::EnvelopeInvalid);
+    assert_eq!(call(&second, Some(before[&vault(2)].clone())), Code::SealInvalid);
+    assert_eq!(call(&first, Some(before[&vault(1)].clone())), Code::SealInvalid);
+    // Well sealed, and not what the order says.
+    let shape = plan().training.shape();
+    let other = Learner::new(Model::initial(shape, &Digest([1; 32])).unwrap());
+    let key = course.stage.slices[&vault(1)].boot.body.hpke_key;
+    let sealed = |state: Digest, bytes: &[u8]| {
+        seal(&key, purpose::LEARNER, &encode(&(course.envelope.task, vault(1), state)), bytes).unwrap()
+    };
+    assert_eq!(call(&second, Some(sealed(second.body.state, &other.bytes()))), Code::EnvelopeInvalid);
+    assert_eq!(call(&second, Some(sealed(second.body.state, b"short"))), Code::EnvelopeInvalid);
+    assert_eq!(call(&first, Some(sealed(Digest::ZERO, &other.bytes()))), Code::EnvelopeInvalid);
+
+    course.stage.slices.insert(vault(1), slice(1));
+    let records = |root: Digest, material: Vec<u8>| {
+        let mut call = course.contribute_call(&second, &vault(1), Some(material));
+        if let Call::Contribute { input_root, .. } = &mut call {
+            *input_root = root;
+        }
+        refusal(&course.stage.slices[&vault(1)].call(&call))
+    };
+    let root = course.records[&vault(1)].root;
+    assert_eq!(records(Digest([1; 32]), course.material(&vault(1))), Code::SealInvalid);
+    assert_eq!(records(root, course.material(&vault(2))), Code::SealInvalid);
+    let sealed = |root: Digest, plain: &[u8]| {
+        seal(&key, purpose::TRAINING, &encode(&(course.envelope.task, vault(1), root)), plain).unwrap()
+    };
+    let other = Digest([1; 32]);
+    assert_eq!(records(other, sealed(other, &course.records[&vault(1)].plain)), Code::RecordInvalid);
+    assert_eq!(records(root, sealed(root, b"no records")), Code::RecordInvalid);
+    // Nothing of these has been kept.
+    let call = course.contribute_call(&second, &vault(1), None);
+    assert_eq!(name_of(&course.stage.slices[&vault(1)].call(&call)), "records wanted");
+}
+
+/// R099, R112: a part that is not what its Vault's people can make names the Vault; others can go on.
+#[test]
+fn a_part_that_cannot_be_used_names_its_vault() {
+    let mut course = Course::new(plan());
+    course.round(&course.vaults());
+    let order = course.stage.master.endorsed(course.order(&course.vaults()));
+    let bundles = course.bundles(&order);
+    let combine = |bundles: Vec<_>| course.stage.aggregator.call(&course.combine_call(&order, bundles));
+    let blamed = |answer: &Answer| match answer {
+        Answer::PartRefused { vault, code: Code::UpdateInvalid, .. } => vault.clone(),
+        other => panic!("{}", name_of(other)),
+    };
+    let with = |at: usize, bundle: Vec<u8>| {
+        let mut bundles = bundles.clone();
+        bundles[at].1 = bundle;
+        blamed(&combine(bundles))
+    };
+    let opened = |at: usize| -> Part {
+        let aad = encode(&(order.body.digest(), &bundles[at].0));
+        decode(&SealingKey::from_seed(&[50; 32]).open(purpose::PART, &aad, &bundles[at].1).unwrap()).unwrap()
+    };
+    let forged = |at: usize, change: &dyn Fn(&mut Part)| {
+        let mut part = opened(at);
+        change(&mut part);
+        let aad = encode(&(order.body.digest(), &bundles[at].0));
+        let key = course.stage.aggregator.boot.body.hpke_key;
+        with(at, seal(&key, purpose::PART, &aad, &encode(&part)).unwrap())
+    };
+    let mut damaged = bundles[2].1.clone();
+    damaged[50] ^= 1;
+    assert_eq!(with(2, damaged), vault(3));
+    assert_eq!(with(1, bundles[2].1.clone()), vault(2));
+    // The clip of a person is the most that it adds: beyond it the whole part is refused.
+    assert_eq!(forged(1, &|part| part.sums[0] = 1 + i64::from(part.subjects) * CLIP_UNITS), vault(2));
+    assert_eq!(forged(1, &|part| part.sums.truncate(1)), vault(2));
+    assert_eq!(forged(2, &|part| part.evaluated += 1), vault(3));
+    assert_eq!(forged(0, &|part| part.learner = None), vault(1));
+    assert_eq!(forged(0, &|part| part.learner.as_mut().unwrap()[0] ^= 1), vault(1));
+    // An earlier attempt's part is of another order.
+    course.attempt = 1;
+    let again = course.stage.master.endorsed(course.order(&course.vaults()));
+    assert_eq!(
+        blamed(&course.stage.aggregator.call(&course.combine_call(&again, bundles.clone()))),
+        vault(1)
+    );
+
+    let mut fewer = bundles.clone();
+    fewer.pop();
+    let call = course.combine_call(&order, fewer);
+    assert_eq!(refusal(&course.stage.aggregator.call(&call)), Code::Malformed);
+    let mut strange = bundles.clone();
+    strange[2].0 = vault(9);
+    assert_eq!(
+        refusal(&course.stage.aggregator.call(&course.combine_call(&order, strange))),
+        Code::Malformed
+    );
+}
+
+/// R099: what an aggregator's enclave makes of the parts is what the kernels make of them.
+#[test]
+fn the_round_is_that_of_its_parts() {
+    let mut course = Course::new(plan());
+    let order = course.stage.master.endorsed(course.order(&course.vaults()));
+    let bundles = course.bundles(&order);
+    let plan = plan();
+    let mut gathering = Gathering::new(course.envelope.task, &plan, &Position::FIRST);
+    let mut shares = Vec::new();
+    for (vault, bundle) in &bundles {
+        let aad = encode(&(order.body.digest(), vault));
+        let opened = SealingKey::from_seed(&[50; 32]).open(purpose::PART, &aad, bundle).unwrap();
+        let part: Part = decode(&opened).unwrap();
+        assert!(part.subjects + part.evaluated == 150 && part.learner.is_none());
+        gathering.add(vault, &part).unwrap();
+        shares.push(part.share);
+    }
+    shares.sort_unstable();
+    shares.dedup();
+    assert_eq!(shares.len(), 3);
+    let learner = Learner::initial(plan.training.shape(), course.envelope.task).unwrap();
+    let made = gathering.finish(&learner, 450).unwrap();
+    let left = course.round(&course.vaults());
+    let outcome = Outcome::Step { state: made.next.unwrap().digest(), evaluation: made.evaluation };
+    assert_eq!(left.header.body.outcome, outcome);
+    assert_eq!(course.transcript(1, &left).sums, made.sums);
+}
