@@ -97,6 +97,7 @@ fn reports_verify_and_state_the_purge() {
         output: Digest::of_bytes(&bundle),
         actor: ActorId::new("operator-1").unwrap(),
         role: EnclaveRole::Slice,
+        purged: true,
     };
     assert_eq!(appraise(&slice.boot, &report, &stage.policy, &expected), Ok(()));
     assert!(report.body.purged);

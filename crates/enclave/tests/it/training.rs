@@ -101,6 +101,7 @@ fn reports_bind_the_round_and_tell_what_stays() {
                 output: Digest::of_bytes(bundle),
                 actor: ActorId::new(&format!("operator-{number}")).unwrap(),
                 role: EnclaveRole::Slice,
+                purged: true,
             };
             let report: SignedReport = decode(report).unwrap();
             let judged = appraise(&course.stage.slices[vault].boot, &report, &course.stage.policy, &expected);
@@ -116,6 +117,7 @@ fn reports_bind_the_round_and_tell_what_stays() {
             output: header.result,
             actor: ActorId::new("aggregator").unwrap(),
             role: EnclaveRole::Aggregator,
+            purged: true,
         };
         let boot = &course.stage.aggregator.boot;
         assert_eq!(appraise(boot, &decode(&left.report).unwrap(), &course.stage.policy, &expected), Ok(()));

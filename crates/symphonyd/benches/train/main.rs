@@ -66,7 +66,10 @@ impl Tools {
             return None;
         }
         let Some(python) = std::env::var_os("SYMPHONY_TRAIN_PYTHON") else {
-            println!("skipped: SYMPHONY_TRAIN_PYTHON names a Python with {}/requirements.txt", here.display());
+            println!(
+                "skipped: SYMPHONY_TRAIN_PYTHON names a Python with {}/requirements.txt",
+                here.display()
+            );
             return None;
         };
         Some(Self { python: python.into(), here: here.to_owned(), data })

@@ -46,9 +46,10 @@ impl Rows {
 
     fn datasets(&self) -> Result<Vec<Dataset>> {
         let scales = vec![Scale { centre: 0.0, spread: 1.0, bound: 1_000.0 }; self.width];
-        let datasets = self.vaults.iter().map(|(raw, labels)| {
-            Ok(Dataset::Features(Features::new(&scales, raw, Some(labels))?))
-        });
+        let datasets = self
+            .vaults
+            .iter()
+            .map(|(raw, labels)| Ok(Dataset::Features(Features::new(&scales, raw, Some(labels))?)));
         datasets.collect()
     }
 
@@ -109,8 +110,11 @@ pub(crate) fn report(name: &str, spec: &Value, rows: &Rows, outside: &Value) -> 
     };
     let rounds = whole("/rounds", 1.0)?;
     let held_out = rows.held_out.1.len();
-    println!("\n{name}: {} households trained on, {held_out} held out, {} features, {rounds} rounds",
-        rows.vaults.iter().map(|(_, labels)| labels.len()).sum::<usize>(), rows.width);
+    println!(
+        "\n{name}: {} households trained on, {held_out} held out, {} features, {rounds} rounds",
+        rows.vaults.iter().map(|(_, labels)| labels.len()).sum::<usize>(),
+        rows.width
+    );
     let central = outside.pointer("/centralised/auc").and_then(Value::as_f64).context("the outside AUC")?;
     let plain = rows.auc(&rows.train(&settings, rounds, None)?)?;
     println!("| scikit-learn, all rows in one place | {central:.4} |");
@@ -121,7 +125,10 @@ pub(crate) fn report(name: &str, spec: &Value, rows: &Rows, outside: &Value) -> 
         let aucs: Vec<f64> = aucs.collect::<Result<_>>()?;
         let mean = aucs.iter().sum::<f64>() / aucs.len() as f64;
         let spread = (aucs.iter().map(|auc| (auc - mean).powi(2)).sum::<f64>() / aucs.len() as f64).sqrt();
-        println!("| epsilon {epsilon}, delta 1e-5, noise {:.3} | {mean:.4} ± {spread:.4} |", f64::from(noise) / 1e3);
+        println!(
+            "| epsilon {epsilon}, delta 1e-5, noise {:.3} | {mean:.4} ± {spread:.4} |",
+            f64::from(noise) / 1e3
+        );
     }
     Ok(())
 }
