@@ -19,8 +19,8 @@ pub const HISTOGRAM_SENSITIVITY: u32 = 1 << 20;
 /// The sensitivity of a [`MeanScore`]: `2^20 * sqrt(2)`, rounded up.
 pub const MEAN_SENSITIVITY: u32 = 1_482_911;
 
-/// How many counts a [`ScoreHistogram`] has.
-pub const HISTOGRAM_COUNTS: usize = 2 * BINS;
+/// How many counts a [`ScoreHistogram`] is released with, see [`ScoreHistogram::coarse`].
+pub const RELEASED_COUNTS: usize = 2 * BINS / MERGED;
 
 /// People by score and label. **Shape**: first those without the label, then those with it, each by score.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,7 +51,7 @@ impl ScoreHistogram {
     /// Counts the people of one Vault. **Errors**: a model without a label, rows that do not fit or have none.
     pub fn new(model: &Model, rows: &Features) -> Result<Self, TrainError> {
         let labels = rows.labels()?;
-        let counts = sum_over_rows(rows.rows(), HISTOGRAM_COUNTS, |range, counts| {
+        let counts = sum_over_rows(rows.rows(), 2 * BINS, |range, counts| {
             for row in range {
                 let bin = bin(model.score(rows.row(row))?);
                 counts[usize::from(labels[row]) * BINS + bin] += PERSON;
@@ -59,6 +59,11 @@ impl ScoreHistogram {
             Ok(())
         })?;
         Ok(Self { counts })
+    }
+
+    /// The same people in fewer bins: what is noised is the noisier the more bins it has, and these are fine enough.
+    pub fn coarse(&self) -> Self {
+        Self { counts: self.counts.chunks(MERGED).map(|bins| bins.iter().sum()).collect() }
     }
 
     /// Adds the people of another Vault.
@@ -69,7 +74,8 @@ impl ScoreHistogram {
     }
 
     /// The chance that somebody with the label scores above somebody without, equals counted half. `None` where one
-    /// of the two sides has nobody.
+    /// of the two sides has nobody. Noise is left as it is: cutting off what is below nobody would add people to every
+    /// empty bin, and pull the figure to a half.
     pub fn auc(&self) -> Option<f64> {
         let (mut below, mut above) = (0.0, 0.0);
         for (_, without, with) in self.bins() {
@@ -77,22 +83,23 @@ impl ScoreHistogram {
             below += without;
         }
         let with: f64 = self.bins().map(|(_, _, with)| with).sum();
-        (below > 0.0 && with > 0.0).then(|| above / (below * with))
+        (below > 0.0 && with > 0.0).then(|| (above / (below * with)).clamp(0.0, 1.0))
     }
 
-    /// The mean log loss, as if everybody scored the middle of the bin. `None` where there is nobody.
+    /// The mean log loss, as if everybody scored the middle of the bin; never below zero. `None` where there is nobody.
     pub fn log_loss(&self) -> Option<f64> {
         let (mut loss, mut people) = (0.0, 0.0);
         for (score, without, with) in self.bins() {
             loss += without * softplus(score) + with * softplus(-score);
             people += without + with;
         }
-        (people > 0.0).then(|| loss / people)
+        (people > 0.0).then(|| (loss / people).max(0.0))
     }
 
     /// The bins that have people.
     pub fn calibration(&self) -> Vec<Calibration> {
-        let bins = self.bins().filter(|(_, without, with)| without + with > 0.0);
+        let bins = self.bins().map(|(score, without, with)| (score, without.max(0.0), with.max(0.0)));
+        let bins = bins.filter(|(_, without, with)| without + with > 0.0);
         bins.map(|(score, without, with)| Calibration {
             predicted: sigmoid(score),
             observed: with / (without + with),
@@ -111,11 +118,12 @@ impl ScoreHistogram {
         (people > 0.0).then(|| error / people)
     }
 
-    /// The middle of each bin as a score, people without and with the label; never below zero.
+    /// The middle of each bin as a score, people without and with the label.
     fn bins(&self) -> impl Iterator<Item = (f64, f64, f64)> {
-        let people = |count: i64| count.max(0) as f64 / PERSON as f64;
-        let (without, with) = self.counts.split_at(BINS);
-        let middle = |bin: usize| (bin as f64 + 0.5) * 2.0 * SCORE_MAX / BINS as f64 - SCORE_MAX;
+        let people = |count: i64| count as f64 / PERSON as f64;
+        let bins = self.counts.len() / 2;
+        let (without, with) = self.counts.split_at(bins);
+        let middle = move |bin: usize| (bin as f64 + 0.5) * 2.0 * SCORE_MAX / bins as f64 - SCORE_MAX;
         without
             .iter()
             .zip(with)
@@ -201,5 +209,7 @@ fn bin(score: f64) -> usize {
 
 /// Bins are even in the score, the logit, so that rare labels have fine bins too.
 const BINS: usize = 128;
+/// Bins that are released as one: the width of one in the logit.
+const MERGED: usize = 8;
 /// Scores beyond this are as good as certain.
 const SCORE_MAX: f64 = 8.0;

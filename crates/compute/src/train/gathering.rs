@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 
 use super::aggregate::StreamingSum;
 use super::evaluate::{
-    HISTOGRAM_COUNTS, HISTOGRAM_SENSITIVITY, MEAN_SENSITIVITY, MeanScore, PERSON, ScoreHistogram,
+    HISTOGRAM_SENSITIVITY, MEAN_SENSITIVITY, MeanScore, PERSON, RELEASED_COUNTS, ScoreHistogram,
 };
 use super::grid::CLIP_UNITS;
 use super::part::{Part, counted};
@@ -126,7 +126,7 @@ impl<'a> Gathering<'a> {
 
 fn counts_of(shape: &Shape) -> usize {
     match shape {
-        Shape::Logistic { .. } | Shape::Perceptron { .. } => HISTOGRAM_COUNTS,
+        Shape::Logistic { .. } | Shape::Perceptron { .. } => RELEASED_COUNTS,
         Shape::Clusters { .. } | Shape::Affinity { .. } => 2,
     }
 }

@@ -81,7 +81,7 @@ fn counts(plan: &TrainingPlan, learner: &Learner, held_out: &HeldOut) -> Result<
     let (model, settings) = (learner.model(), &plan.training.settings);
     match (&plan.training.model, held_out) {
         (ModelKind::Logistic | ModelKind::Perceptron { .. }, HeldOut::Features(rows)) => {
-            Ok(ScoreHistogram::new(model, rows)?.counts)
+            Ok(ScoreHistogram::new(model, rows)?.coarse().counts)
         }
         (ModelKind::Clusters { .. }, HeldOut::Features(rows)) => {
             Ok(MeanScore::silhouette(model, rows)?.counts.to_vec())
