@@ -44,17 +44,12 @@ fn a_training_ends_with_a_model_that_the_submitter_opens() {
         .iter()
         .map(|left| matches!(left.header.body.outcome, Outcome::Step { evaluation: Some(_), .. }))
         .collect();
-    assert_eq!(evaluated, [true, false, true]);
+    assert_eq!(evaluated, [false, false, true]);
     let model = course.model(&lefts[3]);
     let Outcome::Model { model: digest, evaluation } = lefts[3].header.body.outcome else {
         panic!("no model")
     };
     assert_eq!((model.steps, model.evaluation), (3, evaluation));
-    let Outcome::Step { evaluation: Some(first), .. } = lefts[0].header.body.outcome else {
-        panic!("not due")
-    };
-    // Without weights everybody scores alike, and the order is chance.
-    assert!(first.quality.abs_diff(500_000) < 60_000, "{}", first.quality);
     assert!(evaluation.quality > 650_000, "{}", evaluation.quality);
 
     let training = course.plan().training.clone();
@@ -417,7 +412,8 @@ fn the_round_is_that_of_its_parts() {
         let aad = encode(&(order.body.digest(), vault));
         let opened = SealingKey::from_seed(&[50; 32]).open(purpose::PART, &aad, bundle).unwrap();
         let part: Part = decode(&opened).unwrap();
-        assert!(part.subjects + part.evaluated == 150 && part.learner.is_none());
+        // Of 150 people three tenths are held out.
+        assert!((80..130).contains(&part.subjects) && part.evaluated == 0 && part.learner.is_none());
         gathering.add(vault, &part).unwrap();
         shares.push(part.share);
     }
