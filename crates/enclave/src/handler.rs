@@ -4,6 +4,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use symphony_tee::frame::FRAME_BYTES_MAX;
 use symphony_tee::report::EnclaveRole;
 use symphony_types::canonical;
 use symphony_types::catalogue::Code;
@@ -42,7 +43,7 @@ impl<S: Station> Handler<S> {
         // handler keeps between calls is never half done.
         let answer = catch_unwind(AssertUnwindSafe(|| self.decide(request)))
             .unwrap_or_else(|_| Err(Refusal::new(Code::Internal, "the enclave stumbled over the call")));
-        documents::encode(&answer.unwrap_or_else(|Refusal { code, detail }| Answer::Refused { code, detail }))
+        within_a_frame(documents::encode(&answer.unwrap_or_else(refused)))
     }
 
     fn decide(&self, request: &[u8]) -> Result<Answer, Refusal> {
@@ -102,5 +103,32 @@ impl<S: Station> Handler<S> {
     }
 }
 
+fn refused(Refusal { code, detail }: Refusal) -> Answer {
+    Answer::Refused { code, detail }
+}
+
+/// An answer that no frame can carry would end the enclave; it is refused instead. A model with very many parameters
+/// that goes to very many Vaults makes one.
+fn within_a_frame(answer: Vec<u8>) -> Vec<u8> {
+    if answer.len() <= FRAME_BYTES_MAX {
+        return answer;
+    }
+    documents::encode(&refused(Refusal::new(Code::AggregationFailed, "the answer is longer than a frame")))
+}
+
 /// More than secret, task and step, so that the buffer never moves.
 const SECRET_INPUT_BYTES: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is too long to be told is refused, and the enclave lives on.
+    #[test]
+    fn an_answer_over_the_limit_of_a_frame_becomes_a_refusal() {
+        assert_eq!(within_a_frame(vec![7; FRAME_BYTES_MAX]).len(), FRAME_BYTES_MAX);
+        let answer = within_a_frame(vec![7; FRAME_BYTES_MAX + 1]);
+        let answer = documents::decode::<Answer>(&answer).unwrap();
+        assert!(matches!(answer, Answer::Refused { code: Code::AggregationFailed, .. }));
+    }
+}

@@ -80,9 +80,12 @@ impl Station for TestStation {
     }
 }
 
+/// What answers a frame: a handler in this process, or one behind pipes.
+type Answering = dyn Fn(&[u8]) -> Vec<u8>;
+
 /// An enclave and what its host knows of it.
 pub(crate) struct Enclave {
-    answer: Box<dyn Fn(&[u8]) -> Vec<u8>>,
+    answer: Box<Answering>,
     pub(crate) boot: SignedBoot,
 }
 

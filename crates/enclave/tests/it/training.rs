@@ -13,7 +13,7 @@ use symphony_tee::appraise::{Expected, Reason, appraise};
 use symphony_tee::report::{EnclaveRole, SignedReport};
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
-use symphony_types::id::ActorId;
+use symphony_types::id::{ActorId, TaskId};
 use symphony_types::key::{Document as _, Master, PrivateKey};
 use symphony_wire::documents::{decode, encode};
 use symphony_wire::enclave::{Answer, Call, purpose};
@@ -202,6 +202,54 @@ fn records_are_wanted_after_a_restart() {
     let order = course.stage.master.endorsed(course.order(&course.vaults()));
     let call = course.contribute_call(&order, &vault(2), None);
     assert_eq!(name_of(&course.stage.slices[&vault(2)].call(&call)), "records wanted");
+}
+
+/// R127: the datasets of a few trainings stay, the latest used; the rest is asked for again.
+#[test]
+fn only_a_few_datasets_stay_in_memory() {
+    let mut course = Course::new(plan());
+    let ask = |course: &mut Course, number: u8, with: bool| {
+        course.envelope.task = TaskId(Digest([number; 32]));
+        let order = course.stage.master.endorsed(course.order(&course.vaults()));
+        let material = with.then(|| course.material(&vault(1)));
+        name_of(&course.stage.slices[&vault(1)].call(&course.contribute_call(&order, &vault(1), material)))
+    };
+    for number in 1..=4 {
+        assert_eq!(ask(&mut course, number, true), "contributed");
+    }
+    // The first is used again, so the second is the longest unused when a fifth comes.
+    assert_eq!(ask(&mut course, 1, false), "contributed");
+    assert_eq!(ask(&mut course, 5, true), "contributed");
+    let kept = [1, 2, 3, 4, 5].map(|number| ask(&mut course, number, false) == "contributed");
+    assert_eq!(kept, [true, false, true, true, true]);
+}
+
+/// R126: records and calls that somebody has tampered with are refused, and the enclaves live on.
+#[test]
+fn hostile_records_and_calls_are_survived() {
+    let course = Course::new(plan());
+    let order = course.stage.master.endorsed(course.order(&course.vaults()));
+    let slice = &course.stage.slices[&vault(1)];
+    let records = &course.records[&vault(1)];
+    let aad = encode(&(course.envelope.task, vault(1), records.root));
+    for at in (0..records.plain.len()).step_by(499) {
+        let mut damaged = records.plain.clone();
+        damaged[at] ^= 0x7f;
+        let sealed = seal(&slice.boot.body.hpke_key, purpose::TRAINING, &aad, &damaged).unwrap();
+        slice.call(&course.contribute_call(&order, &vault(1), Some(sealed)));
+    }
+    let bundles = course.bundles(&order);
+    let part = encode(&course.contribute_call(&order, &vault(1), None));
+    let whole = encode(&course.combine_call(&order, bundles));
+    for call in [part, whole] {
+        for at in (0..call.len()).step_by(61) {
+            let mut damaged = call.clone();
+            damaged[at] ^= 0x41;
+            for enclave in [slice, &course.stage.aggregator] {
+                assert!(decode::<Answer>(&enclave.answer(&damaged)).is_ok());
+            }
+        }
+    }
 }
 
 /// R098: fewer people than the plan's minimum train nothing.

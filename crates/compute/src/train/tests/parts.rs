@@ -281,6 +281,23 @@ fn parts_do_not_depend_on_threads() {
     }
 }
 
+/// R098: the bytes of a round, noise and step are the same on every machine and in every build.
+#[test]
+fn a_round_has_known_bytes() {
+    let made = four_kinds().map(|model| {
+        let plan = plan(model);
+        let made = round(&plan, &Position::of(1, false, Digest::ZERO), &initial(&plan), &three(&plan, 60));
+        Digest::of("test/round", &(made.next.unwrap().digest(), made.sums, made.evaluation)).to_string()
+    });
+    let known = [
+        "f1d9106297a07e349541a74a799cec8699ab201acfd8616a749c90377ca761d8",
+        "38b521631cfb8d408ed3942d8604cb86d86ffc046b9052f31b028c11dae74738",
+        "6d7dfd4f8141d36c38b931a8cc41da202e867ba18d94b6a296f15640f850b92c",
+        "6a681d83b3d49cd5af64136d293108264786f19d4951c9f6a692989e98f80ebf",
+    ];
+    assert_eq!(made, known);
+}
+
 /// R102: what a learner is goes through its bytes unchanged, and another has another digest.
 #[test]
 fn a_learner_goes_on_from_its_bytes() {
