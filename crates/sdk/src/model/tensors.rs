@@ -114,6 +114,10 @@ fn unreadable(fault: safetensors::SafeTensorError) -> ModelError {
 
 #[cfg(test)]
 mod tests {
+    use symphony_protocol::artifact::training::{Evaluation, TrainedModel};
+    use symphony_types::digest::Digest;
+    use symphony_types::id::TaskId;
+
     use super::*;
 
     const SHAPES: [Shape; 4] = [
@@ -145,6 +149,46 @@ mod tests {
         }
         assert!(write(SHAPES[0], &numbered(SHAPES[1])).is_err());
         assert!(read(SHAPES[0], b"no tensors").is_err());
+    }
+
+    /// R103: `vectors/model_file.json`, whose files and digests other code wrote: the form does not change by accident.
+    #[test]
+    fn files_and_digests_are_those_of_the_vector() {
+        #[derive(serde::Deserialize)]
+        struct Vector {
+            models: Vec<Entry>,
+        }
+        #[derive(serde::Deserialize)]
+        struct Entry {
+            kind: String,
+            sizes: Vec<u32>,
+            parameters: Vec<f64>,
+            digest: String,
+            file: String,
+        }
+        let text = include_str!("../../../../vectors/model_file.json");
+        let Vector { models } = serde_json::from_str(text).unwrap();
+        assert_eq!(models.len(), 4);
+        for Entry { kind, sizes, parameters, digest, file } in models {
+            let shape = match (kind.as_str(), &sizes[..]) {
+                ("logistic", [features]) => Shape::Logistic { features: *features },
+                ("perceptron", [features, hidden]) => {
+                    Shape::Perceptron { features: *features, hidden: *hidden }
+                }
+                ("clusters", [features, clusters]) => {
+                    Shape::Clusters { features: *features, clusters: *clusters }
+                }
+                ("affinity", [items, rank]) => Shape::Affinity { items: *items, rank: *rank },
+                other => panic!("{other:?}"),
+            };
+            let parameters: Vec<u8> = parameters.iter().flat_map(|number| number.to_le_bytes()).collect();
+            assert_eq!(hex::encode(write(shape, &parameters).unwrap()), file, "{kind}");
+            assert_eq!(read(shape, &hex::decode(file).unwrap()).unwrap(), parameters, "{kind}");
+            let evaluation = Evaluation { quality: 0, log_loss: None, calibration_error: None };
+            let task = TaskId(Digest::ZERO);
+            let trained = TrainedModel { task, steps: 0, shape, parameters, evaluation };
+            assert_eq!(trained.digest().to_string(), digest, "{kind}");
+        }
     }
 
     /// R103: other tools find the weights of a perceptron by unit, though the platform keeps each unit's bias beside them.

@@ -4,9 +4,9 @@ use symphony_compute::train::{
     self,
     model::{Model, Shape as Sizes},
 };
-use symphony_protocol::artifact::training::{Family, Feature, PrivacyTerms};
+use symphony_protocol::artifact::training::{Evaluation, Family, Feature, PrivacyTerms, TrainedModel};
 use symphony_types::digest::Digest;
-use symphony_types::id::AttributeName;
+use symphony_types::id::{AttributeName, TaskId};
 
 use super::*;
 
@@ -163,6 +163,21 @@ fn predictions_are_those_of_the_trainer() {
     let all = model.affinities(&same, &[(0, 1.0), (2, 0.5)]).unwrap();
     let best = if all[1] > all[3] { 1 } else { 3 };
     assert!(items[0].0 == names[best] && near(items[0].1, all[best]), "{items:?} {all:?}");
+}
+
+/// R100: the digest that an aggregate names is the one that a client computes.
+#[test]
+fn the_digest_of_a_model_is_the_trainers() {
+    let digest = |sizes, shape| {
+        let model = Model::initial(sizes, &Digest([9; 32])).unwrap();
+        let evaluation = Evaluation { quality: 0, log_loss: None, calibration_error: None };
+        let (task, parameters) = (TaskId(Digest::ZERO), model.bytes());
+        assert_eq!(TrainedModel { task, steps: 0, shape, parameters, evaluation }.digest(), model.digest());
+    };
+    digest(Sizes::Logistic { features: 3 }, Shape::Logistic { features: 3 });
+    digest(Sizes::Perceptron { features: 3, hidden: 5 }, Shape::Perceptron { features: 3, hidden: 5 });
+    digest(Sizes::Clusters { features: 3, clusters: 4 }, Shape::Clusters { features: 3, clusters: 4 });
+    digest(Sizes::Affinity { items: 4, rank: 3 }, Shape::Affinity { items: 4, rank: 3 });
 }
 
 #[test]
