@@ -1,6 +1,6 @@
 //! Runs a demonstration: real processes, real data, every figure measured in the run.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::Subcommand;
@@ -30,6 +30,15 @@ enum Story {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         rest: Vec<String>,
     },
+    /// A model of who will buy, trained across Vaults under differential privacy, settled, checked and used
+    Training {
+        /// Folder of the Complete Journey retail data; generated data when absent
+        #[arg(long)]
+        data: Option<PathBuf>,
+        /// Passed on to the demonstration, such as `--people 6000 --seed 7`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        rest: Vec<String>,
+    },
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
@@ -38,18 +47,25 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     match &args.story {
         Story::Coupon { data, rest } => {
             build()?;
-            let mut command = cargo::program("examples/coupon_campaign");
-            if let Some(data) = data {
-                command
-                    .arg("--data")
-                    .arg(data.canonicalize().with_context(|| format!("opening {}", data.display()))?);
-            }
-            cargo::run(command.args(rest))
+            with_data("examples/coupon_campaign", data.as_deref(), rest)
         }
         Story::Receipt { rest } => {
             engines::ensure()?;
             build()?;
             cargo::run(cargo::program("examples/receipt_upload").args(rest))
         }
+        Story::Training { data, rest } => {
+            build()?;
+            with_data("examples/behaviour_training", data.as_deref(), rest)
+        }
     }
+}
+
+fn with_data(program: &str, data: Option<&Path>, rest: &[String]) -> Result<()> {
+    let mut command = cargo::program(program);
+    if let Some(data) = data {
+        let data = data.canonicalize().with_context(|| format!("opening {}", data.display()))?;
+        command.arg("--data").arg(data);
+    }
+    cargo::run(command.args(rest))
 }

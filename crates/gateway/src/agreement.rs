@@ -7,8 +7,8 @@
 use symphony_types::digest::Digest;
 use symphony_wire::evidence;
 use symphony_wire::v1::{
-    ChainBytes, EvidenceBundle, Quote, SealedResponse, Task, TaskResult, VaultAnswer, VaultCoverage,
-    VaultEntry, VaultList,
+    ChainBytes, EvidenceBundle, Quote, SealedResponse, SealedStep, Task, TaskResult, VaultAnswer,
+    VaultCoverage, VaultEntry, VaultList,
 };
 
 use crate::confirm::Agree;
@@ -56,6 +56,23 @@ impl Agree for TaskResult {
     fn agrees(&self, other: &Self) -> bool {
         let settled = |result: &Self| Self { sealed: Vec::new(), ..result.clone() };
         settled(self) == settled(other)
+    }
+
+    fn join(&mut self, other: Self) {
+        if !self.complete() {
+            self.sealed = other.sealed;
+        }
+    }
+
+    fn complete(&self) -> bool {
+        Digest::of_bytes(&self.sealed).0 == self.sealed_digest[..]
+    }
+}
+
+/// As a result: equal by the digest that the state holds.
+impl Agree for SealedStep {
+    fn agrees(&self, other: &Self) -> bool {
+        self.sealed_digest == other.sealed_digest
     }
 
     fn join(&mut self, other: Self) {
@@ -166,6 +183,22 @@ mod tests {
         assert_eq!(absent.sealed, b"sealed");
         let other = TaskResult { returned: 8, ..result(b"sealed") };
         assert!(!absent.agrees(&other));
+    }
+
+    /// R104, R195: likewise the transcript of a step.
+    #[test]
+    fn a_steps_bytes_are_those_of_its_digest() {
+        let digest = |bytes: &[u8]| Digest::of_bytes(bytes).0.to_vec();
+        let step = |sealed: &[u8]| SealedStep { sealed: sealed.to_vec(), sealed_digest: digest(b"step") };
+        let (mut absent, lie, whole) = (step(b""), step(b"other"), step(b"step"));
+        assert!(absent.agrees(&whole) && !absent.complete() && !lie.complete() && whole.complete());
+        absent.join(lie);
+        assert!(!absent.complete());
+        absent.join(whole);
+        absent.join(step(b"again other"));
+        assert_eq!(absent.sealed, b"step");
+        let another = SealedStep { sealed: b"other".to_vec(), sealed_digest: digest(b"other") };
+        assert!(another.complete() && !another.agrees(&absent), "whole, but of another digest");
     }
 
     /// R195: any difference in a task is one.

@@ -13,8 +13,8 @@ use symphony_wire::v1::platform_server::Platform;
 use symphony_wire::v1::vault_access_server::VaultAccess;
 use symphony_wire::v1::{
     AssignVaultRequest, ChainBytes, EvidenceBundle, ListVaultsRequest, Quote, SealedRequest, SealedResponse,
-    Status as PlatformStatus, StatusRequest, SubmitParseRequest, SubmitTaskRequest, Task, TaskRef,
-    TaskResult, TaskSpec, VaultAnswer, VaultEntry, VaultList, VaultOperation,
+    SealedStep, Status as PlatformStatus, StatusRequest, StepRef, SubmitParseRequest, SubmitTaskRequest,
+    Task, TaskRef, TaskResult, TaskSpec, VaultAnswer, VaultEntry, VaultList, VaultOperation,
 };
 use tonic::{Request, Response, Status};
 
@@ -70,6 +70,11 @@ impl Platform for Users {
     async fn get_result(&self, request: Request<TaskRef>) -> Result<Response<TaskResult>, Status> {
         let caller = caller_of(&request)?;
         back(self.0.get_result(&caller, request.into_inner()).await)
+    }
+
+    async fn get_step(&self, request: Request<StepRef>) -> Result<Response<SealedStep>, Status> {
+        let caller = caller_of(&request)?;
+        back(self.0.get_step(&caller, request.into_inner()).await)
     }
 
     async fn get_evidence(&self, request: Request<TaskRef>) -> Result<Response<EvidenceBundle>, Status> {

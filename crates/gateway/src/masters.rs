@@ -12,7 +12,8 @@ use symphony_wire::tls::Channel;
 use symphony_wire::v1::platform_client::PlatformClient;
 use symphony_wire::v1::{
     AssignVaultRequest, ChainBytes, EvidenceBundle, ListVaultsRequest, Quote, SealedRequest, SealedResponse,
-    SubmitParseRequest, SubmitTaskRequest, Task, TaskRef, TaskResult, TaskSpec, VaultEntry, VaultList,
+    SealedStep, StepRef, SubmitParseRequest, SubmitTaskRequest, Task, TaskRef, TaskResult, TaskSpec,
+    VaultEntry, VaultList,
 };
 use tonic::{Request, Response, Status};
 
@@ -176,6 +177,13 @@ impl Gateway {
     pub(crate) async fn get_result(&self, caller: &Caller, task: TaskRef) -> Result<TaskResult, Problem> {
         self.confirm((WRITE, CALL_TIMEOUT), caller, "GetResult", task, |mut master, request| async move {
             heard(master.get_result(request).await)
+        })
+        .await
+    }
+
+    pub(crate) async fn get_step(&self, caller: &Caller, step: StepRef) -> Result<SealedStep, Problem> {
+        self.confirm((READ, CALL_TIMEOUT), caller, "GetStep", step, |mut master, request| async move {
+            heard(master.get_step(request).await)
         })
         .await
     }

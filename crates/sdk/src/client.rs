@@ -24,6 +24,7 @@ use symphony_types::limits::SEALED_BYTES_MAX;
 use thiserror::Error;
 
 use crate::own::Trust;
+use crate::shape::training::SealedStep;
 use crate::shape::{
     BudgetEntry, ConsentEntry, DividendEntry, ErrorEntry, Quote, RecordEntry, Status, SubmitTaskRequest,
     Task, TaskResult, TaskSpec, UploadReport, VaultEntry, VaultList,
@@ -224,6 +225,11 @@ impl Client {
     /// The sealed result of a completed task.
     pub async fn result(&self, task: TaskId) -> Result<TaskResult, ClientError> {
         self.read(&["tasks", &task.to_string(), "result"]).await
+    }
+
+    /// The sealed transcript of one step of a completed training (R104).
+    pub async fn step(&self, task: TaskId, round: u32) -> Result<SealedStep, ClientError> {
+        self.read(&["tasks", &task.to_string(), "steps", &round.to_string()]).await
     }
 
     /// The evidence bundle of a completed task (R208).

@@ -1,14 +1,17 @@
-//! What people and programs touch: the client of the public interface, the wallet, the whole campaign as one call, the
-//! opening of results, and the checker of evidence that trusts no node (R134, R207-R210).
+//! What people and programs touch: the client of the public interface, the wallet, the whole campaign or
+//! training as one call, the opening of results, the registry of models, and the checker of evidence that trusts no node (R134, R207-R210).
 
 pub mod campaign;
 pub mod client;
 pub mod erasure;
+pub mod model;
 pub mod receipts;
 pub mod recipient;
 pub mod replay;
 pub mod secret;
 pub mod shape;
+pub mod submission;
+pub mod training;
 pub mod verify;
 pub mod wallet;
 

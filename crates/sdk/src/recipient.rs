@@ -1,8 +1,10 @@
-//! The submitter's key that results are sealed to: only its holder reads an audience (R093, D19).
+//! The submitter's key that results are sealed to: only its holder reads an audience or a model (R093, R100, D19).
 
 use std::path::Path;
 
+use serde::de::DeserializeOwned;
 use symphony_protocol::artifact::AudienceResult;
+use symphony_protocol::artifact::training::{StepTranscript, TrainedModel};
 use symphony_types::id::TaskId;
 use symphony_wire::documents;
 use symphony_wire::enclave::purpose;
@@ -20,8 +22,8 @@ pub enum OpenError {
     /// What was sealed is not a result.
     #[error("reading the result")]
     Shape(#[from] documents::DecodeError),
-    /// The result of another task was sealed.
-    #[error("the result is of another task")]
+    /// The result of another task, or of another round, was sealed.
+    #[error("the result is of another task or round")]
     Foreign,
 }
 
@@ -44,17 +46,33 @@ impl Recipient {
         self.0.public()
     }
 
-    /// Opens the sealed result of a task. **Errors**: [`OpenError`].
+    /// Opens the sealed result of a query. **Errors**: [`OpenError`].
     pub fn open(&self, task: TaskId, sealed: &[u8]) -> Result<AudienceResult, OpenError> {
-        let plaintext = self.0.open(purpose::RESULT, &documents::encode(&task), sealed)?;
-        let result: AudienceResult = documents::decode(&plaintext)?;
+        let result: AudienceResult = self.read(purpose::RESULT, &documents::encode(&task), sealed)?;
         if result.task == task { Ok(result) } else { Err(OpenError::Foreign) }
+    }
+
+    /// Opens the sealed result of a training; one that was withheld has no parameters. **Errors**: [`OpenError`].
+    pub fn open_model(&self, task: TaskId, sealed: &[u8]) -> Result<TrainedModel, OpenError> {
+        let model: TrainedModel = self.read(purpose::RESULT, &documents::encode(&task), sealed)?;
+        if model.task == task { Ok(model) } else { Err(OpenError::Foreign) }
+    }
+
+    /// Opens the sealed transcript of one step of a training. **Errors**: [`OpenError`].
+    pub fn open_step(&self, task: TaskId, round: u32, sealed: &[u8]) -> Result<StepTranscript, OpenError> {
+        let step: StepTranscript = self.read(purpose::STEP, &documents::encode(&(task, round)), sealed)?;
+        if (step.task, step.round) == (task, round) { Ok(step) } else { Err(OpenError::Foreign) }
+    }
+
+    fn read<T: DeserializeOwned>(&self, purpose: &str, aad: &[u8], sealed: &[u8]) -> Result<T, OpenError> {
+        Ok(documents::decode(&self.0.open(purpose, aad, sealed)?)?)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use symphony_protocol::artifact::Outcome;
+    use symphony_protocol::artifact::training::{Evaluation, Shape};
     use symphony_types::digest::Digest;
     use symphony_types::epsilon::Epsilon;
     use symphony_wire::sealed::seal;
@@ -86,5 +104,33 @@ mod tests {
         assert!(matches!(other.open(task, &sealed(task, task)), Err(OpenError::Seal(_))));
         assert!(matches!(recipient.open(foreign, &sealed(task, task)), Err(OpenError::Seal(_))));
         assert!(matches!(recipient.open(task, &sealed(foreign, task)), Err(OpenError::Foreign)));
+    }
+    /// R100, R104: likewise a model, and the transcript of a step, which is of one round.
+    #[test]
+    fn models_and_steps_open_only_for_their_task_and_round() {
+        let folder = tempfile::tempdir().unwrap();
+        let recipient = Recipient::create(&folder.path().join("one.seed")).unwrap();
+        let (task, foreign) = (TaskId(Digest([1; 32])), TaskId(Digest([2; 32])));
+        let model = TrainedModel {
+            task,
+            steps: 3,
+            shape: Shape::Logistic { features: 1 },
+            parameters: vec![0; 16],
+            evaluation: Evaluation { quality: 700_000, log_loss: None, calibration_error: None },
+        };
+        let aad = documents::encode(&task);
+        let sealed = seal(&recipient.public(), purpose::RESULT, &aad, &documents::encode(&model)).unwrap();
+        assert_eq!(recipient.open_model(task, &sealed).unwrap(), model);
+        assert!(matches!(recipient.open_model(foreign, &sealed), Err(OpenError::Seal(_))));
+
+        let step = StepTranscript { task, round: 2, sums: vec![-5, 9] };
+        let sealed = |purpose, aad: (TaskId, u32)| {
+            seal(&recipient.public(), purpose, &documents::encode(&aad), &documents::encode(&step)).unwrap()
+        };
+        assert_eq!(recipient.open_step(task, 2, &sealed(purpose::STEP, (task, 2))).unwrap(), step);
+        let open = |round, purpose, aad| recipient.open_step(task, round, &sealed(purpose, aad));
+        assert!(matches!(open(3, purpose::STEP, (task, 2)), Err(OpenError::Seal(_))));
+        assert!(matches!(open(2, purpose::RESULT, (task, 2)), Err(OpenError::Seal(_))));
+        assert!(matches!(open(3, purpose::STEP, (task, 3)), Err(OpenError::Foreign)));
     }
 }

@@ -2,8 +2,10 @@
 //! protobuf messages; answers may grow fields that this version does not know.
 
 use serde::{Deserialize, Serialize};
+use symphony_protocol::artifact::TaskRequest;
 use symphony_types::amount::Sym;
-use symphony_types::id::TaskId;
+use symphony_types::id::{ActorId, RequestId, TaskId};
+use symphony_wire::{convert, v1};
 
 macro_rules! shapes {
     ($($(#[$doc:meta])* $name:ident { $($(#[$attribute:meta])* $field:ident: $type:ty,)* })*) => {$(
@@ -14,8 +16,12 @@ macro_rules! shapes {
     )*};
 }
 
+pub mod training;
+
+use training::{Training, TrainingProgress};
+
 shapes! {
-    /// An audience query as the interface takes it.
+    /// An audience query, or a training in place of operands, output and cap, as the interface takes it.
     TaskSpec {
         task_class: String,
         usage_scope: String,
@@ -26,6 +32,8 @@ shapes! {
         audience_cap: u32,
         #[serde(skip_serializing_if = "Option::is_none")]
         evaluate_at_ms: Option<u64>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        training: Option<Training>,
     }
 
     /// A task to admit.
@@ -46,6 +54,9 @@ shapes! {
         minimum_result_cardinality: u32,
         coverage: Vec<VaultCoverage>,
         lock_until_ms: u64,
+        /// Of a training: what a person's whole budget allows under its terms.
+        #[serde(default)]
+        rounds_possible: u32,
     }
 
     /// How many people of a Vault consented, as a power of two.
@@ -67,6 +78,9 @@ shapes! {
         epsilon: Sym,
         #[serde(with = "base_units")]
         total: Sym,
+        /// Of a training.
+        #[serde(default, with = "base_units")]
+        aggregation: Sym,
     }
 
     /// A task as its submitter sees it.
@@ -100,6 +114,8 @@ shapes! {
         task_class: String,
         #[serde(default, with = "base_units")]
         subsidy: Sym,
+        #[serde(default)]
+        training: Option<TrainingProgress>,
     }
 
     /// What one Vault has done of a task.
@@ -377,6 +393,43 @@ pub struct Operand {
     /// At least so much.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at_least: Option<u64>,
+}
+
+impl TaskSpec {
+    /// The request that the platform makes of it: what the wallet signs for. **Errors**: why it is no request.
+    pub fn request(
+        &self,
+        actor: &ActorId,
+        request: &RequestId,
+        recipient: [u8; 32],
+    ) -> Result<TaskRequest, convert::Refused> {
+        let spec = v1::TaskSpec {
+            task_class: self.task_class.clone(),
+            usage_scope: self.usage_scope.clone(),
+            vault_ids: self.vault_ids.clone(),
+            minimum_vault_quorum: self.minimum_vault_quorum,
+            operands: self.operands.iter().map(Operand::message).collect(),
+            output_attribute: self.output_attribute.clone(),
+            audience_cap: self.audience_cap,
+            evaluate_at_ms: self.evaluate_at_ms,
+            training: self.training.as_ref().map(Training::message),
+        };
+        convert::task(actor, request.clone(), spec, recipient.to_vec())
+    }
+}
+
+impl Operand {
+    /// The message that the platform reads: the first argument that is given.
+    fn message(&self) -> v1::Operand {
+        use v1::operand::Argument;
+        let Self { rule, text, texts, days, at_least } = self.clone();
+        let argument = text
+            .map(Argument::Text)
+            .or(texts.map(|values| Argument::Texts(v1::TextList { values })))
+            .or(days.map(Argument::Days))
+            .or(at_least.map(Argument::AtLeast));
+        v1::Operand { rule, argument }
+    }
 }
 
 impl ReceiptReading {

@@ -41,6 +41,7 @@ fn quick_routes() -> Routes {
         .routes(routes!(tasks::task))
         .routes(routes!(tasks::events))
         .routes(routes!(tasks::result))
+        .routes(routes!(tasks::step))
         .routes(routes!(tasks::evidence))
         .routes(routes!(vaults::list))
         .routes(routes!(vaults::assigned))

@@ -9,7 +9,7 @@ use super::request::hex32;
 use crate::problem::Problem;
 use crate::upload;
 
-/// An audience query.
+/// An audience query, or a training in place of operands, output and cap.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct TaskSpec {
@@ -21,15 +21,21 @@ pub(crate) struct TaskSpec {
     vault_ids: Vec<String>,
     /// How many of them must answer.
     minimum_vault_quorum: u32,
-    /// All must hold for one person.
+    /// Of a query: all must hold for one person.
+    #[serde(default)]
     operands: Vec<Operand>,
-    /// What is returned of a person, such as `identity.contact_handle`.
+    /// Of a query: what is returned of a person, such as `identity.contact_handle`.
+    #[serde(default)]
     output_attribute: String,
-    /// Most people in the audience.
+    /// Of a query: most people in the audience.
+    #[serde(default)]
     audience_cap: u32,
     /// Recency is measured from here; now when absent.
     #[serde(default)]
     evaluate_at_ms: Option<u64>,
+    /// Of class `train`, and only of it.
+    #[serde(default)]
+    training: Option<Training>,
 }
 
 /// One condition: a governed rule and exactly one argument.
@@ -68,16 +74,16 @@ pub(crate) struct SubmitTaskRequest {
 
 impl TaskSpec {
     pub(crate) fn into_message(self) -> Result<v1::TaskSpec, Problem> {
-        let operands = self.operands.into_iter().map(Operand::into_message).collect::<Result<_, _>>()?;
         Ok(v1::TaskSpec {
             task_class: self.task_class,
             usage_scope: self.usage_scope,
             vault_ids: self.vault_ids,
             minimum_vault_quorum: self.minimum_vault_quorum,
-            operands,
+            operands: operands(self.operands)?,
             output_attribute: self.output_attribute,
             audience_cap: self.audience_cap,
             evaluate_at_ms: self.evaluate_at_ms,
+            training: self.training.map(Training::into_message).transpose()?,
         })
     }
 }
@@ -97,6 +103,10 @@ impl Operand {
             _ => Err(Problem::malformed("an operand has exactly one of text, texts, days and at_least")),
         }
     }
+}
+
+fn operands(operands: Vec<Operand>) -> Result<Vec<v1::Operand>, Problem> {
+    operands.into_iter().map(Operand::into_message).collect()
 }
 
 impl SubmitTaskRequest {
@@ -133,6 +143,11 @@ macro_rules! answers {
     )*};
 }
 
+mod training;
+
+pub(crate) use training::SealedStep;
+use training::{Training, TrainingProgress};
+
 /// Applies a field's conversion; gives the closures of [`answers`] their argument's type.
 fn read<A, B>(value: A, conversion: impl FnOnce(A) -> B) -> B {
     conversion(value)
@@ -151,7 +166,7 @@ fn each<A, B: From<A>>(values: Vec<A>) -> Vec<B> {
 }
 
 answers! {
-    /// What a query would cost and reach.
+    /// What a query or a training would cost and reach.
     Quote {
         policy_version: u32 = same;
         semantic_version: u32 = same;
@@ -159,12 +174,14 @@ answers! {
         worst_case: Option<Fee> = |fee: Option<v1::Fee>| fee.map(Fee::from);
         /// Per person whose handle may be released.
         exposure_micro_epsilon: u64 = same;
-        /// Per person, for the noised count.
+        /// Per person, for the noised count or for all rounds of a training.
         noised_micro_epsilon: u64 = same;
         minimum_result_cardinality: u32 = same;
         coverage: Vec<VaultCoverage> = each;
         /// The lock must not be reclaimable before.
         lock_until_ms: u64 = same;
+        /// Of a training: what the whole budget of a person allows under its terms.
+        rounds_possible: u32 = same;
     }
 
     /// How many people of a Vault consented to the scope.
@@ -182,6 +199,8 @@ answers! {
         records: String = amount;
         epsilon: String = amount;
         total: String = amount;
+        /// Of a training.
+        aggregation: String = amount;
     }
 
     /// One of the caller's tasks.
@@ -218,6 +237,8 @@ answers! {
         task_class: String = same;
         /// What the protocol pays for a completed parse, in base units of SYM.
         subsidy: String = amount;
+        /// Of a training.
+        training: Option<TrainingProgress> = |one: Option<v1::TrainingProgress>| one.map(TrainingProgress::from);
     }
 
     /// What one Vault has done of a task.
@@ -239,7 +260,7 @@ answers! {
     /// The sealed result of a completed task.
     TaskResult {
         task_id: String = hex::encode;
-        /// `audience` or `suppressed`.
+        /// `audience`, `suppressed`, `model` or `withheld`.
         outcome: String = same;
         returned: u32 = same;
         /// HPKE message for the recipient key of the request.

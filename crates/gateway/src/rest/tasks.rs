@@ -1,4 +1,4 @@
-//! Quotes, tasks, their progress, results and evidence (R207, R208).
+//! Quotes, tasks, their progress, results and evidence (R104, R207, R208).
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -12,12 +12,12 @@ use http::{StatusCode, header};
 use symphony_wire::v1;
 
 use super::request::{JsonBody, OCTETS, RequestKey, hex32};
-use super::shape::{Quote, SubmitTaskRequest, Task, TaskResult, TaskSpec};
+use super::shape::{Quote, SealedStep, SubmitTaskRequest, Task, TaskResult, TaskSpec};
 use crate::gateway::{Gateway, Proven};
 use crate::problem::Problem;
 use crate::watch::watch;
 
-/// Prices an audience query. Nothing is recorded.
+/// Prices an audience query or a training. Nothing is recorded.
 #[utoipa::path(
     post, path = "/v1/quotes", operation_id = "getQuote", tag = "tasks",
     request_body = TaskSpec,
@@ -106,6 +106,25 @@ pub(crate) async fn result(
     Path(id): Path<String>,
 ) -> Result<Json<TaskResult>, Problem> {
     Ok(Json(gateway.get_result(&caller, task_ref(&id)?).await?.into()))
+}
+
+/// The sealed transcript of one step of a completed training: with all of them its submitter repeats it.
+#[utoipa::path(
+    get, path = "/v1/tasks/{id}/steps/{round}", operation_id = "getStep", tag = "tasks",
+    params(
+        ("id" = String, Path, description = "Task id, 64 hexadecimal digits"),
+        ("round" = u32, Path, description = "From 1")
+    ),
+    responses((status = 200, description = "The transcript, sealed to the recipient key", body = SealedStep))
+)]
+pub(crate) async fn step(
+    State(gateway): State<Arc<Gateway>>,
+    Proven(caller): Proven,
+    Path((id, round)): Path<(String, String)>,
+) -> Result<Json<SealedStep>, Problem> {
+    let v1::TaskRef { task_id } = task_ref(&id)?;
+    let round = round.parse().map_err(|_| Problem::malformed("a round is a number from 1"))?;
+    Ok(Json(gateway.get_step(&caller, v1::StepRef { task_id, round }).await?.into()))
 }
 
 /// The self-contained evidence bundle of a completed task.

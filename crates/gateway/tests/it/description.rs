@@ -16,6 +16,7 @@ const ROUTES: &[&str] = &[
     "get /v1/tasks/{id}/events",
     "get /v1/tasks/{id}/evidence",
     "get /v1/tasks/{id}/result",
+    "get /v1/tasks/{id}/steps/{round}",
     "get /v1/vaults",
     "get /v1/vaults/assigned",
     "get /v1/vaults/{vault}/subjects/{subject}/budget",

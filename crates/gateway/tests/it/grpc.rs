@@ -9,7 +9,12 @@ use symphony_wire::v1::{
 
 use crate::stage::{ACTOR, Stage, TASK, VAULT, token};
 
-async fn call(stage: &Stage, method: &str, token: Option<String>, message: Vec<u8>) -> reqwest::Response {
+pub(crate) async fn call(
+    stage: &Stage,
+    method: &str,
+    token: Option<String>,
+    message: Vec<u8>,
+) -> reqwest::Response {
     let mut body = vec![0];
     body.extend_from_slice(&u32::try_from(message.len()).unwrap().to_be_bytes());
     body.extend_from_slice(&message);
@@ -21,7 +26,7 @@ async fn call(stage: &Stage, method: &str, token: Option<String>, message: Vec<u
     request.send().await.unwrap()
 }
 
-async fn message<M: Message + Default>(response: reqwest::Response) -> M {
+pub(crate) async fn message<M: Message + Default>(response: reqwest::Response) -> M {
     let bytes = response.bytes().await.unwrap();
     M::decode(&bytes[5..]).unwrap()
 }

@@ -10,3 +10,4 @@ mod parses;
 mod receipts;
 mod refusals;
 mod stage;
+mod trainings;

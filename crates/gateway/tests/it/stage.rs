@@ -223,6 +223,24 @@ fn task(state: &str) -> Task {
     Task { task_id: TASK.to_vec(), state: state.into(), charged, ..Task::default() }
 }
 
+/// A training that is half done.
+fn progress() -> TrainingProgress {
+    let evaluation = |step, quality_micro, log_loss_micro| EvaluationEntry {
+        step,
+        quality_micro,
+        log_loss_micro,
+        calibration_error_micro: None,
+    };
+    TrainingProgress {
+        rounds: 10,
+        done: 5,
+        spent_micro_epsilon: 400_000,
+        reserved_micro_epsilon: 900_000,
+        curve: vec![evaluation(0, 500_000, Some(693_147)), evaluation(5, 700_000, None)],
+        model_digest: Vec::new(),
+    }
+}
+
 type Answer<T> = Result<Response<T>, tonic::Status>;
 
 #[tonic::async_trait]
@@ -232,7 +250,8 @@ impl Platform for Master {
     async fn get_quote(&self, request: Request<TaskSpec>) -> Answer<Quote> {
         self.meet(&request, "GetQuote")?;
         self.seen.lock().unwrap().specs.push(request.into_inner());
-        Ok(Response::new(Quote { policy_version: self.word(3, 666), ..Quote::default() }))
+        let (policy_version, rounds_possible) = (self.word(3, 666), self.word(40, 4_000));
+        Ok(Response::new(Quote { policy_version, rounds_possible, ..Quote::default() }))
     }
 
     async fn submit_task(&self, request: Request<SubmitTaskRequest>) -> Answer<Task> {
@@ -260,7 +279,8 @@ impl Platform for Master {
         if request.into_inner().task_id != TASK {
             return Err(refusal(symphony_types::catalogue::Code::NotFound, "no such task"));
         }
-        Ok(Response::new(task(self.word("dispatched", "timed_out"))))
+        let training = Some(progress());
+        Ok(Response::new(Task { training, ..task(self.word("dispatched", "timed_out")) }))
     }
 
     async fn watch_task(&self, request: Request<TaskRef>) -> Answer<Self::WatchTaskStream> {
@@ -275,6 +295,18 @@ impl Platform for Master {
         let sealed = vec![self.word(0xab, 0x66); 4];
         let sealed_digest = Digest::of_bytes(&sealed).0.to_vec();
         Ok(Response::new(TaskResult { sealed, sealed_digest, ..TaskResult::default() }))
+    }
+
+    /// Of the steps there are only two.
+    async fn get_step(&self, request: Request<StepRef>) -> Answer<SealedStep> {
+        self.meet(&request, "GetStep")?;
+        let StepRef { task_id, round } = request.into_inner();
+        if task_id != TASK || !(1..=2).contains(&round) {
+            return Err(refusal(symphony_types::catalogue::Code::NotFound, "no such step"));
+        }
+        let sealed = vec![self.word(round as u8, 0x66); 3];
+        let sealed_digest = Digest::of_bytes(&sealed).0.to_vec();
+        Ok(Response::new(SealedStep { sealed, sealed_digest }))
     }
 
     async fn get_evidence(&self, request: Request<TaskRef>) -> Answer<EvidenceBundle> {

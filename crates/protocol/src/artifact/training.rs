@@ -449,6 +449,13 @@ pub struct TrainedModel {
     pub evaluation: Evaluation,
 }
 
+impl TrainedModel {
+    /// The digest of shape and parameters: two trainings with the same digest gave the same model.
+    pub fn digest(&self) -> Digest {
+        Digest::of("symphony/train-model/v1", &(self.shape, &self.parameters))
+    }
+}
+
 /// What the submitter finds when it opens the sealed transcript of a step: with all of them it repeats the training.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StepTranscript {

@@ -4,14 +4,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::io::{BufWriter, Write};
 use std::path::Path;
 
-use anyhow::{Context, Result};
-use flate2::read::GzDecoder;
+use anyhow::Result;
 use symphony_sdk::campaign::CampaignSpec;
 use symphony_sdk::shape::Operand;
 
+use crate::purchases::{Purchase, purchases};
 use crate::{Case, Files};
 
 /// A slice of 800 households is small: a Vault with fewer than 20 buyers stays silent, not one with fewer than 50.
@@ -20,15 +20,6 @@ const VAULTS: [&str; 3] = ["vault-a", "vault-b", "vault-c"];
 const CATEGORY: &str = "SOFT DRINKS";
 /// The evaluation time, within the year of the data: 2017-07-01T00:00:00Z.
 const EVALUATED_AT_MS: u64 = 1_498_867_200_000;
-
-/// One line of the transactions with its category.
-struct Purchase {
-    household: u32,
-    store: u32,
-    category: String,
-    date: String,
-    cents: u64,
-}
 
 /// Reads the data, writes upload files, and computes the plain answer.
 pub(crate) fn case(data: &Path, folder: &Path) -> Result<Case> {
@@ -57,28 +48,6 @@ pub(crate) fn case(data: &Path, folder: &Path) -> Result<Case> {
         excluded: vec![("consent withdrawn", withdrawn)],
         exhausts: None,
     })
-}
-
-fn purchases(data: &Path) -> Result<Vec<Purchase>> {
-    let mut categories = BTreeMap::new();
-    for row in rows(&data.join("products.csv.gz"))? {
-        let row = row?;
-        categories.insert(row[0].clone(), row[4].clone());
-    }
-    let mut purchases = Vec::new();
-    for row in rows(&data.join("transactions_sample.csv.gz"))? {
-        let row = row?;
-        let category = categories.get(&row[3]).filter(|category| !category.is_empty());
-        let Some(category) = category else { continue };
-        purchases.push(Purchase {
-            household: row[0].parse()?,
-            store: row[1].parse()?,
-            category: category.clone(),
-            date: format!("{}Z", row[10].replace(' ', "T")),
-            cents: (row[5].parse::<f64>()? * 100.0).round() as u64,
-        });
-    }
-    Ok(purchases)
 }
 
 /// Households with a purchase of the category in the window that did not withdraw: the plain computation.
@@ -137,29 +106,6 @@ fn write<'a>(files: &Files, purchases: impl Iterator<Item = (usize, &'a Purchase
         file.flush()?;
     }
     Ok(())
-}
-
-/// The rows of a gzipped CSV file without its header; a quoted field may hold commas.
-fn rows(path: &Path) -> Result<impl Iterator<Item = Result<Vec<String>>>> {
-    let file = File::open(path).with_context(|| format!("opening {}", path.display()))?;
-    Ok(BufReader::new(GzDecoder::new(file)).lines().skip(1).map(|line| Ok(fields(&line?))))
-}
-
-fn fields(line: &str) -> Vec<String> {
-    let mut fields = vec![String::new()];
-    let mut quoted = false;
-    for character in line.chars() {
-        match character {
-            '"' => quoted = !quoted,
-            ',' if !quoted => fields.push(String::new()),
-            _ => {
-                if let Some(field) = fields.last_mut() {
-                    field.push(character);
-                }
-            }
-        }
-    }
-    fields
 }
 
 fn spec() -> CampaignSpec {

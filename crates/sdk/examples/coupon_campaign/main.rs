@@ -7,6 +7,7 @@
 mod journey;
 mod network;
 mod population;
+mod purchases;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

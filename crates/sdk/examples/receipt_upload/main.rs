@@ -6,10 +6,10 @@
 
 #[path = "../coupon_campaign/network.rs"]
 mod network;
+mod person;
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -18,14 +18,14 @@ use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use symphony_reader::render::{self, Day, Receipt, page};
 use symphony_sdk::campaign::CampaignSpec;
 use symphony_sdk::client::{Client, Format, Upload};
-use symphony_sdk::erasure;
 use symphony_sdk::shape::{Operand, ReceiptReading, Task};
 use symphony_types::digest::Digest;
-use symphony_types::id::{ActorId, RequestId, TaskId, UsageScope};
+use symphony_types::id::{RequestId, TaskId, UsageScope};
 use time::OffsetDateTime;
 use tokio::time::sleep;
 
 use crate::network::{Network, sym};
+use crate::person::producer;
 
 #[derive(Parser)]
 struct Args {
@@ -261,25 +261,6 @@ fn spec() -> CampaignSpec {
         cap: 5_000,
         evaluate_at_ms: None,
     }
-}
-
-/// A client with a fresh token for a person.
-fn producer(dir: &Path, name: &str) -> Result<Client> {
-    let program = std::env::current_exe()?;
-    let program = program.ancestors().nth(2).context("finding the build folder")?.join("symphonyd");
-    let output = Command::new(program)
-        .args(["token", "--actor", name, "--roles", "producer", "--seconds", "3600", "--dir"])
-        .arg(dir)
-        .output()?;
-    ensure!(output.status.success(), "no token: {}", String::from_utf8_lossy(&output.stderr));
-    let folder = dir.join("clients").join("luckin");
-    let profile: toml::Table = std::fs::read_to_string(folder.join("client.toml"))?.parse()?;
-    let gateway =
-        profile.get("gateway").and_then(toml::Value::as_str).context("no gateway in the profile")?;
-    let ca = std::fs::read(folder.join("ca.pem"))?;
-    let client = Client::new(gateway, Some(&ca), Some(String::from_utf8(output.stdout)?.trim()))?;
-    let governance = erasure::governance(&std::fs::read(dir.join("governance.bcs"))?)?;
-    Ok(client.sealing(governance, ActorId::new(name)?))
 }
 
 fn yesterday() -> Result<Day> {

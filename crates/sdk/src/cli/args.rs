@@ -1,5 +1,7 @@
 //! The words of the command line. Its help is pinned by a snapshot.
 
+pub(crate) mod training;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -51,6 +53,9 @@ pub(crate) struct Connection {
     /// Governance that you trust; with it, you and your Vault seal receipts and records to each other
     #[arg(long, global = true, env = "SYMPHONY_TRUST", value_name = "FILE")]
     pub(crate) trust: Option<PathBuf>,
+    /// Folder of trained models; `models` of the profile's folder when absent
+    #[arg(long, global = true, env = "SYMPHONY_MODELS", value_name = "DIR")]
+    pub(crate) models: Option<PathBuf>,
     /// Name of the chain
     #[arg(long, global = true, env = "SYMPHONY_CHAIN")]
     pub(crate) chain: Option<String>,
@@ -103,6 +108,12 @@ pub(crate) enum Command {
         #[arg(value_parser = digest)]
         task: Digest,
     },
+    /// Trainings: models out of many people's records, without the records
+    #[command(subcommand)]
+    Train(training::Train),
+    /// Your trained models
+    #[command(subcommand)]
+    Model(training::Model),
     /// Your consents
     #[command(subcommand)]
     Consent(Consent),

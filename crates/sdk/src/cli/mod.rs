@@ -1,9 +1,12 @@
 //! The command line: its words, its profile, its output, and what each command does.
 
 pub(crate) mod args;
+mod model;
 mod parse;
+mod plot;
 mod profile;
 mod reading;
 mod receipt;
 pub(crate) mod run;
 mod show;
+mod train;

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use serde::Deserialize;
 use symphony_chain::transaction::ChainId;
-use symphony_sdk::campaign::Submitter;
 use symphony_sdk::client::Client;
 use symphony_sdk::erasure;
 use symphony_sdk::recipient::Recipient;
+use symphony_sdk::submission::Submitter;
 use symphony_sdk::wallet::Wallet;
 use symphony_types::id::ActorId;
 
@@ -25,6 +25,7 @@ struct File {
     wallet: Option<PathBuf>,
     recipient: Option<PathBuf>,
     trust: Option<PathBuf>,
+    models: Option<PathBuf>,
     actor: Option<ActorId>,
     chain: Option<String>,
 }
@@ -53,6 +54,7 @@ impl Profile {
             wallet: given.wallet.or_else(|| inside(file.wallet)),
             recipient: given.recipient.or_else(|| inside(file.recipient)),
             trust: given.trust.or_else(|| inside(file.trust)),
+            models: given.models.or_else(|| inside(Some(file.models.unwrap_or_else(|| "models".into())))),
             chain: given.chain.or(file.chain),
         }))
     }
@@ -116,7 +118,12 @@ impl Profile {
         wanted(self.0.recipient.as_ref(), "recipient")
     }
 
-    /// Everything that a campaign needs.
+    /// The folder of trained models.
+    pub(super) fn models(&self) -> Result<&PathBuf> {
+        wanted(self.0.models.as_ref(), "models")
+    }
+
+    /// Everything that a submitter needs.
     pub(super) fn submitter(&self) -> Result<Submitter> {
         Ok(Submitter {
             client: self.client()?,
@@ -148,6 +155,7 @@ mod tests {
         let profile = Profile::read(Connection { chain: Some("other".to_owned()), ..given() }).unwrap();
         assert_eq!(profile.chain().unwrap().as_str(), "other");
         assert_eq!(profile.wallet_file().unwrap(), &folder.path().join("wallet.seed"));
+        assert_eq!(profile.models().unwrap(), &folder.path().join("models"));
         assert_eq!(profile.subject(None).unwrap(), "luckin");
         assert!(profile.recipient_file().unwrap_err().is::<Usage>());
         std::fs::write(folder.path().join("client.toml"), "gatewayy = 'x'").unwrap();

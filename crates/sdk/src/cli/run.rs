@@ -7,11 +7,13 @@ use anyhow::{Context as _, Result};
 use rand::TryRng as _;
 use serde_json::json;
 use symphony_protocol::artifact::AudienceResult;
-use symphony_sdk::campaign::{CampaignError, CampaignSpec, Step};
+use symphony_sdk::campaign::CampaignSpec;
 use symphony_sdk::client::{ClientError, Format, ProblemDetails};
+use symphony_sdk::model::ModelError;
 use symphony_sdk::recipient::Recipient;
 use symphony_sdk::replay::replay;
 use symphony_sdk::shape::{ConsentEntry, TaskResult};
+use symphony_sdk::submission::SubmissionError;
 use symphony_sdk::verify::verify;
 use symphony_sdk::wallet::{Executed, Wallet, WalletError};
 use symphony_types::digest::Digest;
@@ -46,14 +48,19 @@ pub(crate) async fn main(cli: Cli) -> ExitCode {
                 None => eprintln!("error: {error:#}"),
             }
             let usage = error.is::<Usage>()
-                || matches!(error.downcast_ref(), Some(CampaignError::File(..) | CampaignError::Shape(..)))
+                || error.downcast_ref().is_some_and(misused)
                 || matches!(error.downcast_ref(), Some(ClientError::Config(_)));
             ExitCode::from(if usage { USAGE } else { REFUSED })
         }
     }
 }
 
-/// The refusal that a fault carries. The errors of wallet and campaign show the client's as their own.
+/// Whether the file of a submission is at fault.
+const fn misused(error: &SubmissionError) -> bool {
+    matches!(error, SubmissionError::File(..) | SubmissionError::Shape(..) | SubmissionError::Number(_))
+}
+
+/// The refusal that a fault carries. The errors of wallet, submission and registry show the client's as their own.
 pub(super) fn refusal<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a ProblemDetails> {
     let client = error
         .downcast_ref::<ClientError>()
@@ -61,10 +68,14 @@ pub(super) fn refusal<'a>(error: &'a (dyn std::error::Error + 'static)) -> Optio
             Some(WalletError::Client(error)) => Some(error),
             _ => None,
         })
-        .or_else(|| match error.downcast_ref::<CampaignError>() {
-            Some(CampaignError::Client(error) | CampaignError::Wallet(WalletError::Client(error))) => {
+        .or_else(|| match error.downcast_ref::<SubmissionError>() {
+            Some(SubmissionError::Client(error) | SubmissionError::Wallet(WalletError::Client(error))) => {
                 Some(error)
             }
+            _ => None,
+        })
+        .or_else(|| match error.downcast_ref::<ModelError>() {
+            Some(ModelError::Client(error)) => Some(error),
             _ => None,
         });
     match client {
@@ -84,6 +95,8 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Task { task } => {
             show::print(cli.json, &session.profile.client()?.task(TaskId(task)).await?, show::task);
         }
+        Command::Train(command) => session.train(command).await?,
+        Command::Model(command) => return session.model(command).await,
         Command::Consent(command) => session.consent(command).await?,
         Command::Budget(person) => session.budget(&person).await?,
         Command::Upload { kind, file, vault, request_id } => {
@@ -144,14 +157,7 @@ impl Session {
         let mut progress = Progress::new();
         // Known before anything is locked, so that a broken submission can be repeated under the same name.
         progress.say(&format!("request {request}"));
-        let step = |step| match step {
-            Step::Quoted(quote) => {
-                let worst_case = quote.worst_case.map(|fee| show::sym(fee.total)).unwrap_or_default();
-                progress.say(&format!("quoted {worst_case} SYM at most"));
-            }
-            Step::Locked(lock) => progress.say(&format!("locked {lock}")),
-            Step::Task(task) => progress.show(&task),
-        };
+        let step = |step| progress.step(step);
         if !wait {
             let task = submitter.submit(&spec, &request, step).await?;
             show::print(self.json, &task, show::task);

@@ -8,8 +8,11 @@ use serde::Serialize;
 use symphony_protocol::artifact::{AudienceResult, Outcome};
 use symphony_protocol::lifecycle::TaskState;
 use symphony_sdk::shape::{MasterHealth, Quote, Task, UploadReport};
+use symphony_sdk::submission::Step;
 use symphony_sdk::verify::Report;
 use symphony_types::amount::{SYM_DECIMALS, SYM_UNIT, Sym};
+
+use super::train;
 
 /// Prints a value: as JSON, or as `human` writes it.
 pub(super) fn print<T: Serialize>(json: bool, value: &T, human: impl FnOnce(&T) -> String) {
@@ -110,18 +113,21 @@ pub(super) fn quote(quote: &Quote) -> String {
             ("base", fee.base),
             ("vaults", fee.vaults),
             ("records", fee.records),
+            ("aggregation", fee.aggregation),
             ("epsilon", fee.epsilon),
             ("worst case", fee.total),
         ];
+        let of_training = quote.rounds_possible > 0;
+        let parts = parts.into_iter().filter(move |(name, _)| *name != "aggregation" || of_training);
         parts.map(|(name, amount)| [name.to_owned(), sym(amount)])
     });
-    format!(
-        "{}\n{}\nepsilon per person: {} exposure, {} noised count",
-        table(["fee", "SYM"], fee),
-        table(["vault", "consented", "reachable"], coverage),
-        epsilon(quote.exposure_micro_epsilon),
-        epsilon(quote.noised_micro_epsilon)
-    )
+    let noised = epsilon(quote.noised_micro_epsilon);
+    let loss = match quote.rounds_possible {
+        0 => format!("{} exposure, {noised} noised count", epsilon(quote.exposure_micro_epsilon)),
+        rounds => format!("{noised} for all rounds; a whole budget allows {rounds}"),
+    };
+    let coverage = table(["vault", "consented", "reachable"], coverage);
+    format!("{}\n{coverage}\nepsilon per person: {loss}", table(["fee", "SYM"], fee))
 }
 
 pub(super) fn task(task: &Task) -> String {
@@ -136,6 +142,8 @@ pub(super) fn task(task: &Task) -> String {
         ("locked", sym(task.locked)),
         ("charged", sym(charged)),
         ("refunded", sym(task.refunded)),
+        ("training", task.training.as_ref().map(train::line).unwrap_or_default()),
+        ("model", task.training.as_ref().map(|training| training.model_digest.clone()).unwrap_or_default()),
         ("subsidy", if task.subsidy == Sym::ZERO { String::new() } else { sym(task.subsidy) }),
         ("platform", task.platform_class.clone()),
         ("settlement root", task.settlement_root.clone()),
@@ -145,6 +153,9 @@ pub(super) fn task(task: &Task) -> String {
     ];
     let facts = facts.into_iter().filter(|(_, value)| !value.is_empty());
     let mut text = table(["", ""], facts.map(|(name, value)| [name.to_owned(), value]));
+    if let Some(training) = task.training.as_ref().filter(|training| !training.curve.is_empty()) {
+        text = format!("{text}\n{}", train::table(&training.curve));
+    }
     if !task.slices.is_empty() {
         let rows = task.slices.iter();
         let rows = rows.map(|slice| [slice.vault_id.clone(), slice.state.clone(), slice.code.clone()]);
@@ -216,6 +227,7 @@ pub(super) fn summary(result: &AudienceResult) -> String {
             format!("{returned} people; about {eligible} eligible (noised, epsilon {noise})")
         }
         Outcome::Suppressed => "suppressed: fewer people than the minimum".to_owned(),
+        Outcome::Step { .. } | Outcome::Model { .. } | Outcome::Withheld { .. } => "no audience".to_owned(),
     }
 }
 
@@ -235,16 +247,39 @@ impl Progress {
         Self { bar, last: String::new() }
     }
 
+    /// A step of a submission.
+    pub(super) fn step(&mut self, step: Step) {
+        match step {
+            Step::Quoted(quote) => {
+                let worst_case = quote.worst_case.map(|fee| sym(fee.total)).unwrap_or_default();
+                self.say(&format!("quoted {worst_case} SYM at most"));
+            }
+            Step::Locked(lock) => self.say(&format!("locked {lock}")),
+            Step::Task(task) => self.show(&task),
+        }
+    }
+
     pub(super) fn show(&mut self, task: &Task) {
         let computed = task.slices.iter().filter(|slice| slice.state == "computed").count();
         let line = match task.slices.len() {
             0 => task.state.clone(),
             vaults => format!("{} · {computed}/{vaults} slices {}", task.state, task.code),
         };
+        let line = match &task.training {
+            Some(training) => format!("{} · {}", line.trim(), train::line(training)),
+            None => line,
+        };
         self.say(line.trim());
         let step = LIFE.iter().position(|state| state.as_str() == task.state);
         if let (Some(bar), Some(step)) = (&self.bar, step) {
-            bar.set_position(step as u64 + 1);
+            match &task.training {
+                // The rounds are what takes long.
+                Some(training) => {
+                    bar.set_length(u64::from(training.rounds) + 1);
+                    bar.set_position(training.done.into());
+                }
+                None => bar.set_position(step as u64 + 1),
+            }
         }
         if let (Some(bar), true) = (&self.bar, task.terminal()) {
             bar.abandon();

@@ -29,7 +29,7 @@ use symphony_types::time::OrderedMillis;
 use symphony_wire::documents::encode;
 
 pub(crate) const NETWORK: &str = "test";
-const VAULTS: [&str; 2] = ["vault-a", "vault-b"];
+pub(crate) const VAULTS: [&str; 2] = ["vault-a", "vault-b"];
 
 pub(crate) fn digest(byte: u8) -> Digest {
     Digest([byte; 32])
@@ -41,6 +41,10 @@ pub(crate) fn actor(name: &str) -> ActorId {
 
 fn vault(name: &str) -> VaultId {
     VaultId::new(name).unwrap()
+}
+
+pub(crate) fn scope(name: &str) -> UsageScope {
+    UsageScope::new(name).unwrap()
 }
 
 /// Every private key of the network.
@@ -81,9 +85,23 @@ fn policy() -> Policy {
             treasury: Bps(750),
         },
         parse: ParsePolicy::NONE,
-        train: TrainPolicy::NONE,
+        train: TrainPolicy {
+            scopes: BTreeSet::from([scope("training")]),
+            base: Sym(2_000_003),
+            per_vault_round: Sym(50_021),
+            per_round: Sym(70_001),
+            per_epsilon: Sym(30_011),
+            rounds_max: 1_000,
+            noise_min: 500,
+            delta_max: 10_000_000,
+            minimum_cohort: 100,
+            round_ms: 20_000,
+        },
         privacy: Privacy {
-            scope_limits: BTreeMap::from([(UsageScope::new("marketing").unwrap(), Epsilon(5_000_000))]),
+            scope_limits: BTreeMap::from([
+                (scope("marketing"), Epsilon(5_000_000)),
+                (scope("training"), Epsilon(8_000_000)),
+            ]),
             subject_cap: Epsilon(8_000_000),
             exposure_charge: Epsilon(400_000),
             count_epsilon: Epsilon(100_000),
@@ -144,13 +162,13 @@ pub(crate) fn governance(keys: &Keys) -> Governance {
     }
 }
 
-fn envelope(governance: &Governance, receipts: &[SignedReceipt], task: TaskId) -> TaskEnvelope {
+pub(crate) fn envelope(governance: &Governance, receipts: &[SignedReceipt], task: TaskId) -> TaskEnvelope {
     let policy = governance.policy();
     TaskEnvelope {
         task,
         request: RequestId::new("coupon").unwrap(),
         submitter: actor("luckin"),
-        scope: UsageScope::new("marketing").unwrap(),
+        scope: scope("marketing"),
         versions: Versions {
             schema: SchemaVersion(1),
             semantic: SemanticVersion(1),
@@ -238,13 +256,13 @@ fn attest(keys: &Keys, task: TaskId, work: Work) -> (Attestation, Digest) {
     (Attestation { boot, report }, named)
 }
 
-fn receipts(keys: &Keys, policy: &Policy, task: TaskId) -> Vec<SignedReceipt> {
+pub(crate) fn receipts(keys: &Keys, epsilon: Epsilon, task: TaskId) -> Vec<SignedReceipt> {
     let receipt = |name: &&str| {
         keys.vault.sign(ReserveReceipt {
             task,
             vault: vault(name),
             refusal: None,
-            epsilon: pricing::charge(policy).per_subject().unwrap(),
+            epsilon,
             coverage: Bucket(1024),
             deadline: OrderedMillis(71_000),
             ledger_head: digest(40),
@@ -253,20 +271,30 @@ fn receipts(keys: &Keys, policy: &Policy, task: TaskId) -> Vec<SignedReceipt> {
     VAULTS.iter().map(receipt).collect()
 }
 
-fn slice(keys: &Keys, envelope: &TaskEnvelope, name: &str, records: u64) -> (SignedSlice, Attestation) {
-    let (vault, nonce) = (vault(name), slice_nonce(envelope, &vault(name)));
-    let (input_root, output) = (digest(50), Digest::of_bytes(name.as_bytes()));
+/// What a slice answers.
+pub(crate) struct Asked<'a> {
+    pub(crate) envelope: &'a TaskEnvelope,
+    pub(crate) vault: &'a str,
+    pub(crate) nonce: Digest,
+    pub(crate) epsilon: Epsilon,
+    pub(crate) records: u64,
+    pub(crate) input_root: Digest,
+}
+
+pub(crate) fn slice(keys: &Keys, asked: &Asked<'_>) -> (SignedSlice, Attestation) {
+    let (vault, nonce, input_root) = (vault(asked.vault), asked.nonce, asked.input_root);
+    let output = Digest::of("test/bundle", &(&vault, nonce));
     let step = slice_step(&vault);
     let work = Work { role: EnclaveRole::Slice, actor: "executor", step, nonce, input_root, output };
-    let (attestation, report) = attest(keys, envelope.task, work);
+    let (attestation, report) = attest(keys, asked.envelope.task, work);
     let header = SliceHeader {
-        task: envelope.task,
+        task: asked.envelope.task,
         vault,
         nonce,
         attempt: 0,
-        epsilon: envelope.charge.per_subject().unwrap(),
+        epsilon: asked.epsilon,
         coverage: Bucket(1024),
-        records: Bucket(records),
+        records: Bucket(asked.records),
         input_root,
         bundle: output,
         report,
@@ -275,10 +303,11 @@ fn slice(keys: &Keys, envelope: &TaskEnvelope, name: &str, records: u64) -> (Sig
     (keys.vault.sign(header), attestation)
 }
 
-fn aggregate(
+pub(crate) fn aggregate(
     keys: &Keys,
     envelope: &TaskEnvelope,
     slices: &[(SignedSlice, Attestation)],
+    (nonce, outcome, result): (Digest, Outcome, Digest),
 ) -> (SignedAggregate, Attestation) {
     let inputs: Vec<_> =
         slices.iter().map(|(slice, _)| (slice.body.vault.clone(), slice.body.bundle)).collect();
@@ -286,17 +315,17 @@ fn aggregate(
         role: EnclaveRole::Aggregator,
         actor: "aggregator",
         step: AGGREGATE_STEP.to_owned(),
-        nonce: aggregate_nonce(envelope),
+        nonce,
         input_root: bundles_root(inputs.iter().map(|(_, bundle)| *bundle)),
-        output: digest(60),
+        output: result,
     };
     let (attestation, report) = attest(keys, envelope.task, work);
     let header = AggregateHeader {
         task: envelope.task,
         aggregator: actor("aggregator"),
         inputs,
-        outcome: Outcome::Audience { returned: 777 },
-        result: digest(60),
+        outcome,
+        result,
         seed: digest(61),
         report,
     };
@@ -307,32 +336,38 @@ fn aggregate(
 pub(crate) fn bundle(keys: &Keys) -> EvidenceBundle {
     let governance = governance(keys);
     let task = TaskId(digest(70));
-    let receipts = receipts(keys, governance.policy(), task);
+    let epsilon = pricing::charge(governance.policy()).per_subject().unwrap();
+    let receipts = receipts(keys, epsilon, task);
     let envelope = envelope(&governance, &receipts, task);
-    let slices = vec![slice(keys, &envelope, "vault-a", 4096), slice(keys, &envelope, "vault-b", 512)];
-    let aggregate = aggregate(keys, &envelope, &slices);
-    let evidence = Evidence { envelope: keys.master.endorsed(envelope), receipts, slices, aggregate };
+    let slice = |(name, records): (&&str, u64)| {
+        let nonce = slice_nonce(&envelope, &vault(name));
+        let input_root = digest(50);
+        slice(keys, &Asked { envelope: &envelope, vault: name, nonce, epsilon, records, input_root })
+    };
+    let slices: Vec<_> = VAULTS.iter().zip([4096, 512]).map(slice).collect();
+    let outcome = Outcome::Audience { returned: 777 };
+    let aggregate = aggregate(keys, &envelope, &slices, (aggregate_nonce(&envelope), outcome, digest(60)));
+    let result = Combined { slices, aggregate };
+    let evidence = Evidence { envelope: keys.master.endorsed(envelope), receipts, rounds: vec![], result };
+    settled(keys, governance, evidence)
+}
+
+/// Evidence with the verdict, the settlement and the payout that follow from it.
+pub(crate) fn settled(keys: &Keys, governance: Governance, evidence: Evidence) -> EvidenceBundle {
     let verdict = keys.verifier.sign(Verdict {
-        task,
+        task: evidence.envelope.body.task,
         verifier: actor("verifier"),
         decision: Decision::Accepted,
         evidence: evidence.digest(),
         reasons: Vec::new(),
     });
-    settled(keys, governance, evidence, verdict)
-}
-
-fn settled(
-    keys: &Keys,
-    governance: Governance,
-    evidence: Evidence,
-    verdict: SignedVerdict,
-) -> EvidenceBundle {
-    let slices: Vec<_> = evidence.slices.iter().map(|(slice, _)| slice.clone()).collect();
     let at = OrderedMillis(130_000);
+    let (slices, aggregate) = (evidence.result.headers(), &evidence.result.aggregate.0);
+    let rounds: Vec<_> =
+        evidence.rounds.iter().map(|round| (round.headers(), round.aggregate.0.clone())).collect();
     let envelope = &evidence.envelope.body;
-    let context =
-        finalize::context(&governance, envelope, &slices, &evidence.aggregate.0, &verdict, at).unwrap();
+    let context = finalize::Settled { envelope, rounds: &rounds, slices: &slices, aggregate };
+    let context = finalize::context(&governance, &context, &verdict, at).unwrap();
     let root = finalize::settlement_root(&context);
     let epoch = epoch_of(governance.policy(), at);
     let mut contributors: Table<VaultId, ContributorAccount> = Table::new();

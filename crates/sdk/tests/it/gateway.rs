@@ -284,7 +284,7 @@ async fn a_refusal_is_told_with_its_code_and_forgotten() {
 async fn a_request_is_locked_once() {
     let world = World::open().await;
     let spec = spec();
-    let request = spec.request(&actor("luckin"), &RequestId::new("coupon").unwrap(), [7; 32]).unwrap();
+    let request = spec.task().request(&actor("luckin"), &RequestId::new("coupon").unwrap(), [7; 32]).unwrap();
     let quote = world.client.quote(&spec.task()).await.unwrap();
     let first = world.wallet().lock(&world.client, &request, &quote).await.unwrap();
     let again = world.wallet().lock(&world.client, &request, &quote).await.unwrap();

@@ -5,7 +5,9 @@
 
 mod bundle;
 mod gateway;
+mod models;
 mod own;
 mod parses;
 mod receipts;
+mod trained;
 mod verify;

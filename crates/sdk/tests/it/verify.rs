@@ -129,12 +129,12 @@ fn each_check_of_the_result_can_fail() {
         ("envelope-signature", |bundle, _| bundle.evidence.envelope.body.locked.0 += 1),
         ("actors-distinct", |bundle, _| bundle.governance.registry.verifier.actor = actor("aggregator")),
         ("reserve-receipts", |bundle, _| bundle.evidence.receipts[0].body.epsilon.0 -= 1),
-        ("slice-headers", |bundle, _| bundle.evidence.slices[0].0.body.records.0 *= 2),
-        ("slice-attestations", |bundle, _| bundle.evidence.slices[1].1.report.clear()),
+        ("slice-headers", |bundle, _| bundle.evidence.result.slices[0].0.body.records.0 *= 2),
+        ("slice-attestations", |bundle, _| bundle.evidence.result.slices[1].1.report.clear()),
         ("aggregate-order", |bundle, keys| {
-            let mut header = bundle.evidence.aggregate.0.body.clone();
+            let mut header = bundle.evidence.result.aggregate.0.body.clone();
             header.outcome = Outcome::Audience { returned: 5_001 };
-            bundle.evidence.aggregate.0 = keys.enclave.sign(header);
+            bundle.evidence.result.aggregate.0 = keys.enclave.sign(header);
         }),
         ("aggregate-attestation", |bundle, _| {
             let platforms = bundle.governance.registry.platforms.keys().copied().collect();
