@@ -86,7 +86,8 @@ pub fn rounds_possible<O>(
     scope: &UsageScope,
     training: &Training<O>,
 ) -> Result<u32, Code> {
-    let within = training.privacy.steps_within(allowed(governance, scope));
+    let allowed = allowed(governance, scope);
+    let within = training.privacy.steps_within(allowed, training.evaluate_every);
     Ok(within.map_err(|_| Code::SettingOutOfRange)?.min(governance.policy().train.rounds_max))
 }
 

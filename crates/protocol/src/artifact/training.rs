@@ -321,9 +321,12 @@ impl PrivacyTerms {
         Ok(loss(self.step(), steps)?.max(loss(self.evaluation(), evaluations)?))
     }
 
-    /// How many steps `budget` pays for. **Errors**: what is out of its limits.
-    pub fn steps_within(&self, budget: Epsilon) -> Result<u32, AccountantError> {
-        self.step().rounds_within(budget, Delta(self.delta))
+    /// How many steps `budget` pays for, when there is an evaluation after each `evaluate_every` of them and one after
+    /// the last. **Errors**: what is out of its limits.
+    pub fn steps_within(&self, budget: Epsilon, evaluate_every: u32) -> Result<u32, AccountantError> {
+        let evaluations = self.evaluation().rounds_within(budget, Delta(self.delta))?;
+        let steps = self.step().rounds_within(budget, Delta(self.delta))?;
+        Ok(steps.min(evaluations.saturating_mul(evaluate_every)))
     }
 
     fn step(&self) -> Release {

@@ -10,7 +10,7 @@ use symphony_types::id::TaskId;
 
 use super::{Answer, Effect, Event, ParseStage, State, epoch};
 use crate::artifact::Plan;
-use crate::lifecycle::Stage;
+use crate::lifecycle::{Stage, Task};
 use crate::settlement::payout::EpochStage;
 
 impl Effect {
@@ -166,7 +166,12 @@ pub fn outstanding(state: &State) -> Vec<Effect> {
     owed
 }
 
+/// The release of what a task still holds: a training that is verified has given it back with its last round.
 fn release(state: &State, task: &TaskId) -> Vec<Effect> {
-    let vaults = state.tasks.get(task).map(|task| task.envelope.coordination.participating_vault_ids.clone());
+    let given_back = |known: &Task| {
+        matches!(known.stage, Stage::Verifying { .. }) && known.envelope.plan.training().is_some()
+    };
+    let holder = state.tasks.get(task).filter(|known| !given_back(known));
+    let vaults = holder.map(|known| known.envelope.coordination.participating_vault_ids.clone());
     vaults.map(|vaults| Effect::ReleaseBudget(*task, vaults)).into_iter().collect()
 }

@@ -14,6 +14,8 @@ use crate::artifact::*;
 use crate::governance::policy::{Deadlines, ParsePolicy, Privacy, QueryFees, Shares, TrainPolicy};
 use crate::vault::consent::{Standing, Statement};
 
+mod training;
+
 pub(crate) fn policy() -> Policy {
     Policy {
         fees: QueryFees { base: Sym(1), per_vault: Sym(1), per_record: Sym(1), per_epsilon: Sym(1) },
