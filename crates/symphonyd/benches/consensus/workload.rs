@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use symphony_protocol::artifact::{Argument, AudienceQuery, LockFact, Operand, TaskClass, TaskRequest};
+use symphony_protocol::artifact::{Argument, AudienceQuery, LockFact, Operand, TaskRequest, Work};
 use symphony_protocol::governance::Governance;
 use symphony_protocol::machine::{Command, Order};
 use symphony_types::amount::Sym;

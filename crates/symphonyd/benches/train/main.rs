@@ -16,7 +16,13 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-#[allow(dead_code, reason = "tests use more of it")]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    missing_docs,
+    clippy::unwrap_used,
+    reason = "made for tests, which use more"
+)]
 #[path = "../../tests/it/network.rs"]
 mod network;
 mod rounds;

@@ -48,7 +48,8 @@ pub(crate) async fn measure(records: &Path, spec: &[u8]) -> Result<Measured> {
     spec["privacy"]["noise"] = json!(5.0);
     let spec: TrainingSpec = serde_json::from_value(spec)?;
     let mut seen: Vec<(u32, Instant)> = Vec::new();
-    let trained = network.submitter("luckin").train(&spec, &RequestId::new("bench")?, |step| {
+    let (submitter, request) = (network.submitter("luckin"), RequestId::new("bench")?);
+    let trained = submitter.train(&spec, &request, |step| {
         if let Step::Task(task) = step
             && let Some(progress) = &task.training
             && seen.last().is_none_or(|(done, _)| progress.done > *done)

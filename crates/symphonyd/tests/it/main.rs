@@ -12,6 +12,7 @@ mod parses;
 mod receipts;
 mod refusals;
 mod taint;
+mod trainings;
 mod transport;
 mod trickle;
 mod upgrade;

@@ -22,7 +22,8 @@ use crate::network::{Network, TURN, VAULTS, eventually, now_ms};
 const PEOPLE: u32 = 160;
 const DAY: u64 = 86_400_000;
 /// Short windows, and time for a node to come back.
-const POLICY: &str = "training=60000000,subject_cap=60000000,prepare=20000,execute=30000,challenge=800,epoch=1000";
+const POLICY: &str =
+    "training=60000000,subject_cap=60000000,prepare=20000,execute=30000,challenge=800,epoch=1000";
 
 /// A moment that all histories end at: the same in one run.
 fn evaluated() -> u64 {
@@ -162,7 +163,8 @@ async fn a_training_is_settled_and_provable() {
 
     // D20: what was reserved for all rounds is lost, and nothing is held.
     let spent = progress.spent_micro_epsilon;
-    eventually("the rest is given back", async || (balance(&network).await == (0, spent)).then_some(())).await;
+    eventually("the rest is given back", async || (balance(&network).await == (0, spent)).then_some(()))
+        .await;
 
     let bytes = submitter.client.evidence(task.task_id).await.unwrap();
     let report = verify(&bytes, None);
@@ -170,8 +172,7 @@ async fn a_training_is_settled_and_provable() {
     assert!(faults.is_empty(), "{faults:?}");
     let bundle: EndorsedBundle = decode(&bytes).unwrap();
     assert_eq!(bundle.body.evidence.rounds.len(), 8);
-    let Outcome::Model { model: digest, evaluation } =
-        bundle.body.evidence.result.aggregate.0.body.outcome
+    let Outcome::Model { model: digest, evaluation } = bundle.body.evidence.result.aggregate.0.body.outcome
     else {
         panic!("no model")
     };
@@ -199,11 +200,19 @@ async fn what_may_not_be_trained_is_refused() {
         ("ADM-0029", with(&|spec| spec["privacy"]["noise"] = json!(0.5))),
         ("ADM-0027", with(&|spec| spec["privacy"]["noise"] = json!(0.1))),
         ("ADM-0027", with(&|spec| spec["rounds"] = json!(100_000))),
-        ("ADM-0010", with(&|spec| spec["features"][0]["filter"] = json!([{"rule": "commerce.card_match", "text": "1"}]))),
-        ("ADM-0010", with(&|spec| {
-            spec["features"][3]["family"] = json!("distinct");
-            spec["features"][3]["attribute"] = json!("identity.contact_handle");
-        })),
+        (
+            "ADM-0010",
+            with(&|spec| {
+                spec["features"][0]["filter"] = json!([{"rule": "commerce.card_match", "text": "1"}])
+            }),
+        ),
+        (
+            "ADM-0010",
+            with(&|spec| {
+                spec["features"][3]["family"] = json!("distinct");
+                spec["features"][3]["attribute"] = json!("identity.contact_handle");
+            }),
+        ),
     ];
     for (number, (expected, spec)) in cases.into_iter().enumerate() {
         assert_eq!(refusal(&network, spec, &format!("no-{number}")).await, expected);
@@ -221,7 +230,8 @@ async fn a_training_survives_whatever_dies() {
     let mut network = Network::start(&["--masters", "3", "--policy", POLICY]);
     network.ready().await;
     populate(&network, "training").await;
-    for victim in ["master-1", "master-1 enclave", "enterprise-vault-a", "enterprise-vault-a enclave", "all"] {
+    for victim in ["master-1", "master-1 enclave", "enterprise-vault-a", "enterprise-vault-a enclave", "all"]
+    {
         let request = victim.replace(' ', "-");
         let submitter = network.submitter("luckin");
         let rounds = 24;
@@ -248,7 +258,8 @@ async fn a_training_survives_whatever_dies() {
         .await;
         assert_eq!((ended.state.as_str(), ended.code.as_str()), ("completed", ""), "{victim}: {ended:?}");
         assert_eq!(ended.training.as_ref().unwrap().done, rounds + 1, "{victim}");
-        let evidence = eventually("the evidence is there", async || client.evidence(before.task_id).await.ok()).await;
+        let evidence =
+            eventually("the evidence is there", async || client.evidence(before.task_id).await.ok()).await;
         let report = verify(&evidence, None);
         assert!(report.checks.iter().all(|check| check.fault.is_none()), "{victim}: {:?}", report.checks);
     }

@@ -111,7 +111,9 @@ fn each_round_draws_what_it_adds() {
     let mut drawn = 0;
     for (at, loss) in (1..).zip(LOSSES) {
         let events = apply(&mut state, 10 + u64::from(at), &round_of(1, at)).unwrap();
-        let [Event::RoundDrawn { round, spent, subjects: None, .. }] = &events[..] else { panic!("{events:?}") };
+        let [Event::RoundDrawn { round, spent, subjects: None, .. }] = &events[..] else {
+            panic!("{events:?}")
+        };
         assert_eq!((*round, spent.0), (at, loss));
         let training = training_of(ROUNDS);
         let (steps, evaluations) = training.done(at, at > ROUNDS);
@@ -304,8 +306,7 @@ fn a_release_and_the_deadline_end_a_draw() {
             assert_eq!(apply(&mut state, at, &round), Err(Code::ReservationExpired));
         }
         assert_eq!(canonical::to_bytes(&state), before);
-        let expected =
-            [("Reserve", ALL, 2), ("Commit", LOSSES[1], 4), ("Release", ALL - LOSSES[1], at)];
+        let expected = [("Reserve", ALL, 2), ("Commit", LOSSES[1], 4), ("Release", ALL - LOSSES[1], at)];
         assert_eq!(history(&state, 0), expected.map(|(kind, loss, at)| (kind.to_string(), loss, at)));
     }
 }
