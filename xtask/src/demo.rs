@@ -35,7 +35,7 @@ enum Story {
         /// Folder of the Complete Journey retail data; generated data when absent
         #[arg(long)]
         data: Option<PathBuf>,
-        /// Passed on to the demonstration, such as `--people 6000 --seed 7`
+        /// Passed on to the demonstration, such as `--people 15000 --seed 7`
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         rest: Vec<String>,
     },

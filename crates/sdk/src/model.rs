@@ -17,7 +17,7 @@ mod tensors;
 use std::path::PathBuf;
 
 use symphony_protocol::artifact::training::{Evaluation, TrainedModel, TrainingPlan};
-use symphony_protocol::artifact::{Outcome, TaskEnvelope};
+use symphony_protocol::artifact::{Evidence, Outcome, TaskEnvelope};
 use symphony_protocol::evidence::{EndorsedBundle, EvidenceBundle};
 use symphony_types::digest::Digest;
 use symphony_types::id::TaskId;
@@ -107,6 +107,11 @@ impl Proven {
     /// The task.
     pub fn task(&self) -> TaskId {
         self.bundle.evidence.envelope.body.task
+    }
+
+    /// All that was looked at: order, receipts, rounds, result.
+    pub fn evidence(&self) -> &Evidence {
+        &self.bundle.evidence
     }
 
     /// What was trained.

@@ -52,7 +52,13 @@ pub(crate) struct Question {
     pub(crate) wanted: &'static str,
     pub(crate) evaluated_at_ms: u64,
     pub(crate) rounds: u32,
+    pub(crate) evaluate_every: u32,
+    /// Of each step.
     pub(crate) noise: f64,
+    pub(crate) evaluation_noise: f64,
+    pub(crate) accept_from: f64,
+    /// How far the noised quality may be from the plain computation's; nothing is said of too few people.
+    pub(crate) tolerance: Option<f64>,
 }
 
 /// Upload files of one Vault.
@@ -143,14 +149,14 @@ pub(crate) fn spec(question: &Question) -> TrainingSpec {
         privacy: Privacy {
             noise: question.noise,
             sampling: 1.0,
-            evaluation_noise: question.noise / 2.0,
+            evaluation_noise: question.evaluation_noise,
             delta: 1e-5,
         },
         rounds: question.rounds,
-        evaluate_every: 10,
+        evaluate_every: question.evaluate_every,
         patience: 0,
         held_out: 0.2,
-        accept_from: 0.6,
+        accept_from: question.accept_from,
         evaluate_at_ms: Some(question.evaluated_at_ms),
     }
 }

@@ -82,7 +82,11 @@ pub(crate) fn invented(count: u32, seed: u64) -> Result<(Vec<Person>, Question)>
         wanted: BRAND,
         evaluated_at_ms,
         rounds: 40,
-        noise: 20.0,
+        evaluate_every: 10,
+        noise: 12.0,
+        evaluation_noise: 4.0,
+        accept_from: 0.6,
+        tolerance: Some(0.1),
     };
     Ok((people.collect(), question))
 }
@@ -114,7 +118,12 @@ pub(crate) fn real(data: &Path) -> Result<(Vec<Person>, Question)> {
         wanted: CATEGORY,
         evaluated_at_ms: REAL_EVALUATED_AT_MS,
         rounds: 30,
-        noise: 10.0,
+        evaluate_every: 30,
+        noise: 8.0,
+        evaluation_noise: 2.0,
+        // So few households are held out that under such noise their quality says little.
+        accept_from: 0.0,
+        tolerance: None,
     };
     Ok((people.collect(), question))
 }

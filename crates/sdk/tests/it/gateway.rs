@@ -31,7 +31,7 @@ use symphony_wire::sealed::seal;
 use crate::bundle::actor;
 
 /// What the gateway of the test knows.
-struct Stage {
+pub(crate) struct Stage {
     ledger: ledger::State,
     /// Answers to transactions that get lost after the execution.
     lose: u32,
@@ -45,7 +45,7 @@ struct Stage {
     uploads: Vec<(String, String, Vec<u8>)>,
 }
 
-type Shared = Arc<Mutex<Stage>>;
+pub(crate) type Shared = Arc<Mutex<Stage>>;
 
 const TASK: Digest = Digest([7; 32]);
 
@@ -183,15 +183,24 @@ async fn upload(
     Json(json!({"accepted": 2, "duplicates": 0, "refused_total": 0, "refused": [], "commitments": []}))
 }
 
-struct World {
+pub(crate) struct World {
     stage: Shared,
-    url: String,
-    client: Client,
-    folder: tempfile::TempDir,
+    pub(crate) url: String,
+    pub(crate) client: Client,
+    pub(crate) folder: tempfile::TempDir,
 }
 
 impl World {
     async fn open() -> Self {
+        let tasks = Router::new()
+            .route("/v1/tasks", post(submit))
+            .route("/v1/tasks/{id}/events", get(events))
+            .route("/v1/tasks/{id}/result", get(result));
+        Self::with(tasks).await
+    }
+
+    /// With these routes for tasks.
+    pub(crate) async fn with(tasks: Router<Shared>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("wallet.seed");
         let wallet = Wallet::create(&path, ChainId::new("test").unwrap()).unwrap();
@@ -208,9 +217,7 @@ impl World {
             .route("/v1/chain/transactions", post(transaction))
             .route("/v1/chain/queries", post(query))
             .route("/v1/quotes", post(quote))
-            .route("/v1/tasks", post(submit))
-            .route("/v1/tasks/{id}/events", get(events))
-            .route("/v1/tasks/{id}/result", get(result))
+            .merge(tasks)
             .route("/v1/vaults/{vault}/{kind}", post(upload))
             .route("/v1/status", get(async || problem("ADM-0003", 403, false)))
             .with_state(Arc::clone(&stage));
@@ -222,7 +229,7 @@ impl World {
     }
 
     /// The wallet as a process finds it after its start.
-    fn wallet(&self) -> Wallet {
+    pub(crate) fn wallet(&self) -> Wallet {
         let path = self.folder.path().join("wallet.seed");
         Wallet::open(&path, ChainId::new("test").unwrap()).unwrap()
     }

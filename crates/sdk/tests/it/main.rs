@@ -10,4 +10,5 @@ mod own;
 mod parses;
 mod receipts;
 mod trained;
+mod trains;
 mod verify;
