@@ -9,9 +9,10 @@ use symphony_types::digest::Digest;
 use symphony_types::id::TaskId;
 use symphony_types::key::Vault;
 
+use crate::attest::slice_attestation;
 use crate::flow::assert_nothing_is_left;
 use crate::stage::{PLENTY, VAULTS, campaign, governance, key, vault};
-use crate::world::{Act, Disturbance, Script, World, master, slice, slice_attestation};
+use crate::world::{Act, Disturbance, Script, World, master, slice};
 
 /// The slices of every Vault, sealed to the aggregator of an attempt.
 fn slices(envelope: &TaskEnvelope, attempt: u32) -> Vec<SignedSlice> {

@@ -10,8 +10,9 @@ use symphony_types::catalogue::Code;
 use symphony_types::id::TaskId;
 use symphony_types::key::{Payout, Verifier};
 
+use crate::attest::appraise;
 use crate::stage::{PLENTY, actor, campaign, key};
-use crate::world::{Act, Disturbance, Script, World, appraise};
+use crate::world::{Act, Disturbance, Script, World};
 
 /// Runs one campaign by a script to its very end.
 pub(crate) fn play(script: Script, disturbance: Disturbance) -> (World, TaskId) {

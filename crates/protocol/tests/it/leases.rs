@@ -55,14 +55,14 @@ fn name(value: &impl Debug) -> String {
 const REPORTED: [&str; 6] = ["PrepareTask", "AssignSlices", "Aggregate", "Verify", "CloseDividends", "Pay"];
 
 /// What became of a run, without its times: the task's end, what the Vaults were charged, who was paid what.
-type Outcome = (
+pub(crate) type Outcome = (
     Option<TaskState>,
     BTreeSet<(TaskId, VaultId)>,
     BTreeMap<VaultId, Sym>,
     Vec<(Vec<(String, Sym)>, Sym, Sym)>,
 );
 
-fn outcome(world: &World, task: &TaskId) -> Outcome {
+pub(crate) fn outcome(world: &World, task: &TaskId) -> Outcome {
     let paid = |set: &PayoutInstructionSet| {
         let settled = set.settlements.iter().flat_map(|one| [one.charged, one.refunded]);
         let payees = set.payees.iter().map(|payee| (format!("{:?}", payee.account), payee.amount));

@@ -83,10 +83,10 @@ fn script() -> impl Strategy<Value = Script> {
             prepare,
             slice,
             aggregate,
-            parse: Act::Serve,
             verify,
             dividends,
             outcome,
+            ..Script::default()
         },
     )
 }

@@ -5,6 +5,7 @@
 mod accountant;
 mod admission;
 mod attempts;
+mod attest;
 mod flow;
 mod governance;
 mod leases;
@@ -12,8 +13,10 @@ mod liars;
 mod lifecycle;
 mod parse;
 mod payout;
+mod rounds;
 mod settlement;
 mod stage;
+mod training;
 mod upgrade;
 mod vectors;
 mod verification;

@@ -7,9 +7,15 @@
 use std::path::Path;
 
 use serde_json::{Value, json};
+use symphony_protocol::admission::request::terms;
+use symphony_protocol::artifact::training::{Round, RoundOrder};
 use symphony_protocol::artifact::*;
+use symphony_protocol::execution::training::{
+    aggregate_nonce as round_aggregate_nonce, slice_nonce as round_nonce,
+};
 use symphony_protocol::execution::{aggregate::aggregate_nonce, coordinate::slice_nonce};
 use symphony_protocol::governance::pricing::fee;
+use symphony_protocol::lifecycle::training::Position;
 use symphony_protocol::settlement::finalize::settlement_root;
 use symphony_protocol::vault::document::{DocumentRecord, Erasure, SignedErasure};
 use symphony_protocol::vault::record::{CanonicalRecord, Value as Field};
@@ -22,9 +28,10 @@ use symphony_types::key::{Document, Vault};
 use symphony_types::merkle;
 use symphony_types::time::{OrderedMillis, RecordMillis};
 
+use crate::rounds::propensity;
 use crate::settlement::settled;
-use crate::stage::{attribute, campaign, key, policy};
-use crate::world::Script;
+use crate::stage::{PLENTY, START, attribute, campaign, governance, key, policy};
+use crate::world::{Script, World};
 
 /// Compares a file with what this implementation computes.
 fn conforms(file: &str, computed: &Value) {
@@ -222,6 +229,80 @@ fn fees_and_splits_conform() {
             "splits": splits,
         }),
     );
+}
+
+/// R098, R104, D15, D20: `vectors/training.json`. The digest of the learner after a round, and what lies beside the journal,
+/// are stand-ins; everything else is what a training of this request has.
+#[test]
+fn trainings_conform() {
+    let request = propensity("t1");
+    let mut world = World::new(Script::default());
+    world.submit(&request, PLENTY).unwrap();
+    let task = request.task();
+    let position = world.train_until(&task, 2);
+    let envelope = world.task(&task).envelope.clone();
+    let order = RoundOrder {
+        envelope: envelope.clone(),
+        round: position.round,
+        last: position.last,
+        attempt: 1,
+        state: position.state,
+        vaults: envelope.coordination.participating_vault_ids.clone(),
+        subjects: 3 * 65_536,
+        aggregator_boot: b"boot".to_vec(),
+    };
+    let nonces = |position: &Position| {
+        let nonce = |vault| round_nonce(&envelope.digest(), vault, position).to_hex();
+        let slices: Vec<_> =
+            order.vaults.iter().map(|vault| json!({ "vault": vault, "nonce": nonce(vault) })).collect();
+        json!({
+            "round": position.round,
+            "state": position.state.to_hex(),
+            "slices": slices,
+            "aggregate": round_aggregate_nonce(&envelope.digest(), position).to_hex(),
+        })
+    };
+    world.train_until(&task, 5);
+    while world.step(false) {}
+    let plan = envelope.plan.training().unwrap();
+    let losses: Vec<_> = (1..=5)
+        .map(|round| {
+            let last = round > plan.training.rounds;
+            let (steps, evaluations) = plan.training.done(round, last);
+            let spent = plan.training.spent(round, last).unwrap();
+            json!({ "round": round, "last": last, "steps": steps, "evaluations": evaluations, "micro_epsilon": spent })
+        })
+        .collect();
+    let round = world.state.rounds_of(&task).nth(1).unwrap().clone();
+    let file = "training.json";
+    conforms(
+        file,
+        &json!({
+            "about": "the documents of a training, as in encodings.json; nonces of round one, from the initial learner, and of round two; what each person has lost after each round",
+            "request": { "value": request, "document": document(&request) },
+            "plan": { "value": plan, "canonical": hex::encode(to_bytes(plan)) },
+            "envelope": document(&envelope),
+            "order": { "value": without_envelope(&order), "document": document(&order) },
+            "round": { "value": round, "document": document(&round) },
+            "nonces": [nonces(&Position::FIRST), nonces(&position)],
+            "prices": policy().train,
+            "worst_case": terms(&governance(), &request, START).unwrap().worst_case,
+            "losses": losses,
+        }),
+    );
+    let read: TaskRequest = bcs::from_bytes(&bytes_of(file, "/request/document/canonical")).unwrap();
+    assert_eq!(read, request);
+    let read: RoundOrder = bcs::from_bytes(&bytes_of(file, "/order/document/canonical")).unwrap();
+    assert_eq!((read.envelope.digest(), &read), (envelope.digest(), &order));
+    let read: Round = bcs::from_bytes(&bytes_of(file, "/round/document/canonical")).unwrap();
+    assert_eq!(read, round);
+}
+
+/// The fields of an order beside its envelope.
+fn without_envelope(order: &RoundOrder) -> Value {
+    let mut value = serde_json::to_value(order).unwrap();
+    value.as_object_mut().unwrap().remove("envelope");
+    value
 }
 
 /// R032, R209: `vectors/task_id.json`.

@@ -11,8 +11,9 @@ use symphony_types::epsilon::Epsilon;
 use symphony_types::id::TaskId;
 use symphony_types::key::{Document, Master, SoftwareEnclave, Vault};
 
+use crate::attest::appraise;
 use crate::stage::{PLENTY, actor, campaign, enclave, governance, key, query, vault};
-use crate::world::{Act, Script, World, aggregate, appraise, evidence};
+use crate::world::{Act, Script, World, aggregate, evidence};
 
 /// A task that waits for its verdict.
 fn verifying() -> (World, TaskId) {

@@ -1,5 +1,6 @@
 //! A driver that plays everyone around the machine: masters, Vaults with reservations, an aggregator's enclave, a
-//! verifier, a payout service and a chain with locks. It owes what the machine leases to the master that is up, and
+//! verifier, a payout service and a chain with locks ([`crate::rounds`] has the rounds of trainings, [`crate::attest`] the
+//! attestations). It owes what the machine leases to the master that is up, and
 //! knows what is reserved, locked and waiting, by its own books.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -7,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use symphony_protocol::admission::envelope::PrepareAnswer;
 use symphony_protocol::artifact::parse::ParseOutcome;
 use symphony_protocol::artifact::*;
-use symphony_protocol::execution::aggregate::{self, AttestedAggregate, aggregate_nonce};
+use symphony_protocol::execution::aggregate::{self, AttestedAggregate};
 use symphony_protocol::execution::coordinate::{accepted, slice_nonce};
 use symphony_protocol::execution::failure::{Step, TaskFailure};
 use symphony_protocol::lifecycle::{Stage, Task};
@@ -17,17 +18,20 @@ use symphony_protocol::machine::{
 use symphony_protocol::settlement::payout::{
     EpochStage, PayoutConfirmation, PayoutInstructionSet, dividend_request,
 };
-use symphony_protocol::verification::{self, Appraised, Expectation, bundles_root};
+use symphony_protocol::verification;
 use symphony_types::amount::{Sym, sum};
 use symphony_types::canonical::to_bytes;
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
+use symphony_types::epsilon::Epsilon;
 use symphony_types::id::{EpochId, LockRef, NodeId, TaskId, VaultId};
 use symphony_types::key::{Document, Master, Payout, Vault, Verifier};
 use symphony_types::merkle;
 use symphony_types::time::OrderedMillis;
 
+use crate::attest::{aggregate_attestation, appraise, slice_attestation};
 use crate::parse;
+use crate::rounds::{self, Course};
 use crate::stage::{self, START, enclave, key};
 
 /// What a party does when it is asked.
@@ -60,6 +64,8 @@ pub(crate) struct Script {
     pub dividends: [Act; 3],
     /// What the aggregation releases.
     pub outcome: Outcome,
+    /// How the rounds of a training go.
+    pub course: Course,
 }
 
 impl Default for Script {
@@ -72,6 +78,7 @@ impl Default for Script {
             verify: Act::Serve,
             dividends: [Act::Serve; 3],
             outcome: Outcome::Audience { returned: 4_321 },
+            course: Course::default(),
         }
     }
 }
@@ -114,6 +121,8 @@ pub(crate) struct World {
     pub reserved: BTreeMap<(TaskId, VaultId), OrderedMillis>,
     /// Reservations that became charges.
     pub committed: BTreeSet<(TaskId, VaultId)>,
+    /// What the rounds of trainings drew of a person's reservation.
+    pub drawn: BTreeMap<(TaskId, VaultId), Epsilon>,
     /// Locks on the chain.
     pub locked: BTreeMap<LockRef, Sym>,
     /// Contributor money that the chain holds as carried.
@@ -135,6 +144,7 @@ impl World {
             releases: BTreeMap::new(),
             reserved: BTreeMap::new(),
             committed: BTreeSet::new(),
+            drawn: BTreeMap::new(),
             locked: BTreeMap::new(),
             waiting: BTreeMap::new(),
             batches: BTreeMap::new(),
@@ -342,7 +352,7 @@ impl World {
                 Act::Refuse => Some(self.failure(task, Step::Aggregate, Code::AggregationFailed)),
                 Act::Mumble | Act::Sleep => None,
             },
-            Effect::Train(_) => None,
+            Effect::Train(task) => self.train(task),
             Effect::Parse(task) => self.parse(task),
             Effect::Verify(task) => match self.script.verify {
                 Act::Serve => Some(Command::RecordVerdict { verdict: self.verdict(task) }),
@@ -426,6 +436,10 @@ impl World {
         let known = self.task(task);
         let Stage::Verifying { slices, aggregate, .. } = &known.stage else { panic!("nothing to verify") };
         let envelope = stage::endorsed(&self.state.governance.registry, known.envelope.clone());
+        if known.envelope.plan.training().is_some() {
+            let rounds = self.state.earlier_rounds_of(task);
+            return Evidence { envelope, ..rounds::evidence(known, &rounds, slices, aggregate) };
+        }
         Evidence { envelope, ..evidence(known, slices, aggregate) }
     }
 
@@ -612,63 +626,7 @@ pub(crate) fn evidence(task: &Task, slices: &[SignedSlice], aggregate: &SignedAg
     }
 }
 
-pub(crate) fn slice_attestation(envelope: &TaskEnvelope, header: &SliceHeader) -> Attestation {
-    let letter = header.vault.as_str().trim_start_matches("vault-");
-    attest(&Expectation {
-        task: envelope.task,
-        vault: Some(header.vault.clone()),
-        actor: stage::actor(&format!("executor-{letter}")),
-        nonce: header.nonce,
-        input_root: header.input_root,
-        output: header.bundle,
-        measurements: envelope.coordination.measurements.clone(),
-        purged: true,
-    })
-}
-
-fn aggregate_attestation(
-    envelope: &TaskEnvelope,
-    slices: &[SignedSlice],
-    header: &AggregateHeader,
-) -> Attestation {
-    attest(&Expectation {
-        task: envelope.task,
-        vault: None,
-        actor: header.aggregator.clone(),
-        nonce: aggregate_nonce(envelope),
-        input_root: bundles_root(slices.iter().map(|slice| slice.body.bundle)),
-        output: header.result,
-        measurements: envelope.coordination.measurements.clone(),
-        purged: true,
-    })
-}
-
-/// The test world's report states in plain bytes what it is about.
-fn attest(about: &Expectation) -> Attestation {
-    Attestation { boot: b"boot".to_vec(), report: stated(about) }
-}
-
-fn stated(about: &Expectation) -> Vec<u8> {
-    to_bytes(&(
-        (&about.task, &about.vault, &about.actor),
-        (&about.nonce, &about.input_root, &about.output),
-        &about.measurements,
-    ))
-}
-
-/// The test world's attestation engine.
-pub(crate) fn appraise(attestation: &Attestation, about: &Expectation) -> Result<Appraised, (Code, String)> {
-    if attestation.report.is_empty() {
-        return Err((Code::AttestationMissing, "no report".into()));
-    }
-    if attestation.report != stated(about) {
-        return Err((Code::AttestationFailed, "the report is about something else".into()));
-    }
-    let signing_key = enclave().public();
-    Ok(Appraised { report: Digest::of_bytes(&attestation.report), signing_key, software: true })
-}
-
-fn index(vault: &VaultId) -> usize {
+pub(crate) fn index(vault: &VaultId) -> usize {
     place_of(vault).expect("a vault of the world")
 }
 

@@ -97,3 +97,6 @@ fn label(message: v1::TrainingLabel) -> Result<Label<Operand>, Refused> {
 fn attribute(name: &str, field: &str) -> Result<AttributeName, Refused> {
     AttributeName::new(name).map_err(|error| malformed(format!("{field}: {error}")))
 }
+
+#[cfg(test)]
+mod tests;

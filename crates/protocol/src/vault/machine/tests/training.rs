@@ -192,7 +192,8 @@ fn an_order_that_does_not_bind_draws_nothing() {
     let foreign = Command::CommitRound { order: Box::new(stranger.endorsed(order_of(1, 1, 0))) };
     assert_eq!(apply(&mut state, 3, &foreign), Err(Code::Forbidden));
     let south = || VaultId::new("south").unwrap();
-    let changes: [(&str, &dyn Fn(&mut RoundOrder)); 12] = [
+    type Change<'a> = (&'a str, &'a dyn Fn(&mut RoundOrder));
+    let changes: [Change<'_>; 12] = [
         ("no round", &|order| order.round = 0),
         ("a step too many", &|order| order.round = ROUNDS + 1),
         ("a last round too late", &|order| (order.round, order.last) = (ROUNDS + 2, true)),
@@ -447,6 +448,46 @@ impl Book {
         true
     }
 
+    /// The command of a play, and whether it is to be obeyed.
+    fn follow(&mut self, play: &Play, at: u64) -> (Command, bool) {
+        match play {
+            Play::Reserve(name) => {
+                let fresh = !self.pages.contains_key(name);
+                self.reserve(*name, at);
+                (prepare_of(*name, "training", ALL, at + DEADLINE), fresh)
+            }
+            Play::Round { name, round, attempt } => {
+                let mut order = order_of(*name, *round, *attempt);
+                order.envelope.execute_by = OrderedMillis(u64::MAX);
+                (ordered(order), self.round(*name, (*round, *attempt, *round > ROUNDS), at))
+            }
+            Play::Stop { name, round } => {
+                let mut order = RoundOrder { last: true, ..order_of(*name, *round, 7) };
+                order.envelope.execute_by = OrderedMillis(u64::MAX);
+                (ordered(order), self.round(*name, (*round, 7, true), at))
+            }
+            Play::Release(name) => {
+                self.end(*name);
+                (release_of(*name), true)
+            }
+            Play::Expire => {
+                let due = self.pages.iter().filter(|(_, page)| at >= page.deadline);
+                let due: Vec<_> = due.map(|(name, _)| *name).collect();
+                due.into_iter().for_each(|name| self.end(name));
+                (Command::ExpireReservations, true)
+            }
+            Play::Say { who, yes } => {
+                if *yes {
+                    self.consents.insert(*who)
+                } else {
+                    self.consents.remove(who)
+                };
+                (say(*who, "training", if *yes { YES } else { Statement::Withdrawn }), true)
+            }
+            Play::Repeat(_) => unreachable!("a repetition is what it repeats"),
+        }
+    }
+
     fn end(&mut self, name: u8) {
         if let Some(page) = self.pages.get_mut(&name) {
             page.ended = true;
@@ -482,38 +523,7 @@ proptest! {
                 play => play,
             };
             let before: Vec<_> = (0..3).map(|who| balance(&state, who).1).collect();
-            let (command, counts) = match &play {
-                Play::Reserve(name) => {
-                    let fresh = !book.pages.contains_key(name);
-                    book.reserve(*name, at);
-                    (prepare_of(*name, "training", ALL, at + DEADLINE), fresh)
-                }
-                Play::Round { name, round, attempt } => {
-                    let mut order = order_of(*name, *round, *attempt);
-                    order.envelope.execute_by = OrderedMillis(u64::MAX);
-                    (ordered(order), book.round(*name, (*round, *attempt, *round > ROUNDS), at))
-                }
-                Play::Stop { name, round } => {
-                    let mut order = RoundOrder { last: true, ..order_of(*name, *round, 7) };
-                    order.envelope.execute_by = OrderedMillis(u64::MAX);
-                    (ordered(order), book.round(*name, (*round, 7, true), at))
-                }
-                Play::Release(name) => {
-                    book.end(*name);
-                    (release_of(*name), true)
-                }
-                Play::Expire => {
-                    let due = book.pages.iter().filter(|(_, page)| at >= page.deadline);
-                    let due: Vec<_> = due.map(|(name, _)| *name).collect();
-                    due.into_iter().for_each(|name| book.end(name));
-                    (Command::ExpireReservations, true)
-                }
-                Play::Say { who, yes } => {
-                    if *yes { book.consents.insert(*who) } else { book.consents.remove(who) };
-                    (say(*who, "training", if *yes { YES } else { Statement::Withdrawn }), true)
-                }
-                Play::Repeat(_) => unreachable!("a repetition is what it repeats"),
-            };
+            let (command, counts) = book.follow(&play, at);
             let answer = apply(&mut state, at, &command);
             // Another deadline makes a repeated preparation another question.
             if !matches!(play, Play::Reserve(_)) || counts {
