@@ -96,7 +96,7 @@ pub(crate) async fn failed(node: &Node, task: TaskId, step: Step, fault: Fault) 
     let effect = match step {
         Step::Slices => Effect::AssignSlices(task),
         Step::Aggregate => Effect::Aggregate(task),
-        Step::Round => Effect::Train(task),
+        Step::Round(_) => Effect::Train(task),
     };
     if !node.state().holds(&node.id, &effect) {
         return Err(moved());

@@ -9,11 +9,11 @@ use futures::Stream;
 use symphony_chain::port::{Request as ChainRequest, Response as ChainResponse, Transport};
 use symphony_protocol::admission::request::{SCHEMA, terms};
 use symphony_protocol::admission::training::rounds_possible;
-use symphony_protocol::artifact::{Plan, TaskRequest};
+use symphony_protocol::artifact::{Plan, TaskRequest, Work};
 use symphony_protocol::evidence::EndorsedBundle;
 use symphony_protocol::governance::epoch::epoch_of;
 use symphony_protocol::lifecycle::Stage;
-use symphony_protocol::machine::{Answer, Command, fingerprint};
+use symphony_protocol::machine::{Answer, Command, State, fingerprint};
 use symphony_types::catalogue::Code;
 use symphony_types::id::{ActorId, LockRef, TaskId, VaultId};
 use symphony_types::key::Document as _;
@@ -169,7 +169,12 @@ impl Platform for Service {
         let caller = self.caller(request.metadata(), "GetQuote")?;
         let asked = convert::quote_request(&caller.actor, request.into_inner()).map_err(refused)?;
         let state = self.node.state();
-        let terms = terms(&state.governance, &asked, now()).map_err(plain)?;
+        let terms = terms(&state.governance, &asked, now()).map_err(|code| {
+            match possible(&state, &asked).filter(|_| code == Code::BudgetTooSmall) {
+                Some(rounds) => refusal(code, format!("under these terms {rounds} rounds are possible")),
+                None => plain(code),
+            }
+        })?;
         let coverage = terms.vaults.iter().map(|vault| {
             let health = self.node.peers.health(vault, now());
             v1::VaultCoverage {
@@ -406,6 +411,12 @@ async fn watch(
             return;
         }
     }
+}
+
+/// How many rounds a person's whole budget allows, of a training.
+fn possible(state: &State, asked: &TaskRequest) -> Option<u32> {
+    let Work::Training(request) = &asked.work else { return None };
+    rounds_possible(&state.governance, &asked.scope, &request.training).ok()
 }
 
 fn plain(code: Code) -> Status {

@@ -64,7 +64,7 @@ pub async fn train(node: &Arc<Node>, task: &TaskId) -> Result<(), Fault> {
         match run(node, &state, known, position, &mut failing).await {
             Ok(Ran::Recorded | Ran::WithoutThem) => {}
             Err(fault @ Fault::Again(_)) => return Err(fault),
-            Err(fault) => return failed(node, *task, Step::Round, fault).await,
+            Err(fault) => return failed(node, *task, Step::Round(position.round), fault).await,
         }
     }
 }

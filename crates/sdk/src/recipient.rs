@@ -123,7 +123,7 @@ mod tests {
         assert_eq!(recipient.open_model(task, &sealed).unwrap(), model);
         assert!(matches!(recipient.open_model(foreign, &sealed), Err(OpenError::Seal(_))));
 
-        let step = StepTranscript { task, round: 2, sums: vec![-5, 9] };
+        let step = StepTranscript { task, round: 2, subjects: 9, sums: vec![-5, 9] };
         let sealed = |purpose, aad: (TaskId, u32)| {
             seal(&recipient.public(), purpose, &documents::encode(&aad), &documents::encode(&step)).unwrap()
         };

@@ -86,6 +86,11 @@ fn work(spec: v1::TaskSpec) -> Result<Work, Refused> {
             cap: spec.audience_cap,
             evaluate_at: spec.evaluate_at_ms.map(OrderedMillis),
         })),
+        ("train", Some(_))
+            if !spec.operands.is_empty() || !spec.output_attribute.is_empty() || spec.audience_cap > 0 =>
+        {
+            Err(malformed("operands, output_attribute and audience_cap are of queries"))
+        }
         ("train", Some(training)) => Ok(Work::Training(TrainingRequest {
             training: training::training(training)?,
             evaluate_at: spec.evaluate_at_ms.map(OrderedMillis),

@@ -185,7 +185,8 @@ fn release(
             .map_err(|error| Refusal::new(Code::SealInvalid, error.to_string()))
     };
     if let Some(next) = &combined.next {
-        let transcript = StepTranscript { task, round: order.round, sums: combined.sums.clone() };
+        let (round, subjects) = (order.round, order.subjects);
+        let transcript = StepTranscript { task, round, subjects, sums: combined.sums.clone() };
         let outcome = Outcome::Step { state: next.digest(), evaluation: combined.evaluation };
         let aad = documents::encode(&(task, order.round));
         return Ok((outcome, seal(purpose::STEP, &aad, &documents::encode(&transcript))?));

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 use symphony_types::catalogue::Code;
 use symphony_types::id::{ActorId, EpochId, SchemaVersion, VaultId};
+use symphony_types::limits::SEALED_BYTES_MAX;
 use symphony_types::time::OrderedMillis;
 
 use super::{identity, semantics, training};
@@ -115,8 +116,14 @@ fn meaning(
             let plan = training::resolve(governance, &request.scope, asked, at)?;
             let charge = training::charge(governance, &request.scope, &plan.training)?;
             let rounds = u64::from(plan.training.rounds) + 1;
-            let done = Rounds { rounds, slices: rounds * vaults, vaults };
-            let worst_case = pricing::training_fee(&policy.train, done, charge.noised)?;
+            // The aggregator's answer has a learner, two numbers a parameter, for each Vault.
+            let parameters = plan.training.shape().parameters() as u64;
+            if parameters.saturating_mul(vaults).saturating_mul(16) > (SEALED_BYTES_MAX / 2) as u64 {
+                return Err(Code::SettingOutOfRange);
+            }
+            let done = Rounds { rounds, slices: rounds * vaults };
+            let consumed = charge.noised.checked_mul(vaults).ok_or(Code::Malformed)?;
+            let worst_case = pricing::training_fee(&policy.train, done, consumed)?;
             Ok((Plan::Training(plan), charge, worst_case))
         }
     }

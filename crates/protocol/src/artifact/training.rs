@@ -466,6 +466,8 @@ pub struct StepTranscript {
     pub task: TaskId,
     /// The round.
     pub round: u32,
+    /// About how many people the sums are of, those held out among them: [`RoundOrder::subjects`].
+    pub subjects: u64,
     /// The noised sums, in units of the grid.
     pub sums: Vec<i64>,
 }

@@ -17,8 +17,8 @@ pub enum Step {
     Slices,
     /// Combining them.
     Aggregate,
-    /// A round of a training.
-    Round,
+    /// This round of a training, so that a word about one is none about the next.
+    Round(u32),
 }
 
 /// One master's word that it cannot do a step.

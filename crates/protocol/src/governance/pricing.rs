@@ -43,17 +43,15 @@ pub struct Rounds {
     pub rounds: u64,
     /// Slices of all rounds.
     pub slices: u64,
-    /// Vaults that had a slice in any.
-    pub vaults: u64,
 }
 
-/// `base + slices * per_vault_round + rounds * per_round + epsilon * per_epsilon`, where the epsilon consumed is that of
-/// a person summed over the Vaults (R104). Spending rounds up. **Errors**: `ADM-0001` when an amount does not fit.
-pub fn training_fee(policy: &TrainPolicy, done: Rounds, spent: Epsilon) -> Result<Fee, Code> {
+/// `base + slices * per_vault_round + rounds * per_round + epsilon * per_epsilon`, where the epsilon is what was
+/// `consumed`: that of a person summed over the Vaults (R104). Spending rounds up. **Errors**: `ADM-0001` when an amount does not fit.
+pub fn training_fee(policy: &TrainPolicy, done: Rounds, consumed: Epsilon) -> Result<Fee, Code> {
     let terms = (
         policy.per_vault_round.checked_mul(done.slices),
         policy.per_round.checked_mul(done.rounds),
-        spent.checked_mul(done.vaults).and_then(|Epsilon(micro)| policy.per_epsilon.share_ceil(micro, MICRO)),
+        policy.per_epsilon.share_ceil(consumed.0, MICRO),
     );
     let (Some(vaults), Some(aggregation), Some(epsilon)) = terms else { return Err(Code::Malformed) };
     let total: Sym = amount::sum([policy.base, vaults, aggregation, epsilon]).ok_or(Code::Malformed)?;

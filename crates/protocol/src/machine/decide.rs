@@ -216,8 +216,10 @@ fn record_failure(state: &State, at: OrderedMillis, failure: &SignedFailure) -> 
     let effect = match (&known.stage, failure.body.step) {
         (Stage::Computing, Step::Slices) => Effect::AssignSlices(task),
         (Stage::Aggregating { .. }, Step::Aggregate) => Effect::Aggregate(task),
-        (Stage::Training { .. }, Step::Round) => Effect::Train(task),
-        (_, Step::Slices | Step::Round) => return past(known, TaskState::Dispatched),
+        (Stage::Training { position }, Step::Round(round)) if round == position.round => Effect::Train(task),
+        (Stage::Training { position }, Step::Round(round)) if round < position.round => return Ok(vec![]),
+        (Stage::Training { .. }, Step::Round(_)) => return Err(Code::IllegalTransition.into()),
+        (_, Step::Slices | Step::Round(_)) => return past(known, TaskState::Dispatched),
         (_, Step::Aggregate) => return past(known, TaskState::Verifying),
     };
     if known.failures.contains_key(master) {

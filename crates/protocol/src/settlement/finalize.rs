@@ -10,6 +10,7 @@ use alloc::vec::Vec;
 use symphony_types::canonical;
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
+use symphony_types::epsilon::Epsilon;
 use symphony_types::id::VaultId;
 use symphony_types::key::Document;
 use symphony_types::merkle;
@@ -52,10 +53,10 @@ impl Settled<'_> {
                 let done = Rounds {
                     rounds: self.rounds.len() as u64 + 1,
                     slices: served.iter().map(|served| served.slices).sum(),
-                    vaults: served.len() as u64,
                 };
-                let spent = self.slices.first().map(|slice| slice.body.epsilon);
-                pricing::training_fee(&policy.train, done, spent.unwrap_or_default())
+                // A Vault that missed the last rounds drew no more than its own last one.
+                let consumed = served.iter().try_fold(Epsilon::ZERO, |sum, one| sum.checked_add(one.spent));
+                pricing::training_fee(&policy.train, done, consumed.ok_or(Code::Malformed)?)
             }
         }
     }
@@ -70,11 +71,13 @@ impl Settled<'_> {
                 // Each round spends a part of one reservation, alike in every Vault.
                 Plan::Training(_) => body.records.0,
             };
-            let none = || Served { vault: body.vault.clone(), weight: 0, slices: 0 };
+            let spent = Epsilon::ZERO;
+            let none = || Served { vault: body.vault.clone(), weight: 0, slices: 0, spent };
             let served = vaults.entry(body.vault.clone()).or_insert_with(none);
             // At least one, so that a Vault that found nothing is still paid for looking when no Vault found anything.
             served.weight = served.weight.saturating_add(weight.max(1));
             served.slices += 1;
+            served.spent = body.epsilon;
         }
         vaults.into_values().collect()
     }

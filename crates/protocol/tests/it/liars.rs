@@ -167,7 +167,7 @@ fn at(step: Step) -> (World, TaskId, Effect) {
     let effect = match step {
         Step::Slices => Effect::AssignSlices(task),
         Step::Aggregate => Effect::Aggregate(task),
-        Step::Round => Effect::Train(task),
+        Step::Round(_) => Effect::Train(task),
     };
     while !world.state.holds(&master(1), &effect) {
         assert!(world.step(false));

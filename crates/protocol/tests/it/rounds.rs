@@ -135,7 +135,7 @@ impl World {
                 let aggregate = round_aggregate(&envelope, &position, &slices, outcome);
                 self.rounded(round(&envelope, &position, slices, aggregate))
             }
-            Err(code) => self.failure(task, Step::Round, code),
+            Err(code) => self.failure(task, Step::Round(position.round), code),
         })
     }
 

@@ -97,8 +97,11 @@ fn training() -> Training<ResolvedOperand> {
 fn order(governance: &Governance, receipts: &[SignedReceipt], charge: PrivacyCharge) -> TaskEnvelope {
     let rounds = u64::from(STEPS) + 1;
     let vaults = VAULTS.len() as u64;
-    let done = Rounds { rounds, slices: rounds * vaults, vaults };
-    let locked = pricing::training_fee(&governance.policy().train, done, charge.noised).unwrap().total;
+    let done = Rounds { rounds, slices: rounds * vaults };
+    let locked =
+        pricing::training_fee(&governance.policy().train, done, charge.noised.checked_mul(vaults).unwrap())
+            .unwrap()
+            .total;
     let query = envelope(governance, receipts, task());
     TaskEnvelope {
         request: RequestId::new("propensity").unwrap(),
@@ -143,7 +146,7 @@ fn round(
 
 /// The transcript of a round, as the submitter opens it.
 pub(crate) fn transcript(round: u32) -> StepTranscript {
-    StepTranscript { task: task(), round, sums: vec![i64::from(round), -7, 1 << 40] }
+    StepTranscript { task: task(), round, subjects: 900, sums: vec![i64::from(round), -7, 1 << 40] }
 }
 
 /// The same sealed: other bytes each time.

@@ -71,8 +71,11 @@ async fn a_production_policy_refuses_software_enclaves() {
     let client = &stage.luckin.client;
     assert_eq!(code(client.quote(&spec().task()).await), "ADM-0019");
     // Locked all the same, by somebody who did not ask for a quote.
-    let fee = |total| Fee { base: total, vaults: Sym::ZERO, records: Sym::ZERO, epsilon: Sym::ZERO, total };
+    let none = Sym::ZERO;
+    let fee =
+        |total| Fee { base: total, vaults: none, records: none, aggregation: none, epsilon: none, total };
     let quote = Quote {
+        rounds_possible: 0,
         policy_version: 1,
         semantic_version: 1,
         worst_case: Some(fee(Sym(1_000 * SYM_UNIT))),
@@ -83,7 +86,8 @@ async fn a_production_policy_refuses_software_enclaves() {
         lock_until_ms: now_ms() + 600_000,
     };
     let request = request("production");
-    let asked = spec().request(&stage.luckin.actor, &request, stage.luckin.recipient.public()).unwrap();
+    let asked =
+        spec().task().request(&stage.luckin.actor, &request, stage.luckin.recipient.public()).unwrap();
     let lock = stage.luckin.wallet.lock(client, &asked, &quote).await.unwrap();
     assert_eq!(code(stage.submit(&spec(), &request, lock).await), "ADM-0019");
     stage.refunded(&request, lock, "admission_refused", "ADM-0019").await;
@@ -147,7 +151,7 @@ impl Stage {
         let mut low = quote.clone();
         low.worst_case.as_mut().unwrap().total.0 -= 1;
         let small = request("one-unit-short");
-        let asked = spec().request(actor, &small, self.luckin.recipient.public()).unwrap();
+        let asked = spec().task().request(actor, &small, self.luckin.recipient.public()).unwrap();
         let lock = wallet.lock(client, &asked, &low).await.unwrap();
         // Nor does it pay for something else under the same name: the wallet signed for all that is asked (R195).
         let mut wider = spec();
@@ -376,7 +380,8 @@ impl Stage {
         let (client, wallet) = (&self.luckin.client, &self.luckin.wallet);
         // What is refused has no quote; the lock is as large as that of a right one, and for the wrong one.
         let quote = client.quote(&spec().task()).await.unwrap();
-        let asked = wrong.request(&self.luckin.actor, &request, self.luckin.recipient.public()).unwrap();
+        let asked =
+            wrong.task().request(&self.luckin.actor, &request, self.luckin.recipient.public()).unwrap();
         let lock = wallet.lock(client, &asked, &quote).await.unwrap();
         assert_eq!(code(self.submit(wrong, &request, lock).await), expected);
         // Told again, not decided again.

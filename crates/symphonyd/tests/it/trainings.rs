@@ -118,7 +118,7 @@ async fn refusal(network: &Network, spec: Value, request: &str) -> String {
 /// What one person has reserved and lost in the scope of trainings.
 async fn balance(network: &Network) -> (u64, u64) {
     let operator = network.client("operator-vault-a");
-    let entries = operator.budget("vault-a", Some("shopper-0-0000")).await.unwrap();
+    let entries = operator.budget("vault-a", "shopper-0-0000").await.unwrap();
     let entry = entries.iter().find(|entry| entry.usage_scope == "training").unwrap();
     (entry.reserved_micro_epsilon, entry.committed_micro_epsilon)
 }
@@ -180,7 +180,7 @@ async fn a_training_is_settled_and_provable() {
     // R104: twenty, a tenth a slice and a tenth a round, and two an epsilon and Vault.
     let fee = &bundle.body.context.fee;
     assert_eq!((fee.vaults.0, fee.aggregation.0), (27 * 10_000_000, 9 * 10_000_000));
-    assert_eq!(task.charged.unwrap().total + task.refunded, task.locked);
+    assert_eq!(task.charged.unwrap().total.0 + task.refunded.0, task.locked.0);
 }
 
 /// R060, R098: what a training may not be, and that nobody who did not consent to trainings is in one.

@@ -529,13 +529,12 @@ fn a_lock_below_the_worst_case_is_refused() {
 fn the_epsilon_of_a_training_rounds_up() {
     let mut policy = policy().train;
     policy.per_epsilon = Sym(1);
-    let done = Rounds { rounds: 2, slices: 5, vaults: 3 };
+    let done = Rounds { rounds: 2, slices: 5 };
     let epsilon = |micro| training_fee(&policy, done, Epsilon(micro)).map(|fee| fee.epsilon);
     assert_eq!(epsilon(0), Ok(Sym(0)));
     assert_eq!(epsilon(1), Ok(Sym(1)));
-    assert_eq!(epsilon(1_000_000), Ok(Sym(3)));
-    assert_eq!(epsilon(1_000_001), Ok(Sym(4)));
-    assert_eq!(epsilon(u64::MAX), Err(Code::Malformed));
+    assert_eq!(epsilon(3_000_000), Ok(Sym(3)));
+    assert_eq!(epsilon(3_000_001), Ok(Sym(4)));
     let fee = training_fee(&policy, done, Epsilon(1)).unwrap();
     assert_eq!((fee.vaults, fee.aggregation), (Sym(50_000_000), Sym(40_000_000)));
     assert_eq!(fee.total, Sym(2_090_000_001));

@@ -265,7 +265,7 @@ fn of_three(round: u32) -> (World, TaskId) {
 #[test]
 fn one_word_passes_the_training_on() {
     let (mut world, task) = of_three(2);
-    let word = failure(&master(1), &task, Step::Round, Code::AggregationFailed);
+    let word = failure(&master(1), &task, Step::Round(2), Code::AggregationFailed);
     let events = world.order(&word).unwrap();
     assert!(matches!(events[..], [Event::FailureReported { .. }, Event::EffectLeased { .. }]), "{events:?}");
     let next = Lease { runner: master(2), attempt: 1, until: world.now.plus(LEASE_MS) };
@@ -286,8 +286,9 @@ fn one_word_passes_the_training_on() {
 fn the_word_of_a_majority_rejects_and_refunds() {
     for round in [1, 3, 5] {
         let (mut world, task) = of_three(round);
-        world.order(&failure(&master(1), &task, Step::Round, Code::QuorumBroken)).unwrap();
-        let events = world.order(&failure(&master(3), &task, Step::Round, Code::AggregationFailed)).unwrap();
+        world.order(&failure(&master(1), &task, Step::Round(round), Code::QuorumBroken)).unwrap();
+        let events =
+            world.order(&failure(&master(3), &task, Step::Round(round), Code::AggregationFailed)).unwrap();
         let closed = events.iter().find_map(|event| match event {
             Event::TaskClosed { to: TaskState::Rejected, code, refund: (_, refund), .. } => {
                 Some((*code, refund.amount))
@@ -312,14 +313,19 @@ fn words_about_something_else_say_nothing() {
         let key = crate::stage::key::<symphony_types::key::Master>(name);
         Command::RecordFailure { failure: key.sign(failure.body) }
     };
-    assert_eq!(world.order(&word("stranger", Step::Round)).unwrap_err().code, Code::Forbidden);
+    assert_eq!(world.order(&word("stranger", Step::Round(2))).unwrap_err().code, Code::Forbidden);
+    // R196: a word about an earlier round says nothing of this one, so an old one cannot be brought again.
+    assert_eq!(world.order(&word("master-1", Step::Round(1))), Ok(vec![]));
+    assert!(world.task(&task).failures.is_empty());
+    let early = world.order(&word("master-1", Step::Round(3))).unwrap_err();
+    assert_eq!(early.code, Code::IllegalTransition);
     // A training has no slices of its own, and its aggregation is not a step.
     assert_eq!(world.order(&word("master-1", Step::Slices)), Ok(vec![]));
     assert_eq!(world.order(&word("master-1", Step::Aggregate)).unwrap_err().code, Code::IllegalTransition);
     while world.state.tasks[&task].state() == TaskState::Dispatched {
         assert!(world.step(false));
     }
-    assert_eq!(world.order(&word("master-1", Step::Round)), Ok(vec![]));
+    assert_eq!(world.order(&word("master-1", Step::Round(2))), Ok(vec![]));
     assert_eq!(world.task(&task).state(), TaskState::Verifying);
 }
 
