@@ -23,7 +23,7 @@ const PEOPLE: u32 = 160;
 const DAY: u64 = 86_400_000;
 /// Short windows, and time for a node to come back.
 const POLICY: &str =
-    "training=60000000,subject_cap=60000000,prepare=20000,execute=30000,challenge=800,epoch=1000";
+    "training=600000000,subject_cap=600000000,prepare=20000,execute=30000,challenge=800,epoch=1000";
 
 /// A moment that all histories end at: the same in one run.
 fn evaluated() -> u64 {
@@ -88,7 +88,7 @@ fn spec(rounds: u32) -> Value {
         ],
         "label": {"condition": coffee, "days": 28},
         "settings": {"clip": 2.0, "learning_rate": 2.0, "momentum": 0.5, "penalty": 0.0},
-        "privacy": {"noise": 4.0, "evaluation_noise": 4.0, "delta": 1e-5},
+        "privacy": {"noise": 2.0, "evaluation_noise": 0.8, "delta": 1e-5},
         "rounds": rounds, "evaluate_every": rounds, "held_out": 0.25, "accept_from": 0.6,
         "evaluate_at_ms": evaluated(),
     })
@@ -100,10 +100,6 @@ fn read(spec: Value) -> TrainingSpec {
 
 fn name(text: &str) -> RequestId {
     RequestId::new(text).unwrap()
-}
-
-async fn trained(network: &Network, spec: Value, request: &str) -> Trained {
-    network.submitter("luckin").train(&read(spec), &name(request), |_| ()).await.unwrap()
 }
 
 /// The code that a submission is refused with, as a quote or as a task.

@@ -1,10 +1,9 @@
 //! Predictions against numbers computed by hand, and against the code that trains (R103).
 
-use symphony_compute::train::{
-    self,
-    model::{Model, Shape as Sizes},
+use symphony_compute::train::model::Model;
+use symphony_protocol::artifact::training::{
+    self as whole, Evaluation, Family, Feature, PrivacyTerms, Shape as Sizes, TrainedModel,
 };
-use symphony_protocol::artifact::training::{Evaluation, Family, Feature, PrivacyTerms, TrainedModel};
 use symphony_types::digest::Digest;
 use symphony_types::id::{AttributeName, TaskId};
 
@@ -159,7 +158,7 @@ fn predictions_are_those_of_the_trainer() {
     let Prediction::Items { items } = &predictor.predict(&people, false).unwrap()[0] else {
         panic!("no items")
     };
-    let same = train::Settings { unlisted: 50, ..train::Settings::PLAIN };
+    let same = whole::Settings { unlisted: 50, ..whole::Settings::PLAIN };
     let all = model.affinities(&same, &[(0, 1.0), (2, 0.5)]).unwrap();
     let best = if all[1] > all[3] { 1 } else { 3 };
     assert!(items[0].0 == names[best] && near(items[0].1, all[best]), "{items:?} {all:?}");
