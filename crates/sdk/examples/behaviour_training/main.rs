@@ -96,12 +96,12 @@ async fn ingest(network: &Network, files: &BTreeMap<String, Files>) -> Result<u6
     let uploads = files.iter().map(|(vault, files)| async move {
         let operator = network.client(&format!("operator-{vault}"))?;
         let mut accepted = 0;
-        for (upload, file) in [
-            (Upload::Subjects, &files.subjects),
-            (Upload::Records, &files.records),
-            (Upload::Consents, &files.consents),
+        for (upload, name, file) in [
+            (Upload::Subjects, "subjects-1", &files.subjects),
+            (Upload::Records, "records-1", &files.records),
+            (Upload::Consents, "consents-1", &files.consents),
         ] {
-            let key = RequestId::new("history-1")?;
+            let key = RequestId::new(name)?;
             let report = operator.upload(vault, upload, Format::JsonLines, &key, file).await?;
             ensure!(report.refused_total == 0, "{vault} refused lines: {:?}", report.refused.first());
             if upload == Upload::Records {
