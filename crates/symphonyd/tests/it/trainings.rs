@@ -6,6 +6,7 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
+use symphony_compute::train::step::{Cohort, Learner};
 use symphony_protocol::artifact::Outcome;
 use symphony_protocol::evidence::EndorsedBundle;
 use symphony_sdk::client::Upload;
@@ -173,6 +174,19 @@ async fn a_training_is_settled_and_provable() {
         panic!("no model")
     };
     assert_eq!((model.digest(), model.evaluation), (digest, evaluation));
+    // With the transcripts the submitter repeats every step, to the digests that were ordered.
+    let plan = bundle.body.evidence.envelope.body.plan.training().unwrap();
+    let mut learner = Learner::initial(model.shape, task.task_id).unwrap();
+    for (number, round) in (1..).zip(&bundle.body.evidence.rounds) {
+        let sealed = submitter.client.step(task.task_id, number).await.unwrap();
+        let step = submitter.recipient.open_step(task.task_id, number, &sealed.sealed).unwrap();
+        let subjects = step.subjects * u64::from(1_000 - plan.training.held_out) / 1_000;
+        let cohort = Cohort { subjects, rate: plan.training.privacy.sampling };
+        learner.step(&plan.training.settings, &step.sums, cohort).unwrap();
+        let Outcome::Step { state, .. } = round.aggregate.0.body.outcome else { panic!("no step") };
+        assert_eq!(learner.digest(), state);
+    }
+    assert_eq!(learner.model().digest(), digest);
     // R104: twenty, a tenth a slice and a tenth a round, and two an epsilon and Vault.
     let fee = &bundle.body.context.fee;
     assert_eq!((fee.vaults.0, fee.aggregation.0), (27 * 10_000_000, 9 * 10_000_000));
