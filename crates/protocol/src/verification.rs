@@ -55,6 +55,9 @@ pub struct Appraised {
     pub software: bool,
 }
 
+/// Why a check failed: a code, and words.
+pub type Fault = (Code, String);
+
 /// One check: its name, what it proves, and the code when it failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
@@ -63,20 +66,20 @@ pub struct Finding {
     /// What holds when it passes.
     pub proves: &'static str,
     /// Why it failed.
-    pub fault: Option<(Code, String)>,
+    pub fault: Option<Fault>,
 }
 
 /// Judges an attestation against what it must be about. **Errors**: `EXE-0003` when it is absent, `EXE-0004` with
 /// the reasons when it does not hold.
-pub type Appraise<'a> = &'a dyn Fn(&Attestation, &Expectation) -> Result<Appraised, (Code, String)>;
+pub type Appraise<'a> = &'a dyn Fn(&Attestation, &Expectation) -> Result<Appraised, Fault>;
 
 /// All checks of a result, in a fixed order; every one is made even after one has failed.
 pub fn findings(governance: &Governance, evidence: &Evidence, appraise: Appraise<'_>) -> Vec<Finding> {
     let envelope = &evidence.envelope.body;
     let parts = parts(evidence);
-    let each = |judge: &dyn Fn(&Part<'_>) -> Result<(), (Code, String)>| parts.iter().try_for_each(judge);
+    let each = |judge: &dyn Fn(&Part<'_>) -> Result<(), Fault>| parts.iter().try_for_each(judge);
     let mut findings = Vec::new();
-    let mut check = |check, proves, result: Result<(), (Code, String)>| {
+    let mut check = |check, proves, result: Result<(), Fault>| {
         findings.push(Finding { check, proves, fault: result.err() });
     };
     check(
@@ -139,7 +142,7 @@ fn decided(governance: &Governance, task: TaskId, evidence: Digest, findings: &[
     }
 }
 
-fn envelope_signature(governance: &Governance, evidence: &Evidence) -> Result<(), (Code, String)> {
+fn envelope_signature(governance: &Governance, evidence: &Evidence) -> Result<(), Fault> {
     if governance.registry.endorsed(&evidence.envelope) {
         Ok(())
     } else {
@@ -147,7 +150,7 @@ fn envelope_signature(governance: &Governance, evidence: &Evidence) -> Result<()
     }
 }
 
-fn actors(governance: &Governance, evidence: &Evidence) -> Result<(), (Code, String)> {
+fn actors(governance: &Governance, evidence: &Evidence) -> Result<(), Fault> {
     let submitter = &evidence.envelope.body.submitter;
     let aggregator = &evidence.envelope.body.coordination.aggregator;
     let verifier = &governance.registry.verifier.actor;
@@ -157,7 +160,7 @@ fn actors(governance: &Governance, evidence: &Evidence) -> Result<(), (Code, Str
     Ok(())
 }
 
-fn receipts(governance: &Governance, evidence: &Evidence) -> Result<(), (Code, String)> {
+fn receipts(governance: &Governance, evidence: &Evidence) -> Result<(), Fault> {
     let envelope = &evidence.envelope.body;
     let vaults = &envelope.coordination.participating_vault_ids;
     let named: Vec<_> = evidence.receipts.iter().map(|receipt| receipt.body.vault.clone()).collect();
@@ -188,7 +191,7 @@ pub fn round(
     position: Position,
     combined: &Combined,
     appraise: Appraise<'_>,
-) -> Result<(), (Code, String)> {
+) -> Result<(), Fault> {
     let part = Part { combined, step: Step::Round(position) };
     part.headers(governance, envelope)?;
     part.order(envelope)?;
@@ -213,7 +216,7 @@ fn parts(evidence: &Evidence) -> Vec<Part<'_>> {
 }
 
 /// Whether nothing more is to be computed.
-fn finished(evidence: &Evidence) -> Result<(), (Code, String)> {
+fn finished(evidence: &Evidence) -> Result<(), Fault> {
     match evidence.result.aggregate.0.body.outcome {
         Outcome::Step { .. } => Err(fault(Code::ResultRejected, "the last round is missing")),
         Outcome::Audience { .. } | Outcome::Suppressed | Outcome::Model { .. } | Outcome::Withheld { .. } => {
@@ -239,7 +242,7 @@ enum Step {
 }
 
 impl Part<'_> {
-    fn headers(&self, governance: &Governance, envelope: &TaskEnvelope) -> Result<(), (Code, String)> {
+    fn headers(&self, governance: &Governance, envelope: &TaskEnvelope) -> Result<(), Fault> {
         let slices = self.combined.headers();
         let accepted = match &self.step {
             Step::Query => coordinate::accepted(governance, envelope, &slices),
@@ -258,7 +261,7 @@ impl Part<'_> {
         governance: &Governance,
         envelope: &TaskEnvelope,
         appraise: Appraise<'_>,
-    ) -> Result<(), (Code, String)> {
+    ) -> Result<(), Fault> {
         let slices = self.combined.slices.iter();
         let purged = match &self.step {
             Step::Query | Step::None => true,
@@ -269,7 +272,7 @@ impl Part<'_> {
         })
     }
 
-    fn order(&self, envelope: &TaskEnvelope) -> Result<(), (Code, String)> {
+    fn order(&self, envelope: &TaskEnvelope) -> Result<(), Fault> {
         let (slices, aggregate) = (self.combined.headers(), &self.combined.aggregate.0);
         let checked = match &self.step {
             Step::Query => aggregate::check(envelope, &slices, aggregate),
@@ -279,11 +282,7 @@ impl Part<'_> {
         checked.map_err(|code| fault(code, code.title()))
     }
 
-    fn aggregate_attested(
-        &self,
-        envelope: &TaskEnvelope,
-        appraise: Appraise<'_>,
-    ) -> Result<(), (Code, String)> {
+    fn aggregate_attested(&self, envelope: &TaskEnvelope, appraise: Appraise<'_>) -> Result<(), Fault> {
         let nonce = match &self.step {
             Step::Query => aggregate::aggregate_nonce(envelope),
             Step::Round(position) => training::aggregate_nonce(&envelope.digest(), position),
@@ -302,7 +301,7 @@ fn slice_attested(
     (body, purged): (&SliceHeader, bool),
     attestation: &Attestation,
     appraise: Appraise<'_>,
-) -> Result<(), (Code, String)> {
+) -> Result<(), Fault> {
     let vault = governance.registry.vaults.get(&body.vault);
     let vault = vault.ok_or_else(|| fault(Code::ResultRejected, body.vault.as_str()))?;
     let expectation = Expectation {
@@ -331,7 +330,7 @@ pub fn aggregate_attested(
     aggregate: &SignedAggregate,
     attestation: &Attestation,
     appraise: Appraise<'_>,
-) -> Result<(), (Code, String)> {
+) -> Result<(), Fault> {
     let expectation = Expectation {
         task: envelope.task,
         vault: None,
@@ -355,13 +354,13 @@ pub fn bundles_root(bundles: impl Iterator<Item = Digest>) -> Digest {
     merkle::root(&leaves)
 }
 
-fn software(appraised: Appraised, admitted: bool) -> Result<(), (Code, String)> {
+fn software(appraised: Appraised, admitted: bool) -> Result<(), Fault> {
     if appraised.software && !admitted {
         return Err(fault(Code::PlatformRefused, Code::PlatformRefused.title()));
     }
     Ok(())
 }
 
-fn fault(code: Code, detail: &str) -> (Code, String) {
+fn fault(code: Code, detail: &str) -> Fault {
     (code, String::from(detail))
 }

@@ -267,6 +267,7 @@ pub enum Command {
 
 /// What happened. Appended once, never edited.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(clippy::large_enum_variant, reason = "a decision has a few, and each is written down at once")]
 pub enum Event {
     /// A request passed the master's checks; the Vaults are asked.
     AdmissionRequested {
