@@ -12,6 +12,7 @@ use super::step::{Cohort, Learner};
 use super::*;
 
 mod evaluation;
+mod membership;
 mod models;
 mod outside;
 mod parts;

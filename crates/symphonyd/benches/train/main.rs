@@ -3,6 +3,7 @@
 //!
 //! | figure | ours | against |
 //! |---|---|---|
+//! | one pass of the kernel | 100,000 people, 50 features, clipped | an epoch of scikit-learn's SGD |
 //! | AUC without noise | the kernels, clipped, over the three Vaults' rows | scikit-learn over all rows |
 //! | AUC at epsilon 8, 4, 1 | the same with noise, mean over seeds | ours without noise |
 //! | seconds a round | three masters, three Vaults, mutual TLS, consensus, attestation, noise | Flower's deployment and its simulation |
@@ -16,6 +17,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
+mod epoch;
 #[allow(
     dead_code,
     unreachable_pub,
@@ -43,6 +45,8 @@ fn main() -> Result<()> {
         let rows = rows::Rows::read(&tables.join(task).with_extension("csv"))?;
         rows::report(task, &spec, &rows, &figures["tasks"][task])?;
     }
+    let epoch = tools.run("epoch.py", &[])?;
+    epoch::report(epoch["seconds"].as_f64().context("the seconds of an epoch")?)?;
     let spec = std::fs::read(here.join("propensity.json"))?;
     let ours = tokio::runtime::Runtime::new()?.block_on(rounds::measure(&records, &spec))?;
     ours.print();
