@@ -21,7 +21,7 @@ use symphony_types::digest::Digest;
 use symphony_types::id::VaultId;
 use symphony_types::key::{Document as _, Master, PublicKey};
 use symphony_wire::documents;
-use symphony_wire::enclave::{Answer, purpose};
+use symphony_wire::enclave::{Answer, PartWord, purpose};
 use symphony_wire::sealed::seal;
 use zeroize::Zeroizing;
 
@@ -76,7 +76,7 @@ pub(crate) fn contribute<S: Station>(
     if order.vaults.first() == Some(asked.vault) {
         part.learner = bytes.map(|bytes| bytes.to_vec());
     }
-    let bundle = seal_part(order, asked.vault, &aggregator, part)?;
+    let bundle = seal_part(handler, order, asked.vault, &aggregator, part)?;
     if position.last {
         handler.datasets().forget(&name.envelope);
     }
@@ -157,14 +157,18 @@ fn draw_seed<S: Station>(handler: &Handler<S>, order: &RoundOrder, vault: &Vault
     Digest(*handler.secret(SAMPLE_TAG, order.envelope.task, &documents::encode(&(order.round, vault))))
 }
 
-fn seal_part(
+/// Seals a part with this enclave's word that it made it: anybody can seal to the aggregator's enclave, and a forged part
+/// would have the noise drawn anew over the true ones.
+fn seal_part<S: Station>(
+    handler: &Handler<S>,
     order: &RoundOrder,
     vault: &VaultId,
     aggregator: &BootReport,
     part: Part,
 ) -> Result<Vec<u8>, Refusal> {
-    let plaintext = Zeroizing::new(documents::encode(&part));
-    drop(part);
+    let part = Zeroizing::new(documents::encode(&part));
+    let word = PartWord { order: order.digest(), vault: vault.clone(), part: Digest::of_bytes(&part) };
+    let plaintext = Zeroizing::new(documents::encode(&(part.as_slice(), handler.station.sign(word))));
     seal(&aggregator.hpke_key, purpose::PART, &part_circumstances(order, vault), &plaintext)
         .map_err(|error| Refusal::new(Code::SealInvalid, error.to_string()))
 }

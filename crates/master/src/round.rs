@@ -155,7 +155,7 @@ pub fn progress(state: &State, known: &Task) -> Option<v1::TrainingProgress> {
             calibration_error_micro: evaluation.calibration_error,
         }));
         done = at.round;
-        spent = round.slices.first().map_or(spent, |slice| slice.body.epsilon.0);
+        spent = round.slices.iter().map(|slice| slice.body.epsilon.0).max().unwrap_or(spent);
         position = at.next(training, outcome);
     }
     Some(v1::TrainingProgress {
@@ -198,8 +198,14 @@ pub(crate) async fn attested(node: &Node, state: &State, round: &Round) -> Resul
     if position.round != round.round {
         return Err(UNSEEN);
     }
-    if bulk_of(node, round).await.is_none() {
-        return Err(Doubt::Other("what the round leaves is not here"));
+    let bulk = bulk_of(node, round).await.ok_or(Doubt::Other("what the round leaves is not here"))?;
+    let going_on = round.slices.iter().all(|slice| {
+        bulk.learners.iter().any(|(vault, sealed)| *vault == slice.body.vault && !sealed.is_empty())
+    });
+    let transcript = Digest::of_bytes(&bulk.sealed) == round.aggregate.body.result;
+    let whole = position.last || (going_on && transcript);
+    if !whole {
+        return Err(Doubt::Wrong(Code::AggregationFailed, "the round leaves too little".to_owned()));
     }
     if position.last {
         let result = Place { task: round.task, kind: Kind::Result, digest: round.aggregate.body.result };

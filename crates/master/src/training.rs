@@ -22,6 +22,7 @@ use symphony_protocol::execution::failure::Step;
 use symphony_protocol::lifecycle::training::Position;
 use symphony_protocol::lifecycle::{Stage, Task};
 use symphony_protocol::machine::{Command, Effect, State};
+use symphony_protocol::verification;
 use symphony_tee::governed;
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
@@ -41,11 +42,19 @@ use crate::execution::{enclave, failed, masters, moved, wrong_answer};
 use crate::node::{Node, now};
 use crate::round::{self, Handed, RoundBulk};
 
-/// Rounds that a Vault is left out of after it failed in one, where the quorum holds without it.
+/// Rounds that a Vault is left out of after it failed in one, where the quorum holds without it; twice as many each time,
+/// because every round that is ordered again costs the people of the other Vaults.
 const LEFT_OUT: u32 = 5;
 
-/// Vaults that failed, each with why and the round from which on it is asked again.
-type Failing = BTreeMap<VaultId, (Code, u32)>;
+/// Vaults that failed.
+type Failing = BTreeMap<VaultId, Failed>;
+
+/// Why a Vault failed last, from which round on it is asked again, and how many rounds it was left out of.
+struct Failed {
+    code: Code,
+    again: u32,
+    left_out: u32,
+}
 
 /// Runs the rounds of a training from wherever it is. **Errors**: [`Fault`].
 pub async fn train(node: &Arc<Node>, task: &TaskId) -> Result<(), Fault> {
@@ -103,13 +112,13 @@ async fn run(
 /// The Vaults of a round: all that take part, without those that have failed lately. **Errors**: [`Fault::Again`] when the
 /// quorum does not hold without them; then they are asked again.
 fn taking_part(envelope: &TaskEnvelope, round: u32, failing: &mut Failing) -> Result<Vec<VaultId>, Fault> {
-    failing.retain(|_, (_, again)| *again > round);
+    let out = |vault: &VaultId| failing.get(vault).is_some_and(|failed| failed.again > round);
     let all = envelope.coordination.participating_vault_ids.iter();
-    let vaults: Vec<_> = all.filter(|vault| !failing.contains_key(*vault)).cloned().collect();
+    let vaults: Vec<_> = all.filter(|vault| !out(vault)).cloned().collect();
     if vaults.len() >= usize::from(envelope.coordination.minimum_vault_quorum) {
         return Ok(vaults);
     }
-    let why: Vec<_> = failing.iter().map(|(vault, (code, _))| format!("{vault}: {code}")).collect();
+    let why: Vec<_> = failing.iter().map(|(vault, failed)| format!("{vault}: {}", failed.code)).collect();
     failing.clear();
     Err(Fault::Again(format!("the quorum of the round does not hold: {}", why.join(", "))))
 }
@@ -119,7 +128,8 @@ fn leave_out(order: &EndorsedRoundOrder, failing: &mut Failing, faults: Vec<(Vau
     let (task, round) = (order.body.envelope.task, order.body.round);
     for (vault, code, detail) in faults {
         tracing::warn!(%task, round, %vault, %code, detail, "a vault has no part in a round");
-        failing.insert(vault, (code, round.saturating_add(LEFT_OUT)));
+        let left_out = failing.get(&vault).map_or(LEFT_OUT, |failed| failed.left_out.saturating_mul(2));
+        failing.insert(vault, Failed { code, again: round.saturating_add(left_out), left_out });
     }
     Ran::WithoutThem
 }
@@ -194,10 +204,25 @@ async fn part(
     let wrong = |detail: String| (Code::ResultRejected, detail);
     let slice: SignedSlice = decode(&result.header).map_err(|error| wrong(error.to_string()))?;
     let body = &slice.body;
+    let attestation = attestation(&result);
+    let state = node.state();
+    let judge = |attestation: &_, expected: &_| {
+        governed::judge(&node.network, &state.governance, attestation, expected)
+    };
+    let (envelope, position) = (&order.body.envelope, position(order));
+    verification::round_slice(&state.governance, envelope, &position, (&slice, &attestation), &judge)?;
     let named = body.bundle == Digest::of_bytes(&result.bundle)
         && body.report == Digest::of_bytes(&result.report)
         && (&body.vault, body.attempt) == (vault, order.body.attempt);
     if named { Ok(Part { slice, result }) } else { Err(wrong("the part is not the header's".to_owned())) }
+}
+
+fn attestation(result: &SliceResult) -> Attestation {
+    Attestation { boot: result.boot.clone(), report: result.report.clone() }
+}
+
+fn position(order: &EndorsedRoundOrder) -> Position {
+    Position::of(order.body.round, order.body.last, order.body.state)
 }
 
 /// What the aggregator's enclave made of a round.
@@ -236,6 +261,12 @@ async fn combine(
             Ok(Ok(Combined { header, sealed, learners, report }))
         }
         Answer::PartRefused { vault, code, detail } => Ok(Err((vault, code, detail))),
+        // With all Vaults there may be enough people.
+        Answer::Refused { code: Code::BelowCardinality, detail }
+            if order.body.vaults != known.envelope.coordination.participating_vault_ids =>
+        {
+            Err(Fault::Again(detail))
+        }
         Answer::Refused { code, detail } => Err(Fault::Refused(code, detail)),
         _ => Err(wrong_answer()),
     }
@@ -251,10 +282,8 @@ async fn record(
 ) -> Result<(), Fault> {
     let Combined { header, sealed, learners, report } = combined;
     let (task, number) = (order.body.envelope.task, order.body.round);
-    let attestation =
-        |part: &Part| Attestation { boot: part.result.boot.clone(), report: part.result.report.clone() };
     let bulk = RoundBulk {
-        slices: parts.iter().map(attestation).collect(),
+        slices: parts.iter().map(|part| attestation(&part.result)).collect(),
         aggregate: Attestation { boot: encode(node.aggregator.boot()), report },
         // The model is found like every other result.
         sealed: if order.body.last { vec![] } else { sealed.clone() },
@@ -287,6 +316,6 @@ fn absent(order: &EndorsedRoundOrder, failing: &Failing) -> Vec<(VaultId, Code)>
     let all = order.body.envelope.coordination.participating_vault_ids.iter();
     let absent = all.filter(|vault| !taking_part.contains(vault));
     absent
-        .map(|vault| (vault.clone(), failing.get(vault).map_or(Code::VaultUnavailable, |(code, _)| *code)))
+        .map(|vault| (vault.clone(), failing.get(vault).map_or(Code::VaultUnavailable, |failed| failed.code)))
         .collect()
 }

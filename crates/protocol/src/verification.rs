@@ -183,6 +183,21 @@ fn receipts(governance: &Governance, evidence: &Evidence) -> Result<(), Fault> {
     Ok(())
 }
 
+/// Whether one slice may be of a round: its Vault's word, with what is committed, made by an approved enclave.
+/// **Errors**: the first check that fails.
+pub fn round_slice(
+    governance: &Governance,
+    envelope: &TaskEnvelope,
+    position: &Position,
+    (slice, attestation): (&SignedSlice, &Attestation),
+    appraise: Appraise<'_>,
+) -> Result<(), Fault> {
+    if !training::counts(governance, envelope, position, slice) {
+        return Err(fault(Code::ResultRejected, "the slice does not count"));
+    }
+    slice_attested(governance, envelope, (&slice.body, position.last), attestation, appraise)
+}
+
 /// Whether a round is what the plan allows at its position, and approved enclaves made all of it. **Errors**: the first
 /// check that fails.
 pub fn round(

@@ -184,6 +184,24 @@ impl Document for TaskKeys {
 /// Task keys that the aggregator's enclave signed with its boot-attested key.
 pub type SignedTaskKeys = Signed<TaskKeys, SoftwareEnclave>;
 
+/// What a slice enclave says of a part that it made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartWord {
+    /// Digest of the round's order.
+    pub order: Digest,
+    /// Whose part it is.
+    pub vault: VaultId,
+    /// SHA-256 of the part's canonical bytes.
+    pub part: Digest,
+}
+
+impl Document for PartWord {
+    const TAG: &'static str = "symphony/training-part/v1";
+}
+
+/// A word of a slice enclave, signed with its boot-attested key.
+pub type SignedPartWord = Signed<PartWord, SoftwareEnclave>;
+
 /// Associated data of what a caller and its Vault seal to each other: nobody can pass it off as another caller's.
 pub fn between(vault: &VaultId, actor: &ActorId) -> Vec<u8> {
     format!("{vault}\n{actor}").into_bytes()

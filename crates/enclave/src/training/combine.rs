@@ -20,7 +20,7 @@ use symphony_types::digest::Digest;
 use symphony_types::id::VaultId;
 use symphony_types::key::{Document as _, Master, PublicKey};
 use symphony_wire::documents;
-use symphony_wire::enclave::{Answer, purpose};
+use symphony_wire::enclave::{Answer, PartWord, SignedPartWord, purpose};
 use symphony_wire::sealed::seal;
 use zeroize::Zeroizing;
 
@@ -38,6 +38,9 @@ pub(crate) struct Combination<'a> {
     pub(crate) policy: &'a [u8],
     pub(crate) masters: &'a [PublicKey<Master>],
 }
+
+/// Sealed learners by Vault.
+type Learners = Vec<(VaultId, Vec<u8>)>;
 
 /// Why a round is not combined.
 enum Halt {
@@ -62,15 +65,18 @@ pub(crate) fn combine<S: Station>(handler: &Handler<S>, asked: &Combination<'_>)
         return Err(Refusal::new(Code::Malformed, "the bundles are not those of the round's vaults"));
     }
     check_members(&order.envelope, asked.slices.iter().map(|(vault, _)| vault))?;
-    let (learner, combined) = match gather(handler, order, plan, &position, asked.bundles) {
+    let (learner, combined) = match gather(handler, plan, &position, asked) {
         Ok(combined) => combined,
         Err(Halt::Refused(refusal)) => return Err(refusal),
         Err(Halt::Part(vault, detail)) => {
             return Ok(Answer::PartRefused { vault, code: Code::UpdateInvalid, detail });
         }
     };
-    let learners = match &combined.next {
-        Some(next) => seal_learners(order, next, asked)?,
+    let learners = match combined.next.as_ref().map(|next| seal_learners(order, next, asked)) {
+        Some(Ok(learners)) => learners,
+        Some(Err((vault, refusal))) => {
+            return Ok(Answer::PartRefused { vault, code: refusal.code, detail: refusal.detail });
+        }
         None => Vec::new(),
     };
     let (outcome, sealed) = release(order, plan, &learner, &combined)?;
@@ -116,17 +122,17 @@ fn check_own<S: Station>(handler: &Handler<S>, order: &RoundOrder) -> Result<(),
 /// Opens one part after the other, and combines. No part is there any more on return.
 fn gather<S: Station>(
     handler: &Handler<S>,
-    order: &RoundOrder,
     plan: &TrainingPlan,
     position: &Position,
-    bundles: &[(VaultId, Vec<u8>)],
+    asked: &Combination<'_>,
 ) -> Result<(Learner, Combined), Halt> {
+    let order = &asked.order.body;
     let task = order.envelope.task;
     let mut gathering = Gathering::new(task, plan, position);
     let mut learner = None;
-    for (vault, bundle) in bundles {
+    for (vault, bundle) in asked.bundles {
         let halt = |error: TrainError| Halt::Part(vault.clone(), error.to_string());
-        let part = open_part(handler, order, vault, bundle)?;
+        let part = open_part(handler, asked, vault, bundle)?;
         if learner.is_none() {
             let bytes = part.learner.as_deref();
             learner = Some(Learner::at(plan.training.shape(), task, &order.state, bytes).map_err(halt)?);
@@ -141,35 +147,56 @@ fn gather<S: Station>(
     Ok((learner, combined))
 }
 
+/// A part that an admitted slice enclave made for this order and Vault.
 fn open_part<S: Station>(
     handler: &Handler<S>,
-    order: &RoundOrder,
+    asked: &Combination<'_>,
     vault: &VaultId,
     bundle: &[u8],
 ) -> Result<Part, Halt> {
+    let order = &asked.order.body;
     let halt = |detail: &str| Halt::Part(vault.clone(), detail.into());
+    let (_, boot) = asked
+        .slices
+        .iter()
+        .find(|(slice, _)| slice == vault)
+        .ok_or_else(|| halt("its enclave is not known"))?;
+    let slice = admit_boot(boot, asked.policy, &order.envelope, EnclaveRole::Slice)
+        .map_err(|refusal| halt(&refusal.detail))?;
     let opened = handler.sealing.open(purpose::PART, &part_circumstances(order, vault), bundle);
     let opened = Zeroizing::new(opened.map_err(|_| halt("the part does not open"))?);
-    documents::decode(&opened).map_err(|_| halt("the part is malformed"))
+    let malformed = |_| halt("the part is malformed");
+    let (part, word): (Vec<u8>, SignedPartWord) = documents::decode(&opened).map_err(malformed)?;
+    let part = Zeroizing::new(part);
+    let expected = PartWord { order: order.digest(), vault: vault.clone(), part: Digest::of_bytes(&part) };
+    if word.body != expected || !word.verify(&slice.signing_key) {
+        return Err(halt("the part is not its enclave's"));
+    }
+    documents::decode(&part).map_err(malformed)
 }
 
-/// The next learner for each enclave that goes on.
+/// The next learner for each enclave that goes on. One that cannot be sealed to stays behind, if it had no part.
+/// **Errors**: the Vault of the round whose enclave is not admitted, and why.
 fn seal_learners(
     order: &RoundOrder,
     next: &Learner,
     asked: &Combination<'_>,
-) -> Result<Vec<(VaultId, Vec<u8>)>, Refusal> {
+) -> Result<Learners, (VaultId, Refusal)> {
     let (bytes, state) = (Zeroizing::new(next.bytes()), next.digest());
-    let sealed = asked.slices.iter().map(|(vault, boot)| {
-        let named = |code, detail: String| Refusal::new(code, format!("{vault}: {detail}"));
-        let slice = admit_boot(boot, asked.policy, &order.envelope, EnclaveRole::Slice)
-            .map_err(|refusal| named(refusal.code, refusal.detail))?;
+    let mut learners = Vec::with_capacity(asked.slices.len());
+    for (vault, boot) in asked.slices {
         let aad = learner_circumstances(&order.envelope, vault, &state);
-        let message = seal(&slice.hpke_key, purpose::LEARNER, &aad, &bytes)
-            .map_err(|error| named(Code::SealInvalid, error.to_string()))?;
-        Ok((vault.clone(), message))
-    });
-    sealed.collect()
+        let sealed = admit_boot(boot, asked.policy, &order.envelope, EnclaveRole::Slice).and_then(|slice| {
+            seal(&slice.hpke_key, purpose::LEARNER, &aad, &bytes)
+                .map_err(|error| Refusal::new(Code::SealInvalid, error.to_string()))
+        });
+        match sealed {
+            Ok(sealed) => learners.push((vault.clone(), sealed)),
+            Err(refusal) if order.vaults.contains(vault) => return Err((vault.clone(), refusal)),
+            Err(_) => {}
+        }
+    }
+    Ok(learners)
 }
 
 /// What the submitter receives of the round, sealed, and what everybody may know of it.

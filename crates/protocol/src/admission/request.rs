@@ -15,6 +15,10 @@ use crate::governance::Governance;
 use crate::governance::epoch::epoch_of;
 use crate::governance::pricing::{self, Rounds};
 
+/// Bytes of all learners of a training, which masters keep.
+const LEARNERS_BYTES_MAX: u64 = 256 << 20;
+/// Slices of all rounds of a training, which its evidence has.
+const SLICES_MAX: u64 = 10_000;
 /// The version of record and envelope shapes that this code speaks.
 pub const SCHEMA: SchemaVersion = SchemaVersion(1);
 
@@ -116,12 +120,17 @@ fn meaning(
             let plan = training::resolve(governance, &request.scope, asked, at)?;
             let charge = training::charge(governance, &request.scope, &plan.training)?;
             let rounds = u64::from(plan.training.rounds) + 1;
-            // The aggregator's answer has a learner, two numbers a parameter, for each Vault.
-            let parameters = plan.training.shape().parameters() as u64;
-            if parameters.saturating_mul(vaults).saturating_mul(16) > (SEALED_BYTES_MAX / 2) as u64 {
+            // A learner has two numbers a parameter, and goes to each Vault in each round; the evidence has every slice.
+            let learners =
+                (plan.training.shape().parameters() as u64).saturating_mul(16).saturating_mul(vaults);
+            let slices = rounds.saturating_mul(vaults);
+            if learners > (SEALED_BYTES_MAX / 2) as u64
+                || learners.saturating_mul(rounds) > LEARNERS_BYTES_MAX
+                || slices > SLICES_MAX
+            {
                 return Err(Code::SettingOutOfRange);
             }
-            let done = Rounds { rounds, slices: rounds * vaults };
+            let done = Rounds { rounds, slices };
             let consumed = charge.noised.checked_mul(vaults).ok_or(Code::Malformed)?;
             let worst_case = pricing::training_fee(&policy.train, done, consumed)?;
             Ok((Plan::Training(plan), charge, worst_case))

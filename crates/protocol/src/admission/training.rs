@@ -64,14 +64,15 @@ pub fn resolve(
     Ok(TrainingPlan { training, evaluated_at, combined_privacy_class, minimum_cohort: policy.minimum_cohort })
 }
 
-/// What a training costs each person: the loss of all its rounds (D20). **Errors**: `ADM-0027` for terms that cannot be
+/// What is reserved of each person for a training: the loss of all its rounds, and of what is spare (D20). **Errors**: `ADM-0027` for terms that cannot be
 /// accounted for, `ADM-0029` when a person's limit does not allow it.
 pub fn charge<O>(
     governance: &Governance,
     scope: &UsageScope,
     training: &Training<O>,
 ) -> Result<PrivacyCharge, Code> {
-    let noised = training.spent(training.rounds + 1, true).map_err(|_| Code::SettingOutOfRange)?;
+    let noised =
+        training.spent(training.rounds + 1, true, training.spare()).map_err(|_| Code::SettingOutOfRange)?;
     // Where delta alone covers the loss there is nothing to reserve, and nothing would tell who took part.
     let noised = noised.max(Epsilon(1));
     if noised > allowed(governance, scope) {
@@ -81,13 +82,13 @@ pub fn charge<O>(
 }
 
 /// How many rounds the budget of a person who has spent nothing allows, under these terms. **Errors**: `ADM-0027`.
-pub fn rounds_possible<O>(
+pub fn rounds_possible<O: Clone>(
     governance: &Governance,
     scope: &UsageScope,
     training: &Training<O>,
 ) -> Result<u32, Code> {
     let allowed = allowed(governance, scope);
-    let within = training.privacy.steps_within(allowed, training.evaluate_every);
+    let within = training.rounds_within(allowed);
     Ok(within.map_err(|_| Code::SettingOutOfRange)?.min(governance.policy().train.rounds_max))
 }
 

@@ -321,14 +321,6 @@ impl PrivacyTerms {
         Ok(loss(self.step(), steps)?.max(loss(self.evaluation(), evaluations)?))
     }
 
-    /// How many steps `budget` pays for, when there is an evaluation after each `evaluate_every` of them and one after
-    /// the last. **Errors**: what is out of its limits.
-    pub fn steps_within(&self, budget: Epsilon, evaluate_every: u32) -> Result<u32, AccountantError> {
-        let evaluations = self.evaluation().rounds_within(budget, Delta(self.delta))?;
-        let steps = self.step().rounds_within(budget, Delta(self.delta))?;
-        Ok(steps.min(evaluations.saturating_mul(evaluate_every)))
-    }
-
     fn step(&self) -> Release {
         Release { sampling: self.sampling, noise: self.noise }
     }
@@ -364,11 +356,54 @@ impl<O> Training<O> {
         (steps, steps.saturating_sub(1) / self.evaluate_every + last as u32)
     }
 
-    /// What each subject has lost once this round is done. **Errors**: those of the accountant.
-    pub fn spent(&self, round: u32, last: bool) -> Result<Epsilon, AccountantError> {
+    /// What each subject has lost once this round is done, with releases beyond one a round.
+    /// **Errors**: those of the accountant.
+    pub fn spent(&self, round: u32, last: bool, extra: Extra) -> Result<Epsilon, AccountantError> {
         let (steps, evaluations) = self.done(round, last);
-        self.privacy.loss(steps, evaluations)
+        self.privacy.loss(steps.saturating_add(extra.steps), evaluations.saturating_add(extra.evaluations))
     }
+
+    /// What is reserved beyond one release a round, for rounds that are ordered again without a Vault.
+    pub const fn spare(&self) -> Extra {
+        let (steps, evaluations) = self.done(self.rounds + 1, true);
+        Extra { steps: 2 + steps.div_ceil(10), evaluations: 2 + evaluations.div_ceil(10) }
+    }
+
+    /// How many rounds `budget` pays for under these terms, with what is spare. **Errors**: what is out of its limits.
+    pub fn rounds_within(&self, budget: Epsilon) -> Result<u32, AccountantError>
+    where
+        O: Clone,
+    {
+        let delta = Delta(self.privacy.delta);
+        let steps = self.privacy.step().rounds_within(budget, delta)?;
+        let evaluations = self.privacy.evaluation().rounds_within(budget, delta)?;
+        let fits = |rounds: u32| {
+            let of = Self { rounds, ..self.clone() };
+            let (done, judged) = of.done(rounds + 1, true);
+            done + of.spare().steps <= steps && judged + of.spare().evaluations <= evaluations
+        };
+        // `within` rounds fit, `beyond` do not.
+        let (mut within, mut beyond) = (0, steps.saturating_add(1));
+        while beyond - within > 1 {
+            let middle = within + (beyond - within) / 2;
+            if fits(middle) { within = middle } else { beyond = middle }
+        }
+        Ok(within)
+    }
+}
+
+/// Releases beyond one a round: a round that is ordered again for other Vaults gives other sums with other noise.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Extra {
+    /// Of steps.
+    pub steps: u32,
+    /// Of evaluations.
+    pub evaluations: u32,
+}
+
+impl Extra {
+    /// One release a round.
+    pub const NONE: Self = Self { steps: 0, evaluations: 0 };
 }
 
 /// The order of one round: to each of its Vaults, and to the aggregator's enclave. It names who computes, what the round
@@ -391,6 +426,14 @@ pub struct RoundOrder {
     pub subjects: u64,
     /// Boot report of the aggregator's enclave, canonical bytes, for the Vaults' own appraisal.
     pub aggregator_boot: Vec<u8>,
+}
+
+impl RoundOrder {
+    /// What the round releases: whose sums, from which learner. Attempts that have it in common have the same sums and
+    /// the same noise.
+    pub fn release(&self) -> Digest {
+        Digest::of("symphony/round-release/v1", &(&self.vaults, &self.state, self.last))
+    }
 }
 
 impl Document for RoundOrder {

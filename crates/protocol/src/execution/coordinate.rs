@@ -26,10 +26,8 @@ pub fn accepted(
     envelope: &TaskEnvelope,
     slices: &[SignedSlice],
 ) -> Result<Vec<SignedSlice>, Code> {
-    let asked = Asked {
-        nonce: &|vault| slice_nonce(envelope, vault),
-        epsilon: envelope.charge.per_subject().ok_or(Code::Malformed)?,
-    };
+    let epsilon = envelope.charge.per_subject().ok_or(Code::Malformed)?;
+    let asked = Asked { nonce: &|vault| slice_nonce(envelope, vault), least: epsilon, most: epsilon };
     accepted_as(governance, envelope, &asked, slices)
 }
 
@@ -37,8 +35,10 @@ pub fn accepted(
 pub(super) struct Asked<'a> {
     /// The nonce of each Vault's.
     pub(super) nonce: &'a dyn Fn(&VaultId) -> Digest,
-    /// What is committed for each person.
-    pub(super) epsilon: Epsilon,
+    /// What is committed for each person: at least this.
+    pub(super) least: Epsilon,
+    /// And at most this.
+    pub(super) most: Epsilon,
 }
 
 /// As [`accepted`], for slices that were asked for like this.
@@ -72,10 +72,15 @@ pub fn attempt(slices: &[SignedSlice]) -> u32 {
     counts.into_iter().max_by_key(|(attempt, count)| (*count, *attempt)).map_or(0, |(attempt, _)| attempt)
 }
 
-fn genuine(governance: &Governance, envelope: &TaskEnvelope, asked: &Asked<'_>, slice: &SignedSlice) -> bool {
+pub(super) fn genuine(
+    governance: &Governance,
+    envelope: &TaskEnvelope,
+    asked: &Asked<'_>,
+    slice: &SignedSlice,
+) -> bool {
     let body = &slice.body;
     governance.registry.vaults.get(&body.vault).is_some_and(|vault| slice.verify(&vault.key))
         && body.task == envelope.task
         && body.nonce == (asked.nonce)(&body.vault)
-        && body.epsilon == asked.epsilon
+        && (asked.least..=asked.most).contains(&body.epsilon)
 }

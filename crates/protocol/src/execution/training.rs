@@ -10,6 +10,7 @@ use symphony_types::key::Document as _;
 
 use super::aggregate::{combines, made_by_order};
 use super::coordinate::{self, Asked};
+use crate::artifact::training::Extra;
 use crate::artifact::{Outcome, SignedAggregate, SignedSlice, TaskEnvelope};
 use crate::governance::Governance;
 use crate::lifecycle::training::{Position, plan};
@@ -32,11 +33,34 @@ pub fn accepted(
     slices: &[SignedSlice],
 ) -> Result<Vec<SignedSlice>, Code> {
     let digest = envelope.digest();
-    let asked = Asked {
-        nonce: &|vault| slice_nonce(&digest, vault, position),
-        epsilon: position.spent(&plan(envelope)?.training)?,
-    };
-    coordinate::accepted_as(governance, envelope, &asked, slices)
+    let nonce = |vault: &VaultId| slice_nonce(&digest, vault, position);
+    coordinate::accepted_as(governance, envelope, &asked(envelope, position, &nonce)?, slices)
+}
+
+/// Whether one slice counts in a round, whatever the others.
+pub fn counts(
+    governance: &Governance,
+    envelope: &TaskEnvelope,
+    position: &Position,
+    slice: &SignedSlice,
+) -> bool {
+    let digest = envelope.digest();
+    let nonce = |vault: &VaultId| slice_nonce(&digest, vault, position);
+    let asked = asked(envelope, position, &nonce);
+    asked.is_ok_and(|asked| coordinate::genuine(governance, envelope, &asked, slice))
+}
+
+fn asked<'a>(
+    envelope: &TaskEnvelope,
+    position: &Position,
+    nonce: &'a dyn Fn(&VaultId) -> Digest,
+) -> Result<Asked<'a>, Code> {
+    Ok(Asked {
+        nonce,
+        // A Vault that was asked for a round more than once has drawn more, and never more than was reserved.
+        least: position.spent(&plan(envelope)?.training, Extra::NONE)?,
+        most: envelope.charge.per_subject().ok_or(Code::Malformed)?,
+    })
 }
 
 /// Whether the aggregate of a round is what the plan allows of it: made by the named aggregator of exactly these slices,

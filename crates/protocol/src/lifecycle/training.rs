@@ -11,7 +11,7 @@ use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
 use symphony_types::epsilon::Epsilon;
 
-use crate::artifact::training::{Training, TrainingPlan};
+use crate::artifact::training::{Extra, Training, TrainingPlan};
 use crate::artifact::{Outcome, ResolvedOperand, TaskEnvelope};
 
 /// The round that a training is at.
@@ -51,10 +51,10 @@ impl Position {
         Some(Self { round: self.round + 1, last, state: *state, best, since_best })
     }
 
-    /// What each person has lost once this round is done, in the unit that was reserved. **Errors**: `ADM-0027`, which
+    /// What each person has lost once this round is done, with releases beyond one a round. **Errors**: `ADM-0027`, which
     /// admission has excluded.
-    pub fn spent(&self, training: &Training<ResolvedOperand>) -> Result<Epsilon, Code> {
-        let spent = training.spent(self.round, self.last).map_err(|_| Code::SettingOutOfRange)?;
+    pub fn spent(&self, training: &Training<ResolvedOperand>, extra: Extra) -> Result<Epsilon, Code> {
+        let spent = training.spent(self.round, self.last, extra).map_err(|_| Code::SettingOutOfRange)?;
         Ok(spent.max(Epsilon(1)))
     }
 }

@@ -17,12 +17,14 @@ use symphony_types::merkle;
 use symphony_types::time::OrderedMillis;
 
 use super::reward::{self, Served};
+use crate::artifact::training::Extra;
 use crate::artifact::{
     Fee, Plan, SettlementContext, SignedAggregate, SignedSlice, SignedVerdict, TaskEnvelope,
 };
 use crate::governance::Governance;
 use crate::governance::epoch::epoch_of;
 use crate::governance::pricing::{self, Rounds};
+use crate::lifecycle::training::{Position, plan};
 
 /// What a settlement rests on.
 #[derive(Clone, Copy)]
@@ -54,11 +56,26 @@ impl Settled<'_> {
                     rounds: self.rounds.len() as u64 + 1,
                     slices: served.iter().map(|served| served.slices).sum(),
                 };
-                // A Vault that missed the last rounds drew no more than its own last one.
-                let consumed = served.iter().try_fold(Epsilon::ZERO, |sum, one| sum.checked_add(one.spent));
-                pricing::training_fee(&policy.train, done, consumed.ok_or(Code::Malformed)?)
+                pricing::training_fee(&policy.train, done, self.consumed()?)
             }
         }
+    }
+
+    /// What a person lost by the last round that its Vault has a slice of, summed over the Vaults; not what a Vault says
+    /// that it drew beyond that. **Errors**: `ADM-0001` for sums that do not fit, those of the accountant.
+    fn consumed(&self) -> Result<Epsilon, Code> {
+        let training = &plan(self.envelope)?.training;
+        let mut position = Some(Position::FIRST);
+        let mut lost: BTreeMap<&VaultId, Position> = BTreeMap::new();
+        let rounds = self.rounds.iter().map(|(slices, aggregate)| (slices.as_slice(), aggregate));
+        for (slices, aggregate) in rounds.chain([(self.slices, self.aggregate)]) {
+            let Some(at) = position else { break };
+            lost.extend(slices.iter().map(|slice| (&slice.body.vault, at)));
+            position = at.next(training, &aggregate.body.outcome);
+        }
+        lost.values().try_fold(Epsilon::ZERO, |sum, position| {
+            sum.checked_add(position.spent(training, Extra::NONE)?).ok_or(Code::Malformed)
+        })
     }
 
     /// What each Vault did, in ascending order: slices, and the records that they used times the epsilon of the query.
@@ -71,13 +88,11 @@ impl Settled<'_> {
                 // Each round spends a part of one reservation, alike in every Vault.
                 Plan::Training(_) => body.records.0,
             };
-            let spent = Epsilon::ZERO;
-            let none = || Served { vault: body.vault.clone(), weight: 0, slices: 0, spent };
+            let none = || Served { vault: body.vault.clone(), weight: 0, slices: 0 };
             let served = vaults.entry(body.vault.clone()).or_insert_with(none);
             // At least one, so that a Vault that found nothing is still paid for looking when no Vault found anything.
             served.weight = served.weight.saturating_add(weight.max(1));
             served.slices += 1;
-            served.spent = body.epsilon;
         }
         vaults.into_values().collect()
     }

@@ -6,7 +6,6 @@ use alloc::vec::Vec;
 
 use symphony_types::amount::{self, Sym};
 use symphony_types::catalogue::Code;
-use symphony_types::epsilon::Epsilon;
 use symphony_types::id::{AccountId, ActorId, VaultId};
 
 use crate::artifact::{RecipientClass, Share};
@@ -23,8 +22,6 @@ pub struct Served {
     pub weight: u64,
     /// What its executor is paid by.
     pub slices: u64,
-    /// What each of its people lost.
-    pub spent: Epsilon,
 }
 
 /// Splits a charged fee over everyone who served the task. The shares sum to the fee.

@@ -10,7 +10,8 @@
 //! ```
 //! Committed, drawn, released and expired are final: nothing lowers what is committed (R066). A later attempt at a
 //! committed order replaces the assignment, and neither the people nor the charge. Each round of a training draws what it
-//! adds to the loss of those whose consent still holds (D20).
+//! adds to the loss of those whose consent still holds; ordered again for other Vaults it is another release and draws
+//! once more (D20).
 //! In a digest of the state an entry stands for itself, its set by the set's digest; balances follow from them.
 
 use alloc::collections::BTreeMap;
@@ -24,6 +25,7 @@ use symphony_types::id::{PolicyVersion, TaskId, UsageScope};
 use symphony_types::subjects::{SubjectIndex, SubjectSet};
 use symphony_types::time::OrderedMillis;
 
+use crate::artifact::training::Extra;
 use crate::governance::policy::Privacy;
 
 /// A set of people that no longer changes.
@@ -135,6 +137,10 @@ pub struct Draw {
     pub round: u32,
     /// Its order.
     pub order: Ordered,
+    /// What it released.
+    pub release: Digest,
+    /// Releases beyond one a round.
+    pub extra: Extra,
     /// When it drew.
     pub at: OrderedMillis,
     /// People whose consent ended in between, with what they had lost.
@@ -329,7 +335,7 @@ impl Ledger {
         let leavers: SubjectSet =
             before.set.iter().filter(|subject| !members.set.contains(*subject)).collect();
         let (scope, whole) = (entry.scope.clone(), entry.epsilon);
-        let Drawn { spent, round, order } = drawn;
+        let Drawn { spent, round, order, release, extra } = drawn;
         let rest = less(whole, spent_before);
         let more = less(spent, spent_before);
         self.columns(&scope, |columns| {
@@ -343,7 +349,8 @@ impl Ledger {
             left.push(Left { members: Members::new(leavers), spent: spent_before, at });
         }
         if let Some(entry) = self.entries.get_mut(task) {
-            entry.state = EntryState::Drawing(Draw { members, spent, round, order, at, left });
+            entry.state =
+                EntryState::Drawing(Draw { members, spent, round, order, release, extra, at, left });
         }
     }
 
@@ -421,6 +428,8 @@ pub(crate) struct Drawn {
     pub(crate) spent: Epsilon,
     pub(crate) round: u32,
     pub(crate) order: Ordered,
+    pub(crate) release: Digest,
+    pub(crate) extra: Extra,
 }
 
 /// The lines of one person in the draws of a training.

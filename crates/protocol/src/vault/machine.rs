@@ -26,7 +26,7 @@ use super::dividend;
 use super::document::Documents;
 use super::ledger::{Drawn, EntryState, Ledger, LedgerEntry, Ordered, Reservation};
 use super::subjects::{Holdings, Roll, SubjectKey};
-use crate::artifact::training::EndorsedRoundOrder;
+use crate::artifact::training::{EndorsedRoundOrder, Extra};
 use crate::artifact::{Bucket, DividendStatement, EndorsedAssignment, Release, TaskEnvelope};
 use crate::governance::Governance;
 use crate::governance::policy::Policy;
@@ -219,6 +219,10 @@ pub enum Event {
         subjects: Option<SubjectSet>,
         /// The order.
         order: Ordered,
+        /// What it releases: [`RoundOrder::release`](crate::artifact::training::RoundOrder::release).
+        release: Digest,
+        /// Releases beyond one a round.
+        extra: Extra,
     },
     /// Another attempt is made at a task whose budget is consumed.
     TaskAssignedAgain {
@@ -368,8 +372,9 @@ pub fn evolve(state: &mut State, at: OrderedMillis, event: &Event) {
             state.ledger.reserve(*task, reservation, at);
         }
         Event::BudgetCommitted { task, subjects, order } => state.ledger.commit(task, subjects, *order, at),
-        Event::RoundDrawn { task, round, spent, subjects, order } => {
-            let drawn = Drawn { spent: *spent, round: *round, order: *order };
+        Event::RoundDrawn { task, round, spent, subjects, order, release, extra } => {
+            let drawn =
+                Drawn { spent: *spent, round: *round, order: *order, release: *release, extra: *extra };
             state.ledger.draw(task, subjects.as_ref(), drawn, at);
         }
         Event::TaskAssignedAgain { task, order } => state.ledger.assign_again(task, *order),
@@ -483,15 +488,16 @@ fn reserved_for(entry: &LedgerEntry, envelope: &TaskEnvelope, at: OrderedMillis)
     if same { Ok(()) } else { Err(Code::EnvelopeInvalid) }
 }
 
-/// A round draws once; a later attempt at it draws nothing more. Rounds come in their order, though a Vault may miss some:
-/// what it missed is drawn with the next that it computes, because the loss is counted by rounds.
+/// A round draws once; a later attempt at the same release draws nothing more, and one for other Vaults is another release
+/// of the same people, which draws again. Rounds come in their order, though a Vault may miss some: what it missed is drawn
+/// with the next that it computes, because the loss is counted by rounds.
 fn commit_round(state: &State, at: OrderedMillis, endorsed: &EndorsedRoundOrder) -> Result<Vec<Event>, Code> {
     authorize::endorsed(endorsed, &state.charter.masters)?;
     let body = &endorsed.body;
     let envelope = &body.envelope;
     let order = Ordered { envelope: envelope.digest(), assignment: body.digest(), attempt: body.attempt };
     let entry = state.ledger.entry(&envelope.task).ok_or(Code::ReservationUnknown)?;
-    let (before, spent_before) = match &entry.state {
+    let draw = match &entry.state {
         EntryState::Drawing(draw) if draw.order == order => return Ok(vec![]),
         EntryState::Drawing(draw) => {
             if body.round < draw.round {
@@ -501,9 +507,9 @@ fn commit_round(state: &State, at: OrderedMillis, endorsed: &EndorsedRoundOrder)
             if !same || (body.round == draw.round && order.attempt <= draw.order.attempt) {
                 return Err(Code::IdempotencyConflict);
             }
-            (draw.members.set(), draw.spent)
+            Some(draw)
         }
-        EntryState::Reserved => (entry.reserved.set(), Epsilon::ZERO),
+        EntryState::Reserved => None,
         EntryState::Committed { .. }
         | EntryState::Drawn { .. }
         | EntryState::Released { .. }
@@ -511,15 +517,32 @@ fn commit_round(state: &State, at: OrderedMillis, endorsed: &EndorsedRoundOrder)
     };
     authorize::round(body, &state.charter.vault)?;
     reserved_for(entry, envelope, at)?;
-    let position = Position::of(body.round, body.last, body.state);
-    let spent = position.spent(&training::plan(envelope)?.training)?;
-    if spent < spent_before || spent > entry.epsilon {
+    let training = &training::plan(envelope)?.training;
+    let again = draw.filter(|draw| draw.round == body.round);
+    let release = body.release();
+    let mut extra = draw.map_or(Extra::NONE, |draw| draw.extra);
+    if again.is_some_and(|draw| draw.release != release) {
+        extra.steps = extra.steps.saturating_add(u32::from(!body.last));
+        let judged = training.evaluates(body.round, body.last);
+        extra.evaluations = extra.evaluations.saturating_add(u32::from(judged));
+    }
+    let spent = Position::of(body.round, body.last, body.state).spent(training, extra)?;
+    if spent > entry.epsilon {
+        return Err(Code::BudgetTooSmall);
+    }
+    // What is drawn never goes down (R066); the masters' own rules make no such order.
+    if draw.is_some_and(|draw| spent < draw.spent) {
         return Err(Code::EnvelopeInvalid);
     }
-    let allowed = |subject: &SubjectIndex| state.consents.standing(&entry.scope, *subject).allows(at);
+    // Whoever leaves, leaves between two rounds: the people of one round stay the same in every attempt at it.
+    let before = draw.map_or(entry.reserved.set(), |draw| draw.members.set());
+    let allowed = |subject: &SubjectIndex| {
+        again.is_some() || state.consents.standing(&entry.scope, *subject).allows(at)
+    };
     let remain: SubjectSet = before.iter().filter(allowed).collect();
     let subjects = (remain.len() < before.len()).then_some(remain);
-    Ok(vec![Event::RoundDrawn { task: envelope.task, round: body.round, spent, subjects, order }])
+    let (task, round) = (envelope.task, body.round);
+    Ok(vec![Event::RoundDrawn { task, round, spent, subjects, order, release, extra }])
 }
 
 /// Whether another assignment of a committed task may replace the one that is known: only for a later attempt at the

@@ -115,7 +115,7 @@ impl World {
                 continue;
             }
             // A round draws once, however often it is ordered.
-            let spent = position.spent(planned(&envelope)).unwrap();
+            let spent = position.spent(planned(&envelope), Extra::NONE).unwrap();
             let before = self.drawn.insert(place.clone(), spent);
             assert!(before.is_none_or(|before| before <= spent), "R066: what is drawn never falls");
             self.committed.insert(place);
@@ -198,7 +198,7 @@ pub(crate) fn round_slice(envelope: &TaskEnvelope, position: &Position, vault: &
             vault: vault.clone(),
             nonce: slice_nonce(&envelope.digest(), vault, position),
             attempt: 0,
-            epsilon: position.spent(planned(envelope)).unwrap(),
+            epsilon: position.spent(planned(envelope), Extra::NONE).unwrap(),
             coverage: Bucket::of(90_000),
             records: Bucket::of(1_000 << index(vault)),
             input_root: Digest::of("test/input", vault),

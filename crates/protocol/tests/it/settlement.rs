@@ -9,7 +9,6 @@ use symphony_protocol::settlement::finalize::{self, Settled, settlement_root};
 use symphony_protocol::settlement::reward;
 use symphony_types::amount::{Sym, sum};
 use symphony_types::digest::Digest;
-use symphony_types::epsilon::Epsilon;
 use symphony_types::id::{AccountId, EpochId, LockRef, PolicyVersion, TaskId};
 use symphony_types::key::Vault;
 use symphony_types::time::OrderedMillis;
@@ -125,7 +124,7 @@ proptest! {
 }
 
 fn served(name: &str, weight: u64, slices: u64) -> reward::Served {
-    reward::Served { vault: vault(name), weight, slices, spent: Epsilon::ZERO }
+    reward::Served { vault: vault(name), weight, slices }
 }
 
 /// R160: Vaults that found nothing share the class when nobody found anything, and nothing is left over.

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use symphony_protocol::admission::request::terms;
-use symphony_protocol::artifact::training::{Round, RoundOrder};
+use symphony_protocol::artifact::training::{Extra, Round, RoundOrder};
 use symphony_protocol::artifact::*;
 use symphony_protocol::execution::training::{
     aggregate_nonce as round_aggregate_nonce, slice_nonce as round_nonce,
@@ -269,7 +269,7 @@ fn trainings_conform() {
         .map(|round| {
             let last = round > plan.training.rounds;
             let (steps, evaluations) = plan.training.done(round, last);
-            let spent = plan.training.spent(round, last).unwrap();
+            let spent = plan.training.spent(round, last, Extra::NONE).unwrap();
             json!({ "round": round, "last": last, "steps": steps, "evaluations": evaluations, "micro_epsilon": spent })
         })
         .collect();

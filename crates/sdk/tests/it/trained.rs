@@ -1,7 +1,7 @@
 //! A settled training of three steps and a last round with all its evidence, made by the protocol's own functions.
 
 use symphony_protocol::artifact::training::{
-    Evaluation, Family, Feature, Label, ModelKind, PrivacyTerms, Scale, Settings, StepTranscript,
+    Evaluation, Extra, Family, Feature, Label, ModelKind, PrivacyTerms, Scale, Settings, StepTranscript,
     TrainedModel, Training, TrainingPlan,
 };
 use symphony_protocol::artifact::*;
@@ -131,7 +131,7 @@ fn round(
     result: Digest,
 ) -> Combined {
     let named = envelope.digest();
-    let epsilon = position.spent(&training()).unwrap();
+    let epsilon = position.spent(&training(), Extra::NONE).unwrap();
     // The records of one Vault change before the last round.
     let input_root = |vault: &str| digest(if position.last && vault == VAULTS[1] { 52 } else { 51 });
     let slices = VAULTS.iter().zip([4096, 512]).map(|(vault, records)| {
@@ -158,7 +158,7 @@ pub(crate) fn sealed_step(recipient: &Recipient, round: u32) -> Vec<u8> {
 /// The bundle of a training that ended so, with digests of the sealed transcripts of its steps.
 pub(crate) fn bundle(keys: &Keys, last: Outcome, steps: &[Digest]) -> EvidenceBundle {
     let governance = governance(keys);
-    let noised = training().spent(STEPS + 1, true).unwrap().max(Epsilon(1));
+    let noised = training().spent(STEPS + 1, true, training().spare()).unwrap().max(Epsilon(1));
     let receipts = receipts(keys, noised, task());
     let envelope = order(&governance, &receipts, PrivacyCharge { exposure: Epsilon::ZERO, noised });
     let mut position = Position::FIRST;

@@ -137,8 +137,7 @@ fn another_learner_breaks_the_chain() {
 #[test]
 fn a_training_that_goes_on_after_its_end_fails() {
     // The round after that is the last, and its enclaves have not wiped what they read.
-    let expected =
-        [(HEADERS, Code::QuorumBroken), (SLICES, Code::AttestationFailed), (ORDER, Code::AggregationFailed)];
+    let expected = [(SLICES, Code::AttestationFailed), (ORDER, Code::AggregationFailed)];
     fails("no better in round three", &expected, |evidence| {
         reaggregate(&mut evidence.rounds[2], |body| {
             let Outcome::Step { state, .. } = body.outcome else { panic!("no step") };
@@ -213,8 +212,8 @@ fn a_slice_that_does_not_count_fails() {
     fails("nonce", &[(HEADERS, broken), (SLICES, Code::AttestationFailed)], |evidence| {
         reslice(&mut evidence.rounds[1], |body| body.nonce = Digest::ZERO);
     });
-    fails("all drawn at once", &[(HEADERS, broken)], |evidence| {
-        reslice(&mut evidence.rounds[1], |body| body.epsilon = Epsilon(1_993_092));
+    fails("more drawn than reserved", &[(HEADERS, broken)], |evidence| {
+        reslice(&mut evidence.rounds[1], |body| body.epsilon = Epsilon(2_728_986));
     });
     fails("unsigned", &[(HEADERS, broken)], |evidence| {
         evidence.rounds[1].slices[0].0.body.records = Bucket(1 << 40);

@@ -1,6 +1,7 @@
 //! A training from request to payout: every way to end, every step twice, crashed at every step, taken over at every step
 //! (R102, R196, R217, R237).
 
+use symphony_protocol::artifact::training::Extra;
 use symphony_protocol::artifact::{Outcome, TaskRequest};
 use symphony_protocol::execution::failure::Step;
 use symphony_protocol::lifecycle::training::Position;
@@ -358,7 +359,7 @@ fn the_rounds_of_a_training_are_pinned() {
             let mut position = Position::FIRST;
             let mut row = String::new();
             loop {
-                let Epsilon(spent) = position.spent(&training).unwrap();
+                let Epsilon(spent) = position.spent(&training, Extra::NONE).unwrap();
                 let evaluated = training.evaluates(position.round, position.last);
                 let mark = [" ", "*"][usize::from(evaluated)];
                 let last = if position.last { " last" } else { "" };

@@ -98,7 +98,7 @@ fn a_slice_that_is_not_of_the_round_refuses_it() {
         ("another task", |body| body.task = TaskId(Digest::ZERO)),
         ("another nonce", |body| body.nonce = Digest::ZERO),
         ("less drawn", |body| body.epsilon = Epsilon(body.epsilon.0 - 1)),
-        ("all drawn", |body| body.epsilon = Epsilon(1_993_092)),
+        ("more drawn than reserved", |body| body.epsilon = Epsilon(2_728_986)),
         ("another attempt than the others", |body| body.attempt = 1),
     ];
     for (name, change) in changes {

@@ -6,7 +6,7 @@ use alloc::string::ToString;
 
 use super::*;
 use crate::artifact::training::{
-    EVERYBODY, Family, Feature, Label, ModelKind, PrivacyTerms, RoundOrder, Scale, Settings, Training,
+    EVERYBODY, Extra, Family, Feature, Label, ModelKind, PrivacyTerms, RoundOrder, Scale, Settings, Training,
     TrainingPlan,
 };
 use crate::vault::ledger::{Movement, MovementKind};
@@ -218,13 +218,43 @@ fn an_order_that_does_not_bind_draws_nothing() {
     let mut loud = order_of(1, 4, 0);
     let Plan::Training(plan) = &mut loud.envelope.plan else { unreachable!() };
     plan.training.privacy.noise = 2_000;
-    assert_eq!(apply(&mut state, 3, &ordered(loud)), Err(Code::EnvelopeInvalid));
+    assert_eq!(apply(&mut state, 3, &ordered(loud)), Err(Code::BudgetTooSmall));
     let mut late = order_of(1, 1, 0);
     late.envelope.execute_by = OrderedMillis(3);
     assert_eq!(apply(&mut state, 3, &ordered(late)), Err(Code::ReservationExpired));
     assert_eq!(apply(&mut state, DEADLINE, &round_of(1, 1)), Err(Code::ReservationExpired));
     assert_eq!(canonical::to_bytes(&state), before);
     assert!(apply(&mut state, DEADLINE - 1, &round_of(1, 1)).is_ok());
+}
+
+/// D20, R065: a round that is ordered again for the same Vaults is the same release; for other Vaults it is another one, with
+/// other noise over the same people, and draws once more, until nothing spare is left.
+#[test]
+fn a_round_for_other_vaults_is_another_release() {
+    let mut state = roomy();
+    let south = VaultId::new("south").unwrap();
+    apply(&mut state, 2, &reserve(1)).unwrap();
+    let of = |attempt, vaults: &[VaultId]| {
+        let mut order = order_of(1, 1, attempt);
+        order.envelope.coordination.participating_vault_ids = vec![vault(), south.clone()];
+        order.envelope.reservations.push(Digest::ZERO);
+        ordered(RoundOrder { vaults: vaults.to_vec(), ..order })
+    };
+    let both = [vault(), south.clone()];
+    apply(&mut state, 3, &of(0, &both)).unwrap();
+    assert_eq!(balance(&state, 0).1, LOSSES[0]);
+    apply(&mut state, 4, &of(1, &both)).unwrap();
+    assert_eq!(balance(&state, 0).1, LOSSES[0], "the same sums and the same noise");
+    // Who withdraws now has been in this round and leaves before the next.
+    apply(&mut state, 5, &say(2, "training", Statement::Withdrawn)).unwrap();
+    for (attempt, vaults) in (2..).zip([&both[..1], &both[..], &both[..1]]) {
+        apply(&mut state, 6, &of(attempt, vaults)).unwrap();
+    }
+    // One step and three more: the loss of four.
+    assert_eq!((balance(&state, 0).1, balance(&state, 2).1), (LOSSES[3], LOSSES[3]));
+    let before = canonical::to_bytes(&state);
+    assert_eq!(apply(&mut state, 7, &of(5, &both)), Err(Code::BudgetTooSmall));
+    assert_eq!(canonical::to_bytes(&state), before);
 }
 
 /// D20: an assignment of a query draws nothing of what a training holds, and a round nothing of a query's.
@@ -384,6 +414,8 @@ struct Page {
     inside: BTreeSet<u32>,
     /// The last order: round, attempt, whether it stops, what it drew.
     last: Option<(u32, u32, bool, u64)>,
+    /// Releases beyond one a round.
+    extra: Extra,
     deadline: u64,
 }
 
@@ -423,12 +455,16 @@ impl Book {
         if page.ended {
             return false;
         }
-        let steps = if last { round - 1 } else { round };
-        let loss = match steps {
-            // A training that stops at once has lost what its one evaluation costs, of noise 8.
-            0 => 434_417,
-            steps => LOSSES[steps as usize - 1],
-        };
+        // Of one Vault only whether the training stops makes one attempt at a round another release.
+        let training = training_of(ROUNDS);
+        let same_round = page.last.is_some_and(|(before, ..)| before == round);
+        let mut extra = page.extra;
+        if page.last.is_some_and(|(before, _, stopped, _)| before == round && stopped != last) {
+            extra.steps += u32::from(!last);
+            extra.evaluations += u32::from(training.evaluates(round, last));
+        }
+        let (steps, evaluations) = training.done(round, last);
+        let loss = training.privacy.loss(steps + extra.steps, evaluations + extra.evaluations).unwrap().0;
         if let Some((before, tried, stopped, drawn)) = page.last {
             if (round, attempt, last) == (before, tried, stopped) {
                 return true;
@@ -437,14 +473,19 @@ impl Book {
                 return false;
             }
         }
+        if loss > ALL {
+            return false;
+        }
         if at >= page.deadline {
             return false;
         }
-        page.inside.retain(|who| consents.contains(who));
+        // Whoever leaves, leaves between two rounds.
+        page.inside.retain(|who| same_round || consents.contains(who));
         for who in &page.inside {
             page.lost.insert(*who, loss);
         }
         page.last = Some((round, attempt, last, loss));
+        page.extra = extra;
         true
     }
 
