@@ -2097,7 +2097,7 @@ pub struct Task {
     /// none, pending or confirmed
     #[prost(string, tag = "22")]
     pub refund: ::prost::alloc::string::String,
-    /// parse, query, compute or train
+    /// parse, query, compute or train; empty of a request that was refused
     #[prost(string, tag = "23")]
     pub task_class: ::prost::alloc::string::String,
     /// of a completed parse: what the protocol pays for it
