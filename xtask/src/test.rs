@@ -1,4 +1,4 @@
-//! Runs the tests, after the binaries that the end-to-end tests start as processes.
+//! Runs the tests, after the binaries that the end-to-end tests start as processes. One run names every failure.
 
 use anyhow::Result;
 
@@ -17,7 +17,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<()> {
     engines::ensure()?;
     cargo::build_bins()?;
-    let mut command = cargo::cargo(["test", "--locked"]);
+    let mut command = cargo::cargo(["test", "--locked", "--no-fail-fast"]);
     if args.package.is_empty() {
         command.arg("--workspace");
     }
