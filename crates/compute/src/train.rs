@@ -26,6 +26,7 @@ pub mod noise;
 pub mod part;
 pub mod people;
 pub mod round;
+pub mod sharing;
 pub mod step;
 
 mod affinity;

@@ -22,9 +22,7 @@ use super::{TrainError, noise};
 
 /// A round that is being combined. Holds one vector of sums, whatever the number of Vaults.
 pub struct Gathering<'a> {
-    task: TaskId,
-    plan: &'a TrainingPlan,
-    position: &'a Position,
+    stage: Stage<'a>,
     sums: StreamingSum,
     counts: Zeroizing<Vec<i64>>,
     evaluated: u64,
@@ -46,14 +44,12 @@ pub struct Combined {
 }
 
 impl<'a> Gathering<'a> {
-    /// A round without parts.
-    pub fn new(task: TaskId, plan: &'a TrainingPlan, position: &'a Position) -> Self {
-        let training = &plan.training;
-        let coordinates = if position.last { 0 } else { training.shape().coordinates() };
-        let due = training.evaluates(position.round, position.last);
-        let counts = Zeroizing::new(vec![0; if due { counts_of(&training.shape()) } else { 0 }]);
-        let sums = StreamingSum::secure_sum(coordinates);
-        Self { task, plan, position, sums, counts, evaluated: 0, shares: Zeroizing::new(Vec::new()) }
+    /// A round without parts; `subjects` are about all people of its Vaults, those held out among them.
+    pub fn new(task: TaskId, plan: &'a TrainingPlan, position: &'a Position, subjects: u64) -> Self {
+        let stage = Stage { task, plan, position, subjects };
+        let (sums, counts) = stage.lengths();
+        let (sums, counts) = (StreamingSum::secure_sum(sums), Zeroizing::new(vec![0; counts]));
+        Self { stage, sums, counts, evaluated: 0, shares: Zeroizing::new(Vec::new()) }
     }
 
     /// Adds the part of a Vault. One that is refused changes nothing.
@@ -64,7 +60,7 @@ impl<'a> Gathering<'a> {
         if part.counts.len() != self.counts.len() {
             return Err(TrainError::UpdateShape(vault.clone()));
         }
-        let model = &self.plan.training.model;
+        let model = &self.stage.plan.training.model;
         let within = match model {
             ModelKind::Logistic | ModelKind::Perceptron { .. } => {
                 part.counts.iter().all(|count| *count >= 0 && count % PERSON == 0)
@@ -87,51 +83,90 @@ impl<'a> Gathering<'a> {
         Ok(())
     }
 
-    /// Noise, step and figures. `subjects` are about all people of the Vaults, those held out among them.
+    /// Noise, step and figures.
     ///
     /// **Errors**: [`TrainError::TooFew`] below the plan's minimum; sums, noise or a model that explode.
-    pub fn finish(self, learner: &Learner, subjects: u64) -> Result<Combined, TrainError> {
-        let (plan, training) = (self.plan, &self.plan.training);
+    pub fn finish(self, learner: &Learner) -> Result<Combined, TrainError> {
+        let Stage { task, plan, position, .. } = &self.stage;
+        let (privacy, minimum) = (&plan.training.privacy, u64::from(plan.minimum_cohort));
         let totals = self.sums.finish()?;
-        if totals.subjects < u64::from(plan.minimum_cohort) {
+        if totals.subjects < minimum {
             return Err(TrainError::TooFew);
         }
         let (mut sums, mut counts) = (totals.sums, self.counts);
-        let of_round = (self.task, self.position.round, self.position.state);
+        let of_round = (task, position.round, position.state);
         let seed = Digest::of(SEED_TAG, &(of_round, self.shares.as_slice(), &sums, counts.as_slice()));
-        let enough = !counts.is_empty() && self.evaluated >= u64::from(plan.minimum_cohort);
-        let evaluation = if enough {
-            let counts_seed = Digest::tagged(COUNTS_TAG, &seed.0);
-            noise::add(
-                &mut counts,
-                training.privacy.evaluation_noise,
-                sensitivity(&training.shape()),
-                &counts_seed,
-            )?;
-            figures(&training.model, &counts)
+        noise::add(&mut sums, privacy.noise, CLIP_UNITS as u32, &Digest::tagged(SUMS_TAG, &seed.0))?;
+        let counts = if self.evaluated >= minimum {
+            let (most, seed) = (sensitivity(&plan.training.shape()), Digest::tagged(COUNTS_TAG, &seed.0));
+            noise::add(&mut counts, privacy.evaluation_noise, most, &seed)?;
+            Some(std::mem::take(&mut *counts))
         } else {
             None
         };
-        if self.position.last {
-            return Ok(Combined { next: None, sums, evaluation, seed });
-        }
-        noise::add(&mut sums, training.privacy.noise, CLIP_UNITS as u32, &Digest::tagged(SUMS_TAG, &seed.0))?;
-        let trained_on = subjects.saturating_mul(u64::from(1_000 - training.held_out.min(1_000))) / 1_000;
-        let cohort = Cohort { subjects: trained_on.max(1), rate: training.privacy.sampling };
-        let mut next = learner.clone();
-        next.step(&training.settings, &sums, cohort)?;
-        Ok(Combined { next: Some(next), sums, evaluation, seed })
+        self.stage.conclude(learner, Noised { sums, counts, seed })
     }
 }
 
-fn counts_of(shape: &Shape) -> usize {
+/// What is noised of a round.
+pub(super) struct Noised {
+    /// The sums of the step; empty in the last round.
+    pub(super) sums: Vec<i64>,
+    /// The counts over who is held out; none where too few are, empty where no evaluation is due.
+    pub(super) counts: Option<Vec<i64>>,
+    /// The seed of the noise.
+    pub(super) seed: Digest,
+}
+
+/// A round of a task, whichever environment it is combined in.
+pub(super) struct Stage<'a> {
+    pub(super) task: TaskId,
+    pub(super) plan: &'a TrainingPlan,
+    pub(super) position: &'a Position,
+    /// About all people of its Vaults, those held out among them.
+    pub(super) subjects: u64,
+}
+
+impl Stage<'_> {
+    /// How many sums and how many counts each Vault brings.
+    pub(super) fn lengths(&self) -> (usize, usize) {
+        let (training, Position { round, last, .. }) = (&self.plan.training, *self.position);
+        let sums = if last { 0 } else { training.shape().coordinates() };
+        (sums, if training.evaluates(round, last) { counts_of(&training.shape()) } else { 0 })
+    }
+
+    /// About how many people are trained on.
+    pub(super) fn trained_on(&self) -> u64 {
+        let share = u64::from(1_000 - self.plan.training.held_out.min(1_000));
+        self.subjects.saturating_mul(share) / 1_000
+    }
+
+    /// Step and figures. **Errors**: counts of another model; a model that explodes.
+    pub(super) fn conclude(&self, learner: &Learner, noised: Noised) -> Result<Combined, TrainError> {
+        let Noised { sums, counts, seed } = noised;
+        let training = &self.plan.training;
+        let counts = counts.filter(|counts| !counts.is_empty());
+        let evaluation = counts.and_then(|counts| figures(&training.model, &counts));
+        let next = if self.position.last {
+            None
+        } else {
+            let cohort = Cohort { subjects: self.trained_on().max(1), rate: training.privacy.sampling };
+            let mut next = learner.clone();
+            next.step(&training.settings, &sums, cohort)?;
+            Some(next)
+        };
+        Ok(Combined { next, sums, evaluation, seed })
+    }
+}
+
+pub(super) fn counts_of(shape: &Shape) -> usize {
     match shape {
         Shape::Logistic { .. } | Shape::Perceptron { .. } => RELEASED_COUNTS,
         Shape::Clusters { .. } | Shape::Affinity { .. } => 2,
     }
 }
 
-fn sensitivity(shape: &Shape) -> u32 {
+pub(super) fn sensitivity(shape: &Shape) -> u32 {
     match shape {
         Shape::Logistic { .. } | Shape::Perceptron { .. } => HISTOGRAM_SENSITIVITY,
         Shape::Clusters { .. } | Shape::Affinity { .. } => MEAN_SENSITIVITY,

@@ -17,6 +17,7 @@ mod models;
 mod outside;
 mod parts;
 mod refusals;
+mod sharing;
 mod sums;
 
 const ALL: u32 = EVERYBODY;

@@ -21,14 +21,14 @@ use crate::train::grid::CLIP_UNITS;
 use crate::train::part::Part;
 use crate::train::people::People;
 
-const TASK: TaskId = TaskId(Digest([3; 32]));
+pub(super) const TASK: TaskId = TaskId(Digest([3; 32]));
 const DAY: u64 = 86_400_000;
 
 fn name(text: &str) -> AttributeName {
     AttributeName::new(text).unwrap()
 }
 
-fn plan(model: ModelKind) -> TrainingPlan {
+pub(super) fn plan(model: ModelKind) -> TrainingPlan {
     let toys = ResolvedOperand {
         rule: RuleName::new("any.rule").unwrap(),
         attribute: name("commerce.category"),
@@ -62,7 +62,7 @@ fn plan(model: ModelKind) -> TrainingPlan {
     TrainingPlan { training, evaluated_at, combined_privacy_class, minimum_cohort: 20 }
 }
 
-fn four_kinds() -> [ModelKind; 4] {
+pub(super) fn four_kinds() -> [ModelKind; 4] {
     let items = ["food", "music", "toys"].map(String::from).to_vec();
     [
         ModelKind::Logistic,
@@ -99,11 +99,16 @@ fn people(plan: &TrainingPlan, vault: u64, count: u32) -> People {
     People::read(plan, &read(builder.finish().unwrap().to_vec()).unwrap(), &[1; 32]).unwrap()
 }
 
-fn three(plan: &TrainingPlan, count: u32) -> Vec<(VaultId, People)> {
+pub(super) fn three(plan: &TrainingPlan, count: u32) -> Vec<(VaultId, People)> {
     (1..=3).map(|number| (vault(&format!("vault-{number}")), people(plan, number, count))).collect()
 }
 
-fn part(plan: &TrainingPlan, at: &Position, learner: &Learner, (vault, people): &(VaultId, People)) -> Part {
+pub(super) fn part(
+    plan: &TrainingPlan,
+    at: &Position,
+    learner: &Learner,
+    (vault, people): &(VaultId, People),
+) -> Part {
     let seed = Digest::of_bytes(vault.as_str().as_bytes());
     let mut part = Part::compute(plan, at, learner, people, seed).unwrap();
     part.share = seed.0;
@@ -116,11 +121,11 @@ fn combined(
     learner: &Learner,
     parts: &[(VaultId, Part)],
 ) -> Result<Combined, TrainError> {
-    let mut gathering = Gathering::new(TASK, plan, at);
+    let mut gathering = Gathering::new(TASK, plan, at, 300);
     for (vault, part) in parts {
         gathering.add(vault, part)?;
     }
-    gathering.finish(learner, 300)
+    gathering.finish(learner)
 }
 
 fn round(plan: &TrainingPlan, at: &Position, learner: &Learner, vaults: &[(VaultId, People)]) -> Combined {
@@ -130,11 +135,11 @@ fn round(plan: &TrainingPlan, at: &Position, learner: &Learner, vaults: &[(Vault
 }
 
 /// A round that begins with an evaluation.
-fn due() -> Position {
+pub(super) fn due() -> Position {
     Position::of(3, false, Digest::ZERO)
 }
 
-fn initial(plan: &TrainingPlan) -> Learner {
+pub(super) fn initial(plan: &TrainingPlan) -> Learner {
     Learner::initial(plan.training.shape(), TASK).unwrap()
 }
 
@@ -233,7 +238,7 @@ fn a_bad_part_names_its_vault_and_spoils_nothing() {
             (bad(&|part| part.counts[0] = -PERSON), &bound),
             (bad(&|part| *part.counts.last_mut().unwrap() = i64::MAX), &bound),
         ];
-        let mut gathering = Gathering::new(TASK, &plan, &at);
+        let mut gathering = Gathering::new(TASK, &plan, &at, 300);
         gathering.add(&vaults[0].0, &parts[0]).unwrap();
         for (number, (part, error)) in cases.iter().enumerate() {
             assert_eq!(gathering.add(&vaults[1].0, part).as_ref(), Err(*error), "case {number}");
@@ -241,7 +246,7 @@ fn a_bad_part_names_its_vault_and_spoils_nothing() {
         assert_eq!(gathering.add(&vaults[0].0, &parts[0]), Err(TrainError::UpdateTurn(vaults[0].0.clone())));
         gathering.add(&vaults[2].0, &parts[2]).unwrap();
         let without = [(vaults[0].0.clone(), parts[0].clone()), (vaults[2].0.clone(), parts[2].clone())];
-        assert_eq!(gathering.finish(&learner, 300), combined(&plan, &at, &learner, &without));
+        assert_eq!(gathering.finish(&learner), combined(&plan, &at, &learner, &without));
     }
 }
 
