@@ -255,8 +255,8 @@ fn appraised(
     let nonce = aggregate::aggregate_nonce(&task.envelope);
     let appraise =
         |attestation: &_, expected: &_| governed::judge(network, &state.governance, attestation, expected);
-    match aggregate_attested(&task.envelope, nonce, slices, aggregate, attestation, &appraise) {
-        Ok(()) => Ok(AttestedAggregate { aggregate: aggregate.clone() }),
+    match aggregate_attested(&task.envelope, nonce, slices, (aggregate, attestation), &appraise) {
+        Ok(_) => Ok(AttestedAggregate { aggregate: aggregate.clone() }),
         Err((Code::AttestationMissing, _)) => Err(Doubt::Other("the attestation is not here")),
         Err((code, detail)) => Err(Doubt::Wrong(code, detail)),
     }

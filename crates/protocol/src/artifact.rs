@@ -540,6 +540,19 @@ pub struct AggregateHeader {
     pub seed: Digest,
     /// SHA-256 of the aggregator's signed attestation report.
     pub report: Digest,
+    /// What another aggregator added, where two compute on shares.
+    pub helper: Option<HelperShare>,
+}
+
+/// What the second of two aggregators gave to the first (R113).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HelperShare {
+    /// SHA-256 of its noised share, sealed to the first.
+    pub share: Digest,
+    /// Digest of the seed of its noise.
+    pub seed: Digest,
+    /// SHA-256 of its signed attestation report.
+    pub report: Digest,
 }
 
 impl Document for AggregateHeader {
@@ -600,6 +613,8 @@ pub struct Combined {
     pub slices: Vec<(SignedSlice, Attestation)>,
     /// The aggregate.
     pub aggregate: (SignedAggregate, Attestation),
+    /// The attestation of the second aggregator, where two computed on shares.
+    pub helper: Option<Attestation>,
 }
 
 impl Combined {

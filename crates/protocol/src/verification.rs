@@ -11,13 +11,13 @@ use alloc::vec::Vec;
 
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
-use symphony_types::id::{ActorId, Measurement, TaskId, VaultId};
+use symphony_types::id::{ActorId, Measurement, NodeId, TaskId, VaultId};
 use symphony_types::key::{Document, PublicKey, SoftwareEnclave};
 use symphony_types::merkle;
 
 use crate::artifact::{
-    Attestation, Combined, Decision, Evidence, Outcome, SignedAggregate, SignedSlice, SliceHeader,
-    TaskEnvelope, Verdict,
+    Attestation, Combined, Decision, Evidence, HelperShare, Outcome, SignedAggregate, SignedSlice,
+    SliceHeader, TaskEnvelope, Verdict,
 };
 use crate::execution::{aggregate, coordinate, training};
 use crate::governance::Governance;
@@ -45,10 +45,12 @@ pub struct Expectation {
 }
 
 /// What the attestation engine found in a good attestation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Appraised {
     /// SHA-256 of the task report as it came.
     pub report: Digest,
+    /// The node that started the enclave.
+    pub node: NodeId,
     /// The enclave's key that its boot report names.
     pub signing_key: PublicKey<SoftwareEnclave>,
     /// Whether the enclave is of class `software`.
@@ -304,7 +306,16 @@ impl Part<'_> {
             Step::None => return Err(fault(Code::ResultRejected, "a round after the last")),
         };
         let (aggregate, attestation) = &self.combined.aggregate;
-        aggregate_attested(envelope, nonce, &self.combined.headers(), aggregate, attestation, appraise)
+        let (slices, attested) = (self.combined.headers(), (aggregate, attestation));
+        let node = aggregate_attested(envelope, nonce, &slices, attested, appraise)?;
+        match (&self.step, &aggregate.body.helper, &self.combined.helper) {
+            (Step::Round(position), Some(share), Some(attestation)) => {
+                let nonce = training::helper_nonce(&envelope.digest(), position);
+                helper_attested(envelope, nonce, &slices, (share, attestation), &node, appraise)
+            }
+            (Step::Query | Step::Round(_), None, None) => Ok(()),
+            _ => Err(fault(Code::AttestationMissing, "the second aggregator's attestation is not there")),
+        }
     }
 }
 
@@ -333,34 +344,66 @@ fn slice_attested(
     if appraised.report != body.report {
         return Err(fault(Code::AttestationFailed, "the header names another report"));
     }
-    software(appraised, envelope.coordination.software_admitted)
+    software(&appraised, envelope.coordination.software_admitted)
 }
 
-/// Whether an approved enclave made an aggregate from these slices. **Errors**: those of the appraisal, `EXE-0004` when
-/// the enclave did not sign it, `ADM-0019` when its class is not admitted.
+/// The node whose approved enclave made an aggregate from these slices. **Errors**: those of the appraisal, `EXE-0004`
+/// when the enclave did not sign it, `ADM-0019` when its class is not admitted.
 pub fn aggregate_attested(
     envelope: &TaskEnvelope,
     nonce: Digest,
     slices: &[SignedSlice],
-    aggregate: &SignedAggregate,
-    attestation: &Attestation,
+    (aggregate, attestation): (&SignedAggregate, &Attestation),
+    appraise: Appraise<'_>,
+) -> Result<NodeId, Fault> {
+    let appraised = appraise(attestation, &aggregation_of(envelope, nonce, slices, aggregate.body.result))?;
+    if appraised.report != aggregate.body.report || !aggregate.verify(&appraised.signing_key) {
+        return Err(fault(Code::AttestationFailed, "the attested enclave did not sign the aggregate"));
+    }
+    software(&appraised, envelope.coordination.software_admitted)?;
+    Ok(appraised.node)
+}
+
+/// Whether an approved enclave of another node than the first aggregator's made the second share. **Errors**: as of the
+/// first.
+fn helper_attested(
+    envelope: &TaskEnvelope,
+    nonce: Digest,
+    slices: &[SignedSlice],
+    (share, attestation): (&HelperShare, &Attestation),
+    first: &NodeId,
     appraise: Appraise<'_>,
 ) -> Result<(), Fault> {
-    let expectation = Expectation {
+    let appraised = appraise(attestation, &aggregation_of(envelope, nonce, slices, share.share))?;
+    if appraised.report != share.report {
+        return Err(fault(
+            Code::AttestationFailed,
+            "the header names another report of the second aggregator",
+        ));
+    }
+    if appraised.node == *first {
+        return Err(fault(Code::AttestationFailed, "one node holds both shares"));
+    }
+    software(&appraised, envelope.coordination.software_admitted)
+}
+
+/// What the report of an aggregator of these slices must be about.
+fn aggregation_of(
+    envelope: &TaskEnvelope,
+    nonce: Digest,
+    slices: &[SignedSlice],
+    output: Digest,
+) -> Expectation {
+    Expectation {
         task: envelope.task,
         vault: None,
         actor: envelope.coordination.aggregator.clone(),
         nonce,
         input_root: bundles_root(slices.iter().map(|slice| slice.body.bundle)),
-        output: aggregate.body.result,
+        output,
         measurements: envelope.coordination.measurements.clone(),
         purged: true,
-    };
-    let appraised = appraise(attestation, &expectation)?;
-    if appraised.report != aggregate.body.report || !aggregate.verify(&appraised.signing_key) {
-        return Err(fault(Code::AttestationFailed, "the attested enclave did not sign the aggregate"));
     }
-    software(appraised, envelope.coordination.software_admitted)
 }
 
 /// The root over sealed bundles, in the order of their Vaults: the input of an aggregation.
@@ -369,7 +412,7 @@ pub fn bundles_root(bundles: impl Iterator<Item = Digest>) -> Digest {
     merkle::root(&leaves)
 }
 
-fn software(appraised: Appraised, admitted: bool) -> Result<(), Fault> {
+fn software(appraised: &Appraised, admitted: bool) -> Result<(), Fault> {
     if appraised.software && !admitted {
         return Err(fault(Code::PlatformRefused, Code::PlatformRefused.title()));
     }

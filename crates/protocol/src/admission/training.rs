@@ -61,7 +61,8 @@ pub fn resolve(
     if training.attributes().len() > OPERANDS_MAX {
         return Err(Code::SettingOutOfRange);
     }
-    Ok(TrainingPlan { training, evaluated_at, combined_privacy_class, minimum_cohort: policy.minimum_cohort })
+    let TrainPolicy { minimum_cohort, environment, .. } = *policy;
+    Ok(TrainingPlan { training, evaluated_at, combined_privacy_class, minimum_cohort, environment })
 }
 
 /// What is reserved of each person for a training: the loss of all its rounds, and of what is spare (D20). **Errors**: `ADM-0027` for terms that cannot be
@@ -106,6 +107,7 @@ fn check(policy: &TrainPolicy, training: &Training<Operand>) -> Result<(), Code>
     let days = |days: u32| (1..=DAYS_MAX).contains(&days);
     let sound = training.settings.check().is_ok()
         && training.shape().check().is_ok()
+        && training.shape().coordinates() <= policy.environment.coordinates_max()
         && (1..=policy.rounds_max).contains(&training.rounds)
         && (1..=training.rounds).contains(&training.evaluate_every)
         && (1..=HELD_OUT_MAX).contains(&training.held_out)

@@ -69,6 +69,35 @@ pub struct TrainingPlan {
     pub combined_privacy_class: PrivacyClass,
     /// Fewer people than this are neither trained nor evaluated on.
     pub minimum_cohort: u32,
+    /// Where the Vaults' parts are combined; policy chose it.
+    pub environment: Environment,
+}
+
+/// Where the parts of a round are combined (R113).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Environment {
+    /// In the attested enclave of one master, which sees each Vault's part and forgets it.
+    Tee,
+    /// On shares in the enclaves of two masters: neither sees a Vault's part.
+    Mpc,
+}
+
+impl Environment {
+    /// As it is shown.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Tee => "tee",
+            Self::Mpc => "mpc",
+        }
+    }
+
+    /// The most numbers that a Vault may bring to a step: shares are thousands of times larger than what they hide.
+    pub const fn coordinates_max(self) -> usize {
+        match self {
+            Self::Tee => usize::MAX,
+            Self::Mpc => SHARED_COORDINATES_MAX,
+        }
+    }
 }
 
 /// The kind of a model.
@@ -426,6 +455,8 @@ pub struct RoundOrder {
     pub subjects: u64,
     /// Boot report of the aggregator's enclave, canonical bytes, for the Vaults' own appraisal.
     pub aggregator_boot: Vec<u8>,
+    /// Boot report of the enclave of another master, which computes on the other shares; in that environment only.
+    pub helper_boot: Option<Vec<u8>>,
 }
 
 impl RoundOrder {
@@ -529,6 +560,8 @@ pub const ITEMS_MAX: u32 = 100_000;
 pub const RANK_MAX: u32 = 64;
 /// Parameters of a model.
 pub const PARAMETERS_MAX: usize = 4_000_000;
+/// Numbers that a Vault brings to a step on shares.
+const SHARED_COORDINATES_MAX: usize = 16_384;
 /// The largest clipping norm: 1,000.
 const CLIP_MAX: u32 = 1_000_000;
 /// The largest learning rate: 1,000.

@@ -51,7 +51,8 @@ pub fn check(
         Outcome::Suppressed => true,
         Outcome::Step { .. } | Outcome::Model { .. } | Outcome::Withheld { .. } => false,
     };
-    let fits = within && combines(slices, aggregate) && made_by_order(envelope, aggregate);
+    let alone = aggregate.body.helper.is_none();
+    let fits = within && alone && combines(slices, aggregate) && made_by_order(envelope, aggregate);
     if fits { Ok(()) } else { Err(Code::AggregationFailed) }
 }
 

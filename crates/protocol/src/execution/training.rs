@@ -10,7 +10,7 @@ use symphony_types::key::Document as _;
 
 use super::aggregate::{combines, made_by_order};
 use super::coordinate::{self, Asked};
-use crate::artifact::training::Extra;
+use crate::artifact::training::{Environment, Extra, TrainingPlan};
 use crate::artifact::{Outcome, SignedAggregate, SignedSlice, TaskEnvelope};
 use crate::governance::Governance;
 use crate::lifecycle::training::{Position, plan};
@@ -23,6 +23,11 @@ pub fn slice_nonce(envelope: &Digest, vault: &VaultId, position: &Position) -> D
 /// The nonce of the report on a round's aggregation.
 pub fn aggregate_nonce(envelope: &Digest, position: &Position) -> Digest {
     Digest::of("symphony/round-aggregate-nonce/v1", &(envelope, position.round, &position.state))
+}
+
+/// The nonce of the report of the second aggregator, where two compute on shares.
+pub fn helper_nonce(envelope: &Digest, position: &Position) -> Digest {
+    Digest::of("symphony/round-helper-nonce/v1", &(envelope, position.round, &position.state))
 }
 
 /// The slices of a round that count: as [`coordinate::accepted`]. **Errors**: `EXE-0001`, `EXE-0006`.
@@ -64,14 +69,15 @@ fn asked<'a>(
 }
 
 /// Whether the aggregate of a round is what the plan allows of it: made by the named aggregator of exactly these slices,
-/// evaluated when that was due, and released only when it is as good as the task asked. **Errors**: `EXE-0009`.
+/// evaluated when that was due, released only when it is as good as the task asked, and with a second aggregator where
+/// the environment has one. **Errors**: `EXE-0009`.
 pub fn check(
     envelope: &TaskEnvelope,
     position: &Position,
     slices: &[SignedSlice],
     aggregate: &SignedAggregate,
 ) -> Result<(), Code> {
-    let training = &plan(envelope)?.training;
+    let TrainingPlan { training, environment, .. } = plan(envelope)?;
     let allowed = match aggregate.body.outcome {
         Outcome::Step { evaluation, .. } => {
             !position.last && (evaluation.is_none() || training.evaluates(position.round, false))
@@ -80,6 +86,7 @@ pub fn check(
         Outcome::Withheld { evaluation } => position.last && evaluation.quality < training.accept_from,
         Outcome::Audience { .. } | Outcome::Suppressed => false,
     };
-    let fits = allowed && combines(slices, aggregate) && made_by_order(envelope, aggregate);
+    let shared = aggregate.body.helper.is_some() == (*environment == Environment::Mpc);
+    let fits = allowed && shared && combines(slices, aggregate) && made_by_order(envelope, aggregate);
     if fits { Ok(()) } else { Err(Code::AggregationFailed) }
 }

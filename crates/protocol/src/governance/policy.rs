@@ -8,6 +8,7 @@ use symphony_types::epsilon::Epsilon;
 use symphony_types::id::UsageScope;
 
 use crate::artifact::SelectionRule;
+use crate::artifact::training::Environment;
 
 /// One version of the policy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -108,6 +109,8 @@ pub struct TrainPolicy {
     pub delta_max: u64,
     /// Fewer people than this are not trained or evaluated on.
     pub minimum_cohort: u32,
+    /// Where the Vaults' parts are combined (R113).
+    pub environment: Environment,
     /// How long a round may take. **Units**: milliseconds of ordered time.
     pub round_ms: u64,
 }
@@ -124,6 +127,7 @@ impl TrainPolicy {
         noise_min: u32::MAX,
         delta_max: 0,
         minimum_cohort: u32::MAX,
+        environment: Environment::Tee,
         round_ms: 1,
     };
 }

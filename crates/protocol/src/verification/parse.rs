@@ -86,5 +86,5 @@ fn attested(
     if appraised.report != body.report {
         return Err(fault(Code::AttestationFailed, "the statement names another report"));
     }
-    software(appraised, order.software_admitted)
+    software(&appraised, order.software_admitted)
 }

@@ -1,11 +1,11 @@
 //! The attestations of the test world: a report states in plain bytes what it is about, and the engine reads it.
 
 use symphony_protocol::artifact::*;
-use symphony_protocol::execution::aggregate::aggregate_nonce;
 use symphony_protocol::verification::{Appraised, Expectation, bundles_root};
 use symphony_types::canonical::to_bytes;
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
+use symphony_types::id::NodeId;
 
 use crate::stage::{self, enclave};
 
@@ -29,15 +29,6 @@ pub(crate) fn slice_expectation(envelope: &TaskEnvelope, header: &SliceHeader, p
     }
 }
 
-/// The attestation of a query's aggregation.
-pub(crate) fn aggregate_attestation(
-    envelope: &TaskEnvelope,
-    slices: &[SignedSlice],
-    header: &AggregateHeader,
-) -> Attestation {
-    attest(&aggregate_expectation(envelope, slices, header, aggregate_nonce(envelope)))
-}
-
 /// What the attestation of an aggregation must be about.
 pub(crate) fn aggregate_expectation(
     envelope: &TaskEnvelope,
@@ -45,13 +36,24 @@ pub(crate) fn aggregate_expectation(
     header: &AggregateHeader,
     nonce: Digest,
 ) -> Expectation {
+    let actor = header.aggregator.clone();
+    Expectation { actor, ..aggregation_expectation(envelope, slices, header.result, nonce) }
+}
+
+/// The same of either aggregator, of what it hands out.
+pub(crate) fn aggregation_expectation(
+    envelope: &TaskEnvelope,
+    slices: &[SignedSlice],
+    output: Digest,
+    nonce: Digest,
+) -> Expectation {
     Expectation {
         task: envelope.task,
         vault: None,
-        actor: header.aggregator.clone(),
+        actor: envelope.coordination.aggregator.clone(),
         nonce,
         input_root: bundles_root(slices.iter().map(|slice| slice.body.bundle)),
-        output: header.result,
+        output,
         measurements: envelope.coordination.measurements.clone(),
         purged: true,
     }
@@ -59,7 +61,12 @@ pub(crate) fn aggregate_expectation(
 
 /// A report that says what it is about.
 pub(crate) fn attest(about: &Expectation) -> Attestation {
-    Attestation { boot: b"boot".to_vec(), report: stated(about) }
+    attest_at("master-1", about)
+}
+
+/// The same, by an enclave of this node.
+pub(crate) fn attest_at(node: &str, about: &Expectation) -> Attestation {
+    Attestation { boot: node.as_bytes().to_vec(), report: stated(about) }
 }
 
 fn stated(about: &Expectation) -> Vec<u8> {
@@ -83,6 +90,11 @@ pub(crate) fn appraise(attestation: &Attestation, about: &Expectation) -> Result
     if attestation.report != stated(about) && attestation.report != stated(&wiped) {
         return Err((Code::AttestationFailed, "the report is about something else".into()));
     }
-    let signing_key = enclave().public();
-    Ok(Appraised { report: Digest::of_bytes(&attestation.report), signing_key, software: true })
+    let node = NodeId::new(core::str::from_utf8(&attestation.boot).expect("a node's name"));
+    Ok(Appraised {
+        report: Digest::of_bytes(&attestation.report),
+        node: node.expect("a node's name"),
+        signing_key: enclave().public(),
+        software: true,
+    })
 }

@@ -3,7 +3,7 @@
 use symphony_protocol::artifact::training::*;
 use symphony_protocol::artifact::*;
 use symphony_protocol::execution::failure::Step;
-use symphony_protocol::execution::training::{self, aggregate_nonce, slice_nonce};
+use symphony_protocol::execution::training::{self, aggregate_nonce, helper_nonce, slice_nonce};
 use symphony_protocol::lifecycle::training::Position;
 use symphony_protocol::lifecycle::{Stage, Task};
 use symphony_protocol::machine::Command;
@@ -12,9 +12,9 @@ use symphony_types::digest::Digest;
 use symphony_types::id::{RequestId, TaskId, VaultId};
 use symphony_types::key::{Document, Master, Vault};
 
-use crate::attest::{aggregate_expectation, attest, slice_expectation};
-use crate::stage::{self, actor, attribute, enclave, key, operand, scope, vault};
-use crate::world::{Act, World, index};
+use crate::attest::{aggregate_expectation, aggregation_expectation, attest, attest_at, slice_expectation};
+use crate::stage::{self, actor, attribute, key, operand, scope, vault};
+use crate::world::{Act, World, index, signed_aggregate};
 
 /// How the rounds of a training go.
 #[derive(Clone, Copy, Debug)]
@@ -25,11 +25,18 @@ pub(crate) struct Course {
     pub until: [u32; 3],
     /// The aggregator of the rounds.
     pub aggregate: Act,
+    /// Where policy has them combined.
+    pub environment: Environment,
 }
 
 impl Default for Course {
     fn default() -> Self {
-        Self { quality: [600_000, 650_000, 700_000, 750_000], until: [u32::MAX; 3], aggregate: Act::Serve }
+        Self {
+            quality: [600_000, 650_000, 700_000, 750_000],
+            until: [u32::MAX; 3],
+            aggregate: Act::Serve,
+            environment: Environment::Tee,
+        }
     }
 }
 
@@ -227,7 +234,7 @@ pub(crate) fn round_aggregate(
     slices: &[SignedSlice],
     outcome: Outcome,
 ) -> SignedAggregate {
-    let mut header = AggregateHeader {
+    let header = AggregateHeader {
         task: envelope.task,
         aggregator: envelope.coordination.aggregator.clone(),
         inputs: slices.iter().map(|slice| (slice.body.vault.clone(), slice.body.bundle)).collect(),
@@ -235,11 +242,29 @@ pub(crate) fn round_aggregate(
         result: Digest::of("test/result", &(envelope.task, position.round, position.state)),
         seed: Digest::of("test/seed", &(envelope.task, position.round)),
         report: Digest::ZERO,
+        helper: helper(envelope, position, slices),
     };
-    let nonce = aggregate_nonce(&envelope.digest(), position);
-    let attestation = attest(&aggregate_expectation(envelope, slices, &header, nonce));
-    header.report = Digest::of_bytes(&attestation.report);
-    enclave().sign(header)
+    signed_aggregate(envelope, aggregate_nonce(&envelope.digest(), position), slices, header)
+}
+
+/// What the second aggregator gives to a round, where the plan has one.
+fn helper(envelope: &TaskEnvelope, position: &Position, slices: &[SignedSlice]) -> Option<HelperShare> {
+    (envelope.plan.training()?.environment == Environment::Mpc).then(|| {
+        let share = Digest::of("test/share", &(envelope.task, position.round, position.state));
+        let report = Digest::of_bytes(&helper_attestation(envelope, position, slices, share).report);
+        HelperShare { share, seed: Digest::of("test/other-seed", &(envelope.task, position.round)), report }
+    })
+}
+
+/// The attestation of that share, by an enclave of another master.
+fn helper_attestation(
+    envelope: &TaskEnvelope,
+    position: &Position,
+    slices: &[SignedSlice],
+    share: Digest,
+) -> Attestation {
+    let nonce = helper_nonce(&envelope.digest(), position);
+    attest_at("master-2", &aggregation_expectation(envelope, slices, share, nonce))
 }
 
 /// A round with its attestations.
@@ -257,6 +282,10 @@ pub(crate) fn combined(
     Combined {
         slices: slices.iter().map(attested).collect(),
         aggregate: (aggregate.clone(), attest(&expected)),
+        helper: aggregate
+            .body
+            .helper
+            .map(|helper| helper_attestation(envelope, position, slices, helper.share)),
     }
 }
 

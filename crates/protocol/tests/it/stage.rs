@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use symphony_protocol::artifact::training::Environment;
 use symphony_protocol::artifact::*;
 use symphony_protocol::governance::Governance;
 use symphony_protocol::governance::policy::{
@@ -122,6 +123,7 @@ fn train_policy() -> TrainPolicy {
         noise_min: 500,
         delta_max: 10_000_000,
         minimum_cohort: 50,
+        environment: Environment::Tee,
         round_ms: 5_000,
     }
 }

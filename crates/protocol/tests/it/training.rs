@@ -6,6 +6,7 @@ mod evidence;
 mod flow;
 mod refusals;
 mod settlement;
+mod shared;
 
 use symphony_protocol::artifact::TaskRequest;
 use symphony_types::id::TaskId;

@@ -250,6 +250,7 @@ fn trainings_conform() {
         vaults: envelope.coordination.participating_vault_ids.clone(),
         subjects: 3 * 65_536,
         aggregator_boot: b"boot".to_vec(),
+        helper_boot: None,
     };
     let nonces = |position: &Position| {
         let nonce = |vault| round_nonce(&envelope.digest(), vault, position).to_hex();

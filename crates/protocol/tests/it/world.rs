@@ -7,10 +7,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use symphony_protocol::admission::envelope::PrepareAnswer;
 use symphony_protocol::artifact::parse::ParseOutcome;
+use symphony_protocol::artifact::training::Environment;
 use symphony_protocol::artifact::*;
-use symphony_protocol::execution::aggregate::{self, AttestedAggregate};
+use symphony_protocol::execution::aggregate::{self, AttestedAggregate, aggregate_nonce};
 use symphony_protocol::execution::coordinate::{accepted, slice_nonce};
 use symphony_protocol::execution::failure::{Step, TaskFailure};
+use symphony_protocol::governance::Governance;
 use symphony_protocol::lifecycle::{Stage, Task};
 use symphony_protocol::machine::{
     Answer, Command, Effect, Event, Lease, Order, Refusal, State, decide, effect_for, evolve,
@@ -29,7 +31,7 @@ use symphony_types::key::{Document, Master, Payout, Vault, Verifier};
 use symphony_types::merkle;
 use symphony_types::time::OrderedMillis;
 
-use crate::attest::{aggregate_attestation, appraise, slice_attestation};
+use crate::attest::{aggregate_expectation, appraise, attest, slice_attestation};
 use crate::parse;
 use crate::rounds::{self, Course};
 use crate::stage::{self, START, enclave, key};
@@ -131,10 +133,19 @@ pub(crate) struct World {
     pub batches: BTreeMap<EpochId, Digest>,
 }
 
+/// The stage's governance, with trainings combined in this environment.
+pub(crate) fn governance(environment: Environment) -> Governance {
+    let mut governance = stage::governance();
+    for policy in governance.policies.values_mut() {
+        policy.train.environment = environment;
+    }
+    governance
+}
+
 impl World {
     pub(crate) fn new(script: Script) -> Self {
         Self {
-            state: State::genesis(stage::governance()),
+            state: State::genesis(governance(script.course.environment)),
             now: START,
             by: master(1),
             script,
@@ -596,7 +607,7 @@ pub(crate) fn aggregate(
     slices: &[SignedSlice],
     outcome: Outcome,
 ) -> SignedAggregate {
-    let mut header = AggregateHeader {
+    let header = AggregateHeader {
         task: envelope.task,
         aggregator: envelope.coordination.aggregator.clone(),
         inputs: slices.iter().map(|slice| (slice.body.vault.clone(), slice.body.bundle)).collect(),
@@ -604,8 +615,20 @@ pub(crate) fn aggregate(
         result: Digest::of("test/result", &envelope.task),
         seed: Digest::of("test/seed", &envelope.task),
         report: Digest::ZERO,
+        helper: None,
     };
-    header.report = Digest::of_bytes(&aggregate_attestation(envelope, slices, &header).report);
+    signed_aggregate(envelope, aggregate_nonce(envelope), slices, header)
+}
+
+/// A header with the report on it, in the name of the aggregator's enclave.
+pub(crate) fn signed_aggregate(
+    envelope: &TaskEnvelope,
+    nonce: Digest,
+    slices: &[SignedSlice],
+    mut header: AggregateHeader,
+) -> SignedAggregate {
+    let attestation = attest(&aggregate_expectation(envelope, slices, &header, nonce));
+    header.report = Digest::of_bytes(&attestation.report);
     enclave().sign(header)
 }
 
@@ -621,7 +644,11 @@ pub(crate) fn evidence(task: &Task, slices: &[SignedSlice], aggregate: &SignedAg
                 .iter()
                 .map(|slice| (slice.clone(), slice_attestation(envelope, &slice.body)))
                 .collect(),
-            aggregate: (aggregate.clone(), aggregate_attestation(envelope, slices, &aggregate.body)),
+            aggregate: (
+                aggregate.clone(),
+                attest(&aggregate_expectation(envelope, slices, &aggregate.body, aggregate_nonce(envelope))),
+            ),
+            helper: None,
         },
     }
 }

@@ -6,8 +6,8 @@ use alloc::string::ToString;
 
 use super::*;
 use crate::artifact::training::{
-    EVERYBODY, Extra, Family, Feature, Label, ModelKind, PrivacyTerms, RoundOrder, Scale, Settings, Training,
-    TrainingPlan,
+    EVERYBODY, Environment, Extra, Family, Feature, Label, ModelKind, PrivacyTerms, RoundOrder, Scale,
+    Settings, Training, TrainingPlan,
 };
 use crate::vault::ledger::{Movement, MovementKind};
 
@@ -68,6 +68,7 @@ fn order_of(name: u8, round: u32, attempt: u32) -> RoundOrder {
         evaluated_at: OrderedMillis(0),
         combined_privacy_class: PrivacyClass::Sensitive,
         minimum_cohort: 1,
+        environment: Environment::Tee,
     });
     RoundOrder {
         envelope,
@@ -78,6 +79,7 @@ fn order_of(name: u8, round: u32, attempt: u32) -> RoundOrder {
         vaults: vec![vault()],
         subjects: 3,
         aggregator_boot: vec![],
+        helper_boot: None,
     }
 }
 
