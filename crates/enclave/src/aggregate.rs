@@ -3,7 +3,9 @@
 
 use symphony_compute::combine::combine;
 use symphony_compute::slice::SliceSignals;
-use symphony_protocol::artifact::{AggregateHeader, EndorsedEnvelope, Outcome, TaskEnvelope};
+use symphony_protocol::artifact::{
+    AggregateHeader, EndorsedEnvelope, HelperShare, Outcome, SignedAggregate, TaskEnvelope,
+};
 use symphony_tee::report::{AGGREGATE_STEP, EnclaveRole};
 use symphony_tee::session::Work;
 use symphony_types::catalogue::Code;
@@ -63,41 +65,74 @@ pub(crate) fn aggregate<S: Station>(
 ) -> Result<Answer, Refusal> {
     let envelope = own_order(handler, envelope, masters)?;
     check_vaults(envelope, bundles.iter().map(|(vault, _)| vault))?;
-    let (inputs, input_root) = bundles_root(bundles);
     let seed = Digest(*handler.secret(SEED_TAG, envelope.task, AGGREGATE_STEP.as_bytes()));
     let (sealed, outcome) = result(handler, envelope, bundles, &seed)?;
     // Bundles, handles and the result wiped themselves on return from there.
-    let output = Digest::of_bytes(&sealed);
-    let report = handler.station.report(Work {
+    let made = Made { bundles, outcome, result: Digest::of_bytes(&sealed), seed: &seed, helper: None };
+    let (header, report) = stated(handler, envelope, nonce, made);
+    Ok(Answer::Aggregated { header, sealed, report })
+}
+
+/// What an aggregator made, to be said.
+pub(crate) struct Made<'a> {
+    pub(crate) bundles: &'a [(VaultId, Vec<u8>)],
+    pub(crate) outcome: Outcome,
+    pub(crate) result: Digest,
+    pub(crate) seed: &'a Digest,
+    pub(crate) helper: Option<HelperShare>,
+}
+
+/// The header and the report on an aggregation that has left nothing behind.
+pub(crate) fn stated<S: Station>(
+    handler: &Handler<S>,
+    envelope: &TaskEnvelope,
+    nonce: Digest,
+    made: Made<'_>,
+) -> (SignedAggregate, Vec<u8>) {
+    let Made { bundles, outcome, result, seed, helper } = made;
+    let report = reported(handler, envelope, nonce, (bundles, result));
+    let header = handler.station.sign(AggregateHeader {
+        task: envelope.task,
+        aggregator: envelope.coordination.aggregator.clone(),
+        inputs: inputs(bundles),
+        outcome,
+        result,
+        seed: commitment(seed),
+        report: Digest::of_bytes(&report),
+        helper,
+    });
+    (header, report)
+}
+
+/// The report on an aggregation that made this output of these bundles, canonical bytes.
+pub(crate) fn reported<S: Station>(
+    handler: &Handler<S>,
+    envelope: &TaskEnvelope,
+    nonce: Digest,
+    (bundles, output): (&[(VaultId, Vec<u8>)], Digest),
+) -> Vec<u8> {
+    let leaves: Vec<_> = inputs(bundles).iter().map(|(_, bundle)| merkle::leaf(&bundle.0)).collect();
+    documents::encode(&handler.station.report(Work {
         task: envelope.task,
         step: AGGREGATE_STEP.into(),
         nonce,
-        input_root,
+        input_root: merkle::root(&leaves),
         output,
         schema: envelope.versions.schema,
         semantic: envelope.versions.semantic,
         policy: envelope.versions.policy,
         purged: true,
-    });
-    let report = documents::encode(&report);
-    let header = handler.station.sign(AggregateHeader {
-        task: envelope.task,
-        aggregator: envelope.coordination.aggregator.clone(),
-        inputs,
-        outcome,
-        result: output,
-        seed: Digest::tagged(SEED_COMMITMENT_TAG, &seed.0),
-        report: Digest::of_bytes(&report),
-    });
-    Ok(Answer::Aggregated { header, sealed, report })
+    }))
 }
 
-/// The digest of each bundle by Vault, and the root over them.
-pub(crate) fn bundles_root(bundles: &[(VaultId, Vec<u8>)]) -> (Vec<(VaultId, Digest)>, Digest) {
-    let inputs: Vec<(VaultId, Digest)> =
-        bundles.iter().map(|(vault, bundle)| (vault.clone(), Digest::of_bytes(bundle))).collect();
-    let leaves: Vec<Digest> = inputs.iter().map(|(_, bundle)| merkle::leaf(&bundle.0)).collect();
-    (inputs, merkle::root(&leaves))
+/// What may be known of a seed.
+pub(crate) fn commitment(seed: &Digest) -> Digest {
+    Digest::tagged(SEED_COMMITMENT_TAG, &seed.0)
+}
+
+/// The digest of each bundle by Vault.
+fn inputs(bundles: &[(VaultId, Vec<u8>)]) -> Vec<(VaultId, Digest)> {
+    bundles.iter().map(|(vault, bundle)| (vault.clone(), Digest::of_bytes(bundle))).collect()
 }
 
 /// Opens, combines, seals. What was opened is wiped on return.
@@ -154,4 +189,4 @@ fn own_order<'a, S: Station>(
 
 const DEDUPE_TAG: &str = "symphony/dedupe-key/v1";
 const SEED_TAG: &str = "symphony/task-seed/v1";
-pub(crate) const SEED_COMMITMENT_TAG: &str = "symphony/seed-commitment/v1";
+const SEED_COMMITMENT_TAG: &str = "symphony/seed-commitment/v1";

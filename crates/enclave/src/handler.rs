@@ -18,7 +18,6 @@ use zeroize::Zeroizing;
 use crate::refusal::Refusal;
 use crate::station::Station;
 use crate::training::Contribution;
-use crate::training::combine::Combination;
 use crate::training::datasets::Datasets;
 use crate::{aggregate, parse, slice, training};
 
@@ -64,11 +63,17 @@ impl<S: Station> Handler<S> {
                 let asked = Contribution { order, vault, learner, input_root, material, policy, masters };
                 training::contribute(self, asked)
             }
-            Call::Combine { order, bundles, slices, policy, masters } => {
+            Call::Combine { round, helped } => {
                 self.require(EnclaveRole::Aggregator)?;
-                let (order, bundles, slices) = (&order, &bundles[..], &slices[..]);
-                let asked = Combination { order, bundles, slices, policy: &policy, masters: &masters };
-                training::combine::combine(self, &asked)
+                training::combine::combine(self, &round, helped.as_ref())
+            }
+            Call::Ask { round } => {
+                self.require(EnclaveRole::Aggregator)?;
+                training::shares::ask(self, &round)
+            }
+            Call::Help { round, asked } => {
+                self.require(EnclaveRole::Aggregator)?;
+                training::shares::help(self, &round, &asked)
             }
             Call::Extract { order, sheet, masters } => {
                 self.require(EnclaveRole::Slice)?;

@@ -6,12 +6,14 @@
 
 use std::sync::Arc;
 
+use serde::Serialize;
 use symphony_compute::material;
 use symphony_compute::train::part::Part;
 use symphony_compute::train::people::People;
+use symphony_compute::train::sharing::Sharing;
 use symphony_compute::train::step::Learner;
 use symphony_protocol::artifact::TaskEnvelope;
-use symphony_protocol::artifact::training::{EndorsedRoundOrder, RoundOrder, TrainingPlan};
+use symphony_protocol::artifact::training::{EndorsedRoundOrder, Environment, RoundOrder, TrainingPlan};
 use symphony_protocol::execution::training::slice_nonce;
 use symphony_protocol::lifecycle::training::{Position, plan};
 use symphony_tee::report::{BootReport, EnclaveRole, slice_step};
@@ -21,7 +23,7 @@ use symphony_types::digest::Digest;
 use symphony_types::id::VaultId;
 use symphony_types::key::{Document as _, Master, PublicKey};
 use symphony_wire::documents;
-use symphony_wire::enclave::{Answer, PartWord, purpose};
+use symphony_wire::enclave::{Answer, PartWord, SharedBundle, purpose};
 use symphony_wire::sealed::seal;
 use zeroize::Zeroizing;
 
@@ -32,6 +34,7 @@ use crate::station::Station;
 
 pub(crate) mod combine;
 pub(crate) mod datasets;
+pub(crate) mod shares;
 
 /// What a host asks of a slice enclave in a round.
 pub(crate) struct Contribution<'a> {
@@ -56,10 +59,7 @@ pub(crate) fn contribute<S: Station>(
     if !order.vaults.contains(asked.vault) {
         return Err(Refusal::new(Code::EnvelopeInvalid, "the vault is not of this round"));
     }
-    let aggregator = admit_boot(&order.aggregator_boot, asked.policy, envelope, EnclaveRole::Aggregator)?;
-    if aggregator.actor != envelope.coordination.aggregator {
-        return Err(Refusal::new(Code::AttestationFailed, "boot report: actor-differs"));
-    }
+    let aggregators = Aggregators::admit(plan, order, asked.policy)?;
     let bytes = open_learner(handler, &asked)?;
     let learner = Learner::at(
         plan.training.shape(),
@@ -76,7 +76,21 @@ pub(crate) fn contribute<S: Station>(
     if order.vaults.first() == Some(asked.vault) {
         part.learner = bytes.map(|bytes| bytes.to_vec());
     }
-    let bundle = seal_part(handler, order, asked.vault, &aggregator, part)?;
+    let (bundle, halves) = match &aggregators.helper {
+        None => (seal_part(handler, order, asked.vault, &aggregators.first, &part)?, vec![]),
+        Some(helper) => {
+            let halves = sharing(plan, &position, order)?.split(asked.vault, &part);
+            let [mine, theirs] =
+                halves.map_err(|error| Refusal::new(Code::UpdateInvalid, error.to_string()))?;
+            let sealed = vec![
+                seal_part(handler, order, asked.vault, &aggregators.first, &mine)?,
+                seal_part(handler, order, asked.vault, helper, &theirs)?,
+            ];
+            let named = SharedBundle { halves: [&sealed[0], &sealed[1]].map(|half| Digest::of_bytes(half)) };
+            (documents::encode(&named), sealed)
+        }
+    };
+    drop(part);
     if position.last {
         handler.datasets().forget(&name.envelope);
     }
@@ -92,7 +106,47 @@ pub(crate) fn contribute<S: Station>(
         policy: envelope.versions.policy,
         purged: position.last,
     });
-    Ok(Answer::Contributed { bundle, report: documents::encode(&report) })
+    Ok(Answer::Contributed { bundle, halves, report: documents::encode(&report) })
+}
+
+/// The enclaves that combine a round.
+struct Aggregators {
+    first: BootReport,
+    /// Where the plan has two.
+    helper: Option<BootReport>,
+}
+
+impl Aggregators {
+    /// Those of an order. **Errors**: a boot report that is not to be believed, of another actor, or both of one node.
+    fn admit(plan: &TrainingPlan, order: &RoundOrder, policy: &[u8]) -> Result<Self, Refusal> {
+        let envelope = &order.envelope;
+        let admitted = |boot: &[u8]| {
+            let boot = admit_boot(boot, policy, envelope, EnclaveRole::Aggregator)?;
+            if boot.actor == envelope.coordination.aggregator {
+                return Ok(boot);
+            }
+            Err(Refusal::new(Code::AttestationFailed, "boot report: actor-differs"))
+        };
+        let first = admitted(&order.aggregator_boot)?;
+        let helper = order.helper_boot.as_deref().map(admitted).transpose()?;
+        if helper.is_some() != (plan.environment == Environment::Mpc) {
+            return Err(Refusal::new(Code::EnvelopeInvalid, "the environment of the plan is another one"));
+        }
+        if helper.as_ref().is_some_and(|helper| helper.node == first.node) {
+            return Err(Refusal::new(Code::EnvelopeInvalid, "one node would hold both shares"));
+        }
+        Ok(Self { first, helper })
+    }
+}
+
+/// The round on shares, as its order has it.
+fn sharing<'a>(
+    plan: &'a TrainingPlan,
+    position: &'a Position,
+    order: &RoundOrder,
+) -> Result<Sharing<'a>, Refusal> {
+    Sharing::new(order.envelope.task, plan, position, order.subjects, order.digest())
+        .map_err(|error| Refusal::new(Code::EnvelopeInvalid, error.to_string()))
 }
 
 /// The plan and the place of a round, if its order is sound in itself.
@@ -157,16 +211,16 @@ fn draw_seed<S: Station>(handler: &Handler<S>, order: &RoundOrder, vault: &Vault
     Digest(*handler.secret(SAMPLE_TAG, order.envelope.task, &documents::encode(&(order.round, vault))))
 }
 
-/// Seals a part with this enclave's word that it made it: anybody can seal to the aggregator's enclave, and a forged part
+/// Seals a part or a half of one with this enclave's word that it made it: anybody can seal to the aggregator's enclave, and a forged part
 /// would have the noise drawn anew over the true ones.
 fn seal_part<S: Station>(
     handler: &Handler<S>,
     order: &RoundOrder,
     vault: &VaultId,
     aggregator: &BootReport,
-    part: Part,
+    part: &impl Serialize,
 ) -> Result<Vec<u8>, Refusal> {
-    let part = Zeroizing::new(documents::encode(&part));
+    let part = Zeroizing::new(documents::encode(part));
     let word = PartWord { order: order.digest(), vault: vault.clone(), part: Digest::of_bytes(&part) };
     let plaintext = Zeroizing::new(documents::encode(&(part.as_slice(), handler.station.sign(word))));
     seal(&aggregator.hpke_key, purpose::PART, &part_circumstances(order, vault), &plaintext)

@@ -22,18 +22,21 @@ use symphony_types::digest::Digest;
 use symphony_types::id::{EpochId, NodeId, TaskId, VaultId};
 use symphony_types::key::Document as _;
 use symphony_types::limits::{COMMAND_BYTES_MAX, SEALED_BYTES_MAX, VAULTS_PER_TASK_MAX};
-use symphony_wire::documents::decode;
+use symphony_wire::documents::{decode, encode};
 use symphony_wire::status::refusal;
 use symphony_wire::tls::{NodeRole, Peer};
 use symphony_wire::v1::master_node_server::{MasterNode, MasterNodeServer};
-use symphony_wire::v1::{Acknowledgement, Blob, BlobRef, EndorseRequest, EndorseResponse};
+use symphony_wire::v1::{
+    Acknowledgement, AggregatorBoot, AggregatorRequest, Blob, BlobRef, EndorseRequest, EndorseResponse,
+    HelpAnswer, HelpRequest,
+};
 use tokio::time::{Instant, timeout_at};
 use tonic::{Request, Response, Status};
 
 use crate::blobs::{BLOBS_PER_KIND_MAX, Kind, Place};
 use crate::claim::{self, Claim, Handed, Subject};
 use crate::node::Node;
-use crate::{admission, bulk, parse, round, settlement, views};
+use crate::{admission, bulk, helping, parse, round, settlement, views};
 
 /// How long a question waits for this master to see what the other one sees.
 const CATCH_UP: Duration = Duration::from_millis(1_500);
@@ -114,6 +117,20 @@ impl MasterNode for Service {
         let content = self.node.blobs.get(&place).filter(|bytes| bulk::belongs(&self.node, &place, bytes));
         let content = content.ok_or_else(|| refusal(Code::NotFound, "the blob is not here"))?;
         Ok(Response::new(Blob { address: Some(address), content }))
+    }
+
+    async fn get_aggregator(
+        &self,
+        request: Request<AggregatorRequest>,
+    ) -> Result<Response<AggregatorBoot>, Status> {
+        asking(&request)?;
+        Ok(Response::new(AggregatorBoot { boot: encode(self.node.aggregator.boot()) }))
+    }
+
+    async fn help_round(&self, request: Request<HelpRequest>) -> Result<Response<HelpAnswer>, Status> {
+        asking(&request)?;
+        let answer = helping::answer(&self.node, &self.node.state(), request.into_inner()).await;
+        answer.map(Response::new).map_err(|(code, detail)| refusal(code, detail))
     }
 }
 

@@ -15,6 +15,7 @@ pub mod config;
 pub mod effects;
 pub mod endorsing;
 pub mod execution;
+pub(crate) mod helping;
 pub mod machine;
 pub mod net;
 pub mod node;

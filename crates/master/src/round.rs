@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use symphony_protocol::artifact::training::{Round, RoundOrder};
+use symphony_protocol::artifact::training::{Environment, Round, RoundOrder, TrainingPlan};
 use symphony_protocol::artifact::{Attestation, Combined, Outcome, TaskEnvelope};
 use symphony_protocol::lifecycle::training::Position;
 use symphony_protocol::lifecycle::{Stage, Task};
@@ -42,6 +42,8 @@ pub struct Handed {
     pub vaults: Vec<VaultId>,
     /// Boot report of the aggregator's enclave.
     pub aggregator_boot: Vec<u8>,
+    /// That of another master, where two compute on shares.
+    pub helper_boot: Option<Vec<u8>>,
 }
 
 impl Handed {
@@ -56,6 +58,7 @@ impl Handed {
             subjects: subjects(known, &self.vaults),
             vaults: self.vaults.clone(),
             aggregator_boot: self.aggregator_boot.clone(),
+            helper_boot: self.helper_boot.clone(),
         }
     }
 }
@@ -78,6 +81,8 @@ pub struct RoundBulk {
     pub slices: Vec<Attestation>,
     /// Attestation of the aggregation.
     pub aggregate: Attestation,
+    /// Attestation of the second aggregator, where two compute on shares.
+    pub helper: Option<Attestation>,
     /// The transcript of the step, sealed to the submitter; empty in the last round.
     pub sealed: Vec<u8>,
     /// The next learner, sealed to each Vault's enclave.
@@ -113,11 +118,13 @@ pub async fn learners(
 pub async fn combined(node: &Node, round: &Round) -> Combined {
     let absent = || Attestation { boot: vec![], report: vec![] };
     let bulk = bulk_of(node, round).await;
-    let (mut slices, aggregate) = bulk.map_or((vec![], absent()), |bulk| (bulk.slices, bulk.aggregate));
+    let (mut slices, aggregate, helper) =
+        bulk.map_or((vec![], absent(), None), |bulk| (bulk.slices, bulk.aggregate, bulk.helper));
     slices.resize_with(round.slices.len(), absent);
     Combined {
         slices: round.slices.iter().cloned().zip(slices).collect(),
         aggregate: (round.aggregate.clone(), aggregate),
+        helper,
     }
 }
 
@@ -133,7 +140,7 @@ pub async fn step(node: &Node, task: &TaskId, number: u32) -> Result<v1::SealedS
 
 /// Where a training is; `None` of another task.
 pub fn progress(state: &State, known: &Task) -> Option<v1::TrainingProgress> {
-    let training = &known.envelope.plan.training()?.training;
+    let TrainingPlan { training, environment, .. } = known.envelope.plan.training()?;
     let (mut done, mut position) = (0, Some(Position::FIRST));
     let (mut spent, mut curve, mut model_digest) = (0, Vec::new(), Vec::new());
     for round in state.rounds_of(&known.envelope.task) {
@@ -165,11 +172,12 @@ pub fn progress(state: &State, known: &Task) -> Option<v1::TrainingProgress> {
         reserved_micro_epsilon: known.envelope.charge.noised.0,
         curve,
         model_digest,
+        environment: environment.name().to_owned(),
     })
 }
 
 /// The digest of the order that another master asks to endorse: the training is its to run, and the aggregator's enclave is
-/// its own and appraises. Whom it leaves out is its word alone: what a round without them gives never leaves the enclaves
+/// its own and appraises, as does the second one's, which is another master's. Whom it leaves out is its word alone: what a round without them gives never leaves the enclaves
 /// before the masters agree on it.
 pub(crate) fn order(network: &str, state: &State, master: &NodeId, handed: &Handed) -> Result<Digest, Doubt> {
     let lease = state.leases.get(&Effect::Train(handed.task)).ok_or(UNSEEN)?;
@@ -182,11 +190,21 @@ pub(crate) fn order(network: &str, state: &State, master: &NodeId, handed: &Hand
     if handed.attempt > attempt(envelope, now()).saturating_add(CLOCKS_APART_MS) {
         return Err(Doubt::Other("the attempt is counted by another clock"));
     }
-    let boot = &handed.aggregator_boot;
-    let boot = governed::admit(network, &state.governance, envelope, boot, EnclaveRole::Aggregator)
-        .map_err(|(code, detail)| Doubt::Wrong(code, detail))?;
-    if boot.actor != envelope.coordination.aggregator || boot.node != *master {
-        return Err(Doubt::Wrong(Code::AttestationFailed, "the enclave is another aggregator's".to_owned()));
+    let node = |boot: &[u8]| {
+        let boot = governed::admit(network, &state.governance, envelope, boot, EnclaveRole::Aggregator)
+            .map_err(|(code, detail)| Doubt::Wrong(code, detail))?;
+        let another =
+            || Doubt::Wrong(Code::AttestationFailed, "the enclave is not an aggregator's".to_owned());
+        if boot.actor == envelope.coordination.aggregator { Ok(boot.node) } else { Err(another()) }
+    };
+    let environment = envelope.plan.training().map(|plan| plan.environment);
+    let helper = handed.helper_boot.as_deref().map(node).transpose()?;
+    let two = helper.is_some() == (environment == Some(Environment::Mpc));
+    let apart = helper
+        .as_ref()
+        .is_none_or(|helper| helper != master && state.governance.registry.masters.contains_key(helper));
+    if node(&handed.aggregator_boot)? != *master || !two || !apart {
+        return Err(Doubt::Wrong(Code::AttestationFailed, "the enclaves are other aggregators'".to_owned()));
     }
     Ok(handed.order(known, position).digest())
 }

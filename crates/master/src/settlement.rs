@@ -95,6 +95,7 @@ pub async fn evidence(
         let result = rounds.pop().unwrap_or_else(|| Combined {
             slices: vec![],
             aggregate: (aggregate.clone(), Attestation { boot: vec![], report: vec![] }),
+            helper: None,
         });
         return Evidence { envelope, receipts, rounds, result };
     }
@@ -106,7 +107,7 @@ pub async fn evidence(
         attested.push((slice.clone(), attestation.await));
     }
     let of_aggregate = attestation_of(node, aggregate).await;
-    let result = Combined { slices: attested, aggregate: (aggregate.clone(), of_aggregate) };
+    let result = Combined { slices: attested, aggregate: (aggregate.clone(), of_aggregate), helper: None };
     Evidence { envelope, receipts, rounds: vec![], result }
 }
 

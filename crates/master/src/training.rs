@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
-use symphony_protocol::artifact::training::{EndorsedRoundOrder, Round, RoundOrder};
+use symphony_protocol::artifact::training::{EndorsedRoundOrder, Environment, Round, RoundOrder};
 use symphony_protocol::artifact::{Attestation, SignedAggregate, SignedSlice, TaskEnvelope};
 use symphony_protocol::execution::failure::Step;
 use symphony_protocol::lifecycle::training::Position;
@@ -28,7 +28,7 @@ use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
 use symphony_types::id::{TaskId, VaultId};
 use symphony_wire::documents::{decode, encode};
-use symphony_wire::enclave::{Answer, Call};
+use symphony_wire::enclave::{Answer, Call, Gathered};
 use symphony_wire::status::problem_of;
 use symphony_wire::v1::{RoundAssignment, SliceResult};
 
@@ -39,6 +39,7 @@ use crate::claim::Subject;
 use crate::effects::Fault;
 use crate::endorsing::endorsed;
 use crate::execution::{enclave, failed, masters, moved, wrong_answer};
+use crate::helping;
 use crate::node::{Node, now};
 use crate::round::{self, Handed, RoundBulk};
 
@@ -147,10 +148,16 @@ async fn order(
         attempt: round::attempt(&known.envelope, now()),
         vaults,
         aggregator_boot: encode(node.aggregator.boot()),
+        helper_boot: if shared(&known.envelope) { Some(helping::second(node).await?) } else { None },
     };
     let order: RoundOrder = handed.order(known, position);
     let mut endorsed = endorsed(node, vec![(Subject::RoundOrder(handed), order)]).await?;
     endorsed.pop().ok_or_else(|| Fault::Again("the round was not endorsed".to_owned()))
+}
+
+/// Whether two aggregators compute on shares.
+fn shared(envelope: &TaskEnvelope) -> bool {
+    envelope.plan.training().is_some_and(|plan| plan.environment == Environment::Mpc)
 }
 
 /// A Vault's part of a round.
@@ -213,6 +220,7 @@ async fn part(
     verification::round_slice(&state.governance, envelope, &position, (&slice, &attestation), &judge)?;
     let named = body.bundle == Digest::of_bytes(&result.bundle)
         && body.report == Digest::of_bytes(&result.report)
+        && result.halves.len() == if shared(envelope) { 2 } else { 0 }
         && (&body.vault, body.attempt) == (vault, order.body.attempt);
     if named { Ok(Part { slice, result }) } else { Err(wrong("the part is not the header's".to_owned())) }
 }
@@ -231,9 +239,11 @@ struct Combined {
     sealed: Vec<u8>,
     learners: Vec<(VaultId, Vec<u8>)>,
     report: Vec<u8>,
+    helper: Option<Attestation>,
 }
 
-/// Has the aggregator's enclave combine the parts; the inner error names the Vault whose part cannot be used.
+/// Has the aggregator's enclave combine the parts, after the second one where two compute on shares; the inner error names
+/// the Vault whose part cannot be used.
 /// **Errors**: [`Fault`].
 async fn combine(
     node: &Arc<Node>,
@@ -249,16 +259,27 @@ async fn combine(
         let boot = part.map(|part| part.result.boot.clone());
         Some((vault.clone(), boot.or_else(|| Some(node.peers.last_health(vault)?.boot))?))
     });
-    let call = Call::Combine {
+    let round = Gathered {
         order: order.clone(),
         bundles: parts.iter().map(bundle).collect(),
+        halves: halves(parts, 0),
         slices: boots.collect(),
         policy: encode(&governed::policy(&node.network, &state.governance)),
         masters: masters(state),
     };
-    match enclave(node, call).await? {
+    let helped = if shared(&known.envelope) {
+        let second = Gathered { halves: halves(parts, 1), ..round.clone() };
+        match helping::help(node, round.clone(), second).await? {
+            Ok(helped) => Some(helped),
+            Err(unusable) => return Ok(Err(unusable)),
+        }
+    } else {
+        None
+    };
+    let helper = helping::attestation(order, helped.clone());
+    match enclave(node, Call::Combine { round, helped }).await? {
         Answer::Combined { header, sealed, learners, report } => {
-            Ok(Ok(Combined { header, sealed, learners, report }))
+            Ok(Ok(Combined { header, sealed, learners, report, helper }))
         }
         Answer::PartRefused { vault, code, detail } => Ok(Err((vault, code, detail))),
         // With all Vaults there may be enough people.
@@ -272,6 +293,11 @@ async fn combine(
     }
 }
 
+/// Of each part the half for one of two aggregators; none where one combines.
+fn halves(parts: &[Part], role: usize) -> Vec<Vec<u8>> {
+    parts.iter().filter_map(|part| part.result.halves.get(role).cloned()).collect()
+}
+
 /// Brings what a round leaves to a majority, has a majority appraise it, and orders it. **Errors**: [`Fault`].
 async fn record(
     node: &Arc<Node>,
@@ -280,11 +306,12 @@ async fn record(
     combined: Combined,
     failing: &Failing,
 ) -> Result<(), Fault> {
-    let Combined { header, sealed, learners, report } = combined;
+    let Combined { header, sealed, learners, report, helper } = combined;
     let (task, number) = (order.body.envelope.task, order.body.round);
     let bulk = RoundBulk {
         slices: parts.iter().map(|part| attestation(&part.result)).collect(),
         aggregate: Attestation { boot: encode(node.aggregator.boot()), report },
+        helper,
         // The model is found like every other result.
         sealed: if order.body.last { vec![] } else { sealed.clone() },
         learners,

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::Result;
 use symphony_chain::ledger::{Genesis, Parameters, Roles, TierTerms};
 use symphony_chain::transaction::ChainId;
+use symphony_protocol::artifact::training::Environment;
 use symphony_protocol::artifact::{PrivacyClass, SelectionRule};
 use symphony_protocol::governance::Governance;
 use symphony_protocol::governance::policy::{
@@ -168,6 +169,7 @@ fn policy(profile: Profile) -> Result<Policy> {
             // The chance that a loss is exceeded is at most one in a hundred thousand.
             delta_max: 10_000_000,
             minimum_cohort: 50,
+            environment: Environment::Tee,
             round_ms: 10_000,
         },
         privacy: Privacy {

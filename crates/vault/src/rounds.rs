@@ -79,6 +79,9 @@ impl Enterprise {
         let envelope = &order.body.envelope;
         self.check_receipt(envelope)?;
         let policy = self.appraise(envelope, &order.body.aggregator_boot)?;
+        if let Some(helper) = &order.body.helper_boot {
+            self.appraise(envelope, helper)?;
+        }
         self.journal.order(Command::CommitRound { order: Box::new(order.clone()) }).await?;
         let this = Arc::clone(&self);
         let work = tokio::task::spawn_blocking(move || this.contribute(&agent, order, learner, &policy));
@@ -127,7 +130,7 @@ impl Enterprise {
             }
             answer => answer,
         };
-        let Answer::Contributed { bundle, report } = answer else { return Err(wrong_answer()) };
+        let Answer::Contributed { bundle, halves, report } = answer else { return Err(wrong_answer()) };
         let body = &order.body;
         let position = Position::of(body.round, body.last, body.state);
         let header = SliceHeader {
@@ -144,7 +147,7 @@ impl Enterprise {
             ledger_head: self.head(),
         };
         let header = documents::encode(&self.keys.signing.sign(header));
-        Ok(SliceResult { header, bundle, boot: agent.boot().to_vec(), report })
+        Ok(SliceResult { header, bundle, boot: agent.boot().to_vec(), report, halves })
     }
 
     /// The records of a training: those that its first round was computed on, without people who have left.

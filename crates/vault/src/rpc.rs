@@ -78,6 +78,7 @@ impl VaultNode for Door {
             bundle: slice.bundle,
             boot: slice.boot,
             report: slice.report,
+            halves: vec![],
         }))
     }
 

@@ -64,18 +64,24 @@ pub enum Call {
         /// The masters: a majority of them must endorse the order.
         masters: Vec<PublicKey<Master>>,
     },
+    /// To the first of two aggregators that compute on shares: what it asks the second one.
+    Ask {
+        /// The round; its halves are those for this enclave.
+        round: Gathered,
+    },
+    /// To the second of them: check, add up, noise, and answer.
+    Help {
+        /// The round; its halves are those for this enclave.
+        round: Gathered,
+        /// What the first asks, sealed to this enclave.
+        asked: Vec<u8>,
+    },
     /// To an aggregator: combine the parts of a round, make the step, seal what comes out.
     Combine {
-        /// The order.
-        order: EndorsedRoundOrder,
-        /// Sealed parts by Vault, ascending: exactly those that the order names.
-        bundles: Vec<(VaultId, Vec<u8>)>,
-        /// Boot report of each Vault's enclave that is to go on with the learner (canonical `SignedBoot`).
-        slices: Vec<(VaultId, Vec<u8>)>,
-        /// Canonical `AppraisalPolicy` that the boot reports are appraised by.
-        policy: Vec<u8>,
-        /// The masters: a majority of them must endorse the order.
-        masters: Vec<PublicKey<Master>>,
+        /// The round.
+        round: Gathered,
+        /// The second aggregator's answer, where two compute on shares.
+        helped: Option<Helped>,
     },
     /// To a slice enclave: read what the words of a document tell.
     Extract {
@@ -117,11 +123,20 @@ pub enum Answer {
     },
     /// The part of a round.
     Contributed {
-        /// Sealed to the aggregator's enclave.
+        /// Sealed to the aggregator's enclave; canonical [`SharedBundle`] where two compute on shares.
         bundle: Vec<u8>,
+        /// What the bundle names, for the first aggregator and for the second; empty where one combines.
+        halves: Vec<Vec<u8>>,
         /// Canonical signed attestation report.
         report: Vec<u8>,
     },
+    /// What the first of two aggregators asks the second, sealed to it.
+    Asked {
+        /// For [`Call::Help`].
+        message: Vec<u8>,
+    },
+    /// What the second answers.
+    Helped(Helped),
     /// The enclave does not hold the records of the round; ask again with them.
     RecordsWanted,
     /// A round.
@@ -164,6 +179,39 @@ pub enum Answer {
     },
 }
 
+/// A round as a host hands it to an aggregator's enclave.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Gathered {
+    /// The order.
+    pub order: EndorsedRoundOrder,
+    /// Bundles by Vault, ascending: exactly those that the order names.
+    pub bundles: Vec<(VaultId, Vec<u8>)>,
+    /// Of each bundle the half that is sealed to this enclave; empty where one aggregator combines.
+    pub halves: Vec<Vec<u8>>,
+    /// Boot report of each Vault's enclave that is to go on with the learner (canonical `SignedBoot`).
+    pub slices: Vec<(VaultId, Vec<u8>)>,
+    /// Canonical `AppraisalPolicy` that the boot reports are appraised by.
+    pub policy: Vec<u8>,
+    /// The masters: a majority of them must endorse the order.
+    pub masters: Vec<PublicKey<Master>>,
+}
+
+/// What the second of two aggregators gives to the first.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Helped {
+    /// Its answers about the Vaults' halves, and its noised share, sealed to the first.
+    pub sealed: Vec<u8>,
+    /// Canonical signed attestation report on it.
+    pub report: Vec<u8>,
+}
+
+/// The bundle of a part on shares: each half is sealed to one aggregator and goes to it alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SharedBundle {
+    /// SHA-256 of each sealed half: the first aggregator's, and the second's.
+    pub halves: [Digest; 2],
+}
+
 /// What the aggregator's enclave gives a slice enclave for one task; sealed to it, never seen outside (D18).
 #[derive(Clone, Serialize, Deserialize)]
 pub struct TaskKeys {
@@ -202,6 +250,22 @@ impl Document for PartWord {
 /// A word of a slice enclave, signed with its boot-attested key.
 pub type SignedPartWord = Signed<PartWord, SoftwareEnclave>;
 
+/// What one of two aggregators says of what it seals to the other.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShareWord {
+    /// Digest of the round's order.
+    pub order: Digest,
+    /// SHA-256 of the message.
+    pub message: Digest,
+}
+
+impl Document for ShareWord {
+    const TAG: &'static str = "symphony/training-share/v1";
+}
+
+/// A word of an aggregator's enclave, signed with its boot-attested key.
+pub type SignedShareWord = Signed<ShareWord, SoftwareEnclave>;
+
 /// Associated data of what a caller and its Vault seal to each other: nobody can pass it off as another caller's.
 pub fn between(vault: &VaultId, actor: &ActorId) -> Vec<u8> {
     format!("{vault}\n{actor}").into_bytes()
@@ -215,8 +279,12 @@ pub mod purpose {
     pub const MATERIAL: &str = "symphony/seal/material/v1";
     /// Records of a training, Vault to its slice enclave; associated data: task id, vault id and the root over them.
     pub const TRAINING: &str = "symphony/seal/training/v1";
-    /// A part of a round, slice enclave to aggregator; associated data: digest of the round's order and vault id.
+    /// A part of a round or its half, slice enclave to aggregator; associated data: digest of the round's order and vault id.
     pub const PART: &str = "symphony/seal/part/v1";
+    /// What the first of two aggregators asks the second; associated data: digest of the round's order.
+    pub const ASK: &str = "symphony/seal/share-ask/v1";
+    /// What the second answers; associated data: digest of the round's order.
+    pub const HELP: &str = "symphony/seal/share-help/v1";
     /// A learner, aggregator to slice enclave; associated data: task id, vault id and the learner's digest.
     pub const LEARNER: &str = "symphony/seal/learner/v1";
     /// The transcript of a step, aggregator to submitter; associated data: task id and round.

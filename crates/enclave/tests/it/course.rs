@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use symphony_compute::material::{self, MaterialBuilder};
 use symphony_protocol::artifact::training::{
-    EVERYBODY, EndorsedRoundOrder, Family, Feature, Label, ModelKind, PrivacyTerms, RoundOrder, Scale,
-    Settings, StepTranscript, TrainedModel, Training, TrainingPlan,
+    EVERYBODY, EndorsedRoundOrder, Environment, Family, Feature, Label, ModelKind, PrivacyTerms, RoundOrder,
+    Scale, Settings, StepTranscript, TrainedModel, Training, TrainingPlan,
 };
 use symphony_protocol::artifact::{
     AggregationMethod, Outcome, Plan, Predicate, PrivacyClass, ResolvedOperand, SignedAggregate, TaskEnvelope,
@@ -18,7 +18,7 @@ use symphony_types::id::{Commitment, RuleName, VaultId};
 use symphony_types::subjects::SubjectIndex;
 use symphony_types::time::{OrderedMillis, RecordMillis};
 use symphony_wire::documents::{decode, encode};
-use symphony_wire::enclave::{Answer, Call, purpose};
+use symphony_wire::enclave::{Answer, Call, Gathered, Helped, purpose};
 use symphony_wire::sealed::seal;
 
 use crate::stage::{Stage, attribute, name_of, vault};
@@ -47,8 +47,16 @@ pub(crate) struct Left {
     pub(crate) header: SignedAggregate,
     pub(crate) sealed: Vec<u8>,
     pub(crate) report: Vec<u8>,
-    /// Bundle and report of each Vault.
-    pub(crate) parts: Vec<(VaultId, Vec<u8>, Vec<u8>)>,
+    pub(crate) parts: Vec<(VaultId, MadePart)>,
+    /// What the second aggregator gave, where there are two.
+    pub(crate) helped: Option<Helped>,
+}
+
+/// What a Vault's enclave made for a round.
+pub(crate) struct MadePart {
+    pub(crate) bundle: Vec<u8>,
+    pub(crate) halves: Vec<Vec<u8>>,
+    pub(crate) report: Vec<u8>,
 }
 
 /// Who has bought toys buys toys; three rounds, evaluated before the first, the third and in the last.
@@ -79,7 +87,13 @@ pub(crate) fn plan() -> TrainingPlan {
     };
     let combined_privacy_class = PrivacyClass::Sensitive;
     let evaluated_at = OrderedMillis(100 * DAY);
-    TrainingPlan { training, evaluated_at, combined_privacy_class, minimum_cohort: 100 }
+    let environment = Environment::Tee;
+    TrainingPlan { training, evaluated_at, combined_privacy_class, minimum_cohort: 100, environment }
+}
+
+/// The same on shares.
+pub(crate) fn shared_plan() -> TrainingPlan {
+    TrainingPlan { environment: Environment::Mpc, ..plan() }
 }
 
 /// Invented people of a Vault.
@@ -140,7 +154,12 @@ impl Course {
             vaults: vaults.to_vec(),
             subjects: 150 * vaults.len() as u64,
             aggregator_boot: encode(&self.stage.aggregator.boot),
+            helper_boot: self.shared().then(|| encode(&self.stage.helper.boot)),
         }
+    }
+
+    fn shared(&self) -> bool {
+        self.envelope.plan.training().is_some_and(|plan| plan.environment == Environment::Mpc)
     }
 
     pub(crate) fn material(&self, vault: &VaultId) -> Vec<u8> {
@@ -167,46 +186,71 @@ impl Course {
         }
     }
 
-    /// A Vault's bundle and report; the records go along when the enclave wants them.
-    pub(crate) fn part(&self, order: &EndorsedRoundOrder, vault: &VaultId) -> (Vec<u8>, Vec<u8>) {
+    /// A Vault's part; the records go along when the enclave wants them.
+    pub(crate) fn part(&self, order: &EndorsedRoundOrder, vault: &VaultId) -> MadePart {
         let slice = &self.stage.slices[vault];
         let mut answer = slice.call(&self.contribute_call(order, vault, None));
         if matches!(answer, Answer::RecordsWanted) {
             answer = slice.call(&self.contribute_call(order, vault, Some(self.material(vault))));
         }
         match answer {
-            Answer::Contributed { bundle, report } => (bundle, report),
+            Answer::Contributed { bundle, halves, report } => MadePart { bundle, halves, report },
             other => panic!("{}", name_of(&other)),
         }
     }
 
     pub(crate) fn bundles(&self, order: &EndorsedRoundOrder) -> Vec<(VaultId, Vec<u8>)> {
-        order.body.vaults.iter().map(|vault| (vault.clone(), self.part(order, vault).0)).collect()
+        order.body.vaults.iter().map(|vault| (vault.clone(), self.part(order, vault).bundle)).collect()
     }
 
-    pub(crate) fn combine_call(&self, order: &EndorsedRoundOrder, bundles: Vec<(VaultId, Vec<u8>)>) -> Call {
+    pub(crate) fn gathered(
+        &self,
+        order: &EndorsedRoundOrder,
+        bundles: Vec<(VaultId, Vec<u8>)>,
+        halves: Vec<Vec<u8>>,
+    ) -> Gathered {
         let slices = self.stage.slices.iter().map(|(vault, slice)| (vault.clone(), encode(&slice.boot)));
-        Call::Combine {
+        Gathered {
             order: order.clone(),
             bundles,
+            halves,
             slices: slices.collect(),
             policy: encode(&self.stage.policy),
             masters: self.stage.masters(),
         }
     }
 
+    pub(crate) fn combine_call(&self, order: &EndorsedRoundOrder, bundles: Vec<(VaultId, Vec<u8>)>) -> Call {
+        Call::Combine { round: self.gathered(order, bundles, vec![]), helped: None }
+    }
+
+    /// The call that ends a round: on shares, after the first has asked and the second has answered.
+    pub(crate) fn last_call(&self, order: &EndorsedRoundOrder, parts: &[(VaultId, MadePart)]) -> Call {
+        let bundles = || parts.iter().map(|(vault, part)| (vault.clone(), part.bundle.clone())).collect();
+        if !self.shared() {
+            return self.combine_call(order, bundles());
+        }
+        let of = |role: usize| {
+            let halves = parts.iter().map(|(_, part)| part.halves[role].clone());
+            self.gathered(order, bundles(), halves.collect())
+        };
+        let answer = self.stage.aggregator.call(&Call::Ask { round: of(0) });
+        let Answer::Asked { message: asked } = answer else { panic!("{}", name_of(&answer)) };
+        let answer = self.stage.helper.call(&Call::Help { round: of(1), asked });
+        let Answer::Helped(helped) = answer else { panic!("{}", name_of(&answer)) };
+        Call::Combine { round: of(0), helped: Some(helped) }
+    }
+
     /// One round of these Vaults; then the next is due.
     pub(crate) fn round(&mut self, vaults: &[VaultId]) -> Left {
         let order = self.stage.master.endorsed(self.order(vaults));
-        let parts: Vec<_> = vaults
-            .iter()
-            .map(|vault| {
-                let (bundle, report) = self.part(&order, vault);
-                (vault.clone(), bundle, report)
-            })
-            .collect();
-        let bundles = parts.iter().map(|(vault, bundle, _)| (vault.clone(), bundle.clone())).collect();
-        let answer = self.stage.aggregator.call(&self.combine_call(&order, bundles));
+        let parts: Vec<_> = vaults.iter().map(|vault| (vault.clone(), self.part(&order, vault))).collect();
+        let call = self.last_call(&order, &parts);
+        let helped = match &call {
+            Call::Combine { helped, .. } => helped.clone(),
+            _ => None,
+        };
+        let answer = self.stage.aggregator.call(&call);
         let Answer::Combined { header, sealed, learners, report } = answer else {
             panic!("{}", name_of(&answer))
         };
@@ -215,7 +259,7 @@ impl Course {
         if let Some(next) = self.position.next(&training, &header.body.outcome) {
             self.position = next;
         }
-        Left { header, sealed, report, parts }
+        Left { header, sealed, report, parts, helped }
     }
 
     /// All rounds that are due.

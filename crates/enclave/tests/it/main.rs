@@ -6,5 +6,6 @@ mod course;
 mod flow;
 mod parse;
 mod process;
+mod shares;
 mod stage;
 mod training;

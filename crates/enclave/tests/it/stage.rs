@@ -108,6 +108,8 @@ pub(crate) struct Stage {
     pub(crate) master: PrivateKey<Master>,
     pub(crate) submitter: SealingKey,
     pub(crate) aggregator: Enclave,
+    /// The aggregator's enclave of another master.
+    pub(crate) helper: Enclave,
     pub(crate) slices: BTreeMap<VaultId, Enclave>,
     pub(crate) policy: AppraisalPolicy,
 }
@@ -134,6 +136,7 @@ impl Stage {
             master: PrivateKey::from_seed(&[41; 32]),
             submitter: SealingKey::from_seed(&[42; 32]),
             aggregator: aggregator(50),
+            helper: aggregator(55),
             slices: [1, 2, 3].map(|number| (vault(number), slice(number))).into(),
             policy: AppraisalPolicy {
                 chain: "test".into(),
@@ -302,6 +305,8 @@ pub(crate) fn name_of(answer: &Answer) -> String {
         Answer::Evaluated { .. } => "evaluated".into(),
         Answer::Extracted { .. } => "extracted".into(),
         Answer::Contributed { .. } => "contributed".into(),
+        Answer::Asked { .. } => "asked".into(),
+        Answer::Helped(_) => "helped".into(),
         Answer::RecordsWanted => "records wanted".into(),
         Answer::Combined { .. } => "combined".into(),
         Answer::PartRefused { vault, code, detail } => format!("{vault}: {code}: {detail}"),

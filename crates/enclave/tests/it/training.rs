@@ -19,10 +19,10 @@ use symphony_wire::documents::{decode, encode};
 use symphony_wire::enclave::{Answer, Call, PartWord, SignedPartWord, purpose};
 use symphony_wire::sealed::{SealingKey, seal};
 
-use crate::course::{Course, Left, plan};
+use crate::course::{Course, Left, MadePart, plan};
 use crate::stage::{aggregator, name_of, slice, vault};
 
-fn refusal(answer: &Answer) -> Code {
+pub(crate) fn refusal(answer: &Answer) -> Code {
     match answer {
         Answer::Refused { code, .. } => *code,
         other => panic!("{}", name_of(other)),
@@ -30,7 +30,7 @@ fn refusal(answer: &Answer) -> Code {
 }
 
 /// What two runs of the same training must have alike: no sealed bytes, which differ by nature.
-fn outcomes(lefts: &[Left]) -> Vec<(Outcome, Digest)> {
+pub(crate) fn outcomes(lefts: &[Left]) -> Vec<(Outcome, Digest)> {
     lefts.iter().map(|left| (left.header.body.outcome, left.header.body.seed)).collect()
 }
 
@@ -87,7 +87,7 @@ fn reports_bind_the_round_and_tell_what_stays() {
     let mut position = course.position;
     let envelope = course.envelope.digest();
     for left in course.rest() {
-        for (number, (vault, bundle, report)) in (1..).zip(&left.parts) {
+        for (number, (vault, MadePart { bundle, report, .. })) in (1..).zip(&left.parts) {
             let expected = Expected {
                 task: course.envelope.task,
                 step: format!("slice:{vault}"),
@@ -122,7 +122,7 @@ fn reports_bind_the_round_and_tell_what_stays() {
             (Digest::of_bytes(&left.report), Digest::of_bytes(&left.sealed))
         );
         let inputs: Vec<_> =
-            left.parts.iter().map(|(vault, bundle, _)| (vault.clone(), Digest::of_bytes(bundle))).collect();
+            left.parts.iter().map(|(vault, part)| (vault.clone(), Digest::of_bytes(&part.bundle))).collect();
         assert_eq!(header.inputs, inputs);
         if let Some(next) = position.next(&plan().training, &header.outcome) {
             position = next;
@@ -328,8 +328,8 @@ fn enclaves_of_another_kind_get_nothing() {
     let call = course.contribute_call(&wrong, &vault(1), None);
     assert_eq!(slice(&course, &call), Code::AttestationFailed);
     let mut to_aggregator = whole.clone();
-    if let Call::Combine { slices, .. } = &mut to_aggregator {
-        slices[0].1 = encode(&course.stage.aggregator.boot);
+    if let Call::Combine { round, .. } = &mut to_aggregator {
+        round.slices[0].1 = encode(&course.stage.aggregator.boot);
     }
     // Another round can be made without the Vault whose enclave is none.
     assert!(name_of(&course.stage.aggregator.call(&to_aggregator)).starts_with("vault-1: EXE-0011"));
@@ -469,7 +469,7 @@ fn the_round_is_that_of_its_parts() {
     let order = course.stage.master.endorsed(course.order(&course.vaults()));
     let bundles = course.bundles(&order);
     let plan = plan();
-    let mut gathering = Gathering::new(course.envelope.task, &plan, &Position::FIRST);
+    let mut gathering = Gathering::new(course.envelope.task, &plan, &Position::FIRST, 450);
     let mut shares = Vec::new();
     for (vault, bundle) in &bundles {
         let aad = encode(&(order.body.digest(), vault));
@@ -483,7 +483,7 @@ fn the_round_is_that_of_its_parts() {
     shares.dedup();
     assert_eq!(shares.len(), 3);
     let learner = Learner::initial(plan.training.shape(), course.envelope.task).unwrap();
-    let made = gathering.finish(&learner, 450).unwrap();
+    let made = gathering.finish(&learner).unwrap();
     let left = course.round(&course.vaults());
     let outcome = Outcome::Step { state: made.next.unwrap().digest(), evaluation: made.evaluation };
     assert_eq!(left.header.body.outcome, outcome);

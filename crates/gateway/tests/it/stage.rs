@@ -238,6 +238,7 @@ fn progress() -> TrainingProgress {
         reserved_micro_epsilon: 900_000,
         curve: vec![evaluation(0, 500_000, Some(693_147)), evaluation(5, 700_000, None)],
         model_digest: Vec::new(),
+        environment: "mpc".to_owned(),
     }
 }
 

@@ -395,6 +395,7 @@ fn aggregated(
         result: digest(40),
         seed: digest(41),
         report: Digest::ZERO,
+        helper: None,
     };
     let mut report = AttestationReport {
         class: PlatformClass::Software,

@@ -143,6 +143,10 @@ pub(super) fn task(task: &Task) -> String {
         ("charged", sym(charged)),
         ("refunded", sym(task.refunded)),
         ("training", task.training.as_ref().map(train::line).unwrap_or_default()),
+        (
+            "environment",
+            task.training.as_ref().map(|training| training.environment.clone()).unwrap_or_default(),
+        ),
         ("model", task.training.as_ref().map(|training| training.model_digest.clone()).unwrap_or_default()),
         ("subsidy", if task.subsidy == Sym::ZERO { String::new() } else { sym(task.subsidy) }),
         ("platform", task.platform_class.clone()),

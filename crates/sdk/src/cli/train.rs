@@ -154,6 +154,7 @@ mod tests {
             reserved_micro_epsilon: 1_900_000,
             curve: vec![evaluation],
             model_digest: String::new(),
+            environment: "tee".to_owned(),
         };
         let expected = "round 11/101 · quality 0.812345 · log loss 0.456789 · epsilon 0.400000 of 1.900000";
         assert_eq!(line(&training), expected);

@@ -35,6 +35,8 @@ parts! {
         network: String,
         /// `software` where any enclave was, else `hardware`.
         platform: String,
+        /// Where the Vaults' parts were combined: `tee`, in one attested enclave, or `mpc`, on shares in two.
+        environment: String,
         /// The model.
         model: Model,
         /// What it was trained on.
@@ -232,6 +234,7 @@ impl Card {
             submitter: envelope.submitter.to_string(),
             network: proven.bundle.network.clone(),
             platform: if proven.bundle.context.software { "software" } else { "hardware" }.to_owned(),
+            environment: proven.plan.environment.name().to_owned(),
             model: model(proven),
             data: scope(proven),
             versions: Versions {

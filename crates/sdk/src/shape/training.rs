@@ -79,6 +79,8 @@ shapes! {
         reserved_micro_epsilon: u64,
         curve: Vec<EvaluationEntry>,
         model_digest: String,
+        /// Where parts are combined: `tee` or `mpc`.
+        environment: String,
     }
 
     /// How good the model was on people held out.

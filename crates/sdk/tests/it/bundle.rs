@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use symphony_protocol::artifact::training::Environment;
 use symphony_protocol::artifact::*;
 use symphony_protocol::evidence::EvidenceBundle;
 use symphony_protocol::execution::{aggregate::aggregate_nonce, coordinate::slice_nonce};
@@ -86,6 +87,7 @@ fn policy() -> Policy {
         },
         parse: ParsePolicy::NONE,
         train: TrainPolicy {
+            environment: Environment::Tee,
             scopes: BTreeSet::from([scope("training")]),
             base: Sym(2_000_003),
             per_vault_round: Sym(50_021),
@@ -328,6 +330,7 @@ pub(crate) fn aggregate(
         result,
         seed: digest(61),
         report,
+        helper: None,
     };
     (keys.enclave.sign(header), attestation)
 }
@@ -347,7 +350,7 @@ pub(crate) fn bundle(keys: &Keys) -> EvidenceBundle {
     let slices: Vec<_> = VAULTS.iter().zip([4096, 512]).map(slice).collect();
     let outcome = Outcome::Audience { returned: 777 };
     let aggregate = aggregate(keys, &envelope, &slices, (aggregate_nonce(&envelope), outcome, digest(60)));
-    let result = Combined { slices, aggregate };
+    let result = Combined { slices, aggregate, helper: None };
     let evidence = Evidence { envelope: keys.master.endorsed(envelope), receipts, rounds: vec![], result };
     settled(keys, governance, evidence)
 }

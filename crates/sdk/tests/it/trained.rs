@@ -1,8 +1,8 @@
 //! A settled training of three steps and a last round with all its evidence, made by the protocol's own functions.
 
 use symphony_protocol::artifact::training::{
-    Evaluation, Extra, Family, Feature, Label, ModelKind, PrivacyTerms, Scale, Settings, StepTranscript,
-    TrainedModel, Training, TrainingPlan,
+    Environment, Evaluation, Extra, Family, Feature, Label, ModelKind, PrivacyTerms, Scale, Settings,
+    StepTranscript, TrainedModel, Training, TrainingPlan,
 };
 use symphony_protocol::artifact::*;
 use symphony_protocol::evidence::EvidenceBundle;
@@ -113,6 +113,7 @@ fn order(governance: &Governance, receipts: &[SignedReceipt], charge: PrivacyCha
             evaluated_at: OrderedMillis(1_000),
             combined_privacy_class: PrivacyClass::Sensitive,
             minimum_cohort: 100,
+            environment: Environment::Tee,
         }),
         coordination: CoordinationEnvelope {
             aggregation_method: AggregationMethod::FederatedAverage,
@@ -141,7 +142,7 @@ fn round(
     let slices: Vec<_> = slices.collect();
     let nonce = aggregate_nonce(&named, position);
     let aggregate = aggregate(keys, envelope, &slices, (nonce, outcome, result));
-    Combined { slices, aggregate }
+    Combined { slices, aggregate, helper: None }
 }
 
 /// The transcript of a round, as the submitter opens it.

@@ -27,7 +27,10 @@ use symphony_wire::documents::decode;
 use symphony_wire::status::refusal;
 use symphony_wire::tls::{self, Credentials, NodeRole, Peer};
 use symphony_wire::v1::master_node_server::{MasterNode, MasterNodeServer};
-use symphony_wire::v1::{Acknowledgement, Blob, BlobRef, EndorseRequest, EndorseResponse};
+use symphony_wire::v1::{
+    Acknowledgement, AggregatorBoot, AggregatorRequest, Blob, BlobRef, EndorseRequest, EndorseResponse,
+    HelpAnswer, HelpRequest,
+};
 use tonic::service::Routes;
 use tonic::{Request, Response, Status};
 
@@ -142,6 +145,17 @@ impl MasterNode for Door {
     }
 
     async fn get_blob(&self, _: Request<BlobRef>) -> Result<Response<Blob>, Status> {
+        Err(refusal(Code::NotFound, "this master only orders"))
+    }
+
+    async fn get_aggregator(
+        &self,
+        _: Request<AggregatorRequest>,
+    ) -> Result<Response<AggregatorBoot>, Status> {
+        Err(refusal(Code::NotFound, "this master only orders"))
+    }
+
+    async fn help_round(&self, _: Request<HelpRequest>) -> Result<Response<HelpAnswer>, Status> {
         Err(refusal(Code::NotFound, "this master only orders"))
     }
 

@@ -6,6 +6,7 @@ use std::net::{IpAddr, TcpListener};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use symphony_protocol::artifact::training::Environment;
 use symphony_protocol::governance::policy::Policy;
 use symphony_tee::keys::PlatformSeed;
 use symphony_tee::measure;
@@ -236,7 +237,13 @@ fn clients(dir: &Path, network: &Network, vaults: &[VaultId]) -> Result<()> {
 }
 
 fn override_policy(policy: &mut Policy, text: &str) -> Result<()> {
-    let (name, value) = text.split_once('=').context("a policy override is name=number")?;
+    let (name, value) = text.split_once('=').context("a policy override is name=value")?;
+    if name == "environment" {
+        let named = |environment: &Environment| environment.name() == value;
+        let environment = [Environment::Tee, Environment::Mpc].into_iter().find(named);
+        policy.train.environment = environment.context("the environment is tee or mpc")?;
+        return Ok(());
+    }
     let value: u64 = value.parse().with_context(|| format!("policy override {name}"))?;
     if name == "minimum" {
         policy.privacy.minimum_result_cardinality =

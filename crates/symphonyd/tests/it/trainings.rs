@@ -7,13 +7,15 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
 use symphony_compute::train::step::{Cohort, Learner};
-use symphony_protocol::artifact::Outcome;
+use symphony_protocol::artifact::{Attestation, Evidence, Outcome};
 use symphony_protocol::evidence::EndorsedBundle;
 use symphony_sdk::client::Upload;
 use symphony_sdk::shape::Task;
-use symphony_sdk::submission::{Step, SubmissionError};
+use symphony_sdk::submission::{Step, SubmissionError, Submitter};
 use symphony_sdk::training::{Trained, TrainingSpec};
 use symphony_sdk::verify::verify;
+use symphony_tee::report::SignedBoot;
+use symphony_types::digest::Digest;
 use symphony_types::id::RequestId;
 use symphony_wire::documents::decode;
 
@@ -133,6 +135,32 @@ async fn until_round(network: &Network, request: &str, rounds: u32) -> Task {
     .await
 }
 
+/// Repeats every step of a training from the transcripts that only its submitter opens, to the digests that were ordered.
+/// The digest of the model.
+async fn repeated(submitter: &Submitter, evidence: &Evidence) -> Digest {
+    let envelope = &evidence.envelope.body;
+    let (task, plan) = (envelope.task, envelope.plan.training().unwrap());
+    let mut learner = Learner::initial(plan.training.shape(), task).unwrap();
+    for (number, round) in (1..).zip(&evidence.rounds) {
+        let sealed = submitter.client.step(task, number).await.unwrap();
+        let step = submitter.recipient.open_step(task, number, &sealed.sealed).unwrap();
+        let subjects = step.subjects * u64::from(1_000 - plan.training.held_out) / 1_000;
+        let cohort = Cohort { subjects, rate: plan.training.privacy.sampling };
+        learner.step(&plan.training.settings, &step.sums, cohort).unwrap();
+        let Outcome::Step { state, .. } = round.aggregate.0.body.outcome else { panic!("no step") };
+        assert_eq!(learner.digest(), state);
+    }
+    learner.model().digest()
+}
+
+/// Whether evidence holds for somebody without a network.
+fn proven(bytes: &[u8]) -> EndorsedBundle {
+    let report = verify(bytes, None);
+    let faults: Vec<_> = report.checks.iter().filter(|check| check.fault.is_some()).collect();
+    assert!(faults.is_empty(), "{faults:?}");
+    decode(bytes).unwrap()
+}
+
 /// R097-R101, R104, R154, D20: a model that is better than chance, the same that the masters ordered; every person lost what
 /// the accountant says and nothing is reserved; anybody can check all rounds without a network.
 #[tokio::test(flavor = "multi_thread")]
@@ -163,30 +191,14 @@ async fn a_training_is_settled_and_provable() {
     eventually("the rest is given back", async || (balance(&network).await == (0, spent)).then_some(()))
         .await;
 
-    let bytes = submitter.client.evidence(task.task_id).await.unwrap();
-    let report = verify(&bytes, None);
-    let faults: Vec<_> = report.checks.iter().filter(|check| check.fault.is_some()).collect();
-    assert!(faults.is_empty(), "{faults:?}");
-    let bundle: EndorsedBundle = decode(&bytes).unwrap();
+    let bundle = proven(&submitter.client.evidence(task.task_id).await.unwrap());
     assert_eq!(bundle.body.evidence.rounds.len(), 8);
     let Outcome::Model { model: digest, evaluation } = bundle.body.evidence.result.aggregate.0.body.outcome
     else {
         panic!("no model")
     };
     assert_eq!((model.digest(), model.evaluation), (digest, evaluation));
-    // With the transcripts the submitter repeats every step, to the digests that were ordered.
-    let plan = bundle.body.evidence.envelope.body.plan.training().unwrap();
-    let mut learner = Learner::initial(model.shape, task.task_id).unwrap();
-    for (number, round) in (1..).zip(&bundle.body.evidence.rounds) {
-        let sealed = submitter.client.step(task.task_id, number).await.unwrap();
-        let step = submitter.recipient.open_step(task.task_id, number, &sealed.sealed).unwrap();
-        let subjects = step.subjects * u64::from(1_000 - plan.training.held_out) / 1_000;
-        let cohort = Cohort { subjects, rate: plan.training.privacy.sampling };
-        learner.step(&plan.training.settings, &step.sums, cohort).unwrap();
-        let Outcome::Step { state, .. } = round.aggregate.0.body.outcome else { panic!("no step") };
-        assert_eq!(learner.digest(), state);
-    }
-    assert_eq!(learner.model().digest(), digest);
+    assert_eq!(repeated(&submitter, &bundle.body.evidence).await, digest);
     // R104: twenty, a tenth a slice and a tenth a round, and two an epsilon and Vault.
     let fee = &bundle.body.context.fee;
     assert_eq!((fee.vaults.0, fee.aggregation.0), (27 * 10_000_000, 9 * 10_000_000));
@@ -275,9 +287,45 @@ async fn a_training_survives_whatever_dies() {
         assert_eq!(ended.training.as_ref().unwrap().done, rounds + 1, "{victim}");
         let evidence =
             eventually("the evidence is there", async || client.evidence(before.task_id).await.ok()).await;
-        let report = verify(&evidence, None);
-        assert!(report.checks.iter().all(|check| check.fault.is_none()), "{victim}: {:?}", report.checks);
+        proven(&evidence);
     }
+}
+
+/// R113, R102: where policy asks for two aggregators, the same training runs on shares through the enclaves of two masters,
+/// which the evidence shows for every round; and it goes on when one of the three masters is gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_training_on_shares_is_settled_and_survives_a_master() {
+    let _turn = TURN.lock().await;
+    let network = Network::start(&["--masters", "3", "--policy", &format!("{POLICY},environment=mpc")]);
+    network.ready().await;
+    populate(&network, "training").await;
+    let submitter = network.submitter("luckin");
+    let Trained { task, model } = submitter.train(&read(spec(8)), &name("shared"), |_| ()).await.unwrap();
+    assert_eq!((task.state.as_str(), task.code.as_str()), ("completed", ""), "{task:?}");
+    let (model, progress) = (model.unwrap(), task.training.unwrap());
+    assert_eq!((progress.environment.as_str(), progress.done, model.steps), ("mpc", 9, 8));
+    assert!(model.evaluation.quality > 600_000, "{:?}", model.evaluation);
+    let bundle = proven(&submitter.client.evidence(task.task_id).await.unwrap());
+    let evidence = &bundle.body.evidence;
+    assert_eq!(repeated(&submitter, evidence).await, model.digest());
+    for round in evidence.rounds.iter().chain([&evidence.result]) {
+        let node = |attestation: &Attestation| decode::<SignedBoot>(&attestation.boot).unwrap().body.node;
+        let (first, second) = (node(&round.aggregate.1), node(round.helper.as_ref().unwrap()));
+        assert_ne!(first, second);
+    }
+
+    submitter.submit(&read(spec(24)), &name("goes-on"), |_| ()).await.unwrap();
+    let before = until_round(&network, "goes-on", 3).await;
+    network.pause(network.pid("master-2"), true);
+    let client = network.client("luckin");
+    let ended = eventually_long("the training ends", async || {
+        let task = client.task(before.task_id).await.ok()?;
+        matches!(task.state.as_str(), "completed" | "rejected" | "timed_out").then_some(task)
+    })
+    .await;
+    network.pause(network.pid("master-2"), false);
+    assert_eq!((ended.state.as_str(), ended.code.as_str()), ("completed", ""), "{ended:?}");
+    proven(&client.evidence(before.task_id).await.unwrap());
 }
 
 /// R099, R107: a Vault that is gone is left out while the quorum holds, and the rounds say so.

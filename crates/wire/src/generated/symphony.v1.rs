@@ -30,6 +30,9 @@ pub struct SliceResult {
     /// signed attestation report
     #[prost(bytes = "vec", tag = "4")]
     pub report: ::prost::alloc::vec::Vec<u8>,
+    /// of a round that two aggregators combine: what the bundle names, sealed to each of them
+    #[prost(bytes = "vec", repeated, tag = "5")]
+    pub halves: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ParseResult {
@@ -1401,6 +1404,71 @@ pub mod consensus_node_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AggregatorRequest {}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AggregatorBoot {
+    /// signed boot report
+    #[prost(bytes = "vec", tag = "1")]
+    pub boot: ::prost::alloc::vec::Vec<u8>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct HelpRequest {
+    /// endorsed RoundOrder
+    #[prost(bytes = "vec", tag = "1")]
+    pub order: ::prost::alloc::vec::Vec<u8>,
+    /// by Vault, ascending: those that the order names
+    #[prost(message, repeated, tag = "2")]
+    pub parts: ::prost::alloc::vec::Vec<SharedPart>,
+    /// sealed to the asked master's aggregator enclave
+    #[prost(bytes = "vec", tag = "3")]
+    pub asked: ::prost::alloc::vec::Vec<u8>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SharedPart {
+    #[prost(string, tag = "1")]
+    pub vault_id: ::prost::alloc::string::String,
+    /// canonical SharedBundle
+    #[prost(bytes = "vec", tag = "2")]
+    pub bundle: ::prost::alloc::vec::Vec<u8>,
+    /// sealed to the asked master's aggregator enclave
+    #[prost(bytes = "vec", tag = "3")]
+    pub half: ::prost::alloc::vec::Vec<u8>,
+    /// signed boot report of the slice enclave
+    #[prost(bytes = "vec", tag = "4")]
+    pub boot: ::prost::alloc::vec::Vec<u8>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HelpAnswer {
+    #[prost(oneof = "help_answer::Answer", tags = "1, 2")]
+    pub answer: ::core::option::Option<help_answer::Answer>,
+}
+/// Nested message and enum types in `HelpAnswer`.
+pub mod help_answer {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Answer {
+        #[prost(message, tag = "1")]
+        Helped(super::HelpedRound),
+        #[prost(message, tag = "2")]
+        Refused(super::RefusedPart),
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HelpedRound {
+    /// sealed to the asking master's aggregator enclave
+    #[prost(bytes = "vec", tag = "1")]
+    pub sealed: ::prost::alloc::vec::Vec<u8>,
+    /// signed attestation report
+    #[prost(bytes = "vec", tag = "2")]
+    pub report: ::prost::alloc::vec::Vec<u8>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RefusedPart {
+    #[prost(string, tag = "1")]
+    pub vault_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub detail: ::prost::alloc::string::String,
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct EndorseRequest {
     #[prost(bytes = "vec", repeated, tag = "1")]
@@ -1564,6 +1632,36 @@ pub mod master_node_client {
             req.extensions_mut().insert(GrpcMethod::new("symphony.v1.MasterNode", "GetBlob"));
             self.inner.unary(req, path, codec).await
         }
+        /// The boot report of this master's aggregator enclave.
+        pub async fn get_aggregator(
+            &mut self,
+            request: impl tonic::IntoRequest<super::AggregatorRequest>,
+        ) -> std::result::Result<tonic::Response<super::AggregatorBoot>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/symphony.v1.MasterNode/GetAggregator");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("symphony.v1.MasterNode", "GetAggregator"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Computes on the second shares of a round (R113).
+        pub async fn help_round(
+            &mut self,
+            request: impl tonic::IntoRequest<super::HelpRequest>,
+        ) -> std::result::Result<tonic::Response<super::HelpAnswer>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/symphony.v1.MasterNode/HelpRound");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("symphony.v1.MasterNode", "HelpRound"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -1589,6 +1687,16 @@ pub mod master_node_server {
             &self,
             request: tonic::Request<super::BlobRef>,
         ) -> std::result::Result<tonic::Response<super::Blob>, tonic::Status>;
+        /// The boot report of this master's aggregator enclave.
+        async fn get_aggregator(
+            &self,
+            request: tonic::Request<super::AggregatorRequest>,
+        ) -> std::result::Result<tonic::Response<super::AggregatorBoot>, tonic::Status>;
+        /// Computes on the second shares of a round (R113).
+        async fn help_round(
+            &self,
+            request: tonic::Request<super::HelpRequest>,
+        ) -> std::result::Result<tonic::Response<super::HelpAnswer>, tonic::Status>;
     }
     #[derive(Debug)]
     pub struct MasterNodeServer<T> {
@@ -1747,6 +1855,77 @@ pub mod master_node_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = GetBlobSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/symphony.v1.MasterNode/GetAggregator" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetAggregatorSvc<T: MasterNode>(pub Arc<T>);
+                    impl<T: MasterNode> tonic::server::UnaryService<super::AggregatorRequest> for GetAggregatorSvc<T> {
+                        type Response = super::AggregatorBoot;
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::AggregatorRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move { <T as MasterNode>::get_aggregator(&inner, request).await };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetAggregatorSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/symphony.v1.MasterNode/HelpRound" => {
+                    #[allow(non_camel_case_types)]
+                    struct HelpRoundSvc<T: MasterNode>(pub Arc<T>);
+                    impl<T: MasterNode> tonic::server::UnaryService<super::HelpRequest> for HelpRoundSvc<T> {
+                        type Response = super::HelpAnswer;
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        fn call(&mut self, request: tonic::Request<super::HelpRequest>) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move { <T as MasterNode>::help_round(&inner, request).await };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = HelpRoundSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
@@ -2124,6 +2303,9 @@ pub struct TrainingProgress {
     /// of a released model
     #[prost(bytes = "vec", tag = "6")]
     pub model_digest: ::prost::alloc::vec::Vec<u8>,
+    /// where parts are combined: tee or mpc
+    #[prost(string, tag = "7")]
+    pub environment: ::prost::alloc::string::String,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct EvaluationEntry {

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use symphony_protocol::artifact::training::{
-    EVERYBODY, Family, Feature, Label, ModelKind, PrivacyTerms, Scale, Settings, Training, TrainingPlan,
+    EVERYBODY, Environment, Family, Feature, Label, ModelKind, PrivacyTerms, Scale, Settings, Training,
+    TrainingPlan,
 };
 use symphony_protocol::artifact::{Predicate, PrivacyClass, ResolvedOperand};
 use symphony_protocol::governance::semantics::ValueType;
@@ -77,7 +78,13 @@ fn plan(features: Vec<Feature<ResolvedOperand>>) -> TrainingPlan {
         accept_from: 0,
     };
     let combined_privacy_class = PrivacyClass::Sensitive;
-    TrainingPlan { training, evaluated_at: OrderedMillis(NOW), combined_privacy_class, minimum_cohort: 1 }
+    TrainingPlan {
+        training,
+        evaluated_at: OrderedMillis(NOW),
+        combined_privacy_class,
+        minimum_cohort: 1,
+        environment: Environment::Tee,
+    }
 }
 
 fn affinity(items: &[&str]) -> TrainingPlan {

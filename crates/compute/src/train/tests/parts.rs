@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use symphony_protocol::artifact::training::{
-    Family, Feature, Label, ModelKind, PrivacyTerms, Scale as Fixed, Training, TrainingPlan,
+    Environment, Family, Feature, Label, ModelKind, PrivacyTerms, Scale as Fixed, Training, TrainingPlan,
 };
 use symphony_protocol::artifact::{Predicate, PrivacyClass, ResolvedOperand};
 use symphony_protocol::governance::semantics::ValueType;
@@ -59,7 +59,13 @@ pub(super) fn plan(model: ModelKind) -> TrainingPlan {
     };
     let combined_privacy_class = PrivacyClass::Sensitive;
     let evaluated_at = OrderedMillis(100 * DAY);
-    TrainingPlan { training, evaluated_at, combined_privacy_class, minimum_cohort: 20 }
+    TrainingPlan {
+        training,
+        evaluated_at,
+        combined_privacy_class,
+        minimum_cohort: 20,
+        environment: Environment::Tee,
+    }
 }
 
 pub(super) fn four_kinds() -> [ModelKind; 4] {

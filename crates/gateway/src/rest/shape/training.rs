@@ -210,6 +210,8 @@ answers! {
         curve: Vec<EvaluationEntry> = each;
         /// Of a released model; empty before.
         model_digest: String = hex::encode;
+        /// Where the Vaults' parts are combined: `tee`, in one attested enclave, or `mpc`, on shares in two.
+        environment: String = same;
     }
 
     /// How good the model was on people held out, out of noised counts.

@@ -1,7 +1,7 @@
 //! What a master endorses of a training.
 
 use symphony_protocol::artifact::training::{
-    Family, Feature, Label, ModelKind, PrivacyTerms, Scale, Settings, Training, TrainingPlan,
+    Environment, Family, Feature, Label, ModelKind, PrivacyTerms, Scale, Settings, Training, TrainingPlan,
 };
 use symphony_protocol::lifecycle::training::Position;
 use symphony_types::key::Vault;
@@ -45,6 +45,7 @@ fn plan() -> TrainingPlan {
         evaluated_at: OrderedMillis(0),
         combined_privacy_class: PrivacyClass::Sensitive,
         minimum_cohort: 10,
+        environment: Environment::Tee,
     }
 }
 
@@ -72,6 +73,7 @@ fn asked(vaults: &[&str]) -> Handed {
         attempt: 7,
         vaults: vaults.iter().map(|name| vault(name)).collect(),
         aggregator_boot: encode(&boot(1, EnclaveRole::Aggregator, "aggregator", 20)),
+        helper_boot: None,
     }
 }
 
@@ -139,6 +141,7 @@ fn a_training_past_its_rounds_is_released() {
         result: Digest::ZERO,
         seed: Digest::ZERO,
         report: Digest::ZERO,
+        helper: None,
     };
     let verifying = || Stage::Verifying {
         slices: slices.clone(),
