@@ -117,6 +117,34 @@ fn a_round_is_ordered_as_the_state_has_it() {
     }
 }
 
+/// R113, R195: where two aggregators compute on shares, the second is the enclave of another master, and of nobody else;
+/// where one combines, there is none.
+#[test]
+fn the_second_aggregator_is_another_masters() {
+    let alone = training(Stage::Training { position: third() }, 1);
+    let mut two = alone.clone();
+    let Plan::Training(plan) = &mut two.tasks.get_mut(&task()).unwrap().envelope.plan else { unreachable!() };
+    plan.environment = Environment::Mpc;
+    let with = |helper: SignedBoot| Handed { helper_boot: Some(encode(&helper)), ..asked(&["a", "b"]) };
+    let aggregator = |of| boot(of, EnclaveRole::Aggregator, "aggregator", 20);
+    let handed = with(aggregator(2));
+    let order = handed.order(two.tasks.get(&task()).unwrap(), third());
+    assert_eq!(order.helper_boot, handed.helper_boot);
+    assert_eq!(endorsed(&two, 1, &handed).unwrap(), order.digest());
+    let refused = [
+        ("none", endorsed(&two, 1, &asked(&["a", "b"]))),
+        ("the leader itself", endorsed(&two, 1, &with(aggregator(1)))),
+        ("no master", endorsed(&two, 1, &with(aggregator(9)))),
+        ("a slice enclave", endorsed(&two, 1, &with(boot(2, EnclaveRole::Slice, "aggregator", 20)))),
+        ("another actor's", endorsed(&two, 1, &with(boot(2, EnclaveRole::Aggregator, "somebody", 20)))),
+        ("other code", endorsed(&two, 1, &with(boot(2, EnclaveRole::Aggregator, "aggregator", 21)))),
+        ("where one combines", endorsed(&alone, 1, &handed)),
+    ];
+    for (why, answer) in refused {
+        assert!(answer.is_err(), "{why}");
+    }
+}
+
 /// R196: attempts are counted by time, so a master cannot use up the numbers of those after it.
 #[test]
 fn an_attempt_from_the_future_is_refused() {
