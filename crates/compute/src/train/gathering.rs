@@ -1,9 +1,11 @@
-//! What the aggregator makes of the Vaults' parts of one round (R097-R100): each part checked whole before it is added,
-//! noise on the sums and on the counts, one step of the learner, the figures of the evaluation.
+//! What the aggregator makes of the Vaults' parts of one round (R097-R100): each part checked and added, whole or piece by
+//! piece; noise on the sums and on the counts, one step of the learner, the figures of the evaluation.
 //!
 //! The seed of the noise is a digest over the round, the Vaults' shares and the exact sums and counts. Without the shares
 //! nobody can draw it; who repeats the round with the same parts draws the same; and two different sums never carry the
 //! same noise, which their difference would take off again.
+
+use std::collections::BTreeMap;
 
 use symphony_protocol::artifact::training::{Evaluation, ModelKind, Shape, TrainingPlan};
 use symphony_protocol::lifecycle::training::Position;
@@ -21,12 +23,11 @@ use super::step::{Cohort, Learner};
 use super::{TrainError, noise};
 
 /// A round that is being combined. Holds one vector of sums, whatever the number of Vaults.
-pub struct Gathering<'a> {
-    stage: Stage<'a>,
+pub struct Gathering {
     sums: StreamingSum,
     counts: Zeroizing<Vec<i64>>,
     evaluated: u64,
-    shares: Zeroizing<Vec<[u8; 32]>>,
+    shares: BTreeMap<VaultId, Zeroizing<[u8; 32]>>,
 }
 
 /// What comes out of a round.
@@ -43,24 +44,49 @@ pub struct Combined {
     pub seed: Digest,
 }
 
-impl<'a> Gathering<'a> {
-    /// A round without parts; `subjects` are about all people of its Vaults, those held out among them.
-    pub fn new(task: TaskId, plan: &'a TrainingPlan, position: &'a Position, subjects: u64) -> Self {
-        let stage = Stage { task, plan, position, subjects };
+impl Gathering {
+    /// A round without parts.
+    pub fn new(stage: &Stage<'_>) -> Self {
         let (sums, counts) = stage.lengths();
         let (sums, counts) = (StreamingSum::secure_sum(sums), Zeroizing::new(vec![0; counts]));
-        Self { stage, sums, counts, evaluated: 0, shares: Zeroizing::new(Vec::new()) }
+        Self { sums, counts, evaluated: 0, shares: BTreeMap::new() }
     }
 
     /// Adds the part of a Vault. One that is refused changes nothing.
     ///
     /// **Errors**: [`TrainError::UpdateShape`] and [`TrainError::UpdateBound`] for a part that no people of this plan can
     /// make, [`TrainError::UpdateTurn`] for a second one.
-    pub fn add(&mut self, vault: &VaultId, part: &Part) -> Result<(), TrainError> {
+    pub fn add(&mut self, stage: &Stage<'_>, vault: &VaultId, part: &Part) -> Result<(), TrainError> {
+        let evaluated = self.counted(stage, vault, part)?;
+        self.sums.whole(vault, part.subjects, &part.sums)?;
+        self.count(vault, part, evaluated);
+        Ok(())
+    }
+
+    /// Begins to add a part whose sums come in pieces, of which it holds the first. One that is refused here or later
+    /// spoils the round.
+    ///
+    /// **Errors**: as [`Self::add`].
+    pub fn begin(&mut self, stage: &Stage<'_>, vault: &VaultId, part: &Part) -> Result<(), TrainError> {
+        let evaluated = self.counted(stage, vault, part)?;
+        self.sums.begin(vault, part.subjects)?;
+        self.sums.chunk(vault, &part.sums)?;
+        self.count(vault, part, evaluated);
+        Ok(())
+    }
+
+    /// Adds the next sums of a part that has begun, and ends it with its last ones. **Errors**: as [`Self::add`].
+    pub fn more(&mut self, vault: &VaultId, sums: &[i64], last: bool) -> Result<(), TrainError> {
+        self.sums.chunk(vault, sums)?;
+        if last { self.sums.end(vault) } else { Ok(()) }
+    }
+
+    /// People of a part's counts, if they are of this plan.
+    fn counted(&self, stage: &Stage<'_>, vault: &VaultId, part: &Part) -> Result<u64, TrainError> {
         if part.counts.len() != self.counts.len() {
             return Err(TrainError::UpdateShape(vault.clone()));
         }
-        let model = &self.stage.plan.training.model;
+        let model = &stage.plan.training.model;
         let within = match model {
             ModelKind::Logistic | ModelKind::Perceptron { .. } => {
                 part.counts.iter().all(|count| *count >= 0 && count % PERSON == 0)
@@ -74,20 +100,22 @@ impl<'a> Gathering<'a> {
         if !within || evaluated != i64::from(part.evaluated) {
             return Err(TrainError::UpdateBound(vault.clone()));
         }
-        self.sums.whole(vault, part.subjects, &part.sums)?;
+        Ok(u64::from(part.evaluated))
+    }
+
+    fn count(&mut self, vault: &VaultId, part: &Part, evaluated: u64) {
         for (count, more) in self.counts.iter_mut().zip(&part.counts) {
             *count += more;
         }
-        self.evaluated += u64::from(part.evaluated);
-        self.shares.push(part.share);
-        Ok(())
+        self.evaluated += evaluated;
+        self.shares.insert(vault.clone(), Zeroizing::new(part.share));
     }
 
     /// Noise, step and figures.
     ///
     /// **Errors**: [`TrainError::TooFew`] below the plan's minimum; sums, noise or a model that explode.
-    pub fn finish(self, learner: &Learner) -> Result<Combined, TrainError> {
-        let Stage { task, plan, position, .. } = &self.stage;
+    pub fn finish(self, stage: &Stage<'_>, learner: &Learner) -> Result<Combined, TrainError> {
+        let Stage { task, plan, position, .. } = stage;
         let (privacy, minimum) = (&plan.training.privacy, u64::from(plan.minimum_cohort));
         let totals = self.sums.finish()?;
         if totals.subjects < minimum {
@@ -95,7 +123,8 @@ impl<'a> Gathering<'a> {
         }
         let (mut sums, mut counts) = (totals.sums, self.counts);
         let of_round = (task, position.round, position.state);
-        let seed = Digest::of(SEED_TAG, &(of_round, self.shares.as_slice(), &sums, counts.as_slice()));
+        let shares = Zeroizing::new(self.shares.values().map(|share| **share).collect::<Vec<_>>());
+        let seed = Digest::of(SEED_TAG, &(of_round, shares.as_slice(), &sums, counts.as_slice()));
         noise::add(&mut sums, privacy.noise, CLIP_UNITS as u32, &Digest::tagged(SUMS_TAG, &seed.0))?;
         let counts = if self.evaluated >= minimum {
             let (most, seed) = (sensitivity(&plan.training.shape()), Digest::tagged(COUNTS_TAG, &seed.0));
@@ -104,7 +133,7 @@ impl<'a> Gathering<'a> {
         } else {
             None
         };
-        self.stage.conclude(learner, Noised { sums, counts, seed })
+        stage.conclude(learner, Noised { sums, counts, seed })
     }
 }
 
@@ -119,12 +148,16 @@ pub(super) struct Noised {
 }
 
 /// A round of a task, whichever environment it is combined in.
-pub(super) struct Stage<'a> {
-    pub(super) task: TaskId,
-    pub(super) plan: &'a TrainingPlan,
-    pub(super) position: &'a Position,
+#[derive(Clone, Copy, Debug)]
+pub struct Stage<'a> {
+    /// The task.
+    pub task: TaskId,
+    /// Its plan.
+    pub plan: &'a TrainingPlan,
+    /// Which round it is.
+    pub position: &'a Position,
     /// About all people of its Vaults, those held out among them.
-    pub(super) subjects: u64,
+    pub subjects: u64,
 }
 
 impl Stage<'_> {

@@ -27,8 +27,8 @@ pub struct Part {
     pub counts: Vec<i64>,
     /// This Vault's share of the seed of the round's noise: the same in all rounds of a task.
     pub share: [u8; 32],
-    /// The learner that the round begins with, from one Vault of the round; none in the first.
-    pub learner: Option<Vec<u8>>,
+    /// The key of the learner that the round begins with, from one Vault of the round; none in the first.
+    pub learner: Option<[u8; 32]>,
 }
 
 impl Part {

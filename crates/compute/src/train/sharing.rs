@@ -20,10 +20,8 @@ use prio::topology::ping_pong::{PingPongMessage, PingPongState, PingPongTopology
 use prio::vdaf::Client as _;
 use prio::vdaf::prio3::{Prio3InputShare, Prio3PublicShare, Prio3SumVec, optimal_chunk_length};
 use serde::{Deserialize, Serialize};
-use symphony_protocol::artifact::training::TrainingPlan;
-use symphony_protocol::lifecycle::training::Position;
 use symphony_types::digest::Digest;
-use symphony_types::id::{TaskId, VaultId};
+use symphony_types::id::VaultId;
 use zeroize::{Zeroize as _, Zeroizing};
 
 use super::evaluate::PERSON;
@@ -51,8 +49,8 @@ pub struct Half {
     input: Vec<u8>,
     /// This Vault's share of the seed of the aggregator's noise.
     seed: [u8; 32],
-    /// The learner that the round begins with, from one Vault to the leader; none in the first round.
-    pub learner: Option<Vec<u8>>,
+    /// The key of the learner that the round begins with, from one Vault to the leader; none in the first round.
+    pub learner: Option<[u8; 32]>,
 }
 
 impl Drop for Half {
@@ -78,18 +76,12 @@ pub struct Sharing<'a> {
 }
 
 impl<'a> Sharing<'a> {
-    /// The round of an order; `subjects` are about all people of its Vaults, and more than half as many as one Vault has.
+    /// The round of an order, whose people are more than half as many as one Vault has.
     ///
     /// **Errors**: nobody, or too many people.
-    pub fn new(
-        task: TaskId,
-        plan: &'a TrainingPlan,
-        position: &'a Position,
-        subjects: u64,
-        order: Digest,
-    ) -> Result<Self, TrainError> {
-        let stage = Stage { task, plan, position, subjects };
+    pub fn new(stage: Stage<'a>, order: Digest) -> Result<Self, TrainError> {
         let (sums, counts) = stage.lengths();
+        let subjects = stage.subjects;
         let bound = u128::from(subjects) * 2 * u128::from(CLIP_UNITS.unsigned_abs());
         if subjects == 0 || bound > BOUND_MAX {
             return Err(TrainError::Size("people of the round"));
@@ -128,7 +120,7 @@ impl<'a> Sharing<'a> {
             let input = input.get_encoded().map_err(|_| beyond())?;
             Ok(Half { public: public.clone(), input, seed, learner })
         };
-        Ok([half(Role::Leader, leader, part.learner.clone())?, half(Role::Helper, helper, None)?])
+        Ok([half(Role::Leader, leader, part.learner)?, half(Role::Helper, helper, None)?])
     }
 
     /// The leader's first word about a Vault's part. **Errors**: [`TrainError::UpdateShape`] for a half of another round.

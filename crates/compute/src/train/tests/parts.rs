@@ -16,7 +16,7 @@ use symphony_types::time::{OrderedMillis, RecordMillis};
 use super::*;
 use crate::material::{MaterialBuilder, read};
 use crate::train::evaluate::PERSON;
-use crate::train::gathering::{Combined, Gathering};
+use crate::train::gathering::{Combined, Gathering, Stage};
 use crate::train::grid::CLIP_UNITS;
 use crate::train::part::Part;
 use crate::train::people::People;
@@ -121,17 +121,23 @@ pub(super) fn part(
     part
 }
 
+/// A round of about 300 people.
+pub(super) fn stage<'a>(plan: &'a TrainingPlan, position: &'a Position) -> Stage<'a> {
+    Stage { task: TASK, plan, position, subjects: 300 }
+}
+
 fn combined(
     plan: &TrainingPlan,
     at: &Position,
     learner: &Learner,
     parts: &[(VaultId, Part)],
 ) -> Result<Combined, TrainError> {
-    let mut gathering = Gathering::new(TASK, plan, at, 300);
+    let stage = stage(plan, at);
+    let mut gathering = Gathering::new(&stage);
     for (vault, part) in parts {
-        gathering.add(vault, part)?;
+        gathering.add(&stage, vault, part)?;
     }
-    gathering.finish(learner)
+    gathering.finish(&stage, learner)
 }
 
 fn round(plan: &TrainingPlan, at: &Position, learner: &Learner, vaults: &[(VaultId, People)]) -> Combined {
@@ -244,16 +250,63 @@ fn a_bad_part_names_its_vault_and_spoils_nothing() {
             (bad(&|part| part.counts[0] = -PERSON), &bound),
             (bad(&|part| *part.counts.last_mut().unwrap() = i64::MAX), &bound),
         ];
-        let mut gathering = Gathering::new(TASK, &plan, &at, 300);
-        gathering.add(&vaults[0].0, &parts[0]).unwrap();
+        let stage = stage(&plan, &at);
+        let mut gathering = Gathering::new(&stage);
+        gathering.add(&stage, &vaults[0].0, &parts[0]).unwrap();
         for (number, (part, error)) in cases.iter().enumerate() {
-            assert_eq!(gathering.add(&vaults[1].0, part).as_ref(), Err(*error), "case {number}");
+            assert_eq!(gathering.add(&stage, &vaults[1].0, part).as_ref(), Err(*error), "case {number}");
         }
-        assert_eq!(gathering.add(&vaults[0].0, &parts[0]), Err(TrainError::UpdateTurn(vaults[0].0.clone())));
-        gathering.add(&vaults[2].0, &parts[2]).unwrap();
+        let again = gathering.add(&stage, &vaults[0].0, &parts[0]);
+        assert_eq!(again, Err(TrainError::UpdateTurn(vaults[0].0.clone())));
+        gathering.add(&stage, &vaults[2].0, &parts[2]).unwrap();
         let without = [(vaults[0].0.clone(), parts[0].clone()), (vaults[2].0.clone(), parts[2].clone())];
-        assert_eq!(gathering.finish(&learner), combined(&plan, &at, &learner, &without));
+        assert_eq!(gathering.finish(&stage, &learner), combined(&plan, &at, &learner, &without));
     }
+}
+
+/// R099: sums that come in pieces, those of all Vaults mixed, make what whole parts make; a piece too many, too few or beyond
+/// the bound names its Vault and spoils the round.
+#[test]
+fn parts_in_pieces_make_the_same_round() {
+    let plan = plan(ModelKind::Perceptron { hidden: 3 });
+    let vaults = three(&plan, 60);
+    let (learner, at) = (initial(&plan), due());
+    let stage = stage(&plan, &at);
+    let parts: Vec<_> =
+        vaults.iter().map(|vault| (vault.0.clone(), part(&plan, &at, &learner, vault))).collect();
+    let first = |part: &Part| {
+        let mut first = part.clone();
+        first.sums.truncate(7);
+        first
+    };
+    let mut gathering = Gathering::new(&stage);
+    for (vault, part) in parts.iter().rev() {
+        gathering.begin(&stage, vault, &first(part)).unwrap();
+    }
+    for (vault, part) in &parts {
+        gathering.more(vault, &part.sums[7..9], false).unwrap();
+    }
+    for (vault, part) in &parts {
+        gathering.more(vault, &part.sums[9..], true).unwrap();
+    }
+    assert_eq!(gathering.finish(&stage, &learner), combined(&plan, &at, &learner, &parts));
+
+    let (vault, part) = &parts[1];
+    let shape = Err(TrainError::UpdateShape(vault.clone()));
+    let bound = Err(TrainError::UpdateBound(vault.clone()));
+    let far = [i64::from(part.subjects + 1) * CLIP_UNITS];
+    let long = vec![0; part.sums.len()];
+    for (more, last, error) in
+        [(&long[..], true, &shape), (&part.sums[7..9], true, &shape), (&far, false, &bound)]
+    {
+        let mut gathering = Gathering::new(&stage);
+        gathering.begin(&stage, vault, &first(part)).unwrap();
+        assert_eq!(&gathering.more(vault, more, last), error);
+        assert_eq!(gathering.finish(&stage, &learner), Err(TrainError::Incomplete));
+    }
+    let mut open = Gathering::new(&stage);
+    open.begin(&stage, vault, &first(part)).unwrap();
+    assert_eq!(open.finish(&stage, &learner), Err(TrainError::Incomplete));
 }
 
 /// R098: fewer people than the minimum train nothing, and are not evaluated on.

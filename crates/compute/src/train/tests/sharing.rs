@@ -1,8 +1,8 @@
 //! Rounds on shares: the same sums as in the other environment, twice the noise, and no part that its proof does not cover.
 
-use super::parts::{TASK, due, four_kinds, initial, part, plan, three};
+use super::parts::{due, four_kinds, initial, part, plan, stage, three};
 use super::*;
-use crate::train::gathering::{Combined, Gathering};
+use crate::train::gathering::{Combined, Gathering, Stage};
 use crate::train::grid::CLIP_UNITS;
 use crate::train::part::Part;
 use crate::train::sharing::{Half, Key, Role, Sharing};
@@ -13,7 +13,7 @@ const KEY: Key = [9; 32];
 const ORDER: Digest = Digest([5; 32]);
 
 fn sharing<'a>(plan: &'a TrainingPlan, at: &'a Position) -> Sharing<'a> {
-    Sharing::new(TASK, plan, at, 300, ORDER).unwrap()
+    Sharing::new(stage(plan, at), ORDER).unwrap()
 }
 
 /// Both aggregators over halves of all Vaults, up to the end of the round.
@@ -86,11 +86,12 @@ fn a_model_is_judged_alike_in_both_environments() {
     let vaults = three(&plan, 2_000);
     let parts: Vec<_> =
         vaults.iter().map(|vault| (vault.0.clone(), part(&plan, &at, &learner, vault))).collect();
-    let sharing = Sharing::new(TASK, &plan, &at, 9_000, ORDER).unwrap();
+    let wide = Stage { subjects: 9_000, ..stage(&plan, &at) };
+    let sharing = Sharing::new(wide, ORDER).unwrap();
     let shared = combine(&sharing, &learner, &split(&sharing, &parts)).unwrap();
-    let mut gathering = Gathering::new(TASK, &plan, &at, 9_000);
-    parts.iter().for_each(|(vault, part)| gathering.add(vault, part).unwrap());
-    let trusted = gathering.finish(&learner).unwrap();
+    let mut gathering = Gathering::new(&wide);
+    parts.iter().for_each(|(vault, part)| gathering.add(&wide, vault, part).unwrap());
+    let trusted = gathering.finish(&wide, &learner).unwrap();
     assert!(shared.next.is_none() && shared.sums.is_empty());
     let (one, other) = (shared.evaluation.unwrap(), trusted.evaluation.unwrap());
     assert!(one.quality.abs_diff(other.quality) < 10_000, "{} {}", one.quality, other.quality);
@@ -116,10 +117,11 @@ fn a_half_without_its_proof_names_its_vault() {
         (sharing.split(&name, &parts[1].1).unwrap(), sharing.split(&name, &parts[1].1).unwrap());
     assert_eq!(with([mine, theirs]), bound);
     assert_eq!(with(sharing.split(&parts[0].0, &parts[1].1).unwrap()), bound);
-    let other = Sharing::new(TASK, &plan, &at, 300, Digest([6; 32])).unwrap();
+    let other = Sharing::new(stage(&plan, &at), Digest([6; 32])).unwrap();
     assert_eq!(with(other.split(&name, &parts[1].1).unwrap()), bound);
+    let of = |subjects| Sharing::new(Stage { subjects, ..stage(&plan, &at) }, ORDER);
     // Made with room for more people, it is another shape.
-    let wide = Sharing::new(TASK, &plan, &at, 30_000, ORDER).unwrap();
+    let wide = of(30_000).unwrap();
     assert_eq!(with(wide.split(&name, &parts[1].1).unwrap()), Err(TrainError::UpdateShape(name)));
 }
 
@@ -144,10 +146,9 @@ fn a_part_beyond_its_bounds_is_not_split() {
     assert_eq!(changed(&|part| part.counts[0] = i64::MAX), bound);
     assert_eq!(changed(&|part| part.sums.push(0)), shape);
     assert_eq!(changed(&|part| part.counts.clear()), shape);
-    assert!(Sharing::new(TASK, &plan, &at, 0, ORDER).is_err());
-    assert!(
-        Sharing::new(TASK, &plan, &at, u64::MAX, ORDER).is_ok_and(|wide| wide.split(&name, &part).is_ok())
-    );
+    let of = |subjects| Sharing::new(Stage { subjects, ..stage(&plan, &at) }, ORDER);
+    assert!(of(0).is_err());
+    assert!(of(u64::MAX).is_ok_and(|wide| wide.split(&name, &part).is_ok()));
 }
 
 /// R098, R113: fewer people than the minimum, as the Vaults announced them, train nothing.
