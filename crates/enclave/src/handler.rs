@@ -4,6 +4,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use symphony_compute::train::sharing::Role;
 use symphony_tee::frame::FRAME_BYTES_MAX;
 use symphony_tee::report::EnclaveRole;
 use symphony_types::canonical;
@@ -18,7 +19,9 @@ use zeroize::Zeroizing;
 use crate::refusal::Refusal;
 use crate::station::Station;
 use crate::training::Contribution;
+use crate::training::combine::Round;
 use crate::training::datasets::Datasets;
+use crate::training::pieces::{Open, Piece};
 use crate::{aggregate, parse, slice, training};
 
 /// Answers a host's calls.
@@ -27,13 +30,15 @@ pub struct Handler<S> {
     pub(crate) sealing: SealingKey,
     /// What stays in memory between the rounds of a training.
     datasets: Mutex<Datasets>,
+    /// What has been added of rounds that are not combined yet.
+    open: Mutex<Open>,
 }
 
 impl<S: Station> Handler<S> {
     /// A handler in this enclave.
     pub fn new(station: S) -> Self {
         let sealing = SealingKey::from_seed(station.hpke_secret());
-        Self { station, sealing, datasets: Mutex::default() }
+        Self { station, sealing, datasets: Mutex::default(), open: Mutex::default() }
     }
 
     /// The canonical [`Answer`] to a canonical [`Call`]. Any bytes have an answer.
@@ -56,9 +61,15 @@ impl<S: Station> Handler<S> {
                 self.require(EnclaveRole::Aggregator)?;
                 aggregate::aggregate(self, &envelope, nonce, &bundles, &masters)
             }
+            Call::Piece { order, vault, boot, bundle, piece, policy, masters } => {
+                self.require(EnclaveRole::Aggregator)?;
+                let round = Round::check(self, &order, &policy, &masters, Role::Leader)?;
+                let piece = Piece { vault: &vault, boot: &boot, bundle: &bundle, sealed: &piece };
+                training::pieces::add(self, &round, &piece)
+            }
             Call::Contribute { order, vault, learner, input_root, material, policy, masters } => {
                 self.require(EnclaveRole::Slice)?;
-                let (order, vault, learner) = (&order, &vault, learner.as_deref());
+                let (order, vault, learner) = (&order, &vault, learner.as_ref());
                 let (policy, masters) = (&policy[..], &masters[..]);
                 let asked = Contribution { order, vault, learner, input_root, material, policy, masters };
                 training::contribute(self, asked)
@@ -89,6 +100,11 @@ impl<S: Station> Handler<S> {
     /// The datasets of trainings. A call that stumbled has not touched them half.
     pub(crate) fn datasets(&self) -> MutexGuard<'_, Datasets> {
         self.datasets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The rounds that are being added up. A call that stumbled has let its round go.
+    pub(crate) fn open(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A secret of one task: the same on every call, unknown outside this enclave.

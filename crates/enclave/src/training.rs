@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use symphony_compute::material;
+use symphony_compute::train::TrainError;
+use symphony_compute::train::gathering::Stage;
 use symphony_compute::train::part::Part;
 use symphony_compute::train::people::People;
 use symphony_compute::train::sharing::Sharing;
@@ -20,11 +22,11 @@ use symphony_tee::report::{BootReport, EnclaveRole, slice_step};
 use symphony_tee::session::Work;
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
-use symphony_types::id::VaultId;
+use symphony_types::id::{TaskId, VaultId};
 use symphony_types::key::{Document as _, Master, PublicKey};
 use symphony_wire::documents;
-use symphony_wire::enclave::{Answer, PartWord, SharedBundle, purpose};
-use symphony_wire::sealed::seal;
+use symphony_wire::enclave::{Answer, Manifest, PartWord, SealedLearner, purpose};
+use symphony_wire::sealed::{SealingKey, seal};
 use zeroize::Zeroizing;
 
 use self::datasets::Name;
@@ -34,13 +36,14 @@ use crate::station::Station;
 
 pub(crate) mod combine;
 pub(crate) mod datasets;
+pub(crate) mod pieces;
 pub(crate) mod shares;
 
 /// What a host asks of a slice enclave in a round.
 pub(crate) struct Contribution<'a> {
     pub(crate) order: &'a EndorsedRoundOrder,
     pub(crate) vault: &'a VaultId,
-    pub(crate) learner: Option<&'a [u8]>,
+    pub(crate) learner: Option<&'a SealedLearner>,
     pub(crate) input_root: Digest,
     pub(crate) material: Option<Vec<u8>>,
     pub(crate) policy: &'a [u8],
@@ -60,37 +63,30 @@ pub(crate) fn contribute<S: Station>(
         return Err(Refusal::new(Code::EnvelopeInvalid, "the vault is not of this round"));
     }
     let aggregators = Aggregators::admit(plan, order, asked.policy)?;
-    let bytes = open_learner(handler, &asked)?;
-    let learner = Learner::at(
-        plan.training.shape(),
-        envelope.task,
-        &order.state,
-        bytes.as_ref().map(|bytes| bytes.as_slice()),
-    )
-    .map_err(|error| Refusal::new(Code::EnvelopeInvalid, error.to_string()))?;
+    let key = learner_key(handler, &asked)?;
+    let sealed = asked.learner.map(|learner| &learner.sealed[..]);
+    let learner = open_learner(plan, order, key.as_deref().zip(sealed))
+        .map_err(|error| Refusal::new(Code::EnvelopeInvalid, error.to_string()))?;
     let name = Name { envelope: envelope.digest(), root: asked.input_root };
     let Some(people) = people(handler, plan, &name, &mut asked)? else { return Ok(Answer::RecordsWanted) };
     let mut part = Part::compute(plan, &position, &learner, &people, draw_seed(handler, order, asked.vault))
         .map_err(|error| Refusal::new(Code::UpdateInvalid, error.to_string()))?;
     part.share = *handler.secret(SHARE_TAG, envelope.task, asked.vault.as_str().as_bytes());
     if order.vaults.first() == Some(asked.vault) {
-        part.learner = bytes.map(|bytes| bytes.to_vec());
+        part.learner = key.map(|key| *key);
     }
-    let (bundle, halves) = match &aggregators.helper {
-        None => (seal_part(handler, order, asked.vault, &aggregators.first, &part)?, vec![]),
+    let pieces = match &aggregators.helper {
+        None => pieces(handler, order, asked.vault, &aggregators.first, part)?,
         Some(helper) => {
-            let halves = sharing(plan, &position, order)?.split(asked.vault, &part);
-            let [mine, theirs] =
-                halves.map_err(|error| Refusal::new(Code::UpdateInvalid, error.to_string()))?;
-            let sealed = vec![
-                seal_part(handler, order, asked.vault, &aggregators.first, &mine)?,
-                seal_part(handler, order, asked.vault, helper, &theirs)?,
-            ];
-            let named = SharedBundle { halves: [&sealed[0], &sealed[1]].map(|half| Digest::of_bytes(half)) };
-            (documents::encode(&named), sealed)
+            let [mine, theirs] = sharing(plan, &position, order)
+                .and_then(|sharing| sharing.split(asked.vault, &part))
+                .map_err(|error| Refusal::new(Code::UpdateInvalid, error.to_string()))?;
+            let first = seal_piece(handler, order, (asked.vault, 0), &aggregators.first, &mine)?;
+            vec![first, seal_piece(handler, order, (asked.vault, 1), helper, &theirs)?]
         }
     };
-    drop(part);
+    let named = pieces.iter().map(|piece| Digest::of_bytes(piece)).collect();
+    let bundle = documents::encode(&Manifest { pieces: named });
     if position.last {
         handler.datasets().forget(&name.envelope);
     }
@@ -106,7 +102,7 @@ pub(crate) fn contribute<S: Station>(
         policy: envelope.versions.policy,
         purged: position.last,
     });
-    Ok(Answer::Contributed { bundle, halves, report: documents::encode(&report) })
+    Ok(Answer::Contributed { bundle, pieces, report: documents::encode(&report) })
 }
 
 /// The enclaves that combine a round.
@@ -139,14 +135,18 @@ impl Aggregators {
     }
 }
 
-/// The round on shares, as its order has it.
+/// The round, as its order has it.
+fn stage<'a>(plan: &'a TrainingPlan, position: &'a Position, order: &RoundOrder) -> Stage<'a> {
+    Stage { task: order.envelope.task, plan, position, subjects: order.subjects }
+}
+
+/// The round on shares.
 fn sharing<'a>(
     plan: &'a TrainingPlan,
     position: &'a Position,
     order: &RoundOrder,
-) -> Result<Sharing<'a>, Refusal> {
-    Sharing::new(order.envelope.task, plan, position, order.subjects, order.digest())
-        .map_err(|error| Refusal::new(Code::EnvelopeInvalid, error.to_string()))
+) -> Result<Sharing<'a>, TrainError> {
+    Sharing::new(stage(plan, position, order), order.digest())
 }
 
 /// The plan and the place of a round, if its order is sound in itself.
@@ -166,17 +166,33 @@ fn check_round(order: &RoundOrder) -> Result<(&TrainingPlan, Position), Refusal>
     Ok((plan, Position::of(order.round, order.last, order.state)))
 }
 
-/// The learner that the host carries. Wiped on drop.
-fn open_learner<S: Station>(
+/// The key of the learner that the host carries.
+fn learner_key<S: Station>(
     handler: &Handler<S>,
     asked: &Contribution<'_>,
-) -> Result<Option<Zeroizing<Vec<u8>>>, Refusal> {
-    let Some(sealed) = asked.learner else { return Ok(None) };
+) -> Result<Option<Zeroizing<[u8; 32]>>, Refusal> {
+    let Some(learner) = asked.learner else { return Ok(None) };
     let order = &asked.order.body;
-    let aad = learner_circumstances(&order.envelope, asked.vault, &order.state);
-    let opened = handler.sealing.open(purpose::LEARNER, &aad, sealed);
-    let opened = opened.map_err(|_| Refusal::new(Code::SealInvalid, "the learner does not open"))?;
-    Ok(Some(Zeroizing::new(opened)))
+    let aad = key_circumstances(&order.envelope, asked.vault, &order.state);
+    let opened = handler.sealing.open(purpose::LEARNER_KEY, &aad, &learner.key).ok().map(Zeroizing::new);
+    let key = opened.and_then(|opened| Some(Zeroizing::new(<[u8; 32]>::try_from(opened.as_slice()).ok()?)));
+    Ok(Some(key.ok_or_else(|| Refusal::new(Code::SealInvalid, "the learner does not open"))?))
+}
+
+/// The learner that a round begins with: the initial one, or the sealed one under its key. **Errors**:
+/// [`TrainError::Learner`] for another one.
+fn open_learner(
+    plan: &TrainingPlan,
+    order: &RoundOrder,
+    sealed: Option<(&[u8; 32], &[u8])>,
+) -> Result<Learner, TrainError> {
+    let (task, aad) = (order.envelope.task, learner_circumstances(order.envelope.task, &order.state));
+    let open = |(key, sealed): (&[u8; 32], &[u8])| {
+        let opened = SealingKey::from_seed(key).open(purpose::LEARNER, &aad, sealed);
+        opened.map(Zeroizing::new).map_err(|_| TrainError::Learner)
+    };
+    let bytes = sealed.map(open).transpose()?;
+    Learner::at(plan.training.shape(), task, &order.state, bytes.as_ref().map(|bytes| bytes.as_slice()))
 }
 
 /// The people of the round: those in memory, or those of the records that came along. `None` without either.
@@ -211,31 +227,56 @@ fn draw_seed<S: Station>(handler: &Handler<S>, order: &RoundOrder, vault: &Vault
     Digest(*handler.secret(SAMPLE_TAG, order.envelope.task, &documents::encode(&(order.round, vault))))
 }
 
-/// Seals a part or a half of one with this enclave's word that it made it: anybody can seal to the aggregator's enclave, and a forged part
-/// would have the noise drawn anew over the true ones.
-fn seal_part<S: Station>(
+/// A part in sealed pieces, so that the aggregator's enclave never holds a whole one: the part with its first sums, then
+/// the other sums.
+fn pieces<S: Station>(
     handler: &Handler<S>,
     order: &RoundOrder,
     vault: &VaultId,
     aggregator: &BootReport,
-    part: &impl Serialize,
+    mut part: Part,
+) -> Result<Vec<Vec<u8>>, Refusal> {
+    let rest = Zeroizing::new(part.sums.split_off(part.sums.len().min(PIECE_SUMS)));
+    let mut pieces = vec![seal_piece(handler, order, (vault, 0), aggregator, &part)?];
+    for (number, sums) in (1..).zip(rest.chunks(PIECE_SUMS)) {
+        pieces.push(seal_piece(handler, order, (vault, number), aggregator, &sums)?);
+    }
+    Ok(pieces)
+}
+
+/// Seals a piece of a part with this enclave's word that it made it: anybody can seal to the aggregator's enclave, and a
+/// forged part would have the noise drawn anew over the true ones.
+fn seal_piece<S: Station>(
+    handler: &Handler<S>,
+    order: &RoundOrder,
+    (vault, number): (&VaultId, usize),
+    aggregator: &BootReport,
+    piece: &impl Serialize,
 ) -> Result<Vec<u8>, Refusal> {
-    let part = Zeroizing::new(documents::encode(part));
-    let word = PartWord { order: order.digest(), vault: vault.clone(), part: Digest::of_bytes(&part) };
-    let plaintext = Zeroizing::new(documents::encode(&(part.as_slice(), handler.station.sign(word))));
-    seal(&aggregator.hpke_key, purpose::PART, &part_circumstances(order, vault), &plaintext)
+    let piece = Zeroizing::new(documents::encode(piece));
+    let word = PartWord { order: order.digest(), vault: vault.clone(), part: Digest::of_bytes(&piece) };
+    let plaintext = Zeroizing::new(documents::encode(&(piece.as_slice(), handler.station.sign(word))));
+    seal(&aggregator.hpke_key, purpose::PART, &piece_circumstances(order, vault, number), &plaintext)
         .map_err(|error| Refusal::new(Code::SealInvalid, error.to_string()))
 }
 
-/// What a part is sealed under: one order and one Vault.
-fn part_circumstances(order: &RoundOrder, vault: &VaultId) -> Vec<u8> {
-    documents::encode(&(order.digest(), vault))
+/// What a piece is sealed under: one order, one Vault and its place in the part.
+fn piece_circumstances(order: &RoundOrder, vault: &VaultId, number: usize) -> Vec<u8> {
+    documents::encode(&(order.digest(), vault, number as u64))
 }
 
 /// What a learner is sealed under.
-fn learner_circumstances(envelope: &TaskEnvelope, vault: &VaultId, state: &Digest) -> Vec<u8> {
+fn learner_circumstances(task: TaskId, state: &Digest) -> Vec<u8> {
+    documents::encode(&(task, state))
+}
+
+/// What its key is sealed under.
+fn key_circumstances(envelope: &TaskEnvelope, vault: &VaultId, state: &Digest) -> Vec<u8> {
     documents::encode(&(envelope.task, vault, state))
 }
+
+/// Sums of one piece: half a mebibyte.
+const PIECE_SUMS: usize = 1 << 16;
 
 const PEOPLE_TAG: &str = "symphony/training-people/v1";
 const SAMPLE_TAG: &str = "symphony/training-sample/v1";

@@ -105,6 +105,7 @@ pub(crate) async fn answer(
         order: decode(&request.order).map_err(|error| malformed(error.to_string()))?,
         bundles: vec![],
         halves: vec![],
+        learner: None,
         slices: vec![],
         policy: encode(&governed::policy(&node.network, &state.governance)),
         masters: masters(state),

@@ -85,8 +85,19 @@ pub struct RoundBulk {
     pub helper: Option<Attestation>,
     /// The transcript of the step, sealed to the submitter; empty in the last round.
     pub sealed: Vec<u8>,
-    /// The next learner, sealed to each Vault's enclave.
-    pub learners: Vec<(VaultId, Vec<u8>)>,
+    /// The next learner, sealed under its key; none after the last round.
+    pub learner: Option<Vec<u8>>,
+    /// That key, sealed to each Vault's enclave.
+    pub keys: Vec<(VaultId, Vec<u8>)>,
+}
+
+/// The learner that a round begins with.
+#[derive(Clone, Default)]
+pub struct Begins {
+    /// Sealed under its key; none in the first round.
+    pub learner: Option<Vec<u8>>,
+    /// That key, sealed to each Vault's enclave.
+    pub keys: BTreeMap<VaultId, Vec<u8>>,
 }
 
 /// What a recorded round left; `None` where no master has it.
@@ -95,22 +106,16 @@ pub async fn bulk_of(node: &Node, round: &Round) -> Option<RoundBulk> {
     decode(&bulk::get(node, &place).await?).ok()
 }
 
-/// The sealed learners that a round begins with, by Vault; none in the first. **Errors**: [`Fault::Again`] while no master
-/// that can be reached has them.
-pub async fn learners(
-    node: &Node,
-    state: &State,
-    known: &Task,
-    position: &Position,
-) -> Result<BTreeMap<VaultId, Vec<u8>>, Fault> {
+/// The sealed learner that a round begins with. **Errors**: [`Fault::Again`] while no master that can be reached has it.
+pub async fn begins(node: &Node, state: &State, known: &Task, position: &Position) -> Result<Begins, Fault> {
     if position.round == 1 {
-        return Ok(BTreeMap::new());
+        return Ok(Begins::default());
     }
     let before = state.rounds.get(&(known.envelope.task, position.round - 1));
     let before = before.ok_or_else(|| Fault::Again("the round before is not known".to_owned()))?;
     let bulk = bulk_of(node, before).await;
     let bulk = bulk.ok_or_else(|| Fault::Again("the learner of the round is nowhere".to_owned()))?;
-    Ok(bulk.learners.into_iter().collect())
+    Ok(Begins { learner: bulk.learner, keys: bulk.keys.into_iter().collect() })
 }
 
 /// A round with the attestations that were kept of it. What nobody has any more is shown as absent, and the verifier
@@ -217,9 +222,9 @@ pub(crate) async fn attested(node: &Node, state: &State, round: &Round) -> Resul
         return Err(UNSEEN);
     }
     let bulk = bulk_of(node, round).await.ok_or(Doubt::Other("what the round leaves is not here"))?;
-    let going_on = round.slices.iter().all(|slice| {
-        bulk.learners.iter().any(|(vault, sealed)| *vault == slice.body.vault && !sealed.is_empty())
-    });
+    let keyed = |vault| bulk.keys.iter().any(|(of, sealed)| of == vault && !sealed.is_empty());
+    let going_on = bulk.learner.as_ref().is_some_and(|learner| !learner.is_empty())
+        && round.slices.iter().all(|slice| keyed(&slice.body.vault));
     let transcript = Digest::of_bytes(&bulk.sealed) == round.aggregate.body.result;
     let whole = position.last || (going_on && transcript);
     if !whole {

@@ -39,9 +39,9 @@ use crate::claim::Subject;
 use crate::effects::Fault;
 use crate::endorsing::endorsed;
 use crate::execution::{enclave, failed, masters, moved, wrong_answer};
-use crate::helping;
+use crate::helping::{self, Unusable};
 use crate::node::{Node, now};
-use crate::round::{self, Handed, RoundBulk};
+use crate::round::{self, Begins, Handed, RoundBulk};
 
 /// Rounds that a Vault is left out of after it failed in one, where the quorum holds without it; twice as many each time,
 /// because every round that is ordered again costs the people of the other Vaults.
@@ -97,12 +97,12 @@ async fn run(
 ) -> Result<Ran, Fault> {
     let vaults = taking_part(&known.envelope, position.round, failing)?;
     let order = order(node, known, position, vaults).await?;
-    let learners = round::learners(node, state, known, &position).await?;
-    let parts = match parts(node, &order, &learners, &known.envelope).await {
+    let begins = round::begins(node, state, known, &position).await?;
+    let mut parts = match parts(node, &order, &begins, &known.envelope).await {
         Ok(parts) => parts,
         Err(faults) => return Ok(leave_out(&order, failing, faults)),
     };
-    let combined = match combine(node, state, known, &order, &parts).await? {
+    let combined = match combine(node, state, known, &order, begins.learner, &mut parts).await? {
         Ok(combined) => combined,
         Err(fault) => return Ok(leave_out(&order, failing, vec![fault])),
     };
@@ -170,15 +170,16 @@ struct Part {
 async fn parts(
     node: &Arc<Node>,
     order: &EndorsedRoundOrder,
-    learners: &BTreeMap<VaultId, Vec<u8>>,
+    begins: &Begins,
     envelope: &TaskEnvelope,
 ) -> Result<Vec<Part>, Vec<(VaultId, Code, String)>> {
     let round_ms = node.state().governance.policy().train.round_ms;
     let timeout = left(envelope.execute_by).unwrap_or_default().min(Duration::from_millis(round_ms));
     let document = encode(order);
     let asked = order.body.vaults.iter().map(|vault| {
-        let learner = learners.get(vault).cloned().unwrap_or_default();
-        let assignment = RoundAssignment { document: document.clone(), learner };
+        let learner = begins.learner.clone().unwrap_or_default();
+        let learner_key = begins.keys.get(vault).cloned().unwrap_or_default();
+        let assignment = RoundAssignment { document: document.clone(), learner, learner_key };
         async move {
             part(node, vault, order, assignment, timeout)
                 .await
@@ -220,7 +221,7 @@ async fn part(
     verification::round_slice(&state.governance, envelope, &position, (&slice, &attestation), &judge)?;
     let named = body.bundle == Digest::of_bytes(&result.bundle)
         && body.report == Digest::of_bytes(&result.report)
-        && result.halves.len() == if shared(envelope) { 2 } else { 0 }
+        && (result.pieces.len() == 2 || !shared(envelope))
         && (&body.vault, body.attempt) == (vault, order.body.attempt);
     if named { Ok(Part { slice, result }) } else { Err(wrong("the part is not the header's".to_owned())) }
 }
@@ -237,7 +238,8 @@ fn position(order: &EndorsedRoundOrder) -> Position {
 struct Combined {
     header: SignedAggregate,
     sealed: Vec<u8>,
-    learners: Vec<(VaultId, Vec<u8>)>,
+    learner: Option<Vec<u8>>,
+    keys: Vec<(VaultId, Vec<u8>)>,
     report: Vec<u8>,
     helper: Option<Attestation>,
 }
@@ -250,8 +252,13 @@ async fn combine(
     state: &State,
     known: &Task,
     order: &EndorsedRoundOrder,
-    parts: &[Part],
-) -> Result<Result<Combined, (VaultId, Code, String)>, Fault> {
+    learner: Option<Vec<u8>>,
+    parts: &mut [Part],
+) -> Result<Result<Combined, Unusable>, Fault> {
+    let two = shared(&known.envelope);
+    if !two && let Some(unusable) = add(node, state, order, parts).await? {
+        return Ok(Err(unusable));
+    }
     let bundle = |part: &Part| (part.slice.body.vault.clone(), part.result.bundle.clone());
     // Who has no part in this round may have one in the next.
     let boots = known.envelope.coordination.participating_vault_ids.iter().filter_map(|vault| {
@@ -262,13 +269,14 @@ async fn combine(
     let round = Gathered {
         order: order.clone(),
         bundles: parts.iter().map(bundle).collect(),
-        halves: halves(parts, 0),
+        halves: if two { halves(parts, 0) } else { vec![] },
+        learner,
         slices: boots.collect(),
         policy: encode(&governed::policy(&node.network, &state.governance)),
         masters: masters(state),
     };
-    let helped = if shared(&known.envelope) {
-        let second = Gathered { halves: halves(parts, 1), ..round.clone() };
+    let helped = if two {
+        let second = Gathered { halves: halves(parts, 1), learner: None, ..round.clone() };
         match helping::help(node, round.clone(), second).await? {
             Ok(helped) => Some(helped),
             Err(unusable) => return Ok(Err(unusable)),
@@ -278,8 +286,8 @@ async fn combine(
     };
     let helper = helping::attestation(order, helped.clone());
     match enclave(node, Call::Combine { round, helped }).await? {
-        Answer::Combined { header, sealed, learners, report } => {
-            Ok(Ok(Combined { header, sealed, learners, report, helper }))
+        Answer::Combined { header, sealed, learner, keys, report } => {
+            Ok(Ok(Combined { header, sealed, learner, keys, report, helper }))
         }
         Answer::PartRefused { vault, code, detail } => Ok(Err((vault, code, detail))),
         // With all Vaults there may be enough people.
@@ -288,14 +296,48 @@ async fn combine(
         {
             Err(Fault::Again(detail))
         }
+        // The enclave was started again and has lost what was added.
+        Answer::Refused { code: code @ Code::Unavailable, detail } => {
+            Err(Fault::Again(format!("{code}: {detail}")))
+        }
         Answer::Refused { code, detail } => Err(Fault::Refused(code, detail)),
         _ => Err(wrong_answer()),
     }
 }
 
-/// Of each part the half for one of two aggregators; none where one combines.
+/// Hands the pieces of all parts to the aggregator's enclave, and lets go of each; the Vault whose part cannot be used, if
+/// there is one. **Errors**: [`Fault`].
+async fn add(
+    node: &Arc<Node>,
+    state: &State,
+    order: &EndorsedRoundOrder,
+    parts: &mut [Part],
+) -> Result<Option<Unusable>, Fault> {
+    for part in parts {
+        for piece in std::mem::take(&mut part.result.pieces) {
+            let call = Call::Piece {
+                order: order.clone(),
+                vault: part.slice.body.vault.clone(),
+                boot: part.result.boot.clone(),
+                bundle: part.result.bundle.clone(),
+                piece,
+                policy: encode(&governed::policy(&node.network, &state.governance)),
+                masters: masters(state),
+            };
+            match enclave(node, call).await? {
+                Answer::Added => {}
+                Answer::PartRefused { vault, code, detail } => return Ok(Some((vault, code, detail))),
+                Answer::Refused { code, detail } => return Err(Fault::Refused(code, detail)),
+                _ => return Err(wrong_answer()),
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// Of each part the half for one of two aggregators.
 fn halves(parts: &[Part], role: usize) -> Vec<Vec<u8>> {
-    parts.iter().filter_map(|part| part.result.halves.get(role).cloned()).collect()
+    parts.iter().filter_map(|part| part.result.pieces.get(role).cloned()).collect()
 }
 
 /// Brings what a round leaves to a majority, has a majority appraise it, and orders it. **Errors**: [`Fault`].
@@ -306,7 +348,7 @@ async fn record(
     combined: Combined,
     failing: &Failing,
 ) -> Result<(), Fault> {
-    let Combined { header, sealed, learners, report, helper } = combined;
+    let Combined { header, sealed, learner, keys, report, helper } = combined;
     let (task, number) = (order.body.envelope.task, order.body.round);
     let bulk = RoundBulk {
         slices: parts.iter().map(|part| attestation(&part.result)).collect(),
@@ -314,7 +356,8 @@ async fn record(
         helper,
         // The model is found like every other result.
         sealed: if order.body.last { vec![] } else { sealed.clone() },
-        learners,
+        learner,
+        keys,
     };
     let bytes = encode(&bulk);
     let round = Round {

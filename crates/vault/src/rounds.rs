@@ -22,7 +22,7 @@ use symphony_types::digest::Digest;
 use symphony_types::id::TaskId;
 use symphony_types::key::Document as _;
 use symphony_wire::documents;
-use symphony_wire::enclave::{Answer, Call, purpose};
+use symphony_wire::enclave::{Answer, Call, SealedLearner, purpose};
 use symphony_wire::sealed;
 use symphony_wire::v1::SliceResult;
 
@@ -63,7 +63,7 @@ impl Bases {
 }
 
 impl Enterprise {
-    /// Computes this Vault's part of a round; `learner` is sealed to its enclave, and empty in the first round.
+    /// Computes this Vault's part of a round; `learner` is for its enclave, and none in the first round.
     ///
     /// **Errors**: the order is not the masters' or not complete, or older than one that is known; the aggregator's enclave
     /// is not to be believed; nothing is reserved; or the enclave refuses.
@@ -71,7 +71,7 @@ impl Enterprise {
         self: Arc<Self>,
         agent: Arc<Agent>,
         order: EndorsedRoundOrder,
-        learner: Vec<u8>,
+        learner: Option<SealedLearner>,
     ) -> Result<SliceResult, Problem> {
         authorize::endorsed(&order, &self.governance.registry.masters)?;
         authorize::round(&order.body, &self.vault)?;
@@ -93,7 +93,7 @@ impl Enterprise {
         &self,
         agent: &Agent,
         order: EndorsedRoundOrder,
-        learner: Vec<u8>,
+        learner: Option<SealedLearner>,
         policy: &AppraisalPolicy,
     ) -> Result<SliceResult, Problem> {
         let state = self.state();
@@ -108,7 +108,7 @@ impl Enterprise {
         let call = |material| Call::Contribute {
             order: order.clone(),
             vault: self.vault.clone(),
-            learner: (!learner.is_empty()).then(|| learner.clone()),
+            learner: learner.clone(),
             input_root: basis.root,
             material,
             policy: documents::encode(policy),
@@ -130,7 +130,7 @@ impl Enterprise {
             }
             answer => answer,
         };
-        let Answer::Contributed { bundle, halves, report } = answer else { return Err(wrong_answer()) };
+        let Answer::Contributed { bundle, pieces, report } = answer else { return Err(wrong_answer()) };
         let body = &order.body;
         let position = Position::of(body.round, body.last, body.state);
         let header = SliceHeader {
@@ -147,7 +147,7 @@ impl Enterprise {
             ledger_head: self.head(),
         };
         let header = documents::encode(&self.keys.signing.sign(header));
-        Ok(SliceResult { header, bundle, boot: agent.boot().to_vec(), report, halves })
+        Ok(SliceResult { header, bundle, boot: agent.boot().to_vec(), report, pieces })
     }
 
     /// The records of a training: those that its first round was computed on, without people who have left.

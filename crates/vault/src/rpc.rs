@@ -10,6 +10,7 @@ use symphony_protocol::artifact::Bucket;
 use symphony_types::catalogue::Code;
 use symphony_types::key::{Document, Endorsed, Master};
 use symphony_wire::documents;
+use symphony_wire::enclave::SealedLearner;
 use symphony_wire::signing::{CONTEXT_HEALTH, sign_bytes};
 use symphony_wire::v1::vault_node_server::VaultNode;
 use symphony_wire::v1::{
@@ -78,7 +79,7 @@ impl VaultNode for Door {
             bundle: slice.bundle,
             boot: slice.boot,
             report: slice.report,
-            halves: vec![],
+            pieces: vec![],
         }))
     }
 
@@ -86,7 +87,8 @@ impl VaultNode for Door {
         &self,
         request: Request<RoundAssignment>,
     ) -> Result<Response<SliceResult>, Status> {
-        let RoundAssignment { document, learner } = request.into_inner();
+        let RoundAssignment { document, learner, learner_key } = request.into_inner();
+        let learner = (!learner.is_empty()).then_some(SealedLearner { key: learner_key, sealed: learner });
         let order = self::document(&SignedDocument { document })?;
         let part = Arc::clone(&self.enterprise).compute_round(Arc::clone(&self.agent), order, learner).await;
         Ok(Response::new(part.map_err(Problem::into_status)?))

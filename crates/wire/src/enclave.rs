@@ -53,13 +53,31 @@ pub enum Call {
         order: EndorsedRoundOrder,
         /// The Vault whose part it is.
         vault: VaultId,
-        /// The learner that the round begins with, sealed to this enclave; none in the first round.
-        learner: Option<Vec<u8>>,
+        /// The learner that the round begins with, and its key sealed to this enclave; none in the first round.
+        learner: Option<SealedLearner>,
         /// Root over the records that the round is computed on; the enclave may still hold them.
         input_root: Digest,
         /// Those records, sealed to this enclave; none to try without.
         material: Option<Vec<u8>>,
         /// Canonical `AppraisalPolicy` that the aggregator's boot report is appraised by.
+        policy: Vec<u8>,
+        /// The masters: a majority of them must endorse the order.
+        masters: Vec<PublicKey<Master>>,
+    },
+    /// To an aggregator that combines alone: add the next piece of a Vault's part. What has been added stays until the
+    /// round is combined.
+    Piece {
+        /// The order.
+        order: EndorsedRoundOrder,
+        /// Whose part it is.
+        vault: VaultId,
+        /// Boot report of its enclave (canonical `SignedBoot`).
+        boot: Vec<u8>,
+        /// Canonical [`Manifest`] of the part.
+        bundle: Vec<u8>,
+        /// The piece, sealed to this enclave.
+        piece: Vec<u8>,
+        /// Canonical `AppraisalPolicy` that the boot reports are appraised by.
         policy: Vec<u8>,
         /// The masters: a majority of them must endorse the order.
         masters: Vec<PublicKey<Master>>,
@@ -123,13 +141,15 @@ pub enum Answer {
     },
     /// The part of a round.
     Contributed {
-        /// Sealed to the aggregator's enclave; canonical [`SharedBundle`] where two compute on shares.
+        /// Canonical [`Manifest`].
         bundle: Vec<u8>,
-        /// What the bundle names, for the first aggregator and for the second; empty where one combines.
-        halves: Vec<Vec<u8>>,
+        /// The pieces that it names, each sealed to an aggregator's enclave.
+        pieces: Vec<Vec<u8>>,
         /// Canonical signed attestation report.
         report: Vec<u8>,
     },
+    /// A piece is added.
+    Added,
     /// What the first of two aggregators asks the second, sealed to it.
     Asked {
         /// For [`Call::Help`].
@@ -145,8 +165,10 @@ pub enum Answer {
         header: SignedAggregate,
         /// The transcript of the step or the model, sealed to the submitter.
         sealed: Vec<u8>,
-        /// The next learner, sealed to each enclave that goes on; none after the last round.
-        learners: Vec<(VaultId, Vec<u8>)>,
+        /// The next learner, sealed under a key of its own; none after the last round.
+        learner: Option<Vec<u8>>,
+        /// That key, sealed to each enclave that goes on.
+        keys: Vec<(VaultId, Vec<u8>)>,
         /// Canonical signed attestation report.
         report: Vec<u8>,
     },
@@ -188,6 +210,8 @@ pub struct Gathered {
     pub bundles: Vec<(VaultId, Vec<u8>)>,
     /// Of each bundle the half that is sealed to this enclave; empty where one aggregator combines.
     pub halves: Vec<Vec<u8>>,
+    /// The learner that the round begins with, sealed under its key; none in the first round.
+    pub learner: Option<Vec<u8>>,
     /// Boot report of each Vault's enclave that is to go on with the learner (canonical `SignedBoot`).
     pub slices: Vec<(VaultId, Vec<u8>)>,
     /// Canonical `AppraisalPolicy` that the boot reports are appraised by.
@@ -205,11 +229,21 @@ pub struct Helped {
     pub report: Vec<u8>,
 }
 
-/// The bundle of a part on shares: each half is sealed to one aggregator and goes to it alone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SharedBundle {
-    /// SHA-256 of each sealed half: the first aggregator's, and the second's.
-    pub halves: [Digest; 2],
+/// The bundle of a Vault's part of a round. Where one aggregator combines, the first piece is the part with its first sums,
+/// and the others are the next sums; where two do, each has one piece, its half of the part.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// SHA-256 of each sealed piece.
+    pub pieces: Vec<Digest>,
+}
+
+/// A learner on its way to an enclave.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SealedLearner {
+    /// Its key, sealed to the enclave.
+    pub key: Vec<u8>,
+    /// The learner, sealed under that key.
+    pub sealed: Vec<u8>,
 }
 
 /// What the aggregator's enclave gives a slice enclave for one task; sealed to it, never seen outside (D18).
@@ -279,14 +313,17 @@ pub mod purpose {
     pub const MATERIAL: &str = "symphony/seal/material/v1";
     /// Records of a training, Vault to its slice enclave; associated data: task id, vault id and the root over them.
     pub const TRAINING: &str = "symphony/seal/training/v1";
-    /// A part of a round or its half, slice enclave to aggregator; associated data: digest of the round's order and vault id.
+    /// A piece of a part of a round, slice enclave to aggregator; associated data: digest of the round's order, vault id, and
+    /// which piece it is.
     pub const PART: &str = "symphony/seal/part/v1";
     /// What the first of two aggregators asks the second; associated data: digest of the round's order.
     pub const ASK: &str = "symphony/seal/share-ask/v1";
     /// What the second answers; associated data: digest of the round's order.
     pub const HELP: &str = "symphony/seal/share-help/v1";
-    /// A learner, aggregator to slice enclave; associated data: task id, vault id and the learner's digest.
-    pub const LEARNER: &str = "symphony/seal/learner/v1";
+    /// A learner under its own key; associated data: task id and the learner's digest.
+    pub const LEARNER: &str = "symphony/seal/learner/v2";
+    /// The key of a learner, aggregator to slice enclave; associated data: task id, vault id and the learner's digest.
+    pub const LEARNER_KEY: &str = "symphony/seal/learner-key/v1";
     /// The transcript of a step, aggregator to submitter; associated data: task id and round.
     pub const STEP: &str = "symphony/seal/step/v1";
     /// Words of a document, Vault to its slice enclave; associated data: task id and vault id.

@@ -1,17 +1,17 @@
-//! The aggregator's side of a round: opens the parts, combines them, seals what comes out (R093, R097-R100, R112, R116).
+//! The aggregator's side of a round: ends it when its parts have been added, seals what comes out (R093, R097-R100, R112,
+//! R116).
 //!
-//! It keeps nothing between rounds: the learner comes in the part of the round's first Vault and goes, a step further, to
-//! the enclaves of all Vaults that go on. So any aggregator of the task can take the next round.
+//! It keeps nothing between rounds: the learner comes sealed, its key in the part of the round's first Vault; and goes, a
+//! step further, to the enclaves of all Vaults that go on. So any aggregator of the task can take the next round.
 
 use serde::de::DeserializeOwned;
 use symphony_compute::train::TrainError;
-use symphony_compute::train::gathering::{Combined, Gathering};
-use symphony_compute::train::part::Part;
+use symphony_compute::train::gathering::Combined;
 use symphony_compute::train::sharing::Role;
 use symphony_compute::train::step::Learner;
 use symphony_protocol::artifact::Outcome;
 use symphony_protocol::artifact::training::{
-    Evaluation, RoundOrder, StepTranscript, TrainedModel, TrainingPlan,
+    EndorsedRoundOrder, Evaluation, RoundOrder, StepTranscript, TrainedModel, TrainingPlan,
 };
 use symphony_protocol::execution::training::aggregate_nonce;
 use symphony_protocol::lifecycle::training::Position;
@@ -19,23 +19,26 @@ use symphony_tee::report::EnclaveRole;
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
 use symphony_types::id::VaultId;
-use symphony_types::key::Document as _;
+use symphony_types::key::{Document as _, Master, PublicKey};
 use symphony_wire::documents;
 use symphony_wire::enclave::{Answer, Gathered, Helped, PartWord, SignedPartWord, purpose};
-use symphony_wire::sealed::seal;
+use symphony_wire::sealed::{SealError, SealingKey, seal};
 use zeroize::Zeroizing;
 
-use super::{Aggregators, check_round, learner_circumstances, part_circumstances, shares};
+use super::{
+    Aggregators, check_round, key_circumstances, learner_circumstances, open_learner, piece_circumstances,
+    pieces, shares, stage,
+};
 use crate::aggregate::{Made, stated};
 use crate::handler::Handler;
 use crate::refusal::{Refusal, admit_boot, check_members, verify_order};
 use crate::station::Station;
 
-/// Sealed learners by Vault.
-type Learners = Vec<(VaultId, Vec<u8>)>;
+/// The sealed learner, and its key sealed by Vault.
+type Next = (Option<Vec<u8>>, Vec<(VaultId, Vec<u8>)>);
 
 /// Why a round is not combined.
-pub(super) enum Halt {
+pub(crate) enum Halt {
     Refused(Refusal),
     /// Another round without this Vault can be.
     Part(VaultId, String),
@@ -57,26 +60,28 @@ impl Halt {
 }
 
 /// A round that this enclave has a part in combining.
-pub(super) struct Round<'a> {
-    pub(super) gathered: &'a Gathered,
+pub(crate) struct Round<'a> {
     pub(super) order: &'a RoundOrder,
     pub(super) plan: &'a TrainingPlan,
     pub(super) position: Position,
     pub(super) aggregators: Aggregators,
+    policy: &'a [u8],
 }
 
 impl<'a> Round<'a> {
     /// The round, if its order is the masters' and names this very enclave in this role: another one could open no part,
     /// and would blame a Vault for it.
-    pub(super) fn check<S: Station>(
+    pub(crate) fn check<S: Station>(
         handler: &Handler<S>,
-        gathered: &'a Gathered,
+        order: &'a EndorsedRoundOrder,
+        policy: &'a [u8],
+        masters: &[PublicKey<Master>],
         role: Role,
     ) -> Result<Self, Refusal> {
-        verify_order(&gathered.order, &gathered.masters)?;
-        let order = &gathered.order.body;
+        verify_order(order, masters)?;
+        let order = &order.body;
         let (plan, position) = check_round(order)?;
-        let aggregators = Aggregators::admit(plan, order, &gathered.policy)?;
+        let aggregators = Aggregators::admit(plan, order, policy)?;
         let named = match role {
             Role::Leader => Some(&aggregators.first),
             Role::Helper => aggregators.helper.as_ref(),
@@ -84,31 +89,40 @@ impl<'a> Round<'a> {
         if named != Some(handler.station.boot()) {
             return Err(Refusal::new(Code::EnvelopeInvalid, "another enclave is the aggregator"));
         }
-        if !gathered.bundles.iter().map(|(vault, _)| vault).eq(&order.vaults) {
+        Ok(Self { order, plan, position, aggregators, policy })
+    }
+
+    /// The same of a round that has been gathered whole.
+    pub(super) fn gathered<S: Station>(
+        handler: &Handler<S>,
+        gathered: &'a Gathered,
+        role: Role,
+    ) -> Result<Self, Refusal> {
+        let round = Self::check(handler, &gathered.order, &gathered.policy, &gathered.masters, role)?;
+        if !gathered.bundles.iter().map(|(vault, _)| vault).eq(&round.order.vaults) {
             return Err(Refusal::new(Code::Malformed, "the bundles are not those of the round's vaults"));
         }
-        let halves = if aggregators.helper.is_some() { order.vaults.len() } else { 0 };
+        let halves = if round.aggregators.helper.is_some() { round.order.vaults.len() } else { 0 };
         if gathered.halves.len() != halves {
             return Err(Refusal::new(Code::Malformed, "the halves are not those of the bundles"));
         }
-        check_members(&order.envelope, gathered.slices.iter().map(|(vault, _)| vault))?;
-        Ok(Self { gathered, order, plan, position, aggregators })
+        check_members(&round.order.envelope, gathered.slices.iter().map(|(vault, _)| vault))?;
+        Ok(round)
     }
 
-    /// What an admitted slice enclave sealed to this one for this order and Vault.
+    /// What an admitted slice enclave sealed to this one for this order, Vault and place in the part.
     pub(super) fn open<S: Station, T: DeserializeOwned>(
         &self,
         handler: &Handler<S>,
-        vault: &VaultId,
+        (vault, number): (&VaultId, usize),
+        boot: &[u8],
         sealed: &[u8],
     ) -> Result<T, Halt> {
-        let (order, Gathered { slices, policy, .. }) = (self.order, self.gathered);
+        let order = self.order;
         let halt = |detail: &str| Halt::Part(vault.clone(), detail.into());
-        let boot = slices.iter().find(|(slice, _)| slice == vault);
-        let (_, boot) = boot.ok_or_else(|| halt("its enclave is not known"))?;
-        let slice = admit_boot(boot, policy, &order.envelope, EnclaveRole::Slice)
+        let slice = admit_boot(boot, self.policy, &order.envelope, EnclaveRole::Slice)
             .map_err(|refusal| halt(&refusal.detail))?;
-        let opened = handler.sealing.open(purpose::PART, &part_circumstances(order, vault), sealed);
+        let opened = handler.sealing.open(purpose::PART, &piece_circumstances(order, vault, number), sealed);
         let opened = Zeroizing::new(opened.map_err(|_| halt("the part does not open"))?);
         let malformed = |_| halt("the part is malformed");
         let (part, word): (Vec<u8>, SignedPartWord) = documents::decode(&opened).map_err(malformed)?;
@@ -121,11 +135,11 @@ impl<'a> Round<'a> {
         documents::decode(&part).map_err(malformed)
     }
 
-    /// The learner that the round begins with, as the part of its first Vault has it.
-    pub(super) fn learner(&self, vault: &VaultId, bytes: Option<&[u8]>) -> Result<Learner, Halt> {
-        let (shape, task) = (self.plan.training.shape(), self.order.envelope.task);
-        Learner::at(shape, task, &self.order.state, bytes)
-            .map_err(|error| Halt::Part(vault.clone(), error.to_string()))
+    /// The learner that the round begins with, under the key that its first Vault has brought.
+    pub(super) fn learner(&self, gathered: &Gathered, key: Option<&[u8; 32]>) -> Result<Learner, Halt> {
+        let first = self.order.vaults.first().ok_or_else(nobody)?;
+        open_learner(self.plan, self.order, key.zip(gathered.learner.as_deref()))
+            .map_err(|error| Halt::Part(first.clone(), error.to_string()))
     }
 }
 
@@ -135,50 +149,47 @@ pub(crate) fn combine<S: Station>(
     gathered: &Gathered,
     helped: Option<&Helped>,
 ) -> Result<Answer, Refusal> {
-    let round = Round::check(handler, gathered, Role::Leader)?;
+    let round = Round::gathered(handler, gathered, Role::Leader)?;
+    if round.aggregators.helper.is_some() != helped.is_some() {
+        return Err(Refusal::new(Code::EnvelopeInvalid, "the environment of the plan is another one"));
+    }
     let made = match helped {
-        None => gather(handler, &round).map(|(learner, combined)| (learner, combined, None)),
-        Some(helped) => shares::combine(handler, &round, helped)
+        None => added(handler, &round, gathered).map(|(learner, combined)| (learner, combined, None)),
+        Some(helped) => shares::combine(handler, &round, gathered, helped)
             .map(|(learner, combined, helper)| (learner, combined, Some(helper))),
     };
     let (learner, combined, helper) = match made {
         Ok(made) => made,
         Err(halt) => return halt.answer(),
     };
-    let learners = match combined.next.as_ref().map(|next| seal_learners(&round, next)) {
-        Some(Ok(learners)) => learners,
+    let next = match combined.next.as_ref().map(|next| seal_learner(handler, &round, gathered, next)) {
+        Some(Ok(next)) => next,
         Some(Err((vault, refusal))) => {
             return Ok(Answer::PartRefused { vault, code: refusal.code, detail: refusal.detail });
         }
-        None => Vec::new(),
+        None => (None, Vec::new()),
     };
     let (outcome, sealed) = release(&round, &learner, &combined)?;
-    // Parts wiped themselves when they were added, and nothing of the round stays here.
+    // Pieces wiped themselves when they were added, and nothing of the round stays here.
     let (result, seed) = (Digest::of_bytes(&sealed), &combined.seed);
     let made = Made { bundles: &gathered.bundles, outcome, result, seed, helper };
     let envelope = &round.order.envelope;
     let nonce = aggregate_nonce(&envelope.digest(), &round.position);
     let (header, report) = stated(handler, envelope, nonce, made);
-    Ok(Answer::Combined { header, sealed, learners, report })
+    let (learner, keys) = next;
+    Ok(Answer::Combined { header, sealed, learner, keys, report })
 }
 
-/// Opens one part after the other, and combines. No part is there any more on return.
-fn gather<S: Station>(handler: &Handler<S>, round: &Round<'_>) -> Result<(Learner, Combined), Halt> {
-    let Round { order, plan, position, gathered, aggregators } = round;
-    if aggregators.helper.is_some() {
-        return Err(Refusal::new(Code::EnvelopeInvalid, "the second aggregator's share is missing").into());
-    }
-    let mut gathering = Gathering::new(order.envelope.task, plan, position, order.subjects);
-    let mut learner = None;
-    for (vault, bundle) in &gathered.bundles {
-        let part: Part = round.open(handler, vault, bundle)?;
-        if learner.is_none() {
-            learner = Some(round.learner(vault, part.learner.as_deref())?);
-        }
-        gathering.add(vault, &part).map_err(|error| Halt::Part(vault.clone(), error.to_string()))?;
-    }
-    let learner = learner.ok_or_else(nobody)?;
-    let combined = gathering.finish(&learner).map_err(failed)?;
+/// The end of a round whose parts have been added piece by piece.
+fn added<S: Station>(
+    handler: &Handler<S>,
+    round: &Round<'_>,
+    gathered: &Gathered,
+) -> Result<(Learner, Combined), Halt> {
+    let sums = pieces::whole(handler, round, &gathered.bundles)?;
+    let learner = round.learner(gathered, sums.key.as_deref())?;
+    let stage = stage(round.plan, &round.position, round.order);
+    let combined = sums.gathering.finish(&stage, &learner).map_err(failed)?;
     Ok((learner, combined))
 }
 
@@ -194,25 +205,34 @@ pub(super) fn failed(error: TrainError) -> Refusal {
     }
 }
 
-/// The next learner for each enclave that goes on. One that cannot be sealed to stays behind, if it had no part.
-/// **Errors**: the Vault of the round whose enclave is not admitted, and why.
-fn seal_learners(round: &Round<'_>, next: &Learner) -> Result<Learners, (VaultId, Refusal)> {
-    let (order, Gathered { slices, policy, .. }) = (round.order, round.gathered);
-    let (bytes, state) = (Zeroizing::new(next.bytes()), next.digest());
-    let mut learners = Vec::with_capacity(slices.len());
-    for (vault, boot) in slices {
-        let aad = learner_circumstances(&order.envelope, vault, &state);
-        let sealed = admit_boot(boot, policy, &order.envelope, EnclaveRole::Slice).and_then(|slice| {
-            seal(&slice.hpke_key, purpose::LEARNER, &aad, &bytes)
-                .map_err(|error| Refusal::new(Code::SealInvalid, error.to_string()))
+/// The next learner under a key of its own, and that key for each enclave that goes on. One that cannot be sealed to stays
+/// behind, if it had no part. **Errors**: the Vault of the round whose enclave is not admitted, and why.
+fn seal_learner<S: Station>(
+    handler: &Handler<S>,
+    round: &Round<'_>,
+    gathered: &Gathered,
+    next: &Learner,
+) -> Result<Next, (VaultId, Refusal)> {
+    let order = round.order;
+    let (task, state) = (order.envelope.task, next.digest());
+    let key = handler.secret(LEARNER_TAG, task, &state.0);
+    let invalid = |error: SealError| Refusal::new(Code::SealInvalid, error.to_string());
+    let mut keys = Vec::with_capacity(gathered.slices.len());
+    for (vault, boot) in &gathered.slices {
+        let aad = key_circumstances(&order.envelope, vault, &state);
+        let sealed = admit_boot(boot, round.policy, &order.envelope, EnclaveRole::Slice).and_then(|slice| {
+            seal(&slice.hpke_key, purpose::LEARNER_KEY, &aad, key.as_slice()).map_err(invalid)
         });
         match sealed {
-            Ok(sealed) => learners.push((vault.clone(), sealed)),
+            Ok(sealed) => keys.push((vault.clone(), sealed)),
             Err(refusal) if order.vaults.contains(vault) => return Err((vault.clone(), refusal)),
             Err(_) => {}
         }
     }
-    Ok(learners)
+    let (to, aad) = (SealingKey::from_seed(&key).public(), learner_circumstances(task, &state));
+    let sealed = seal(&to, purpose::LEARNER, &aad, &Zeroizing::new(next.bytes()));
+    let sealed = sealed.map_err(|error| (order.vaults[0].clone(), invalid(error)))?;
+    Ok((Some(sealed), keys))
 }
 
 /// What the submitter receives of the round, sealed, and what everybody may know of it.
@@ -244,3 +264,4 @@ fn release(round: &Round<'_>, learner: &Learner, combined: &Combined) -> Result<
 
 /// The figures of a model that nobody could be asked about.
 const UNKNOWN: Evaluation = Evaluation { quality: 0, log_loss: None, calibration_error: None };
+const LEARNER_TAG: &str = "symphony/training-learner-key/v1";

@@ -20,11 +20,11 @@ use symphony_types::digest::Digest;
 use symphony_types::id::VaultId;
 use symphony_types::key::Document as _;
 use symphony_wire::documents;
-use symphony_wire::enclave::{Answer, Gathered, Helped, ShareWord, SharedBundle, SignedShareWord, purpose};
+use symphony_wire::enclave::{Answer, Gathered, Helped, Manifest, ShareWord, SignedShareWord, purpose};
 use symphony_wire::sealed::seal;
 use zeroize::Zeroizing;
 
-use super::combine::{Halt, Round, failed, nobody};
+use super::combine::{Halt, Round, failed};
 use super::sharing;
 use crate::aggregate::{commitment, reported};
 use crate::handler::Handler;
@@ -38,18 +38,18 @@ type Answered = (Vec<Vec<u8>>, Share, Digest);
 
 /// The first aggregator's question about a round.
 pub(crate) fn ask<S: Station>(handler: &Handler<S>, gathered: &Gathered) -> Result<Answer, Refusal> {
-    let round = Round::check(handler, gathered, Role::Leader)?;
-    match asked(handler, &round) {
+    let round = Round::gathered(handler, gathered, Role::Leader)?;
+    match asked(handler, &round, gathered) {
         Ok(message) => Ok(Answer::Asked { message }),
         Err(halt) => halt.answer(),
     }
 }
 
-fn asked<S: Station>(handler: &Handler<S>, round: &Round<'_>) -> Result<Vec<u8>, Halt> {
-    let sharing = sharing(round.plan, &round.position, round.order)?;
+fn asked<S: Station>(handler: &Handler<S>, round: &Round<'_>, gathered: &Gathered) -> Result<Vec<u8>, Halt> {
+    let sharing = sharing(round.plan, &round.position, round.order).map_err(failed)?;
     let key = key(handler, round);
     let mut words = Vec::with_capacity(round.order.vaults.len());
-    for (vault, half) in halves(handler, round, Role::Leader) {
+    for (vault, half) in halves(handler, round, gathered, Role::Leader) {
         words.push(sharing.ask(&key, vault, &half?).map_err(|error| unusable(vault, &error))?);
     }
     let helper = round.aggregators.helper.as_ref().ok_or_else(alone)?;
@@ -62,21 +62,26 @@ pub(crate) fn help<S: Station>(
     gathered: &Gathered,
     asked: &[u8],
 ) -> Result<Answer, Refusal> {
-    let round = Round::check(handler, gathered, Role::Helper)?;
-    match helped(handler, &round, asked) {
+    let round = Round::gathered(handler, gathered, Role::Helper)?;
+    match helped(handler, &round, gathered, asked) {
         Ok(helped) => Ok(Answer::Helped(helped)),
         Err(halt) => halt.answer(),
     }
 }
 
-fn helped<S: Station>(handler: &Handler<S>, round: &Round<'_>, asked: &[u8]) -> Result<Helped, Halt> {
-    let sharing = sharing(round.plan, &round.position, round.order)?;
+fn helped<S: Station>(
+    handler: &Handler<S>,
+    round: &Round<'_>,
+    gathered: &Gathered,
+    asked: &[u8],
+) -> Result<Helped, Halt> {
+    let sharing = sharing(round.plan, &round.position, round.order).map_err(failed)?;
     let asked = heard(handler, round, &round.aggregators.first, (purpose::ASK, asked))?;
     let (key, words): Asked = documents::decode(&asked).map_err(|_| garbled())?;
     let (key, mut sum) = (Zeroizing::new(key), sharing.sum());
     let mut answers = Vec::with_capacity(words.len());
     let mut words = words.iter();
-    for (vault, half) in halves(handler, round, Role::Helper) {
+    for (vault, half) in halves(handler, round, gathered, Role::Helper) {
         let word = words.next().ok_or_else(garbled)?;
         let answer = sharing.answer(&key, (vault, &half?), word, &mut sum);
         answers.push(answer.map_err(|error| unusable(vault, &error))?);
@@ -87,7 +92,7 @@ fn helped<S: Station>(handler: &Handler<S>, round: &Round<'_>, asked: &[u8]) -> 
     let sealed = tell(handler, round, first, purpose::HELP, &documents::encode(&answered))?;
     let envelope = &round.order.envelope;
     let nonce = helper_nonce(&envelope.digest(), &round.position);
-    let made = (&round.gathered.bundles[..], Digest::of_bytes(&sealed));
+    let made = (&gathered.bundles[..], Digest::of_bytes(&sealed));
     // Halves wiped themselves when they were added, and nothing of the round stays here.
     let report = reported(handler, envelope, nonce, made);
     Ok(Helped { sealed, report })
@@ -97,22 +102,23 @@ fn helped<S: Station>(handler: &Handler<S>, round: &Round<'_>, asked: &[u8]) -> 
 pub(super) fn combine<S: Station>(
     handler: &Handler<S>,
     round: &Round<'_>,
+    gathered: &Gathered,
     helped: &Helped,
 ) -> Result<(Learner, Combined, HelperShare), Halt> {
-    let sharing = sharing(round.plan, &round.position, round.order)?;
+    let sharing = sharing(round.plan, &round.position, round.order).map_err(failed)?;
     let helper = round.aggregators.helper.as_ref().ok_or_else(alone)?;
     let answered = heard(handler, round, helper, (purpose::HELP, &helped.sealed))?;
     let (answers, share, seed): Answered = documents::decode(&answered).map_err(|_| garbled())?;
-    let (key, mut sum, mut learner) = (key(handler, round), sharing.sum(), None);
+    let (key, mut sum, mut learner_key) = (key(handler, round), sharing.sum(), None);
     let mut answers = answers.iter();
-    for (vault, half) in halves(handler, round, Role::Leader) {
+    for (vault, half) in halves(handler, round, gathered, Role::Leader) {
         let (half, answer) = (half?, answers.next().ok_or_else(garbled)?);
-        if learner.is_none() {
-            learner = Some(round.learner(vault, half.learner.as_deref())?);
+        if round.order.vaults.first() == Some(vault) {
+            learner_key = half.learner.map(Zeroizing::new);
         }
         sharing.close(&key, (vault, &half), answer, &mut sum).map_err(|error| unusable(vault, &error))?;
     }
-    let learner = learner.ok_or_else(nobody)?;
+    let learner = round.learner(gathered, learner_key.as_deref())?;
     let (own, own_seed) = sharing.noised(Role::Leader, sum).map_err(failed)?;
     let combined =
         sharing.combine(&learner, round.order.vaults.len(), (&own, own_seed), &share).map_err(failed)?;
@@ -124,17 +130,21 @@ pub(super) fn combine<S: Station>(
 fn halves<'a, S: Station>(
     handler: &'a Handler<S>,
     round: &'a Round<'_>,
+    gathered: &'a Gathered,
     role: Role,
 ) -> impl Iterator<Item = (&'a VaultId, Result<Half, Halt>)> {
-    let Gathered { bundles, halves, .. } = round.gathered;
+    let Gathered { bundles, halves, slices, .. } = gathered;
     bundles.iter().zip(halves).map(move |((vault, bundle), sealed)| {
-        let named: Option<SharedBundle> = documents::decode(bundle).ok();
-        let named = named.is_some_and(|named| named.halves[role as usize] == Digest::of_bytes(sealed));
-        let half = if named {
-            round.open(handler, vault, sealed)
-        } else {
-            Err(Halt::Part(vault.clone(), "the half is not the bundle's".into()))
-        };
+        let halt = |detail: &str| Halt::Part(vault.clone(), detail.into());
+        let manifest = documents::decode(bundle).map_err(|_| halt("the bundle is malformed"));
+        let half = manifest.and_then(|Manifest { pieces }| {
+            if pieces.len() != 2 || pieces[role as usize] != Digest::of_bytes(sealed) {
+                return Err(halt("the half is not the bundle's"));
+            }
+            let boot = slices.iter().find(|(slice, _)| slice == vault);
+            let (_, boot) = boot.ok_or_else(|| halt("its enclave is not known"))?;
+            round.open(handler, (vault, role as usize), boot, sealed)
+        });
         (vault, half)
     })
 }

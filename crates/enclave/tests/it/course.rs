@@ -18,7 +18,7 @@ use symphony_types::id::{Commitment, RuleName, VaultId};
 use symphony_types::subjects::SubjectIndex;
 use symphony_types::time::{OrderedMillis, RecordMillis};
 use symphony_wire::documents::{decode, encode};
-use symphony_wire::enclave::{Answer, Call, Gathered, Helped, purpose};
+use symphony_wire::enclave::{Answer, Call, Gathered, Helped, SealedLearner, purpose};
 use symphony_wire::sealed::seal;
 
 use crate::stage::{Stage, attribute, name_of, vault};
@@ -36,8 +36,10 @@ pub(crate) struct Course {
     pub(crate) stage: Stage,
     pub(crate) envelope: TaskEnvelope,
     pub(crate) records: BTreeMap<VaultId, Records>,
-    /// The learner that the next round begins with, sealed to each Vault's enclave.
-    pub(crate) learners: BTreeMap<VaultId, Vec<u8>>,
+    /// The learner that the next round begins with, sealed.
+    pub(crate) learner: Option<Vec<u8>>,
+    /// Its key, sealed to each Vault's enclave.
+    pub(crate) keys: BTreeMap<VaultId, Vec<u8>>,
     pub(crate) position: Position,
     pub(crate) attempt: u32,
 }
@@ -53,9 +55,10 @@ pub(crate) struct Left {
 }
 
 /// What a Vault's enclave made for a round.
+#[derive(Clone)]
 pub(crate) struct MadePart {
     pub(crate) bundle: Vec<u8>,
-    pub(crate) halves: Vec<Vec<u8>>,
+    pub(crate) pieces: Vec<Vec<u8>>,
     pub(crate) report: Vec<u8>,
 }
 
@@ -130,8 +133,8 @@ impl Course {
         envelope.plan = Plan::Training(plan);
         envelope.coordination.aggregation_method = AggregationMethod::FederatedAverage;
         let records = [1, 2, 3].map(|number| (vault(number), records(number, 150))).into();
-        let (learners, position) = (BTreeMap::new(), Position::FIRST);
-        Self { stage, envelope, records, learners, position, attempt: 0 }
+        let position = Position::FIRST;
+        Self { stage, envelope, records, learner: None, keys: BTreeMap::new(), position, attempt: 0 }
     }
 
     pub(crate) fn plan(&mut self) -> &mut TrainingPlan {
@@ -178,7 +181,11 @@ impl Course {
         Call::Contribute {
             order: order.clone(),
             vault: vault.clone(),
-            learner: self.learners.get(vault).cloned(),
+            learner: self
+                .keys
+                .get(vault)
+                .zip(self.learner.as_ref())
+                .map(|(key, sealed)| SealedLearner { key: key.clone(), sealed: sealed.clone() }),
             input_root: self.records[vault].root,
             material,
             policy: encode(&self.stage.policy),
@@ -194,13 +201,44 @@ impl Course {
             answer = slice.call(&self.contribute_call(order, vault, Some(self.material(vault))));
         }
         match answer {
-            Answer::Contributed { bundle, halves, report } => MadePart { bundle, halves, report },
+            Answer::Contributed { bundle, pieces, report } => MadePart { bundle, pieces, report },
             other => panic!("{}", name_of(&other)),
         }
     }
 
-    pub(crate) fn bundles(&self, order: &EndorsedRoundOrder) -> Vec<(VaultId, Vec<u8>)> {
-        order.body.vaults.iter().map(|vault| (vault.clone(), self.part(order, vault).bundle)).collect()
+    pub(crate) fn parts(&self, order: &EndorsedRoundOrder) -> Vec<(VaultId, MadePart)> {
+        order.body.vaults.iter().map(|vault| (vault.clone(), self.part(order, vault))).collect()
+    }
+
+    pub(crate) fn piece_call(
+        &self,
+        order: &EndorsedRoundOrder,
+        (vault, part): (&VaultId, &MadePart),
+        piece: usize,
+    ) -> Call {
+        Call::Piece {
+            order: order.clone(),
+            vault: vault.clone(),
+            boot: encode(&self.stage.slices[vault].boot),
+            bundle: part.bundle.clone(),
+            piece: part.pieces[piece].clone(),
+            policy: encode(&self.stage.policy),
+            masters: self.stage.masters(),
+        }
+    }
+
+    /// Hands over all pieces, then has the round combined; the first refusal ends it.
+    pub(crate) fn combine(&self, order: &EndorsedRoundOrder, parts: &[(VaultId, MadePart)]) -> Answer {
+        for (vault, part) in parts {
+            for piece in 0..part.pieces.len() {
+                let answer = self.stage.aggregator.call(&self.piece_call(order, (vault, part), piece));
+                if !matches!(answer, Answer::Added) {
+                    return answer;
+                }
+            }
+        }
+        let bundles = parts.iter().map(|(vault, part)| (vault.clone(), part.bundle.clone()));
+        self.stage.aggregator.call(&self.combine_call(order, bundles.collect()))
     }
 
     pub(crate) fn gathered(
@@ -214,6 +252,7 @@ impl Course {
             order: order.clone(),
             bundles,
             halves,
+            learner: self.learner.clone(),
             slices: slices.collect(),
             policy: encode(&self.stage.policy),
             masters: self.stage.masters(),
@@ -224,37 +263,35 @@ impl Course {
         Call::Combine { round: self.gathered(order, bundles, vec![]), helped: None }
     }
 
-    /// The call that ends a round: on shares, after the first has asked and the second has answered.
-    pub(crate) fn last_call(&self, order: &EndorsedRoundOrder, parts: &[(VaultId, MadePart)]) -> Call {
+    /// What the second aggregator gives to a round on shares, and what the first makes of it.
+    fn combine_shares(&self, order: &EndorsedRoundOrder, parts: &[(VaultId, MadePart)]) -> (Helped, Answer) {
         let bundles = || parts.iter().map(|(vault, part)| (vault.clone(), part.bundle.clone())).collect();
-        if !self.shared() {
-            return self.combine_call(order, bundles());
-        }
         let of = |role: usize| {
-            let halves = parts.iter().map(|(_, part)| part.halves[role].clone());
+            let halves = parts.iter().map(|(_, part)| part.pieces[role].clone());
             self.gathered(order, bundles(), halves.collect())
         };
         let answer = self.stage.aggregator.call(&Call::Ask { round: of(0) });
         let Answer::Asked { message: asked } = answer else { panic!("{}", name_of(&answer)) };
         let answer = self.stage.helper.call(&Call::Help { round: of(1), asked });
         let Answer::Helped(helped) = answer else { panic!("{}", name_of(&answer)) };
-        Call::Combine { round: of(0), helped: Some(helped) }
+        let call = Call::Combine { round: of(0), helped: Some(helped.clone()) };
+        (helped, self.stage.aggregator.call(&call))
     }
 
     /// One round of these Vaults; then the next is due.
     pub(crate) fn round(&mut self, vaults: &[VaultId]) -> Left {
         let order = self.stage.master.endorsed(self.order(vaults));
-        let parts: Vec<_> = vaults.iter().map(|vault| (vault.clone(), self.part(&order, vault))).collect();
-        let call = self.last_call(&order, &parts);
-        let helped = match &call {
-            Call::Combine { helped, .. } => helped.clone(),
-            _ => None,
+        let parts = self.parts(&order);
+        let (helped, answer) = if self.shared() {
+            let (helped, answer) = self.combine_shares(&order, &parts);
+            (Some(helped), answer)
+        } else {
+            (None, self.combine(&order, &parts))
         };
-        let answer = self.stage.aggregator.call(&call);
-        let Answer::Combined { header, sealed, learners, report } = answer else {
+        let Answer::Combined { header, sealed, learner, keys, report } = answer else {
             panic!("{}", name_of(&answer))
         };
-        self.learners = learners.into_iter().collect();
+        (self.learner, self.keys) = (learner, keys.into_iter().collect());
         let training = self.plan().training.clone();
         if let Some(next) = self.position.next(&training, &header.body.outcome) {
             self.position = next;

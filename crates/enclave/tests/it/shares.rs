@@ -12,8 +12,7 @@ use symphony_types::id::{ActorId, VaultId};
 use symphony_types::key::{Document as _, PrivateKey, SoftwareEnclave};
 use symphony_wire::documents::{decode, encode};
 use symphony_wire::enclave::{
-    Answer, Call, Gathered, Helped, PartWord, ShareWord, SharedBundle, SignedPartWord, SignedShareWord,
-    purpose,
+    Answer, Call, Gathered, Helped, Manifest, PartWord, ShareWord, SignedPartWord, SignedShareWord, purpose,
 };
 use symphony_wire::sealed::{SealingKey, seal};
 
@@ -38,7 +37,7 @@ impl Due {
 
     fn of(&self, role: usize) -> Gathered {
         let bundles = self.parts.iter().map(|(vault, part)| (vault.clone(), part.bundle.clone()));
-        let halves = self.parts.iter().map(|(_, part)| part.halves[role].clone());
+        let halves = self.parts.iter().map(|(_, part)| part.pieces[role].clone());
         self.course.gathered(&self.order, bundles.collect(), halves.collect())
     }
 
@@ -108,11 +107,8 @@ fn both_reports_bind_the_round() {
     assert_eq!(helper.report, Digest::of_bytes(&helped.report));
     assert_ne!(helper.seed, header.seed);
     for (vault, part) in &left.parts {
-        let named: SharedBundle = decode(&part.bundle).unwrap();
-        assert_eq!(
-            named.halves.to_vec(),
-            part.halves.iter().map(|half| Digest::of_bytes(half)).collect::<Vec<_>>()
-        );
+        let named: Manifest = decode(&part.bundle).unwrap();
+        assert_eq!(named.pieces, part.pieces.iter().map(|half| Digest::of_bytes(half)).collect::<Vec<_>>());
         assert!(header.inputs.contains(&(vault.clone(), Digest::of_bytes(&part.bundle))));
     }
     let stage = &course.stage;
@@ -140,9 +136,9 @@ fn both_reports_bind_the_round() {
 fn no_aggregator_opens_both_halves() {
     let due = Due::new(Course::new(shared_plan()));
     for (vault, part) in &due.parts {
-        let aad = encode(&(due.order.body.digest(), vault));
         let opens = |key: u8, half: usize| {
-            SealingKey::from_seed(&[key; 32]).open(purpose::PART, &aad, &part.halves[half]).is_ok()
+            let aad = encode(&(due.order.body.digest(), vault, half as u64));
+            SealingKey::from_seed(&[key; 32]).open(purpose::PART, &aad, &part.pieces[half]).is_ok()
         };
         assert_eq!([opens(50, 0), opens(50, 1), opens(55, 0), opens(55, 1)], [true, false, false, true]);
     }
@@ -169,10 +165,10 @@ fn a_half_that_cannot_be_used_names_its_vault() {
 
     // The second half of another splitting, signed by the Vault's own enclave and named in the bundle: the proof fails.
     let again = due.course.part(&due.order, &vault(2));
-    let bundle = SharedBundle {
-        halves: [&due.parts[1].1.halves[0], &again.halves[1]].map(|half| Digest::of_bytes(half)),
+    let bundle = Manifest {
+        pieces: [&due.parts[1].1.pieces[0], &again.pieces[1]].map(|half| Digest::of_bytes(half)).to_vec(),
     };
-    due.parts[1].1.halves[1] = again.halves[1].clone();
+    due.parts[1].1.pieces[1] = again.pieces[1].clone();
     due.parts[1].1.bundle = encode(&bundle);
     assert_eq!(blamed(&due.help(due.of(1), due.asked())), vault(2));
 }
@@ -182,9 +178,9 @@ fn a_half_that_cannot_be_used_names_its_vault() {
 fn a_forged_half_names_its_vault() {
     let mut due = Due::new(Course::new(shared_plan()));
     let forge = |due: &mut Due, signer: u8| {
-        let aad = encode(&(due.order.body.digest(), vault(1)));
+        let aad = encode(&(due.order.body.digest(), vault(1), 0_u64));
         let opened =
-            SealingKey::from_seed(&[50; 32]).open(purpose::PART, &aad, &due.parts[0].1.halves[0]).unwrap();
+            SealingKey::from_seed(&[50; 32]).open(purpose::PART, &aad, &due.parts[0].1.pieces[0]).unwrap();
         let (half, _): (Vec<u8>, SignedPartWord) = decode(&opened).unwrap();
         decode::<Half>(&half).unwrap();
         let word =
@@ -193,9 +189,9 @@ fn a_forged_half_names_its_vault() {
         let key = due.course.stage.aggregator.boot.body.hpke_key;
         let sealed = seal(&key, purpose::PART, &aad, &encode(&(half, word))).unwrap();
         let part = &mut due.parts[0].1;
-        let mut named: SharedBundle = decode(&part.bundle).unwrap();
-        named.halves[0] = Digest::of_bytes(&sealed);
-        (part.halves[0], part.bundle) = (sealed, encode(&named));
+        let mut named: Manifest = decode(&part.bundle).unwrap();
+        named.pieces[0] = Digest::of_bytes(&sealed);
+        (part.pieces[0], part.bundle) = (sealed, encode(&named));
         name_of(&due.course.stage.aggregator.call(&Call::Ask { round: due.of(0) }))
     };
     assert_eq!(forge(&mut due, 101), "asked");

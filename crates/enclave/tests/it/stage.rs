@@ -305,6 +305,7 @@ pub(crate) fn name_of(answer: &Answer) -> String {
         Answer::Evaluated { .. } => "evaluated".into(),
         Answer::Extracted { .. } => "extracted".into(),
         Answer::Contributed { .. } => "contributed".into(),
+        Answer::Added => "added".into(),
         Answer::Asked { .. } => "asked".into(),
         Answer::Helped(_) => "helped".into(),
         Answer::RecordsWanted => "records wanted".into(),

@@ -1,26 +1,26 @@
 //! Rounds of a training over three Vaults, and what breaks one.
 
-use symphony_compute::train::gathering::Gathering;
+use symphony_compute::train::gathering::{Gathering, Stage};
 use symphony_compute::train::grid::CLIP_UNITS;
 use symphony_compute::train::model::Model;
 use symphony_compute::train::part::Part;
 use symphony_compute::train::step::{Cohort, Learner};
 use symphony_protocol::artifact::Outcome;
-use symphony_protocol::artifact::training::{EndorsedRoundOrder, RoundOrder};
+use symphony_protocol::artifact::training::{EndorsedRoundOrder, ModelKind, RoundOrder};
 use symphony_protocol::execution::training::{aggregate_nonce, slice_nonce};
 use symphony_protocol::lifecycle::training::Position;
 use symphony_tee::appraise::{Expected, Reason, appraise};
 use symphony_tee::report::{EnclaveRole, SignedReport};
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
-use symphony_types::id::{ActorId, TaskId};
+use symphony_types::id::{ActorId, TaskId, VaultId};
 use symphony_types::key::{Document as _, Master, PrivateKey, SoftwareEnclave};
 use symphony_wire::documents::{decode, encode};
-use symphony_wire::enclave::{Answer, Call, PartWord, SignedPartWord, purpose};
+use symphony_wire::enclave::{Answer, Call, Manifest, PartWord, SealedLearner, SignedPartWord, purpose};
 use symphony_wire::sealed::{SealingKey, seal};
 
 use crate::course::{Course, Left, MadePart, plan};
-use crate::stage::{aggregator, name_of, slice, vault};
+use crate::stage::{aggregator, attribute, name_of, slice, vault};
 
 pub(crate) fn refusal(answer: &Answer) -> Code {
     match answer {
@@ -152,7 +152,8 @@ fn a_round_again_is_the_same_and_the_next_is_not() {
     let first = course.round(&vaults);
     let sums = course.transcript(1, &first).sums;
     (course.position, course.attempt) = (Position::FIRST, 1);
-    course.learners.clear();
+    course.learner = None;
+    course.keys.clear();
     let again = course.round(&vaults);
     assert_eq!(course.transcript(1, &again).sums, sums);
     assert_eq!(outcomes(&[again]), outcomes(&[first]));
@@ -195,10 +196,10 @@ fn records_are_wanted_after_a_restart() {
     while !course.position.last {
         lefts.push(course.round(&course.vaults()));
     }
-    let learners = course.learners.clone();
+    let learner = (course.learner.clone(), course.keys.clone());
     lefts.extend(course.rest());
     assert_eq!(outcomes(&lefts), expected);
-    course.learners = learners;
+    (course.learner, course.keys) = learner;
     let order = course.stage.master.endorsed(course.order(&course.vaults()));
     let call = course.contribute_call(&order, &vault(2), None);
     assert_eq!(name_of(&course.stage.slices[&vault(2)].call(&call)), "records wanted");
@@ -238,10 +239,11 @@ fn hostile_records_and_calls_are_survived() {
         let sealed = seal(&slice.boot.body.hpke_key, purpose::TRAINING, &aad, &damaged).unwrap();
         slice.call(&course.contribute_call(&order, &vault(1), Some(sealed)));
     }
-    let bundles = course.bundles(&order);
+    let parts = course.parts(&order);
     let part = encode(&course.contribute_call(&order, &vault(1), None));
-    let whole = encode(&course.combine_call(&order, bundles));
-    for call in [part, whole] {
+    let piece = encode(&course.piece_call(&order, (&parts[0].0, &parts[0].1), 0));
+    let whole = encode(&course.combine_call(&order, bundles(&parts)));
+    for call in [part, piece, whole] {
         for at in (0..call.len()).step_by(61) {
             let mut damaged = call.clone();
             damaged[at] ^= 0x41;
@@ -258,9 +260,8 @@ fn too_few_people_are_refused() {
     let mut course = Course::new(plan());
     course.plan().minimum_cohort = 450;
     let order = course.stage.master.endorsed(course.order(&course.vaults()));
-    let bundles = course.bundles(&order);
-    let answer = course.stage.aggregator.call(&course.combine_call(&order, bundles));
-    assert_eq!(refusal(&answer), Code::BelowCardinality);
+    let parts = course.parts(&order);
+    assert_eq!(refusal(&course.combine(&order, &parts)), Code::BelowCardinality);
 }
 
 /// R115, R126, R195: orders that no majority gave, that are of another enclave, or that name no round of this plan.
@@ -317,22 +318,34 @@ fn enclaves_of_another_kind_get_nothing() {
     let honest = course.order(&course.vaults());
     let order = course.stage.master.endorsed(honest.clone());
     let part = course.contribute_call(&order, &vault(1), Some(course.material(&vault(1))));
-    let bundles = course.bundles(&order);
-    let whole = course.combine_call(&order, bundles);
+    let parts = course.parts(&order);
+    let first = course.piece_call(&order, (&parts[0].0, &parts[0].1), 0);
+    let whole = course.combine_call(&order, bundles(&parts));
     let slice = |course: &Course, call: &Call| refusal(&course.stage.slices[&vault(1)].call(call));
     assert_eq!(refusal(&course.stage.aggregator.call(&part)), Code::Forbidden);
+    assert_eq!(slice(&course, &first), Code::Forbidden);
     assert_eq!(slice(&course, &whole), Code::Forbidden);
 
     let slice_boot = encode(&course.stage.slices[&vault(2)].boot);
     let wrong = course.stage.master.endorsed(RoundOrder { aggregator_boot: slice_boot, ..honest });
     let call = course.contribute_call(&wrong, &vault(1), None);
     assert_eq!(slice(&course, &call), Code::AttestationFailed);
-    let mut to_aggregator = whole.clone();
-    if let Call::Combine { round, .. } = &mut to_aggregator {
+    // Another round can be made without the Vault whose enclave is none.
+    let mut strange = first;
+    if let Call::Piece { boot, .. } = &mut strange {
+        *boot = encode(&course.stage.aggregator.boot);
+    }
+    assert!(name_of(&course.stage.aggregator.call(&strange)).starts_with("vault-1: EXE-0011"));
+    assert_eq!(name_of(&course.combine(&order, &parts)), "combined");
+    for (vault, part) in &parts {
+        let call = course.piece_call(&order, (vault, part), 0);
+        assert_eq!(name_of(&course.stage.aggregator.call(&call)), "added");
+    }
+    let mut strange = whole;
+    if let Call::Combine { round, .. } = &mut strange {
         round.slices[0].1 = encode(&course.stage.aggregator.boot);
     }
-    // Another round can be made without the Vault whose enclave is none.
-    assert!(name_of(&course.stage.aggregator.call(&to_aggregator)).starts_with("vault-1: EXE-0011"));
+    assert!(name_of(&course.stage.aggregator.call(&strange)).starts_with("vault-1: EXE-0004"));
     course.stage.policy.software_admitted = false;
     let call = course.contribute_call(&order, &vault(1), None);
     assert_eq!(slice(&course, &call), Code::AttestationFailed);
@@ -345,24 +358,30 @@ fn what_does_not_belong_to_the_round_is_refused() {
     let first = course.stage.master.endorsed(course.order(&course.vaults()));
     let vaults = course.vaults();
     course.round(&vaults);
-    let before = course.learners.clone();
+    let (keys, learner) = (course.keys.clone(), course.learner.clone().unwrap());
     let second = course.stage.master.endorsed(course.order(&vaults));
-    let call = |order: &EndorsedRoundOrder, learner: Option<Vec<u8>>| {
+    let call = |order: &EndorsedRoundOrder, learner: Option<(Vec<u8>, Vec<u8>)>| {
         let mut call = course.contribute_call(order, &vault(1), None);
         if let Call::Contribute { learner: place, .. } = &mut call {
-            *place = learner;
+            *place = learner.map(|(key, sealed)| SealedLearner { key, sealed });
         }
         refusal(&course.stage.slices[&vault(1)].call(&call))
     };
     assert_eq!(call(&second, None), Code::EnvelopeInvalid);
-    assert_eq!(call(&second, Some(before[&vault(2)].clone())), Code::SealInvalid);
-    assert_eq!(call(&first, Some(before[&vault(1)].clone())), Code::SealInvalid);
+    assert_eq!(call(&second, Some((keys[&vault(2)].clone(), learner.clone()))), Code::SealInvalid);
+    assert_eq!(call(&first, Some((keys[&vault(1)].clone(), learner.clone()))), Code::SealInvalid);
+    let mut damaged = learner;
+    damaged[70] ^= 1;
+    assert_eq!(call(&second, Some((keys[&vault(1)].clone(), damaged))), Code::EnvelopeInvalid);
     // Well sealed, and not what the order says.
     let shape = plan().training.shape();
     let other = Learner::new(Model::initial(shape, &Digest([1; 32])).unwrap());
     let key = course.stage.slices[&vault(1)].boot.body.hpke_key;
     let sealed = |state: Digest, bytes: &[u8]| {
-        seal(&key, purpose::LEARNER, &encode(&(course.envelope.task, vault(1), state)), bytes).unwrap()
+        let task = course.envelope.task;
+        let to = SealingKey::from_seed(&[9; 32]).public();
+        let whole = seal(&to, purpose::LEARNER, &encode(&(task, state)), bytes).unwrap();
+        (seal(&key, purpose::LEARNER_KEY, &encode(&(task, vault(1), state)), &[9; 32]).unwrap(), whole)
     };
     assert_eq!(call(&second, Some(sealed(second.body.state, &other.bytes()))), Code::EnvelopeInvalid);
     assert_eq!(call(&second, Some(sealed(second.body.state, b"short"))), Code::EnvelopeInvalid);
@@ -390,11 +409,28 @@ fn what_does_not_belong_to_the_round_is_refused() {
     assert_eq!(name_of(&course.stage.slices[&vault(1)].call(&call)), "records wanted");
 }
 
-/// A part as the aggregator's enclave finds it.
-fn opened_part(aad: &[u8], bundle: &[u8]) -> Part {
-    let opened = SealingKey::from_seed(&[50; 32]).open(purpose::PART, aad, bundle).unwrap();
+fn bundles(parts: &[(VaultId, MadePart)]) -> Vec<(VaultId, Vec<u8>)> {
+    parts.iter().map(|(vault, part)| (vault.clone(), part.bundle.clone())).collect()
+}
+
+/// A part of one piece as the aggregator's enclave finds it.
+fn opened_part(aad: &[u8], piece: &[u8]) -> Part {
+    let opened = SealingKey::from_seed(&[50; 32]).open(purpose::PART, aad, piece).unwrap();
     let (part, _): (Vec<u8>, SignedPartWord) = decode(&opened).unwrap();
     decode(&part).unwrap()
+}
+
+fn blamed(answer: &Answer) -> VaultId {
+    match answer {
+        Answer::PartRefused { vault, code: Code::UpdateInvalid, .. } => vault.clone(),
+        other => panic!("{}", name_of(other)),
+    }
+}
+
+/// A part of one piece.
+fn of_one(piece: Vec<u8>) -> MadePart {
+    let bundle = encode(&Manifest { pieces: vec![Digest::of_bytes(&piece)] });
+    MadePart { bundle, pieces: vec![piece], report: vec![] }
 }
 
 /// R099, R112: a part that is not what its Vault's people can make names the Vault; others can go on.
@@ -403,39 +439,32 @@ fn a_part_that_cannot_be_used_names_its_vault() {
     let mut course = Course::new(plan());
     course.round(&course.vaults());
     let order = course.stage.master.endorsed(course.order(&course.vaults()));
-    let bundles = course.bundles(&order);
-    let combine = |bundles: Vec<_>| course.stage.aggregator.call(&course.combine_call(&order, bundles));
-    let blamed = |answer: &Answer| match answer {
-        Answer::PartRefused { vault, code: Code::UpdateInvalid, .. } => vault.clone(),
-        other => panic!("{}", name_of(other)),
-    };
-    let with = |at: usize, bundle: Vec<u8>| {
-        let mut bundles = bundles.clone();
-        bundles[at].1 = bundle;
-        blamed(&combine(bundles))
+    let parts = course.parts(&order);
+    let with = |at: usize, part: MadePart| {
+        let mut parts = parts.clone();
+        parts[at].1 = part;
+        course.combine(&order, &parts)
     };
     // A part of the Vault's own enclave, or of whoever has this key: whoever knows the order can seal to the aggregator.
     let made = |at: usize, signer: u8, change: &dyn Fn(&mut Part)| {
-        let aad = encode(&(order.body.digest(), &bundles[at].0));
-        let mut part = opened_part(&aad, &bundles[at].1);
+        let aad = encode(&(order.body.digest(), &parts[at].0, 0_u64));
+        let mut part = opened_part(&aad, &parts[at].1.pieces[0]);
         change(&mut part);
         let part = encode(&part);
-        let (order, vault) = (order.body.digest(), bundles[at].0.clone());
+        let (order, vault) = (order.body.digest(), parts[at].0.clone());
         let word = PartWord { order, vault, part: Digest::of_bytes(&part) };
         let word = PrivateKey::<SoftwareEnclave>::from_seed(&[signer; 32]).sign(word);
         let key = course.stage.aggregator.boot.body.hpke_key;
-        let mut bundles = bundles.clone();
-        bundles[at].1 = seal(&key, purpose::PART, &aad, &encode(&(part, word))).unwrap();
-        combine(bundles)
+        with(at, of_one(seal(&key, purpose::PART, &aad, &encode(&(part, word))).unwrap()))
     };
     let forged = |at: usize, change: &dyn Fn(&mut Part)| blamed(&made(at, 101 + at as u8, change));
     assert_eq!(name_of(&made(1, 102, &|_| ())), "combined");
     assert_eq!(blamed(&made(1, 103, &|_| ())), vault(2));
     assert_eq!(blamed(&made(1, 7, &|part| part.share = [9; 32])), vault(2));
-    let mut damaged = bundles[2].1.clone();
+    let mut damaged = parts[2].1.pieces[0].clone();
     damaged[50] ^= 1;
-    assert_eq!(with(2, damaged), vault(3));
-    assert_eq!(with(1, bundles[2].1.clone()), vault(2));
+    assert_eq!(blamed(&with(2, of_one(damaged))), vault(3));
+    assert_eq!(blamed(&with(1, parts[2].1.clone())), vault(2));
     // The clip of a person is the most that it adds: beyond it the whole part is refused.
     assert_eq!(forged(1, &|part| part.sums[0] = 1 + i64::from(part.subjects) * CLIP_UNITS), vault(2));
     assert_eq!(forged(1, &|part| part.sums.truncate(1)), vault(2));
@@ -445,20 +474,66 @@ fn a_part_that_cannot_be_used_names_its_vault() {
     // An earlier attempt's part is of another order.
     course.attempt = 1;
     let again = course.stage.master.endorsed(course.order(&course.vaults()));
-    assert_eq!(
-        blamed(&course.stage.aggregator.call(&course.combine_call(&again, bundles.clone()))),
-        vault(1)
-    );
+    assert_eq!(blamed(&course.combine(&again, &parts)), vault(1));
 
-    let mut fewer = bundles.clone();
-    fewer.pop();
-    let call = course.combine_call(&order, fewer);
-    assert_eq!(refusal(&course.stage.aggregator.call(&call)), Code::Malformed);
-    let mut strange = bundles.clone();
+    let call = |bundles| refusal(&course.stage.aggregator.call(&course.combine_call(&order, bundles)));
+    assert_eq!(call(bundles(&parts[..2])), Code::Malformed);
+    let mut strange = bundles(&parts);
     strange[2].0 = vault(9);
+    assert_eq!(call(strange), Code::Malformed);
+}
+
+/// R099: a model larger than a piece comes in pieces, those of all Vaults mixed; one that is not next, and a round of which
+/// one is missing, are not combined, and nothing of them stays.
+#[test]
+fn a_large_model_comes_in_pieces() {
+    let mut large = plan();
+    let items = (0..1_100).map(|item| format!("item {item:04}")).collect();
+    let attribute = attribute("commerce.category");
+    large.training.model = ModelKind::Affinity { rank: 64, attribute, items, days: 30, best: 5 };
+    (large.training.features, large.training.label) = (vec![], None);
+    let mut whole = Course::new(large.clone());
+    let expected = outcomes(&[whole.round(&whole.vaults())]);
+
+    let course = Course::new(large);
+    let order = course.stage.master.endorsed(course.order(&course.vaults()));
+    let parts = course.parts(&order);
+    assert!(parts.iter().all(|(_, part)| part.pieces.len() == 2));
+    let add = |at: usize, piece: usize| {
+        course.stage.aggregator.call(&course.piece_call(&order, (&parts[at].0, &parts[at].1), piece))
+    };
+    let end = || course.stage.aggregator.call(&course.combine_call(&order, bundles(&parts)));
+    for (at, piece) in [(2, 0), (0, 0), (0, 1), (1, 0), (1, 1)] {
+        assert_eq!(name_of(&add(at, piece)), "added");
+    }
+    assert_eq!(refusal(&end()), Code::Unavailable);
+    assert_eq!(blamed(&add(1, 1)), vault(2), "the round was let go, so the second piece is not next");
+    for (at, piece) in [(2, 0), (0, 0), (2, 1), (1, 0), (1, 1), (0, 1)] {
+        assert_eq!(name_of(&add(at, piece)), "added");
+    }
+    let Answer::Combined { header, .. } = end() else { panic!("not combined") };
+    assert_eq!(vec![(header.body.outcome, header.body.seed)], expected);
+    assert_eq!(refusal(&end()), Code::Unavailable);
+
+    // A bundle that says otherwise in the middle, and a piece too many.
+    assert_eq!(name_of(&add(0, 0)), "added");
+    let mut other = parts[0].1.clone();
+    other.bundle = encode(&Manifest { pieces: vec![Digest::of_bytes(&other.pieces[0])] });
+    let call = course.piece_call(&order, (&parts[0].0, &other), 1);
+    assert_eq!(blamed(&course.stage.aggregator.call(&call)), vault(1));
+    other.bundle = encode(&Manifest { pieces: vec![Digest::of_bytes(&other.pieces[0]); 3] });
+    assert_eq!(blamed(&course.combine(&order, &[(vault(1), other)])), vault(1));
     assert_eq!(
-        refusal(&course.stage.aggregator.call(&course.combine_call(&order, strange))),
-        Code::Malformed
+        blamed(&course.stage.aggregator.call(&Call::Piece {
+            order: order.clone(),
+            vault: vault(1),
+            boot: encode(&course.stage.slices[&vault(1)].boot),
+            bundle: b"no manifest".to_vec(),
+            piece: vec![],
+            policy: encode(&course.stage.policy),
+            masters: course.stage.masters(),
+        })),
+        vault(1)
     );
 }
 
@@ -467,23 +542,24 @@ fn a_part_that_cannot_be_used_names_its_vault() {
 fn the_round_is_that_of_its_parts() {
     let mut course = Course::new(plan());
     let order = course.stage.master.endorsed(course.order(&course.vaults()));
-    let bundles = course.bundles(&order);
+    let parts = course.parts(&order);
     let plan = plan();
-    let mut gathering = Gathering::new(course.envelope.task, &plan, &Position::FIRST, 450);
+    let stage = Stage { task: course.envelope.task, plan: &plan, position: &Position::FIRST, subjects: 450 };
+    let mut gathering = Gathering::new(&stage);
     let mut shares = Vec::new();
-    for (vault, bundle) in &bundles {
-        let aad = encode(&(order.body.digest(), vault));
-        let part = opened_part(&aad, bundle);
+    for (vault, part) in &parts {
+        let aad = encode(&(order.body.digest(), vault, 0_u64));
+        let part = opened_part(&aad, &part.pieces[0]);
         // Of 150 people three tenths are held out.
         assert!((80..130).contains(&part.subjects) && part.evaluated == 0 && part.learner.is_none());
-        gathering.add(vault, &part).unwrap();
+        gathering.add(&stage, vault, &part).unwrap();
         shares.push(part.share);
     }
     shares.sort_unstable();
     shares.dedup();
     assert_eq!(shares.len(), 3);
     let learner = Learner::initial(plan.training.shape(), course.envelope.task).unwrap();
-    let made = gathering.finish(&learner).unwrap();
+    let made = gathering.finish(&stage, &learner).unwrap();
     let left = course.round(&course.vaults());
     let outcome = Outcome::Step { state: made.next.unwrap().digest(), evaluation: made.evaluation };
     assert_eq!(left.header.body.outcome, outcome);

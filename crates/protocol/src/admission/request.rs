@@ -6,17 +6,19 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 use symphony_types::catalogue::Code;
 use symphony_types::id::{ActorId, EpochId, SchemaVersion, VaultId};
-use symphony_types::limits::SEALED_BYTES_MAX;
 use symphony_types::time::OrderedMillis;
 
 use super::{identity, semantics, training};
+use crate::artifact::training::Environment;
 use crate::artifact::{Fee, LockFact, Plan, Preparation, PrivacyCharge, TaskRequest, Versions, Work};
 use crate::governance::Governance;
 use crate::governance::epoch::epoch_of;
 use crate::governance::pricing::{self, Rounds};
 
-/// Bytes of all learners of a training, which masters keep.
-const LEARNERS_BYTES_MAX: u64 = 256 << 20;
+/// Bytes of what all rounds of a training leave, which masters keep: a gibibyte.
+const ROUNDS_BYTES_MAX: u64 = 1 << 30;
+/// Coordinates of all Vaults of a round on shares. Each is some 40 elements of 16 bytes.
+const SHARED_NUMBERS_MAX: u64 = 49_152;
 /// Slices of all rounds of a training, which its evidence has.
 const SLICES_MAX: u64 = 10_000;
 /// The version of record and envelope shapes that this code speaks.
@@ -120,12 +122,14 @@ fn meaning(
             let plan = training::resolve(governance, &request.scope, asked, at)?;
             let charge = training::charge(governance, &request.scope, &plan.training)?;
             let rounds = u64::from(plan.training.rounds) + 1;
-            // A learner has two numbers a parameter, and goes to each Vault in each round; the evidence has every slice.
-            let learners =
-                (plan.training.shape().parameters() as u64).saturating_mul(16).saturating_mul(vaults);
+            // A round leaves a learner, which has two numbers a parameter, and the sums of its step; shares of all Vaults
+            // go to an aggregator at once; the evidence has every slice.
+            let shape = plan.training.shape();
+            let left = (shape.parameters() as u64).saturating_mul(24);
+            let shared = (shape.coordinates() as u64).saturating_mul(vaults);
             let slices = rounds.saturating_mul(vaults);
-            if learners > (SEALED_BYTES_MAX / 2) as u64
-                || learners.saturating_mul(rounds) > LEARNERS_BYTES_MAX
+            if left.saturating_mul(rounds) > ROUNDS_BYTES_MAX
+                || (plan.environment == Environment::Mpc && shared > SHARED_NUMBERS_MAX)
                 || slices > SLICES_MAX
             {
                 return Err(Code::SettingOutOfRange);

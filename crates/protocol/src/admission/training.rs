@@ -107,7 +107,6 @@ fn check(policy: &TrainPolicy, training: &Training<Operand>) -> Result<(), Code>
     let days = |days: u32| (1..=DAYS_MAX).contains(&days);
     let sound = training.settings.check().is_ok()
         && training.shape().check().is_ok()
-        && training.shape().coordinates() <= policy.environment.coordinates_max()
         && (1..=policy.rounds_max).contains(&training.rounds)
         && (1..=training.rounds).contains(&training.evaluate_every)
         && (1..=HELD_OUT_MAX).contains(&training.held_out)

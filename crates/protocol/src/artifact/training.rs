@@ -90,14 +90,6 @@ impl Environment {
             Self::Mpc => "mpc",
         }
     }
-
-    /// The most numbers that a Vault may bring to a step: shares are thousands of times larger than what they hide.
-    pub const fn coordinates_max(self) -> usize {
-        match self {
-            Self::Tee => usize::MAX,
-            Self::Mpc => SHARED_COORDINATES_MAX,
-        }
-    }
 }
 
 /// The kind of a model.
@@ -559,9 +551,7 @@ pub const ITEMS_MAX: u32 = 100_000;
 /// Factors an item.
 pub const RANK_MAX: u32 = 64;
 /// Parameters of a model.
-pub const PARAMETERS_MAX: usize = 4_000_000;
-/// Numbers that a Vault brings to a step on shares.
-const SHARED_COORDINATES_MAX: usize = 16_384;
+pub const PARAMETERS_MAX: usize = 2_000_000;
 /// The largest clipping norm: 1,000.
 const CLIP_MAX: u32 = 1_000_000;
 /// The largest learning rate: 1,000.

@@ -12,16 +12,19 @@ pub struct RoundAssignment {
     /// endorsed RoundOrder
     #[prost(bytes = "vec", tag = "1")]
     pub document: ::prost::alloc::vec::Vec<u8>,
-    /// sealed to this Vault's enclave; empty in the first round
+    /// sealed under its key; empty in the first round
     #[prost(bytes = "vec", tag = "2")]
     pub learner: ::prost::alloc::vec::Vec<u8>,
+    /// that key, sealed to this Vault's enclave
+    #[prost(bytes = "vec", tag = "3")]
+    pub learner_key: ::prost::alloc::vec::Vec<u8>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SliceResult {
     /// signed SliceHeader
     #[prost(bytes = "vec", tag = "1")]
     pub header: ::prost::alloc::vec::Vec<u8>,
-    /// sealed to the aggregator's enclave
+    /// sealed to the aggregator's enclave; of a round: canonical Manifest
     #[prost(bytes = "vec", tag = "2")]
     pub bundle: ::prost::alloc::vec::Vec<u8>,
     /// signed boot report of the slice enclave
@@ -30,9 +33,9 @@ pub struct SliceResult {
     /// signed attestation report
     #[prost(bytes = "vec", tag = "4")]
     pub report: ::prost::alloc::vec::Vec<u8>,
-    /// of a round that two aggregators combine: what the bundle names, sealed to each of them
+    /// of a round: what the bundle names, each sealed to an aggregator's enclave
     #[prost(bytes = "vec", repeated, tag = "5")]
-    pub halves: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+    pub pieces: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ParseResult {
@@ -1428,7 +1431,7 @@ pub struct HelpRequest {
 pub struct SharedPart {
     #[prost(string, tag = "1")]
     pub vault_id: ::prost::alloc::string::String,
-    /// canonical SharedBundle
+    /// canonical Manifest
     #[prost(bytes = "vec", tag = "2")]
     pub bundle: ::prost::alloc::vec::Vec<u8>,
     /// sealed to the asked master's aggregator enclave

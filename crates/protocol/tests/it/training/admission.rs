@@ -111,6 +111,13 @@ fn oversized() -> Vec<Case> {
             training.model = ModelKind::Perceptron { hidden };
         })
     };
+    let many = |rounds| {
+        let mut request = features(1_000, 100);
+        let training = wanted(&mut request);
+        (training.rounds, training.evaluate_every) = (rounds, rounds);
+        training.privacy.noise = 40_000;
+        request
+    };
     let rank = |size| {
         let mut request = affinity(|_, _, _| {});
         if let ModelKind::Affinity { rank, .. } = &mut wanted(&mut request).model {
@@ -129,10 +136,10 @@ fn oversized() -> Vec<Case> {
         ("features", features(4_097, 1)),
         ("no hidden units", hidden(0)),
         ("hidden units", hidden(1_025)),
-        // 4,096 * 977 + 2 * 977 + 1 are above four millions; with one unit less they are not.
-        ("parameters", features(4_096, 977)),
-        // 1,000 * 700 + 1,401 parameters for three Vaults are above 32 MiB.
-        ("learners", features(1_000, 700)),
+        // 4,096 * 489 + 2 * 489 + 1 are above two millions; with one unit less they are not.
+        ("parameters", features(4_096, 489)),
+        // 24 bytes of 100,201 parameters in 501 rounds are above a gibibyte.
+        ("what rounds leave", many(500)),
         ("no clusters", clusters(0)),
         ("clusters", clusters(1_025)),
         ("no factors", rank(0)),
@@ -187,12 +194,11 @@ fn at_the_limit() -> Vec<Case> {
         ("any record is a label", with(|training| training.label.as_mut().unwrap().condition.clear())),
         ("everybody", with(|training| training.cohort.clear())),
         ("clusters", clusters(1_024)),
-        // Five rounds of three Vaults with a learner of 16 bytes a parameter are below 256 MiB and 32 MiB a round.
         (
             "parameters",
             with(|training| {
-                training.features = vec![feature(Family::Frequency, vec![]); 1_000];
-                training.model = ModelKind::Perceptron { hidden: 690 };
+                training.features = vec![feature(Family::Frequency, vec![]); 4_096];
+                training.model = ModelKind::Perceptron { hidden: 488 };
             }),
         ),
         (

@@ -41,16 +41,16 @@ fn a_training_on_shares_settles_whatever_happens() {
     }
 }
 
-/// R113: what is fixed at admission stays, whatever policy says later; and a model that is too large for shares is refused.
+/// R113: the environment of policy is in the plan; and a model that is too large for shares is refused.
 #[test]
 fn the_environment_is_fixed_at_admission() {
     let mut request = propensity("t1");
     let judged = |request: &_| terms(&governance(Environment::Mpc), request, START).map(|terms| terms.plan);
     let plan = judged(&request).unwrap();
     assert_eq!(plan.training().unwrap().environment, Environment::Mpc);
-    // 4 features: 6 numbers a hidden unit, and one more.
+    // 100 features: 102 numbers a hidden unit, and one more; 49,152 for three Vaults.
     let hidden = |units| ModelKind::Perceptron { hidden: units };
-    let most = u32::try_from(Environment::Mpc.coordinates_max()).unwrap();
+    let most = 49_152 / 3;
     wanted(&mut request).features = vec![wanted(&mut request).features[0].clone(); 100];
     wanted(&mut request).model = hidden(most / 102);
     assert!(judged(&request).is_ok());
