@@ -9,25 +9,26 @@ use serde_json::{Value, json};
 use symphony_compute::train::step::{Cohort, Learner};
 use symphony_protocol::artifact::Outcome;
 use symphony_protocol::evidence::EndorsedBundle;
+use symphony_sdk::campaign::Submitter;
 use symphony_sdk::client::Upload;
 use symphony_sdk::shape::Task;
 use symphony_sdk::submission::{Step, SubmissionError};
 use symphony_sdk::training::{Trained, TrainingSpec};
 use symphony_sdk::verify::verify;
-use symphony_types::id::RequestId;
+use symphony_types::id::{RequestId, TaskId};
 use symphony_wire::documents::decode;
 
 use crate::network::{Network, TURN, VAULTS, eventually, now_ms};
 
 /// People of each Vault.
 const PEOPLE: u32 = 160;
-const DAY: u64 = 86_400_000;
+pub const DAY: u64 = 86_400_000;
 /// Short windows, and time for a node to come back.
-const POLICY: &str =
+pub const POLICY: &str =
     "training=600000000,subject_cap=600000000,prepare=20000,execute=30000,challenge=800,epoch=1000";
 
 /// A moment that all histories end at: the same in one run.
-fn evaluated() -> u64 {
+pub fn evaluated() -> u64 {
     now_ms() / DAY * DAY - 40 * DAY
 }
 
@@ -95,11 +96,11 @@ fn spec(rounds: u32) -> Value {
     })
 }
 
-fn read(spec: Value) -> TrainingSpec {
+pub fn read(spec: Value) -> TrainingSpec {
     serde_json::from_value(spec).unwrap()
 }
 
-fn name(text: &str) -> RequestId {
+pub fn name(text: &str) -> RequestId {
     RequestId::new(text).unwrap()
 }
 
@@ -133,6 +134,28 @@ async fn until_round(network: &Network, request: &str, rounds: u32) -> Task {
     .await
 }
 
+/// The evidence of a training after all checks, and the learner that it ended with: with the transcripts the submitter
+/// repeats every step, to the digests that were ordered.
+pub async fn proven(submitter: &Submitter, task: TaskId) -> (EndorsedBundle, Learner) {
+    let bytes = submitter.client.evidence(task).await.unwrap();
+    let report = verify(&bytes, None);
+    let faults: Vec<_> = report.checks.iter().filter(|check| check.fault.is_some()).collect();
+    assert!(faults.is_empty(), "{faults:?}");
+    let bundle: EndorsedBundle = decode(&bytes).unwrap();
+    let plan = bundle.body.evidence.envelope.body.plan.training().unwrap();
+    let mut learner = Learner::initial(plan.training.shape(), task).unwrap();
+    for (number, round) in (1..).zip(&bundle.body.evidence.rounds) {
+        let sealed = submitter.client.step(task, number).await.unwrap();
+        let step = submitter.recipient.open_step(task, number, &sealed.sealed).unwrap();
+        let subjects = step.subjects * u64::from(1_000 - plan.training.held_out) / 1_000;
+        let cohort = Cohort { subjects, rate: plan.training.privacy.sampling };
+        learner.step(&plan.training.settings, &step.sums, cohort).unwrap();
+        let Outcome::Step { state, .. } = round.aggregate.0.body.outcome else { panic!("no step") };
+        assert_eq!(learner.digest(), state);
+    }
+    (bundle, learner)
+}
+
 /// R097-R101, R104, R154, D20: a model that is better than chance, the same that the masters ordered; every person lost what
 /// the accountant says and nothing is reserved; anybody can check all rounds without a network.
 #[tokio::test(flavor = "multi_thread")]
@@ -163,29 +186,13 @@ async fn a_training_is_settled_and_provable() {
     eventually("the rest is given back", async || (balance(&network).await == (0, spent)).then_some(()))
         .await;
 
-    let bytes = submitter.client.evidence(task.task_id).await.unwrap();
-    let report = verify(&bytes, None);
-    let faults: Vec<_> = report.checks.iter().filter(|check| check.fault.is_some()).collect();
-    assert!(faults.is_empty(), "{faults:?}");
-    let bundle: EndorsedBundle = decode(&bytes).unwrap();
+    let (bundle, learner) = proven(&submitter, task.task_id).await;
     assert_eq!(bundle.body.evidence.rounds.len(), 8);
     let Outcome::Model { model: digest, evaluation } = bundle.body.evidence.result.aggregate.0.body.outcome
     else {
         panic!("no model")
     };
     assert_eq!((model.digest(), model.evaluation), (digest, evaluation));
-    // With the transcripts the submitter repeats every step, to the digests that were ordered.
-    let plan = bundle.body.evidence.envelope.body.plan.training().unwrap();
-    let mut learner = Learner::initial(model.shape, task.task_id).unwrap();
-    for (number, round) in (1..).zip(&bundle.body.evidence.rounds) {
-        let sealed = submitter.client.step(task.task_id, number).await.unwrap();
-        let step = submitter.recipient.open_step(task.task_id, number, &sealed.sealed).unwrap();
-        let subjects = step.subjects * u64::from(1_000 - plan.training.held_out) / 1_000;
-        let cohort = Cohort { subjects, rate: plan.training.privacy.sampling };
-        learner.step(&plan.training.settings, &step.sums, cohort).unwrap();
-        let Outcome::Step { state, .. } = round.aggregate.0.body.outcome else { panic!("no step") };
-        assert_eq!(learner.digest(), state);
-    }
     assert_eq!(learner.model().digest(), digest);
     // R104: twenty, a tenth a slice and a tenth a round, and two an epsilon and Vault.
     let fee = &bundle.body.context.fee;
