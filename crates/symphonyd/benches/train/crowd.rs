@@ -136,11 +136,13 @@ fn processes(network: &Network) -> Result<BTreeMap<&'static str, Vec<u32>>> {
     ensure!(masters.len() == 3, "three masters, not {masters:?}");
     let guards: Vec<String> = masters.iter().map(|master| format!("{master}-guard")).collect();
     Ok(BTreeMap::from([
-        ("Vaults", pids(&vaults)),
-        ("their enclaves, one thread each", enclaves(&vaults)?),
-        ("masters", pids(&masters)),
-        ("their enclaves", enclaves(&masters)?),
-        ("their guards", pids(&guards)),
+        ("the Vaults", pids(&vaults)),
+        ("the Vaults' enclaves, one thread each", enclaves(&vaults)?),
+        ("the masters", pids(&masters)),
+        ("the masters' enclaves", enclaves(&masters)?),
+        ("the masters' guards", pids(&guards)),
+        ("the gateway", vec![network.pid("gateway")]),
+        ("the benchmark, which watches", vec![std::process::id()]),
     ]))
 }
 

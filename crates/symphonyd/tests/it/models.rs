@@ -165,7 +165,7 @@ async fn ended(submitter: &Submitter, request: &str, spec: Value) -> Ended {
     let plan = evidence.envelope.body.plan.training().unwrap().clone();
     assert_eq!(evidence.rounds.len(), plan.training.rounds as usize, "{request}");
     assert!(evidence.rounds.iter().all(|round| round.slices.len() == VAULTS.len()), "{request}");
-    let outcome = evidence.result.aggregate.0.body.outcome.clone();
+    let outcome = evidence.result.aggregate.0.body.outcome;
     let withheld = matches!(outcome, Outcome::Withheld { .. });
     assert_eq!(task.code, if withheld { "EXE-0010" } else { "" }, "{request}: {task:?}");
     Ended { plan, outcome, opened: model.unwrap(), learner }
