@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
+use symphony_compute::train::dataset::Dataset;
 
 use crate::network::{Network, VAULTS, now_ms};
 use crate::rounds::{Measured, fill, median, train};
@@ -22,9 +23,10 @@ const PEOPLE: usize = (epoch::PEOPLE + epoch::PEOPLE / 99) / 3;
 /// Purchases of a person before the evaluation time.
 const PURCHASES: usize = 6;
 const CATEGORIES: usize = 8;
-const ROUNDS: u32 = 60;
+const ROUNDS: u32 = 40;
 /// Trainings of everybody and of few, in turn.
-const TURNS: usize = 3;
+const TURNS: usize = 5;
+const THREADS: [usize; 2] = [1, 2];
 const DAY: u64 = 86_400_000;
 /// Nobody is refused for what all trainings cost together, and a busy drive has time.
 const POLICY: &str = "training=200000000,subject_cap=200000000,prepare=60000,execute=60000,challenge=800";
@@ -39,47 +41,70 @@ pub(crate) async fn report() -> Result<()> {
     let begin = Instant::now();
     fill(&network, folder.path()).await?;
     println!(
-        "\na crowd: {} people, {records} records, {} features; ingested in {:.1} s",
+        "\na crowd: {} people, {records} records, {} features; ingested in {:.1} s; load {}",
         PEOPLE * VAULTS.len(),
         epoch::FEATURES,
-        begin.elapsed().as_secs_f64()
+        begin.elapsed().as_secs_f64(),
+        std::fs::read_to_string("/proc/loadavg")?.trim()
     );
-    let (matrix, threads) = (epoch::people()?, [1, 2]);
-    let (mut whole, mut few, mut passes) = (Seen::default(), Seen::default(), [Vec::new(), Vec::new()]);
+    let matrix = epoch::people()?;
+    let (mut whole, mut few) = (Seen::default(), Seen::default());
+    let mut turns = Vec::new();
     let rare = json!([{"rule": "commerce.category_purchase", "texts": ["rarity"]}]);
-    for turn in 0..TURNS {
-        for (seen, name, cohort) in [(&mut whole, "crowd", json!([])), (&mut few, "few", rare.clone())] {
-            let measured = seen.watch(&network, &format!("{name}-{turn}"), spec(evaluated, cohort)?).await?;
-            // What is paid for one training takes nothing from the next.
-            network.settled(&network.client("luckin"), measured.task).await;
-            if name == "crowd" {
-                println!("to the end of the first round: {:.1} s", measured.first.as_secs_f64());
-                measured.print();
-            }
-        }
-        for (threads, passes) in threads.iter().zip(&mut passes) {
-            passes.push(epoch::pass(&matrix, *threads)?);
-        }
+    for number in 0..TURNS {
+        let before = passes(&matrix)?;
+        let of_all = whole.watch(&network, &format!("crowd-{number}"), spec(evaluated, json!([]))?).await?;
+        let after = passes(&matrix)?;
+        let of_few = few.watch(&network, &format!("few-{number}"), spec(evaluated, rare.clone())?).await?;
+        println!("to the end of the first round: {:.1} s", of_all.first.as_secs_f64());
+        of_all.print();
+        let pass = std::array::from_fn(|at| (before[at] + after[at]) / 2.0);
+        turns.push(Turn { whole: of_all.median(), few: of_few.median(), pass });
     }
     drop(network);
+    print(&whole, &few, &turns);
+    Ok(())
+}
+
+/// What was seen in one turn. **Units**: seconds.
+struct Turn {
+    whole: f64,
+    few: f64,
+    /// One pass of the kernel alone, before and after the training of all, by [`THREADS`].
+    pass: [f64; THREADS.len()],
+}
+
+fn passes(matrix: &Dataset) -> Result<[f64; THREADS.len()]> {
+    let mut passes = [0.0; THREADS.len()];
+    for (pass, threads) in passes.iter_mut().zip(THREADS) {
+        *pass = epoch::pass(matrix, threads)?;
+    }
+    Ok(passes)
+}
+
+fn print(whole: &Seen, few: &Seen, turns: &[Turn]) {
     println!("\n| a round | {} people | one in a hundred of them |\n|---|---|---|", epoch::PEOPLE);
     println!("| median, ms | {:.1} | {:.1} |", whole.median() * 1e3, few.median() * 1e3);
     for (name, used) in &whole.used {
         let per = |used: Duration, seen: &Seen| used.as_secs_f64() * 1e3 / seen.rounds.len() as f64;
         let other = few.used.get(name).copied().unwrap_or_default();
-        println!("| processor time of {name}, ms | {:.1} | {:.1} |", per(*used, &whole), per(other, &few));
+        println!("| processor time of {name}, ms | {:.1} | {:.1} |", per(*used, whole), per(other, few));
     }
-    for (threads, passes) in threads.iter().zip(passes) {
-        let pass = median(passes.into_iter());
+    for (at, threads) in THREADS.iter().enumerate() {
+        let pass = median(turns.iter().map(|turn| turn.pass[at])) * 1e3;
+        let times = |of: &dyn Fn(&Turn) -> f64| {
+            let ratios = || turns.iter().map(|turn| of(turn) / turn.pass[at]);
+            let (least, most) =
+                ratios().fold((f64::MAX, f64::MIN), |(low, high), ratio| (low.min(ratio), high.max(ratio)));
+            format!("{:.2} ({least:.2} to {most:.2})", median(ratios()))
+        };
         println!(
-            "one pass of the kernel alone on {threads} threads: {:.2} ms; a round is {:.2} times that (bound 3), what it \
-             takes longer than one of few people {:.2} times",
-            pass * 1e3,
-            whole.median() / pass,
-            (whole.median() - few.median()) / pass
+            "one pass of the kernel alone on {threads} threads: {pass:.2} ms; a round is {} times that (bound 3), one of few \
+             people {} times",
+            times(&|turn| turn.whole),
+            times(&|turn| turn.few),
         );
     }
-    Ok(())
 }
 
 /// Rounds of several trainings.
@@ -116,6 +141,8 @@ impl Seen {
             *self.used.entry(name).or_default() += used.saturating_sub(first[name]);
         }
         self.rounds.extend(&measured.rounds);
+        // What is paid for one training takes nothing from the next.
+        network.settled(&network.client("luckin"), measured.task).await;
         Ok(measured)
     }
 }

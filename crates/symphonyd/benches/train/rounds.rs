@@ -109,7 +109,8 @@ impl Measured {
         self.rounds.iter().map(Duration::as_secs_f64).sum::<f64>() / self.rounds.len().max(1) as f64
     }
 
-    fn median(&self) -> f64 {
+    /// Of the rounds after the first. **Units**: seconds.
+    pub(crate) fn median(&self) -> f64 {
         median(self.rounds.iter().map(Duration::as_secs_f64))
     }
 
