@@ -6,10 +6,12 @@
 //! | one pass of the kernel | 100,000 people, 50 features, clipped | an epoch of scikit-learn's SGD |
 //! | AUC without noise | the kernels, clipped, over the three Vaults' rows | scikit-learn over all rows |
 //! | AUC at epsilon 8, 4, 1 | the same with noise, mean over seeds | ours without noise |
+//! | seconds a round, 100,000 people | the platform, features out of records | one pass of the kernel alone over a matrix of that size |
 //! | seconds a round | three masters, three Vaults, mutual TLS, consensus, attestation, noise | Flower's deployment and its simulation |
 //!
 //! Needs the Complete Journey data (`SYMPHONY_DATA_DIR`, or `../shared/data`) and a Python with `requirements.txt`
-//! installed (`SYMPHONY_TRAIN_PYTHON`); it says what is missing. `-- --without-flower` leaves Flower out.
+//! installed (`SYMPHONY_TRAIN_PYTHON`), but for the 100,000 people, who are invented; it says what is missing.
+//! `-- --without-flower` leaves Flower out, `-- --only-crowd` everything but the 100,000 people.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -17,6 +19,10 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
+#[allow(dead_code, reason = "made for another benchmark, which uses more")]
+#[path = "../consensus/cpu.rs"]
+mod cpu;
+mod crowd;
 mod epoch;
 #[allow(
     dead_code,
@@ -32,7 +38,12 @@ mod rows;
 
 fn main() -> Result<()> {
     // What cargo hands to every benchmark is not for this one.
-    let without_flower = std::env::args().any(|argument| argument == "--without-flower");
+    let asked = |option: &str| std::env::args().any(|argument| argument == option);
+    let runtime = tokio::runtime::Runtime::new()?;
+    runtime.block_on(crowd::report())?;
+    if asked("--only-crowd") {
+        return Ok(());
+    }
     let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/train");
     let Some(tools) = Tools::find(&here) else { return Ok(()) };
     let folder = tempfile::tempdir()?;
@@ -48,9 +59,9 @@ fn main() -> Result<()> {
     let epoch = tools.run("epoch.py", &[])?;
     epoch::report(epoch["seconds"].as_f64().context("the seconds of an epoch")?)?;
     let spec = std::fs::read(here.join("propensity.json"))?;
-    let ours = tokio::runtime::Runtime::new()?.block_on(rounds::measure(&records, &spec))?;
+    let ours = runtime.block_on(rounds::measure(&records, &spec))?;
     ours.print();
-    if without_flower {
+    if asked("--without-flower") {
         return Ok(());
     }
     let flower = tools.run("flower.py", &[&tables.join("propensity.csv")])?;

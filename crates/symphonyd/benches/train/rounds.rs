@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use symphony_sdk::client::{Format, Upload};
 use symphony_sdk::submission::Step;
 use symphony_sdk::training::TrainingSpec;
-use symphony_types::id::RequestId;
+use symphony_types::id::{RequestId, TaskId};
 
 use crate::network::{Network, VAULTS};
 
@@ -18,7 +18,13 @@ const ROUNDS: u32 = 60;
 
 /// What was seen.
 pub(crate) struct Measured {
-    rounds: Vec<Duration>,
+    /// The training.
+    pub(crate) task: TaskId,
+    asked: u32,
+    /// The rounds after the first that were seen.
+    pub(crate) rounds: Vec<Duration>,
+    /// From the submission to the end of the first round.
+    pub(crate) first: Duration,
     quality: f64,
     epsilon: f64,
 }
@@ -27,47 +33,72 @@ pub(crate) struct Measured {
 pub(crate) async fn measure(records: &Path, spec: &[u8]) -> Result<Measured> {
     let network = Network::start(&["--masters", "3"]);
     network.ready().await;
+    fill(&network, records).await?;
+    let mut spec: Value = serde_json::from_slice(spec)?;
+    spec["rounds"] = json!(ROUNDS);
+    // Epsilon below eight for all rounds, as the accountant has it.
+    spec["privacy"]["noise"] = json!(5.0);
+    train(&network, "bench", spec, |_| ()).await
+}
+
+/// Uploads the files of a folder to the three Vaults. **Errors**: a line that is refused.
+pub(crate) async fn fill(network: &Network, folder: &Path) -> Result<()> {
     for (number, vault) in VAULTS.iter().enumerate() {
         let operator = network.client(&format!("operator-{vault}"));
         for (upload, kind) in
             [(Upload::Subjects, "subjects"), (Upload::Consents, "consents"), (Upload::Records, "records")]
         {
-            let file = records.join(format!("{kind}-vault-{number}.jsonl"));
+            let file = folder.join(format!("{kind}-vault-{number}.jsonl"));
             let key = RequestId::new(&format!("bench-{kind}"))?;
             let report = operator.upload(vault, upload, Format::JsonLines, &key, &file).await?;
             ensure!(report.refused_total == 0, "{kind} of {vault}: {:?}", report.refused);
         }
     }
-    let mut spec: Value = serde_json::from_slice(spec)?;
+    Ok(())
+}
+
+/// Trains over all three Vaults and times the rounds; `done` is told how many rounds are done whenever that is seen.
+/// **Errors**: whatever the platform refuses; a model that is not released.
+pub(crate) async fn train(
+    network: &Network,
+    request: &str,
+    mut spec: Value,
+    mut done: impl FnMut(u32),
+) -> Result<Measured> {
     spec["usage_scope"] = json!("training");
     spec["vaults"] = json!(VAULTS);
     spec["quorum"] = json!(3);
-    spec["rounds"] = json!(ROUNDS);
-    spec["evaluate_every"] = json!(ROUNDS);
-    // Epsilon below eight for all rounds, as the accountant has it.
-    spec["privacy"]["noise"] = json!(5.0);
+    spec["evaluate_every"] = spec["rounds"].clone();
     let spec: TrainingSpec = serde_json::from_value(spec)?;
+    let asked = spec.rounds;
     let mut seen: Vec<(u32, Instant)> = Vec::new();
-    let (submitter, request) = (network.submitter("luckin"), RequestId::new("bench")?);
+    let (submitter, request) = (network.submitter("luckin"), RequestId::new(request)?);
+    let begin = Instant::now();
     let trained = submitter.train(&spec, &request, |step| {
         if let Step::Task(task) = step
             && let Some(progress) = &task.training
             && seen.last().is_none_or(|(done, _)| progress.done > *done)
         {
             seen.push((progress.done, Instant::now()));
+            done(progress.done);
         }
     });
     let trained = trained.await?;
     let model = trained.model.with_context(|| format!("no model: {:?}", trained.task))?;
+    ensure!(!model.parameters.is_empty(), "the model was withheld: {:?}", model.evaluation);
     let progress = trained.task.training.context("no progress")?;
-    let rounds = seen.windows(2).filter(|pair| pair[0].0 >= 1 && pair[1].0 <= ROUNDS);
+    let first = seen.iter().find(|(done, _)| *done > 0).context("no round was seen")?.1;
+    let rounds = seen.windows(2).filter(|pair| pair[0].0 >= 1 && pair[1].0 <= asked);
     // The watcher may see several rounds at once: then each has its part of the time.
     let rounds = rounds.flat_map(|pair| {
         let count = pair[1].0 - pair[0].0;
         (0..count).map(move |_| (pair[1].1 - pair[0].1) / count)
     });
     Ok(Measured {
+        task: trained.task.task_id,
+        asked,
         rounds: rounds.collect(),
+        first: first - begin,
         quality: f64::from(model.evaluation.quality) / 1e6,
         epsilon: progress.spent_micro_epsilon as f64 / 1e6,
     })
@@ -78,17 +109,17 @@ impl Measured {
         self.rounds.iter().map(Duration::as_secs_f64).sum::<f64>() / self.rounds.len().max(1) as f64
     }
 
-    fn median(&self) -> f64 {
-        let mut rounds: Vec<f64> = self.rounds.iter().map(Duration::as_secs_f64).collect();
-        rounds.sort_by(f64::total_cmp);
-        rounds.get(rounds.len() / 2).copied().unwrap_or_default()
+    /// Of the rounds after the first. **Units**: seconds.
+    pub(crate) fn median(&self) -> f64 {
+        median(self.rounds.iter().map(Duration::as_secs_f64))
     }
 
     /// Prints what was seen.
     pub(crate) fn print(&self) {
         println!(
-            "\nrounds through the platform: {} of {ROUNDS}, mean {:.4} s, median {:.4} s; epsilon {:.2}, noised quality {:.3}",
+            "\nrounds through the platform: {} of {}, mean {:.4} s, median {:.4} s; epsilon {:.2}, noised quality {:.3}",
             self.rounds.len(),
+            self.asked,
             self.mean(),
             self.median(),
             self.epsilon,
@@ -111,4 +142,11 @@ impl Measured {
             );
         }
     }
+}
+
+/// The middle of some numbers; zero of none.
+pub(crate) fn median(numbers: impl Iterator<Item = f64>) -> f64 {
+    let mut numbers: Vec<f64> = numbers.collect();
+    numbers.sort_by(f64::total_cmp);
+    numbers.get(numbers.len() / 2).copied().unwrap_or_default()
 }

@@ -7,6 +7,7 @@ mod disk;
 mod evidence;
 mod ingest;
 mod masters;
+mod models;
 mod network;
 mod parses;
 mod receipts;

@@ -7,29 +7,29 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
 use symphony_compute::train::step::{Cohort, Learner};
-use symphony_protocol::artifact::{Attestation, Evidence, Outcome};
+use symphony_protocol::artifact::{Attestation, Outcome};
 use symphony_protocol::evidence::EndorsedBundle;
+use symphony_sdk::campaign::Submitter;
 use symphony_sdk::client::Upload;
 use symphony_sdk::shape::Task;
-use symphony_sdk::submission::{Step, SubmissionError, Submitter};
+use symphony_sdk::submission::{Step, SubmissionError};
 use symphony_sdk::training::{Trained, TrainingSpec};
 use symphony_sdk::verify::verify;
 use symphony_tee::report::SignedBoot;
-use symphony_types::digest::Digest;
-use symphony_types::id::RequestId;
+use symphony_types::id::{RequestId, TaskId};
 use symphony_wire::documents::decode;
 
 use crate::network::{Network, TURN, VAULTS, eventually, now_ms};
 
 /// People of each Vault.
 const PEOPLE: u32 = 160;
-const DAY: u64 = 86_400_000;
+pub const DAY: u64 = 86_400_000;
 /// Short windows, and time for a node to come back.
-const POLICY: &str =
+pub const POLICY: &str =
     "training=600000000,subject_cap=600000000,prepare=20000,execute=30000,challenge=800,epoch=1000";
 
 /// A moment that all histories end at: the same in one run.
-fn evaluated() -> u64 {
+pub fn evaluated() -> u64 {
     now_ms() / DAY * DAY - 40 * DAY
 }
 
@@ -97,11 +97,11 @@ fn spec(rounds: u32) -> Value {
     })
 }
 
-fn read(spec: Value) -> TrainingSpec {
+pub fn read(spec: Value) -> TrainingSpec {
     serde_json::from_value(spec).unwrap()
 }
 
-fn name(text: &str) -> RequestId {
+pub fn name(text: &str) -> RequestId {
     RequestId::new(text).unwrap()
 }
 
@@ -135,13 +135,21 @@ async fn until_round(network: &Network, request: &str, rounds: u32) -> Task {
     .await
 }
 
-/// Repeats every step of a training from the transcripts that only its submitter opens, to the digests that were ordered.
-/// The digest of the model.
-async fn repeated(submitter: &Submitter, evidence: &Evidence) -> Digest {
-    let envelope = &evidence.envelope.body;
-    let (task, plan) = (envelope.task, envelope.plan.training().unwrap());
+/// Evidence that holds for somebody without a network.
+fn verified(bytes: &[u8]) -> EndorsedBundle {
+    let report = verify(bytes, None);
+    let faults: Vec<_> = report.checks.iter().filter(|check| check.fault.is_some()).collect();
+    assert!(faults.is_empty(), "{faults:?}");
+    decode(bytes).unwrap()
+}
+
+/// The evidence of a training after all checks, and the learner that it ended with: with the transcripts the submitter
+/// repeats every step, to the digests that were ordered.
+pub async fn proven(submitter: &Submitter, task: TaskId) -> (EndorsedBundle, Learner) {
+    let bundle = verified(&submitter.client.evidence(task).await.unwrap());
+    let plan = bundle.body.evidence.envelope.body.plan.training().unwrap();
     let mut learner = Learner::initial(plan.training.shape(), task).unwrap();
-    for (number, round) in (1..).zip(&evidence.rounds) {
+    for (number, round) in (1..).zip(&bundle.body.evidence.rounds) {
         let sealed = submitter.client.step(task, number).await.unwrap();
         let step = submitter.recipient.open_step(task, number, &sealed.sealed).unwrap();
         let subjects = step.subjects * u64::from(1_000 - plan.training.held_out) / 1_000;
@@ -150,15 +158,7 @@ async fn repeated(submitter: &Submitter, evidence: &Evidence) -> Digest {
         let Outcome::Step { state, .. } = round.aggregate.0.body.outcome else { panic!("no step") };
         assert_eq!(learner.digest(), state);
     }
-    learner.model().digest()
-}
-
-/// Whether evidence holds for somebody without a network.
-fn proven(bytes: &[u8]) -> EndorsedBundle {
-    let report = verify(bytes, None);
-    let faults: Vec<_> = report.checks.iter().filter(|check| check.fault.is_some()).collect();
-    assert!(faults.is_empty(), "{faults:?}");
-    decode(bytes).unwrap()
+    (bundle, learner)
 }
 
 /// R097-R101, R104, R154, D20: a model that is better than chance, the same that the masters ordered; every person lost what
@@ -191,14 +191,14 @@ async fn a_training_is_settled_and_provable() {
     eventually("the rest is given back", async || (balance(&network).await == (0, spent)).then_some(()))
         .await;
 
-    let bundle = proven(&submitter.client.evidence(task.task_id).await.unwrap());
+    let (bundle, learner) = proven(&submitter, task.task_id).await;
     assert_eq!(bundle.body.evidence.rounds.len(), 8);
     let Outcome::Model { model: digest, evaluation } = bundle.body.evidence.result.aggregate.0.body.outcome
     else {
         panic!("no model")
     };
     assert_eq!((model.digest(), model.evaluation), (digest, evaluation));
-    assert_eq!(repeated(&submitter, &bundle.body.evidence).await, digest);
+    assert_eq!(learner.model().digest(), digest);
     // R104: twenty, a tenth a slice and a tenth a round, and two an epsilon and Vault.
     let fee = &bundle.body.context.fee;
     assert_eq!((fee.vaults.0, fee.aggregation.0), (27 * 10_000_000, 9 * 10_000_000));
@@ -287,7 +287,7 @@ async fn a_training_survives_whatever_dies() {
         assert_eq!(ended.training.as_ref().unwrap().done, rounds + 1, "{victim}");
         let evidence =
             eventually("the evidence is there", async || client.evidence(before.task_id).await.ok()).await;
-        proven(&evidence);
+        verified(&evidence);
     }
 }
 
@@ -305,9 +305,9 @@ async fn a_training_on_shares_is_settled_and_survives_a_master() {
     let (model, progress) = (model.unwrap(), task.training.unwrap());
     assert_eq!((progress.environment.as_str(), progress.done, model.steps), ("mpc", 9, 8));
     assert!(model.evaluation.quality > 600_000, "{:?}", model.evaluation);
-    let bundle = proven(&submitter.client.evidence(task.task_id).await.unwrap());
+    let (bundle, learner) = proven(&submitter, task.task_id).await;
     let evidence = &bundle.body.evidence;
-    assert_eq!(repeated(&submitter, evidence).await, model.digest());
+    assert_eq!(learner.model().digest(), model.digest());
     for round in evidence.rounds.iter().chain([&evidence.result]) {
         let node = |attestation: &Attestation| decode::<SignedBoot>(&attestation.boot).unwrap().body.node;
         let (first, second) = (node(&round.aggregate.1), node(round.helper.as_ref().unwrap()));
@@ -325,7 +325,7 @@ async fn a_training_on_shares_is_settled_and_survives_a_master() {
     .await;
     network.pause(network.pid("master-2"), false);
     assert_eq!((ended.state.as_str(), ended.code.as_str()), ("completed", ""), "{ended:?}");
-    proven(&client.evidence(before.task_id).await.unwrap());
+    verified(&client.evidence(before.task_id).await.unwrap());
 }
 
 /// R099, R107: a Vault that is gone is left out while the quorum holds, and the rounds say so.
