@@ -1,4 +1,4 @@
-//! The real program under its lock-down: a training over three Vaults, through pipes.
+//! The real program under its lock-down, through pipes: a training over three Vaults, and the memory of a large round.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -6,6 +6,7 @@ use std::path::Path;
 use std::rc::Rc;
 
 use symphony_protocol::artifact::Outcome;
+use symphony_protocol::artifact::training::ModelKind;
 use symphony_tee::boot::{Boot, Identity};
 use symphony_tee::host::EnclaveProcess;
 use symphony_tee::keys::PlatformSeed;
@@ -13,9 +14,10 @@ use symphony_tee::measure;
 use symphony_tee::report::EnclaveRole;
 use symphony_types::digest::Digest;
 use symphony_types::id::{ActorId, NodeId};
+use symphony_wire::enclave::Answer;
 
-use crate::course::{Course, plan};
-use crate::stage::{Enclave, vault};
+use crate::course::{Course, plan, records};
+use crate::stage::{Enclave, name_of, slice, vault};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_symphony-enclave");
 
@@ -70,4 +72,52 @@ fn a_training_runs_in_locked_down_processes() {
     let lefts = course.rest();
     assert_eq!(lefts.len(), 3);
     assert!(matches!(lefts[2].header.body.outcome, Outcome::Model { .. }));
+}
+
+/// What a process holds of memory. **Units**: bytes.
+fn held(process: &EnclaveProcess) -> usize {
+    let status = fs::read_to_string(format!("/proc/{}/status", process.pid())).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 1_024
+}
+
+/// R099: while parts come, an aggregator holds one vector of sums and a piece, at most 1.2 times the model, whatever the
+/// number of Vaults.
+#[test]
+fn an_aggregator_holds_one_vector_of_sums() {
+    let folder = tempfile::tempdir().unwrap();
+    let seed = PlatformSeed::generate().unwrap();
+    let measurement = measure::program(Path::new(PROGRAM)).unwrap();
+    let mut large = plan();
+    large.training.model = ModelKind::Clusters { clusters: 1_024 };
+    large.training.features = vec![large.training.features[1].clone(); 1_950];
+    large.training.label = None;
+    let model = large.training.shape().coordinates() * size_of::<i64>();
+    assert!(model > 15_000_000);
+    let mut course = Course::new(large);
+    for number in 1..=8 {
+        course.stage.slices.insert(vault(number), slice(number));
+        course.records.insert(vault(number), records(number, 20));
+    }
+    course.envelope.coordination.participating_vault_ids = course.vaults();
+    course.envelope.coordination.measurements.push(measurement);
+    course.stage.policy.measurements.insert(measurement);
+    course.stage.policy.platforms.insert(seed.platform(), seed.public());
+    let (aggregator, enclave) = start(&seed, EnclaveRole::Aggregator, "aggregator", folder.path());
+    course.stage.aggregator = enclave;
+    let order = course.stage.master.endorsed(course.order(&course.vaults()));
+    let before = held(&aggregator);
+    let mut after = Vec::new();
+    for vault in course.vaults() {
+        let part = course.part(&order, &vault);
+        assert_eq!(part.pieces.len(), 31);
+        for piece in 0..part.pieces.len() {
+            let answer = course.stage.aggregator.call(&course.piece_call(&order, (&vault, &part), piece));
+            assert!(matches!(answer, Answer::Added), "{}", name_of(&answer));
+        }
+        after.push(held(&aggregator));
+    }
+    let held: Vec<_> = after.iter().map(|bytes| bytes - before).collect();
+    assert!(held.iter().all(|held| *held < model * 6 / 5), "{held:?}");
+    assert!(held[7] - held[0] < model / 20, "{held:?}");
 }
