@@ -1,5 +1,10 @@
 //! Rounds on shares: the same sums as in the other environment, twice the noise, and no part that its proof does not cover.
 
+use prio::codec::ParameterizedDecode as _;
+use prio::field::{Field128, FieldElement as _};
+use prio::topology::ping_pong::{PingPongState, PingPongTopology as _};
+use prio::vdaf::prio3::{Prio3InputShare, Prio3PublicShare, Prio3SumVec};
+
 use super::parts::{due, four_kinds, initial, part, plan, stage, three};
 use super::*;
 use crate::train::gathering::{Combined, Gathering, Stage};
@@ -164,4 +169,52 @@ fn too_few_announced_people_train_nothing() {
         assert_eq!(made.is_ok(), enough);
         assert!(enough || made == Err(TrainError::TooFew));
     }
+}
+
+fn bytes(text: &Value) -> Vec<u8> {
+    hex::decode(text.as_str().unwrap()).unwrap()
+}
+
+/// R113: the two aggregators come to the published sum from the published shares (draft-irtf-cfrg-vdaf-18).
+#[test]
+fn published_shares_add_up_to_the_published_sum() {
+    let vector = vector("prio3_sum_vec.json");
+    let number = |name: &str| vector[name].as_u64().unwrap() as usize;
+    let most = u128::from(vector["max_measurement"].as_u64().unwrap());
+    let vdaf = Prio3SumVec::new_sum_vec(2, most, number("length"), number("chunk_length")).unwrap();
+    let (context, key) = (bytes(&vector["ctx"]), bytes(&vector["verify_key"]).try_into().unwrap());
+    let mut sums = vec![Field128::zero(); number("length")];
+    for report in vector["reports"].as_array().unwrap() {
+        let nonce = bytes(&report["nonce"]).try_into().unwrap();
+        let public =
+            Prio3PublicShare::get_decoded_with_param(&vdaf, &bytes(&report["public_share"])).unwrap();
+        let input = |role: usize| {
+            let input = bytes(&report["input_shares"][role]);
+            Prio3InputShare::get_decoded_with_param(&(&vdaf, role), &input).unwrap()
+        };
+        let began = vdaf.leader_initialized(&key, &context, &(), &nonce, &public, &input(0)).unwrap();
+        let asked = began.message;
+        let helping =
+            vdaf.helper_initialized(&key, &context, &(), &nonce, &public, &input(1), &asked).unwrap();
+        let PingPongState::FinishedWithOutbound { output_share: helper, message } =
+            helping.evaluate(&context, &vdaf).unwrap()
+        else {
+            panic!("the helper does not end")
+        };
+        let ending = vdaf.leader_continued(&context, &(), began.verifier_state, &message).unwrap();
+        let PingPongState::Finished { output_share: leader } = ending.evaluate(&context, &vdaf).unwrap()
+        else {
+            panic!("the leader does not end")
+        };
+        for (sum, (one, other)) in sums.iter_mut().zip(leader.as_ref().iter().zip(helper.as_ref())) {
+            *sum += *one + *other;
+        }
+    }
+    let expected: Vec<u128> = vector["agg_result"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|sum| u128::from(sum.as_u64().unwrap()))
+        .collect();
+    assert_eq!(sums.into_iter().map(u128::from).collect::<Vec<_>>(), expected);
 }
