@@ -1,5 +1,6 @@
 //! One epoch of logistic regression over 100,000 people with 50 features against one pass over the same matrix, and
-//! against the same gradient without clipping and grid (R097-R099); then noise for a model of 10,000 numbers.
+//! against the same gradient without clipping and grid (R097-R099); then noise for a model of 10,000 numbers; then a part of
+//! as many numbers on shares (R113), split, and checked by two aggregators one after the other, against adding it up whole.
 //!
 //! The pass adds up all features on one thread: nothing that reads every feature can be much faster a thread. The
 //! plain gradient is a loop over rows in floats, as one would write it; it has no bound on anybody's contribution, and
@@ -11,12 +12,22 @@ use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha20Rng;
 use rayon::ThreadPool;
 use symphony_compute::train::dataset::{Dataset, Features, Scale};
+use symphony_compute::train::gathering::{Gathering, Stage};
 use symphony_compute::train::model::Model;
+use symphony_compute::train::part::Part;
 use symphony_compute::train::round::update;
+use symphony_compute::train::sharing::Sharing;
 use symphony_compute::train::step::{Cohort, Learner};
 use symphony_compute::train::{Sampling, noise};
-use symphony_protocol::artifact::training::{EVERYBODY, Settings, Shape};
+use symphony_protocol::artifact::PrivacyClass;
+use symphony_protocol::artifact::training::{
+    EVERYBODY, Environment, Family, Feature, Label, ModelKind, PrivacyTerms, Scale as FixedScale, Settings,
+    Shape, Training, TrainingPlan,
+};
+use symphony_protocol::lifecycle::training::Position;
 use symphony_types::digest::Digest;
+use symphony_types::id::{AttributeName, TaskId, VaultId};
+use symphony_types::time::OrderedMillis;
 
 use crate::pairs::{Row, compare, per_unit, print};
 
@@ -34,6 +45,9 @@ fn main() {
     ];
     print(&format!("epoch: {ROWS} people, {WIDTH} features, {cores} cores"), "person", &rows);
     print(&format!("noise: {NOISED} numbers"), "number", &[noised(&one, &all)]);
+    let plan = shared_plan();
+    let coordinates = plan.training.shape().coordinates();
+    print(&format!("shares: a part of {coordinates} numbers"), "number", &shared(&plan, coordinates));
 }
 
 /// What an epoch is set beside; its result is only there to be computed.
@@ -105,6 +119,64 @@ fn noised(one: &ThreadPool, all: &ThreadPool) -> Row {
         per_unit(NOISED, || pool.install(noise))
     };
     compare(("all cores", || draw(all)), ("one thread", || draw(one)), PAIRS)
+}
+
+/// A part of 10,000 people split, and checked and added up by both aggregators, each beside adding it up whole.
+fn shared(plan: &TrainingPlan, coordinates: usize) -> [Row; 2] {
+    let position = Position::FIRST;
+    let stage = Stage { task: TaskId(Digest::ZERO), plan, position: &position, subjects: 10_000 };
+    let vault = VaultId::new("vault").expect("a name");
+    let (share, learner) = ([0; 32], None);
+    let sums = (0..coordinates as i64).map(|number| number << 20).collect();
+    let part = Part { subjects: 10_000, sums, evaluated: 0, counts: vec![], share, learner };
+    let whole = || {
+        let add =
+            || Gathering::new(&stage).add(&stage, &vault, &part).expect("the part is within its bounds");
+        per_unit(coordinates, add)
+    };
+    let sharing = Sharing::new(stage, Digest::ZERO).expect("the people are within limits");
+    let split = || {
+        let split = || sharing.split(&vault, &part).expect("the part is within its bounds");
+        per_unit(coordinates, || black_box(split()))
+    };
+    let [mine, theirs] = sharing.split(&vault, &part).expect("the part is within its bounds");
+    let check = || {
+        let (key, mut one, mut other) = ([1; 32], sharing.sum(), sharing.sum());
+        let asked = sharing.ask(&key, &vault, &mine).expect("the half is whole");
+        let answer = sharing.answer(&key, (&vault, &theirs), &asked, &mut other).expect("the proof holds");
+        sharing.close(&key, (&vault, &mine), &answer, &mut one).expect("the proof holds");
+    };
+    let checked = || per_unit(coordinates, check);
+    [
+        compare(("split by the Vault", split), ("added up whole", whole), PAIRS),
+        compare(("checked by both", checked), ("added up whole", whole), PAIRS),
+    ]
+}
+
+/// A perceptron of about 10,000 numbers.
+fn shared_plan() -> TrainingPlan {
+    let scale = FixedScale { logarithm: false, centre: 0, spread: 1, bound: 1 };
+    let feature = Feature { family: Family::Frequency, filter: vec![], days: 1, scale };
+    TrainingPlan {
+        training: Training {
+            model: ModelKind::Perceptron { hidden: 100 },
+            time: AttributeName::new("commerce.purchase_date").expect("a name"),
+            cohort: vec![],
+            features: vec![feature; 98],
+            label: Some(Label { condition: vec![], days: 1 }),
+            settings: Settings::PLAIN,
+            privacy: PrivacyTerms { noise: 1_000, sampling: EVERYBODY, evaluation_noise: 1_000, delta: 1 },
+            rounds: 10,
+            evaluate_every: 10,
+            patience: 0,
+            held_out: 100,
+            accept_from: 0,
+        },
+        evaluated_at: OrderedMillis(0),
+        combined_privacy_class: PrivacyClass::Sensitive,
+        minimum_cohort: 1,
+        environment: Environment::Mpc,
+    }
 }
 
 /// People whose labels follow their features with some doubt.
