@@ -128,8 +128,7 @@ fn refused(Refusal { code, detail }: Refusal) -> Answer {
     Answer::Refused { code, detail }
 }
 
-/// An answer that no frame can carry would end the enclave; it is refused instead. A model with very many parameters
-/// that goes to very many Vaults makes one.
+/// An answer that no frame can carry would end the enclave; it is refused instead. Admission allows of none.
 fn within_a_frame(answer: Vec<u8>) -> Vec<u8> {
     if answer.len() <= FRAME_BYTES_MAX {
         return answer;

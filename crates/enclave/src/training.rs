@@ -128,7 +128,8 @@ impl Aggregators {
         if helper.is_some() != (plan.environment == Environment::Mpc) {
             return Err(Refusal::new(Code::EnvelopeInvalid, "the environment of the plan is another one"));
         }
-        if helper.as_ref().is_some_and(|helper| helper.node == first.node) {
+        let one = |helper: &BootReport| helper.node == first.node || helper.platform == first.platform;
+        if helper.as_ref().is_some_and(one) {
             return Err(Refusal::new(Code::EnvelopeInvalid, "one node would hold both shares"));
         }
         Ok(Self { first, helper })

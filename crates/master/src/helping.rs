@@ -1,39 +1,50 @@
 //! The second aggregator of a round on shares (R113): a master that computes on them for the one that leads the training.
 //!
 //! Any other master can be it; the order of the round names its enclave, so that Vaults seal to it. What goes between the
-//! two enclaves is sealed from one to the other: the two masters carry it.
+//! two enclaves is sealed from one to the other: the two masters carry it. The second believes the first nothing: it holds
+//! every half against the word of its Vault, and answers one order once, so that nobody has noise drawn anew over the same
+//! shares.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use futures::stream::{FuturesUnordered, StreamExt as _};
-use symphony_protocol::artifact::Attestation;
 use symphony_protocol::artifact::training::EndorsedRoundOrder;
+use symphony_protocol::artifact::{Attestation, SignedSlice};
+use symphony_protocol::lifecycle::training::Position;
 use symphony_protocol::machine::State;
+use symphony_protocol::verification;
 use symphony_tee::governed;
 use symphony_tee::report::SignedBoot;
 use symphony_types::catalogue::Code;
+use symphony_types::digest::Digest;
 use symphony_types::id::{NodeId, VaultId};
+use symphony_types::key::Document as _;
 use symphony_types::limits::VAULTS_PER_TASK_MAX;
 use symphony_wire::documents::{decode, encode};
 use symphony_wire::enclave::{Answer, Call, Gathered, Helped};
 use symphony_wire::status::problem_of;
-use symphony_wire::v1::help_answer::Answer as Said;
-use symphony_wire::v1::{AggregatorRequest, HelpAnswer, HelpRequest, HelpedRound, RefusedPart, SharedPart};
+use symphony_wire::v1::{AggregatorRequest, HelpAnswer, HelpRequest, SharedPart, SliceResult};
 
 use crate::effects::Fault;
 use crate::execution::{enclave, masters, wrong_answer};
 use crate::node::Node;
-use crate::peers::{BULK_TIMEOUT, MASTER_TIMEOUT};
+
+/// How long another master may take to show its enclave.
+const BOOT_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long it may take with the halves of a round.
+const HELP_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A Vault whose part cannot be used, and why.
 pub(crate) type Unusable = (VaultId, Code, String);
 
-/// The boot report of the aggregator's enclave of another master: the first that answers. **Errors**: [`Fault::Again`]
-/// when none does.
-pub(crate) async fn second(node: &Node) -> Result<Vec<u8>, Fault> {
-    let mut asked: FuturesUnordered<_> = node.peers.masters().map(|master| boot_of(node, master)).collect();
-    while let Some(boot) = asked.next().await {
-        if let Some(boot) = boot {
+/// The boot report of the aggregator's enclave of another master, not always of the same: `turn` says whom to ask first.
+/// **Errors**: [`Fault::Again`] when none shows its own.
+pub(crate) async fn second(node: &Node, turn: u32) -> Result<Vec<u8>, Fault> {
+    let mut masters: Vec<&NodeId> = node.peers.masters().collect();
+    let first = turn as usize % masters.len().max(1);
+    masters.rotate_left(first);
+    for master in masters {
+        if let Some(boot) = boot_of(node, master).await {
             return Ok(boot);
         }
     }
@@ -43,46 +54,47 @@ pub(crate) async fn second(node: &Node) -> Result<Vec<u8>, Fault> {
 async fn boot_of(node: &Node, master: &NodeId) -> Option<Vec<u8>> {
     let mut client = node.peers.master(master)?;
     let mut request = tonic::Request::new(AggregatorRequest {});
-    request.set_timeout(MASTER_TIMEOUT);
-    Some(client.get_aggregator(request).await.ok()?.into_inner().boot)
+    request.set_timeout(BOOT_TIMEOUT);
+    let boot = client.get_aggregator(request).await.ok()?.into_inner().boot;
+    let shown: SignedBoot = decode(&boot).ok()?;
+    (shown.body.node == *master).then_some(boot)
 }
 
-/// Has both enclaves check and add up the halves of a round: `first` and `second` hand the round to each. What comes back
-/// is for the end of the round; the inner error names a Vault whose part cannot be used. **Errors**: [`Fault`].
-pub(crate) async fn help(
+/// Has both enclaves check and add up the halves of a round. What comes back is for the end of the round, and tells there if
+/// the second could not use a part; the inner error names a Vault whose part the first cannot use. **Errors**: [`Fault`].
+pub(crate) async fn help<'a>(
     node: &Arc<Node>,
-    first: Gathered,
-    second: Gathered,
+    round: Gathered,
+    parts: impl Iterator<Item = &'a SliceResult>,
 ) -> Result<Result<Helped, Unusable>, Fault> {
-    let asked = match enclave(node, Call::Ask { round: first }).await? {
+    let order = round.order.clone();
+    let asked = match enclave(node, Call::Ask { round }).await? {
         Answer::Asked { message } => message,
         Answer::PartRefused { vault, code, detail } => return Ok(Err((vault, code, detail))),
         Answer::Refused { code, detail } => return Err(Fault::Refused(code, detail)),
         _ => return Err(wrong_answer()),
     };
-    let boot = second.order.body.helper_boot.as_deref().unwrap_or_default();
+    let boot = order.body.helper_boot.as_deref().unwrap_or_default();
     let boot: SignedBoot = decode(boot).map_err(|error| Fault::Again(error.to_string()))?;
     let client = node.peers.master(&boot.body.node);
     let mut client = client.ok_or_else(|| Fault::Again("the other aggregator has no address".to_owned()))?;
-    let parts = second.bundles.into_iter().zip(second.halves).filter_map(|((vault, bundle), half)| {
-        let boot = second.slices.iter().find(|(slice, _)| *slice == vault)?.1.clone();
-        Some(SharedPart { vault_id: vault.to_string(), bundle, half, boot })
+    let parts = order.body.vaults.iter().zip(parts).map(|(vault, part)| SharedPart {
+        vault_id: vault.to_string(),
+        bundle: part.bundle.clone(),
+        half: part.pieces.get(1).cloned().unwrap_or_default(),
+        boot: part.boot.clone(),
+        header: part.header.clone(),
+        report: part.report.clone(),
     });
-    let request = HelpRequest { order: encode(&second.order), parts: parts.collect(), asked };
+    let request = HelpRequest { order: encode(&order), parts: parts.collect(), asked };
     let mut request = tonic::Request::new(request);
-    request.set_timeout(BULK_TIMEOUT);
+    request.set_timeout(HELP_TIMEOUT);
     let answer = client.help_round(request).await.map_err(|status| {
         let (code, detail) = problem_of(&status);
         Fault::Again(format!("{}: {code}: {detail}", boot.body.node))
     })?;
-    match answer.into_inner().answer {
-        Some(Said::Helped(HelpedRound { sealed, report })) => Ok(Ok(Helped { sealed, report })),
-        Some(Said::Refused(RefusedPart { vault_id, detail })) => {
-            let vault = VaultId::new(&vault_id).map_err(|error| Fault::Again(error.to_string()))?;
-            Ok(Err((vault, Code::UpdateInvalid, detail)))
-        }
-        None => Err(wrong_answer()),
-    }
+    let HelpAnswer { sealed, report } = answer.into_inner();
+    Ok(Ok(Helped { sealed, report }))
 }
 
 /// The attestation of the second aggregator, where an order has one.
@@ -91,7 +103,7 @@ pub(crate) fn attestation(order: &EndorsedRoundOrder, helped: Option<Helped>) ->
 }
 
 /// Does the second aggregator's part of a round for the master that leads it. The enclave judges the order. **Errors**: the
-/// request is malformed, or the enclave refuses.
+/// request is malformed, a half is not its Vault's, the order was answered before, or the enclave refuses.
 pub(crate) async fn answer(
     node: &Arc<Node>,
     state: &State,
@@ -101,8 +113,9 @@ pub(crate) async fn answer(
     if request.parts.len() > VAULTS_PER_TASK_MAX {
         return Err((Code::BodyTooLarge, "too many parts".to_owned()));
     }
+    let order: EndorsedRoundOrder = decode(&request.order).map_err(|error| malformed(error.to_string()))?;
     let mut round = Gathered {
-        order: decode(&request.order).map_err(|error| malformed(error.to_string()))?,
+        order: order.clone(),
         bundles: vec![],
         halves: vec![],
         learner: None,
@@ -110,20 +123,44 @@ pub(crate) async fn answer(
         policy: encode(&governed::policy(&node.network, &state.governance)),
         masters: masters(state),
     };
-    for SharedPart { vault_id, bundle, half, boot } in request.parts {
-        let vault = VaultId::new(&vault_id).map_err(|error| malformed(error.to_string()))?;
-        round.bundles.push((vault.clone(), bundle));
-        round.slices.push((vault, boot));
-        round.halves.push(half);
+    for part in request.parts {
+        let vault = VaultId::new(&part.vault_id).map_err(|error| malformed(error.to_string()))?;
+        check(&node.network, state, &order, &vault, &part)?;
+        round.bundles.push((vault.clone(), part.bundle));
+        round.slices.push((vault, part.boot));
+        round.halves.push(part.half);
+    }
+    if !state.governance.registry.endorsed(&order) || !node.answers(order.body.digest()) {
+        return Err((Code::EnvelopeInvalid, "the order is not the masters', or it was answered".to_owned()));
     }
     let unavailable = |fault: Fault| (Code::Unavailable, fault.to_string());
-    let said = match enclave(node, Call::Help { round, asked: request.asked }).await.map_err(unavailable)? {
-        Answer::Helped(Helped { sealed, report }) => Said::Helped(HelpedRound { sealed, report }),
-        Answer::PartRefused { vault, detail, .. } => {
-            Said::Refused(RefusedPart { vault_id: vault.to_string(), detail })
-        }
-        Answer::Refused { code, detail } => return Err((code, detail)),
-        _ => return Err(unavailable(wrong_answer())),
-    };
-    Ok(HelpAnswer { answer: Some(said) })
+    match enclave(node, Call::Help { round, asked: request.asked }).await.map_err(unavailable)? {
+        Answer::Helped(Helped { sealed, report }) => Ok(HelpAnswer { sealed, report }),
+        Answer::Refused { code, detail } => Err((code, detail)),
+        _ => Err(unavailable(wrong_answer())),
+    }
+}
+
+/// Whether a Vault itself, and its approved enclave, stand behind a bundle of a round: otherwise the first aggregator could
+/// bring halves of its own.
+fn check(
+    network: &str,
+    state: &State,
+    order: &EndorsedRoundOrder,
+    vault: &VaultId,
+    part: &SharedPart,
+) -> Result<(), (Code, String)> {
+    let slice: SignedSlice = decode(&part.header).map_err(|error| (Code::Malformed, error.to_string()))?;
+    let order = &order.body;
+    let position = Position::of(order.round, order.last, order.state);
+    let attestation = Attestation { boot: part.boot.clone(), report: part.report.clone() };
+    let judge =
+        |attestation: &_, expected: &_| governed::judge(network, &state.governance, attestation, expected);
+    let judged = (&slice, &attestation);
+    verification::round_slice(&state.governance, &order.envelope, &position, judged, &judge)?;
+    let body = &slice.body;
+    let own = body.vault == *vault
+        && body.attempt == order.attempt
+        && body.bundle == Digest::of_bytes(&part.bundle);
+    if own { Ok(()) } else { Err((Code::ResultRejected, "the part is not the header's".to_owned())) }
 }

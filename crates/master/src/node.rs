@@ -1,9 +1,10 @@
 //! The running master: journal, aggregator enclave, effect runners, clock, health rounds, RPC.
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{self, AtomicU64};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
@@ -36,6 +37,7 @@ use crate::effects::Runners;
 use crate::machine::Protocol;
 use crate::ordering::Ordering;
 use crate::peers::Peers;
+use crate::training::Remembered;
 use crate::{cluster, effects, net, ordering, rpc};
 
 /// How often Vaults are asked how they are.
@@ -74,7 +76,14 @@ pub struct Node {
     key: PrivateKey<Master>,
     /// Effects that are being performed.
     pub(crate) runners: Runners,
+    /// Vaults that failed in trainings.
+    pub(crate) failing: Remembered,
+    /// Orders of rounds that it has answered as the second aggregator, the latest last.
+    answered: Mutex<VecDeque<Digest>>,
 }
+
+/// Orders of rounds that are remembered as answered.
+const ANSWERED_MAX: usize = 4_096;
 
 impl Node {
     /// The state after the last ordered command.
@@ -142,6 +151,19 @@ impl Node {
     /// This master's word for the document with that digest.
     pub fn endorse(&self, document: &Digest) -> Endorsement<Master> {
         self.key.endorse(document)
+    }
+
+    /// Whether this is the first time that the order of a round is to be answered.
+    pub(crate) fn answers(&self, order: Digest) -> bool {
+        let mut answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
+        if answered.contains(&order) {
+            return false;
+        }
+        if answered.len() >= ANSWERED_MAX {
+            answered.pop_front();
+        }
+        answered.push_back(order);
+        true
     }
 
     /// A document that this master alone stands for.
@@ -217,6 +239,8 @@ pub async fn run(config: MasterConfig, shutdown: impl Future<Output = ()>) -> Re
         misunderstood: Arc::default(),
         key: config.key,
         runners: Runners::default(),
+        failing: Remembered::default(),
+        answered: Mutex::default(),
     });
     let background = [
         tokio::spawn(effects::run(Arc::clone(&node))),

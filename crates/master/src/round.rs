@@ -195,20 +195,23 @@ pub(crate) fn order(network: &str, state: &State, master: &NodeId, handed: &Hand
     if handed.attempt > attempt(envelope, now()).saturating_add(CLOCKS_APART_MS) {
         return Err(Doubt::Other("the attempt is counted by another clock"));
     }
-    let node = |boot: &[u8]| {
+    let admitted = |boot: &[u8]| {
         let boot = governed::admit(network, &state.governance, envelope, boot, EnclaveRole::Aggregator)
             .map_err(|(code, detail)| Doubt::Wrong(code, detail))?;
         let another =
             || Doubt::Wrong(Code::AttestationFailed, "the enclave is not an aggregator's".to_owned());
-        if boot.actor == envelope.coordination.aggregator { Ok(boot.node) } else { Err(another()) }
+        if boot.actor == envelope.coordination.aggregator { Ok(boot) } else { Err(another()) }
     };
     let environment = envelope.plan.training().map(|plan| plan.environment);
-    let helper = handed.helper_boot.as_deref().map(node).transpose()?;
+    let first = admitted(&handed.aggregator_boot)?;
+    let helper = handed.helper_boot.as_deref().map(admitted).transpose()?;
     let two = helper.is_some() == (environment == Some(Environment::Mpc));
-    let apart = helper
-        .as_ref()
-        .is_none_or(|helper| helper != master && state.governance.registry.masters.contains_key(helper));
-    if node(&handed.aggregator_boot)? != *master || !two || !apart {
+    let apart = helper.as_ref().is_none_or(|helper| {
+        helper.node != *master
+            && helper.platform != first.platform
+            && state.governance.registry.masters.contains_key(&helper.node)
+    });
+    if first.node != *master || !two || !apart {
         return Err(Doubt::Wrong(Code::AttestationFailed, "the enclaves are other aggregators'".to_owned()));
     }
     Ok(handed.order(known, position).digest())

@@ -12,7 +12,7 @@
 //! | the aggregator's enclave refuses for good | this master says so, and another one tries |
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -28,7 +28,7 @@ use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
 use symphony_types::id::{TaskId, VaultId};
 use symphony_wire::documents::{decode, encode};
-use symphony_wire::enclave::{Answer, Call, Gathered};
+use symphony_wire::enclave::{Answer, Call, Gathered, Manifest};
 use symphony_wire::status::problem_of;
 use symphony_wire::v1::{RoundAssignment, SliceResult};
 
@@ -50,6 +50,28 @@ const LEFT_OUT: u32 = 5;
 /// Vaults that failed.
 type Failing = BTreeMap<VaultId, Failed>;
 
+/// Vaults that failed in trainings that are to be tried again: who forgets them asks them again and again, and each time
+/// it costs the people of the others. Lost with the process.
+#[derive(Default)]
+pub(crate) struct Remembered(Mutex<BTreeMap<TaskId, Failing>>);
+
+impl Remembered {
+    fn take(&self, task: &TaskId) -> Failing {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(task).unwrap_or_default()
+    }
+
+    fn keep(&self, task: TaskId, failing: Failing) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() >= REMEMBERED_MAX {
+            all.pop_first();
+        }
+        all.insert(task, failing);
+    }
+}
+
+/// Trainings whose failing Vaults are remembered.
+const REMEMBERED_MAX: usize = 64;
+
 /// Why a Vault failed last, from which round on it is asked again, and how many rounds it was left out of.
 struct Failed {
     code: Code,
@@ -59,7 +81,15 @@ struct Failed {
 
 /// Runs the rounds of a training from wherever it is. **Errors**: [`Fault`].
 pub async fn train(node: &Arc<Node>, task: &TaskId) -> Result<(), Fault> {
-    let mut failing = Failing::new();
+    let mut failing = node.failing.take(task);
+    let ended = rounds(node, task, &mut failing).await;
+    if ended.is_err() {
+        node.failing.keep(*task, failing);
+    }
+    ended
+}
+
+async fn rounds(node: &Arc<Node>, task: &TaskId, failing: &mut Failing) -> Result<(), Fault> {
     loop {
         let state = node.state();
         let Some(known) = state.tasks.get(task) else { return Ok(()) };
@@ -71,7 +101,7 @@ pub async fn train(node: &Arc<Node>, task: &TaskId) -> Result<(), Fault> {
         if left(known.envelope.execute_by).is_none() {
             return Err(Fault::Again("the time of the training is over".to_owned()));
         }
-        match run(node, &state, known, position, &mut failing).await {
+        match run(node, &state, known, position, failing).await {
             Ok(Ran::Recorded | Ran::WithoutThem) => {}
             Err(fault @ Fault::Again(_)) => return Err(fault),
             Err(fault) => return failed(node, *task, Step::Round(position.round), fault).await,
@@ -142,13 +172,14 @@ async fn order(
     position: Position,
     vaults: Vec<VaultId>,
 ) -> Result<EndorsedRoundOrder, Fault> {
+    let attempt = round::attempt(&known.envelope, now());
     let handed = Handed {
         task: known.envelope.task,
         round: position.round,
-        attempt: round::attempt(&known.envelope, now()),
+        attempt,
         vaults,
         aggregator_boot: encode(node.aggregator.boot()),
-        helper_boot: if shared(&known.envelope) { Some(helping::second(node).await?) } else { None },
+        helper_boot: if shared(&known.envelope) { Some(helping::second(node, attempt).await?) } else { None },
     };
     let order: RoundOrder = handed.order(known, position);
     let mut endorsed = endorsed(node, vec![(Subject::RoundOrder(handed), order)]).await?;
@@ -219,9 +250,12 @@ async fn part(
     };
     let (envelope, position) = (&order.body.envelope, position(order));
     verification::round_slice(&state.governance, envelope, &position, (&slice, &attestation), &judge)?;
+    let manifest: Manifest = decode(&result.bundle).map_err(|error| wrong(error.to_string()))?;
+    let pieces = result.pieces.iter().map(|piece| Digest::of_bytes(piece));
     let named = body.bundle == Digest::of_bytes(&result.bundle)
         && body.report == Digest::of_bytes(&result.report)
-        && (result.pieces.len() == 2 || !shared(envelope))
+        && pieces.eq(manifest.pieces.iter().copied())
+        && (manifest.pieces.len() == 2 || !shared(envelope))
         && (&body.vault, body.attempt) == (vault, order.body.attempt);
     if named { Ok(Part { slice, result }) } else { Err(wrong("the part is not the header's".to_owned())) }
 }
@@ -269,15 +303,14 @@ async fn combine(
     let round = Gathered {
         order: order.clone(),
         bundles: parts.iter().map(bundle).collect(),
-        halves: if two { halves(parts, 0) } else { vec![] },
+        halves: if two { halves(parts) } else { vec![] },
         learner,
         slices: boots.collect(),
         policy: encode(&governed::policy(&node.network, &state.governance)),
         masters: masters(state),
     };
     let helped = if two {
-        let second = Gathered { halves: halves(parts, 1), learner: None, ..round.clone() };
-        match helping::help(node, round.clone(), second).await? {
+        match helping::help(node, round.clone(), parts.iter().map(|part| &part.result)).await? {
             Ok(helped) => Some(helped),
             Err(unusable) => return Ok(Err(unusable)),
         }
@@ -296,11 +329,7 @@ async fn combine(
         {
             Err(Fault::Again(detail))
         }
-        // The enclave was started again and has lost what was added.
-        Answer::Refused { code: code @ Code::Unavailable, detail } => {
-            Err(Fault::Again(format!("{code}: {detail}")))
-        }
-        Answer::Refused { code, detail } => Err(Fault::Refused(code, detail)),
+        Answer::Refused { code, detail } => Err(refused(code, detail)),
         _ => Err(wrong_answer()),
     }
 }
@@ -327,7 +356,7 @@ async fn add(
             match enclave(node, call).await? {
                 Answer::Added => {}
                 Answer::PartRefused { vault, code, detail } => return Ok(Some((vault, code, detail))),
-                Answer::Refused { code, detail } => return Err(Fault::Refused(code, detail)),
+                Answer::Refused { code, detail } => return Err(refused(code, detail)),
                 _ => return Err(wrong_answer()),
             }
         }
@@ -335,9 +364,18 @@ async fn add(
     Ok(None)
 }
 
-/// Of each part the half for one of two aggregators.
-fn halves(parts: &[Part], role: usize) -> Vec<Vec<u8>> {
-    parts.iter().filter_map(|part| part.result.pieces.get(role).cloned()).collect()
+/// What follows from a refusal of the aggregator's enclave. One that was started again has lost what was added, and what
+/// another aggregator says may be whole the next time.
+fn refused(code: Code, detail: String) -> Fault {
+    match code {
+        Code::Unavailable => Fault::Again(format!("{code}: {detail}")),
+        code => Fault::Refused(code, detail),
+    }
+}
+
+/// Of each part the half for the first of two aggregators.
+fn halves(parts: &[Part]) -> Vec<Vec<u8>> {
+    parts.iter().filter_map(|part| part.result.pieces.first().cloned()).collect()
 }
 
 /// Brings what a round leaves to a majority, has a majority appraise it, and orders it. **Errors**: [`Fault`].

@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
-use symphony_types::id::{ActorId, Measurement, NodeId, TaskId, VaultId};
+use symphony_types::id::{ActorId, Measurement, NodeId, PlatformId, TaskId, VaultId};
 use symphony_types::key::{Document, PublicKey, SoftwareEnclave};
 use symphony_types::merkle;
 
@@ -51,6 +51,8 @@ pub struct Appraised {
     pub report: Digest,
     /// The node that started the enclave.
     pub node: NodeId,
+    /// The machine that it runs on.
+    pub platform: PlatformId,
     /// The enclave's key that its boot report names.
     pub signing_key: PublicKey<SoftwareEnclave>,
     /// Whether the enclave is of class `software`.
@@ -307,11 +309,11 @@ impl Part<'_> {
         };
         let (aggregate, attestation) = &self.combined.aggregate;
         let (slices, attested) = (self.combined.headers(), (aggregate, attestation));
-        let node = aggregate_attested(envelope, nonce, &slices, attested, appraise)?;
+        let first = aggregate_attested(envelope, nonce, &slices, attested, appraise)?;
         match (&self.step, &aggregate.body.helper, &self.combined.helper) {
             (Step::Round(position), Some(share), Some(attestation)) => {
                 let nonce = training::helper_nonce(&envelope.digest(), position);
-                helper_attested(envelope, nonce, &slices, (share, attestation), &node, appraise)
+                helper_attested(envelope, nonce, &slices, (share, attestation), &first, appraise)
             }
             (Step::Query | Step::Round(_), None, None) => Ok(()),
             _ => Err(fault(Code::AttestationMissing, "the second aggregator's attestation is not there")),
@@ -347,7 +349,7 @@ fn slice_attested(
     software(&appraised, envelope.coordination.software_admitted)
 }
 
-/// The node whose approved enclave made an aggregate from these slices. **Errors**: those of the appraisal, `EXE-0004`
+/// What is found of the approved enclave that made an aggregate from these slices. **Errors**: those of the appraisal, `EXE-0004`
 /// when the enclave did not sign it, `ADM-0019` when its class is not admitted.
 pub fn aggregate_attested(
     envelope: &TaskEnvelope,
@@ -355,23 +357,23 @@ pub fn aggregate_attested(
     slices: &[SignedSlice],
     (aggregate, attestation): (&SignedAggregate, &Attestation),
     appraise: Appraise<'_>,
-) -> Result<NodeId, Fault> {
+) -> Result<Appraised, Fault> {
     let appraised = appraise(attestation, &aggregation_of(envelope, nonce, slices, aggregate.body.result))?;
     if appraised.report != aggregate.body.report || !aggregate.verify(&appraised.signing_key) {
         return Err(fault(Code::AttestationFailed, "the attested enclave did not sign the aggregate"));
     }
     software(&appraised, envelope.coordination.software_admitted)?;
-    Ok(appraised.node)
+    Ok(appraised)
 }
 
-/// Whether an approved enclave of another node than the first aggregator's made the second share. **Errors**: as of the
+/// Whether an approved enclave of another node and machine than the first aggregator's made the second share. **Errors**: as of the
 /// first.
 fn helper_attested(
     envelope: &TaskEnvelope,
     nonce: Digest,
     slices: &[SignedSlice],
     (share, attestation): (&HelperShare, &Attestation),
-    first: &NodeId,
+    first: &Appraised,
     appraise: Appraise<'_>,
 ) -> Result<(), Fault> {
     let appraised = appraise(attestation, &aggregation_of(envelope, nonce, slices, share.share))?;
@@ -381,8 +383,8 @@ fn helper_attested(
             "the header names another report of the second aggregator",
         ));
     }
-    if appraised.node == *first {
-        return Err(fault(Code::AttestationFailed, "one node holds both shares"));
+    if appraised.node == first.node || appraised.platform == first.platform {
+        return Err(fault(Code::AttestationFailed, "one machine holds both shares"));
     }
     software(&appraised, envelope.coordination.software_admitted)
 }

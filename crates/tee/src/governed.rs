@@ -93,6 +93,7 @@ pub fn judge(
     Ok(Appraised {
         report: Digest::of_bytes(&attestation.report),
         node: boot.body.node,
+        platform: boot.body.platform,
         signing_key: boot.body.signing_key,
         software: boot.body.class.is_software(),
     })

@@ -6,7 +6,7 @@
 //! | the next of its part | added |
 //! | not the one that the bundle names, not the Vault's enclave's, beyond what its people can make | the Vault is named, and the whole round is let go: it is ordered again without it |
 //!
-//! An enclave that is started again has none of it; the round is ordered again then.
+//! An enclave that is started again has none of it, says so at the next piece, and the round is ordered again.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use symphony_compute::train::gathering::Gathering;
 use symphony_compute::train::part::Part;
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
-use symphony_types::id::VaultId;
+use symphony_types::id::{TaskId, VaultId};
 use symphony_types::key::Document as _;
 use symphony_wire::documents;
 use symphony_wire::enclave::{Answer, Manifest};
@@ -26,9 +26,9 @@ use crate::handler::Handler;
 use crate::refusal::Refusal;
 use crate::station::Station;
 
-/// Rounds that are being added up, the latest begun last.
+/// Rounds that are being added up, one of a training, the latest used last.
 #[derive(Default)]
-pub(crate) struct Open(Vec<(Digest, Sums)>);
+pub(crate) struct Open(Vec<(TaskId, Digest, Sums)>);
 
 /// What has been added of a round.
 pub(super) struct Sums {
@@ -48,12 +48,14 @@ struct Incoming {
 impl Open {
     /// The sums of an order, which are not kept any longer.
     fn take(&mut self, order: &Digest) -> Option<Sums> {
-        let at = self.0.iter().position(|(known, _)| known == order)?;
-        Some(self.0.remove(at).1)
+        let at = self.0.iter().position(|(_, known, _)| known == order)?;
+        Some(self.0.remove(at).2)
     }
 
-    fn keep(&mut self, order: Digest, sums: Sums) {
-        self.0.push((order, sums));
+    /// Keeps the sums of an order, and lets go of those of another order of the same training.
+    fn keep(&mut self, task: TaskId, order: Digest, sums: Sums) {
+        self.0.retain(|(known, ..)| *known != task);
+        self.0.push((task, order, sums));
         if self.0.len() > OPEN_MAX {
             self.0.remove(0);
         }
@@ -85,7 +87,7 @@ pub(crate) fn add<S: Station>(
     let mut sums = open.take(&order).unwrap_or_else(|| Sums::new(round));
     match sums.add(handler, round, piece) {
         Ok(()) => {
-            open.keep(order, sums);
+            open.keep(round.order.envelope.task, order, sums);
             Ok(Answer::Added)
         }
         Err(halt) => halt.answer(),
@@ -101,7 +103,12 @@ pub(super) fn whole<S: Station>(
 ) -> Result<Sums, Refusal> {
     let sums = handler.open().take(&round.order.digest());
     let sums = sums.filter(|sums| bundles.iter().all(|(vault, bundle)| sums.holds(vault, bundle)));
-    sums.ok_or_else(|| Refusal::new(Code::Unavailable, "parts of the round are not here"))
+    sums.ok_or_else(lost)
+}
+
+/// What a host is told that must begin anew: this enclave was started again, or has let the round go for another.
+fn lost() -> Refusal {
+    Refusal::new(Code::Unavailable, "parts of the round are not here")
 }
 
 impl Sums {
@@ -128,8 +135,11 @@ impl Sums {
         let incoming = self.parts.entry(vault.clone()).or_insert_with(new);
         let manifest: Manifest =
             documents::decode(piece.bundle).map_err(|_| halt("the bundle is malformed"))?;
-        let named = manifest.pieces.get(incoming.next) == Some(&Digest::of_bytes(piece.sealed));
-        if incoming.bundle != bundle || !named {
+        let digest = Digest::of_bytes(piece.sealed);
+        if incoming.bundle != bundle || manifest.pieces.get(incoming.next) != Some(&digest) {
+            if incoming.next == 0 && manifest.pieces.contains(&digest) {
+                return Err(lost().into());
+            }
             return Err(halt("the piece is not the bundle's next"));
         }
         let number = incoming.next;

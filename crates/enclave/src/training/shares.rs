@@ -34,7 +34,9 @@ use crate::station::Station;
 /// What the first aggregator asks: the key of the proofs, and a first word for each Vault.
 type Asked = (Key, Vec<Vec<u8>>);
 /// What the second answers: a word for each Vault, its share, and what may be known of its seed.
-type Answered = (Vec<Vec<u8>>, Share, Digest);
+type Whole = (Vec<Vec<u8>>, Share, Digest);
+/// Or the Vault whose part it cannot use, and why.
+type Answered = Result<Whole, (VaultId, String)>;
 
 /// The first aggregator's question about a round.
 pub(crate) fn ask<S: Station>(handler: &Handler<S>, gathered: &Gathered) -> Result<Answer, Refusal> {
@@ -63,18 +65,28 @@ pub(crate) fn help<S: Station>(
     asked: &[u8],
 ) -> Result<Answer, Refusal> {
     let round = Round::gathered(handler, gathered, Role::Helper)?;
-    match helped(handler, &round, gathered, asked) {
-        Ok(helped) => Ok(Answer::Helped(helped)),
-        Err(halt) => halt.answer(),
-    }
+    let answered: Answered = match added(handler, &round, gathered, asked) {
+        Ok(whole) => Ok(whole),
+        // Its host could name any Vault; that it was the enclave is known by the seal alone.
+        Err(Halt::Part(vault, detail)) => Err((vault, detail)),
+        Err(Halt::Refused(refusal)) => return Err(refusal),
+    };
+    let first = &round.aggregators.first;
+    let sealed = tell(handler, &round, first, purpose::HELP, &documents::encode(&answered))?;
+    let envelope = &round.order.envelope;
+    let nonce = helper_nonce(&envelope.digest(), &round.position);
+    let made = (&gathered.bundles[..], Digest::of_bytes(&sealed));
+    // Halves wiped themselves when they were added, and nothing of the round stays here.
+    let report = reported(handler, envelope, nonce, made);
+    Ok(Answer::Helped(Helped { sealed, report }))
 }
 
-fn helped<S: Station>(
+fn added<S: Station>(
     handler: &Handler<S>,
     round: &Round<'_>,
     gathered: &Gathered,
     asked: &[u8],
-) -> Result<Helped, Halt> {
+) -> Result<Whole, Halt> {
     let sharing = sharing(round.plan, &round.position, round.order).map_err(failed)?;
     let asked = heard(handler, round, &round.aggregators.first, (purpose::ASK, asked))?;
     let (key, words): Asked = documents::decode(&asked).map_err(|_| garbled())?;
@@ -87,15 +99,7 @@ fn helped<S: Station>(
         answers.push(answer.map_err(|error| unusable(vault, &error))?);
     }
     let (share, seed) = sharing.noised(Role::Helper, sum).map_err(failed)?;
-    let answered: Answered = (answers, share, commitment(&seed));
-    let first = &round.aggregators.first;
-    let sealed = tell(handler, round, first, purpose::HELP, &documents::encode(&answered))?;
-    let envelope = &round.order.envelope;
-    let nonce = helper_nonce(&envelope.digest(), &round.position);
-    let made = (&gathered.bundles[..], Digest::of_bytes(&sealed));
-    // Halves wiped themselves when they were added, and nothing of the round stays here.
-    let report = reported(handler, envelope, nonce, made);
-    Ok(Helped { sealed, report })
+    Ok((answers, share, commitment(&seed)))
 }
 
 /// The first aggregator's end of a round.
@@ -108,7 +112,8 @@ pub(super) fn combine<S: Station>(
     let sharing = sharing(round.plan, &round.position, round.order).map_err(failed)?;
     let helper = round.aggregators.helper.as_ref().ok_or_else(alone)?;
     let answered = heard(handler, round, helper, (purpose::HELP, &helped.sealed))?;
-    let (answers, share, seed): Answered = documents::decode(&answered).map_err(|_| garbled())?;
+    let answered: Answered = documents::decode(&answered).map_err(|_| garbled())?;
+    let (answers, share, seed) = answered.map_err(|(vault, detail)| Halt::Part(vault, detail))?;
     let (key, mut sum, mut learner_key) = (key(handler, round), sharing.sum(), None);
     let mut answers = answers.iter();
     for (vault, half) in halves(handler, round, gathered, Role::Leader) {
@@ -197,7 +202,7 @@ fn alone() -> Refusal {
 }
 
 fn garbled() -> Refusal {
-    Refusal::new(Code::AggregationFailed, "the word of the other aggregator is not its own or not whole")
+    Refusal::new(Code::Unavailable, "the word of the other aggregator is not its own or not whole")
 }
 
 const KEY_TAG: &str = "symphony/training-proof-key/v1";

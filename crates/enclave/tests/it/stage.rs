@@ -131,7 +131,7 @@ pub(crate) fn attribute(text: &str) -> AttributeName {
 
 impl Stage {
     pub(crate) fn new() -> Self {
-        let platform = platform();
+        let platforms = [SLICES, 50, 55, 60, 70].map(|number| platform(number).public());
         Self {
             master: PrivateKey::from_seed(&[41; 32]),
             submitter: SealingKey::from_seed(&[42; 32]),
@@ -141,7 +141,7 @@ impl Stage {
             policy: AppraisalPolicy {
                 chain: "test".into(),
                 measurements: BTreeSet::from([measurement()]),
-                platforms: BTreeMap::from([(platform_id(&platform.public()), platform.public())]),
+                platforms: platforms.map(|platform| (platform_id(&platform), platform)).into(),
                 revoked_platforms: BTreeSet::new(),
                 software_admitted: true,
             },
@@ -341,18 +341,26 @@ pub(crate) fn plain_material(people: &[Person]) -> Vec<u8> {
     builder.finish().unwrap().to_vec()
 }
 
-/// An aggregator's enclave of the same actor, with keys of its own.
+/// An aggregator's enclave of the same actor, with keys and a machine of its own.
 pub(crate) fn aggregator(number: u8) -> Enclave {
-    enclave(number, EnclaveRole::Aggregator, "aggregator", &platform())
+    enclave(number, EnclaveRole::Aggregator, "aggregator", &platform(number))
+}
+
+/// The same on the machine of another one.
+pub(crate) fn aggregator_beside(number: u8, other: u8) -> Enclave {
+    enclave(number, EnclaveRole::Aggregator, "aggregator", &platform(other))
 }
 
 /// The enclave of a Vault as it is after a start: the same keys, and nothing in memory.
 pub(crate) fn slice(number: u8) -> Enclave {
-    enclave(number, EnclaveRole::Slice, &format!("operator-{number}"), &platform())
+    enclave(number, EnclaveRole::Slice, &format!("operator-{number}"), &platform(SLICES))
 }
 
-fn platform() -> PrivateKey<SoftwarePlatform> {
-    PrivateKey::from_seed(&[40; 32])
+/// The machine of all slice enclaves.
+const SLICES: u8 = 40;
+
+fn platform(number: u8) -> PrivateKey<SoftwarePlatform> {
+    PrivateKey::from_seed(&[number; 32])
 }
 
 fn enclave(number: u8, role: EnclaveRole, actor: &str, platform: &PrivateKey<SoftwarePlatform>) -> Enclave {

@@ -49,8 +49,9 @@ fn digest(byte: u8) -> Digest {
     Digest([byte; 32])
 }
 
-fn platform() -> PrivateKey<SoftwarePlatform> {
-    PrivateKey::from_seed(&[5; 32])
+/// The machine of a node.
+fn platform(of: u8) -> PrivateKey<SoftwarePlatform> {
+    PrivateKey::from_seed(&[of + 100; 32])
 }
 
 fn policy() -> Policy {
@@ -103,7 +104,10 @@ fn governance() -> Governance {
         payout: PrivateKey::from_seed(&[23; 32]).public(),
         treasury: actor("treasury"),
         measurements: [Measurement(digest(20))].into(),
-        platforms: [(platform_id(&platform().public()), platform().public())].into(),
+        platforms: (1..=9)
+            .map(|of| platform(of).public())
+            .map(|platform| (platform_id(&platform), platform))
+            .collect(),
         platforms_revoked: BTreeSet::new(),
     };
     let semantics =
@@ -241,7 +245,7 @@ fn accepted(attempt: u32) -> Stage {
 
 fn boot(of: u8, role: EnclaveRole, name: &str, measured: u8) -> SignedBoot {
     let class = PlatformClass::Software;
-    platform().sign(BootReport {
+    platform(of).sign(BootReport {
         class,
         role,
         chain: NETWORK.to_owned(),
@@ -250,7 +254,7 @@ fn boot(of: u8, role: EnclaveRole, name: &str, measured: u8) -> SignedBoot {
         hpke_key: [3; 32],
         signing_key: PrivateKey::from_seed(&[6; 32]).public(),
         measurement: Measurement(digest(measured)),
-        platform: platform_id(&platform().public()),
+        platform: platform_id(&platform(of).public()),
         engine: digest(21),
         nonce: digest(22),
         notice: class.notice().to_owned(),

@@ -15,6 +15,7 @@ use symphony_types::limits::ENDORSEMENTS_MAX;
 
 use alloc::collections::{BTreeMap, BTreeSet};
 
+use crate::artifact::training::Environment;
 use policy::Policy;
 use registry::Registry;
 use semantics::Semantics;
@@ -52,6 +53,10 @@ impl Governance {
             return Err("the active policy version is not in the store");
         }
         self.check_masters()?;
+        let alone = self.registry.masters.len() < 2;
+        if alone && self.policies.values().any(|policy| policy.train.environment == Environment::Mpc) {
+            return Err("two masters are needed to compute on shares");
+        }
         self.policies.values().try_for_each(Policy::check)
     }
 

@@ -5,7 +5,7 @@ use symphony_protocol::verification::{Appraised, Expectation, bundles_root};
 use symphony_types::canonical::to_bytes;
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
-use symphony_types::id::NodeId;
+use symphony_types::id::{NodeId, PlatformId};
 
 use crate::stage::{self, enclave};
 
@@ -94,6 +94,7 @@ pub(crate) fn appraise(attestation: &Attestation, about: &Expectation) -> Result
     Ok(Appraised {
         report: Digest::of_bytes(&attestation.report),
         node: node.expect("a node's name"),
+        platform: PlatformId(Digest::of_bytes(&attestation.boot)),
         signing_key: enclave().public(),
         software: true,
     })

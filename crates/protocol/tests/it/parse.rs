@@ -14,7 +14,7 @@ use symphony_types::amount::{Bps, Sym, sum};
 use symphony_types::canonical::to_bytes;
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
-use symphony_types::id::{Commitment, NodeId, RequestId, TaskId};
+use symphony_types::id::{Commitment, NodeId, PlatformId, RequestId, TaskId};
 use symphony_types::key::{Vault, Verifier};
 use symphony_types::time::DAY_MS;
 
@@ -82,7 +82,8 @@ pub(crate) fn appraise(attestation: &Attestation, about: &Expectation) -> Result
     }
     let report = Digest::of_bytes(&attestation.report);
     let node = NodeId::new("enterprise-a").expect("a node's name");
-    Ok(Appraised { report, node, signing_key: enclave().public(), software: true })
+    let platform = PlatformId(Digest::ZERO);
+    Ok(Appraised { report, node, platform, signing_key: enclave().public(), software: true })
 }
 
 fn play(script: Script, disturbance: Disturbance) -> (World, TaskId) {

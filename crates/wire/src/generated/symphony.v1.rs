@@ -1440,37 +1440,21 @@ pub struct SharedPart {
     /// signed boot report of the slice enclave
     #[prost(bytes = "vec", tag = "4")]
     pub boot: ::prost::alloc::vec::Vec<u8>,
+    /// signed SliceHeader, which names the bundle
+    #[prost(bytes = "vec", tag = "5")]
+    pub header: ::prost::alloc::vec::Vec<u8>,
+    /// signed attestation report on it
+    #[prost(bytes = "vec", tag = "6")]
+    pub report: ::prost::alloc::vec::Vec<u8>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct HelpAnswer {
-    #[prost(oneof = "help_answer::Answer", tags = "1, 2")]
-    pub answer: ::core::option::Option<help_answer::Answer>,
-}
-/// Nested message and enum types in `HelpAnswer`.
-pub mod help_answer {
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
-    pub enum Answer {
-        #[prost(message, tag = "1")]
-        Helped(super::HelpedRound),
-        #[prost(message, tag = "2")]
-        Refused(super::RefusedPart),
-    }
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct HelpedRound {
     /// sealed to the asking master's aggregator enclave
     #[prost(bytes = "vec", tag = "1")]
     pub sealed: ::prost::alloc::vec::Vec<u8>,
     /// signed attestation report
     #[prost(bytes = "vec", tag = "2")]
     pub report: ::prost::alloc::vec::Vec<u8>,
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct RefusedPart {
-    #[prost(string, tag = "1")]
-    pub vault_id: ::prost::alloc::string::String,
-    #[prost(string, tag = "2")]
-    pub detail: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct EndorseRequest {
