@@ -96,7 +96,7 @@ async fn a_training_is_submitted_and_shows_its_progress() {
             { "step": 0, "quality_micro": 500_000, "log_loss_micro": 693_147, "calibration_error_micro": null },
             { "step": 5, "quality_micro": 700_000, "log_loss_micro": null, "calibration_error_micro": null },
         ],
-        "model_digest": "",
+        "model_digest": "", "environment": "mpc",
     });
     assert_eq!(task["training"], expected);
     assert_eq!(task["charged"]["aggregation"], "0", "amounts are texts");

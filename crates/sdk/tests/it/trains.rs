@@ -77,7 +77,8 @@ fn task(state: &str, done: u32) -> Value {
         "anchor": "none", "payout": "none", "platform_class": "software", "returned": 0, "updated_ms": 1,
         "delivered_ms": 0, "refund": "none", "task_class": "train", "subsidy": "0",
         "training": {"rounds": STEPS, "done": done, "spent_micro_epsilon": done * 100_000,
-            "reserved_micro_epsilon": 400_000, "curve": &curve[..done.min(3) as usize], "model_digest": ""}})
+            "reserved_micro_epsilon": 400_000, "curve": &curve[..done.min(3) as usize], "model_digest": "",
+            "environment": "tee"}})
 }
 
 fn routes(held: &Held) -> Router<Shared> {
