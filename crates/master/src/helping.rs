@@ -5,10 +5,11 @@
 //! every half against the word of its Vault, and answers one order once, so that nobody has noise drawn anew over the same
 //! shares.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use symphony_protocol::artifact::training::EndorsedRoundOrder;
+use symphony_protocol::artifact::training::{EndorsedRoundOrder, RoundOrder};
 use symphony_protocol::artifact::{Attestation, SignedSlice};
 use symphony_protocol::lifecycle::training::Position;
 use symphony_protocol::machine::State;
@@ -33,6 +34,28 @@ use crate::node::Node;
 const BOOT_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long it may take with the halves of a round.
 const HELP_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Orders of rounds that a master has answered, the latest last. Lost with the process.
+#[derive(Default)]
+pub(crate) struct Answered(Mutex<VecDeque<Digest>>);
+
+impl Answered {
+    /// Whether this is the first time that an order is to be answered.
+    pub(crate) fn first(&self, order: Digest) -> bool {
+        let mut answered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if answered.contains(&order) {
+            return false;
+        }
+        if answered.len() >= ANSWERED_MAX {
+            answered.pop_front();
+        }
+        answered.push_back(order);
+        true
+    }
+}
+
+/// Orders that are remembered.
+const ANSWERED_MAX: usize = 4_096;
 
 /// A Vault whose part cannot be used, and why.
 pub(crate) type Unusable = (VaultId, Code, String);
@@ -125,12 +148,12 @@ pub(crate) async fn answer(
     };
     for part in request.parts {
         let vault = VaultId::new(&part.vault_id).map_err(|error| malformed(error.to_string()))?;
-        check(&node.network, state, &order, &vault, &part)?;
+        check(&node.network, state, &order.body, &vault, &part)?;
         round.bundles.push((vault.clone(), part.bundle));
         round.slices.push((vault, part.boot));
         round.halves.push(part.half);
     }
-    if !state.governance.registry.endorsed(&order) || !node.answers(order.body.digest()) {
+    if !state.governance.registry.endorsed(&order) || !node.answered.first(order.body.digest()) {
         return Err((Code::EnvelopeInvalid, "the order is not the masters', or it was answered".to_owned()));
     }
     let unavailable = |fault: Fault| (Code::Unavailable, fault.to_string());
@@ -143,15 +166,14 @@ pub(crate) async fn answer(
 
 /// Whether a Vault itself, and its approved enclave, stand behind a bundle of a round: otherwise the first aggregator could
 /// bring halves of its own.
-fn check(
+pub(crate) fn check(
     network: &str,
     state: &State,
-    order: &EndorsedRoundOrder,
+    order: &RoundOrder,
     vault: &VaultId,
     part: &SharedPart,
 ) -> Result<(), (Code, String)> {
     let slice: SignedSlice = decode(&part.header).map_err(|error| (Code::Malformed, error.to_string()))?;
-    let order = &order.body;
     let position = Position::of(order.round, order.last, order.state);
     let attestation = Attestation { boot: part.boot.clone(), report: part.report.clone() };
     let judge =
@@ -163,4 +185,19 @@ fn check(
         && body.attempt == order.attempt
         && body.bundle == Digest::of_bytes(&part.bundle);
     if own { Ok(()) } else { Err((Code::ResultRejected, "the part is not the header's".to_owned())) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// R113: an order is answered once, or noise could be drawn anew over the same shares.
+    #[test]
+    fn an_order_is_answered_once() {
+        let answered = Answered::default();
+        let order = |number: usize| Digest::of("test/order", &(number as u64));
+        assert!((0..ANSWERED_MAX).all(|number| answered.first(order(number))));
+        assert!((0..ANSWERED_MAX).all(|number| !answered.first(order(number))));
+        assert!(answered.first(order(ANSWERED_MAX)) && !answered.first(order(1)));
+    }
 }

@@ -1,10 +1,9 @@
 //! The running master: journal, aggregator enclave, effect runners, clock, health rounds, RPC.
 
-use std::collections::VecDeque;
 use std::future::Future;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{self, AtomicU64};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
@@ -34,6 +33,7 @@ use crate::chain::{LedgerChain, LedgerChannel};
 use crate::cluster::only;
 use crate::config::MasterConfig;
 use crate::effects::Runners;
+use crate::helping::Answered;
 use crate::machine::Protocol;
 use crate::ordering::Ordering;
 use crate::peers::Peers;
@@ -78,12 +78,9 @@ pub struct Node {
     pub(crate) runners: Runners,
     /// Vaults that failed in trainings.
     pub(crate) failing: Remembered,
-    /// Orders of rounds that it has answered as the second aggregator, the latest last.
-    answered: Mutex<VecDeque<Digest>>,
+    /// Rounds that it has answered as the second aggregator.
+    pub(crate) answered: Answered,
 }
-
-/// Orders of rounds that are remembered as answered.
-const ANSWERED_MAX: usize = 4_096;
 
 impl Node {
     /// The state after the last ordered command.
@@ -151,19 +148,6 @@ impl Node {
     /// This master's word for the document with that digest.
     pub fn endorse(&self, document: &Digest) -> Endorsement<Master> {
         self.key.endorse(document)
-    }
-
-    /// Whether this is the first time that the order of a round is to be answered.
-    pub(crate) fn answers(&self, order: Digest) -> bool {
-        let mut answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
-        if answered.contains(&order) {
-            return false;
-        }
-        if answered.len() >= ANSWERED_MAX {
-            answered.pop_front();
-        }
-        answered.push_back(order);
-        true
     }
 
     /// A document that this master alone stands for.
@@ -240,7 +224,7 @@ pub async fn run(config: MasterConfig, shutdown: impl Future<Output = ()>) -> Re
         key: config.key,
         runners: Runners::default(),
         failing: Remembered::default(),
-        answered: Mutex::default(),
+        answered: Answered::default(),
     });
     let background = [
         tokio::spawn(effects::run(Arc::clone(&node))),

@@ -34,8 +34,8 @@ use crate::handler::Handler;
 use crate::refusal::{Refusal, admit_boot, check_members, verify_order};
 use crate::station::Station;
 
-/// The sealed learner, and its key sealed by Vault.
-type Next = (Option<Vec<u8>>, Vec<(VaultId, Vec<u8>)>);
+/// A sealed key by Vault.
+type Keys = Vec<(VaultId, Vec<u8>)>;
 
 /// Why a round is not combined.
 pub(crate) enum Halt {
@@ -162,12 +162,17 @@ pub(crate) fn combine<S: Station>(
         Ok(made) => made,
         Err(halt) => return halt.answer(),
     };
-    let next = match combined.next.as_ref().map(|next| seal_learner(handler, &round, gathered, next)) {
-        Some(Ok(next)) => next,
-        Some(Err((vault, refusal))) => {
-            return Ok(Answer::PartRefused { vault, code: refusal.code, detail: refusal.detail });
-        }
+    let (sealed_learner, keys) = match &combined.next {
         None => (None, Vec::new()),
+        Some(next) => {
+            let (key, sealed) = seal_learner(handler, &round, next)?;
+            match seal_key(&round, gathered, &next.digest(), &key) {
+                Ok(keys) => (Some(sealed), keys),
+                Err((vault, Refusal { code, detail })) => {
+                    return Ok(Answer::PartRefused { vault, code, detail });
+                }
+            }
+        }
     };
     let (outcome, sealed) = release(&round, &learner, &combined)?;
     // Pieces wiped themselves when they were added, and nothing of the round stays here.
@@ -176,8 +181,7 @@ pub(crate) fn combine<S: Station>(
     let envelope = &round.order.envelope;
     let nonce = aggregate_nonce(&envelope.digest(), &round.position);
     let (header, report) = stated(handler, envelope, nonce, made);
-    let (learner, keys) = next;
-    Ok(Answer::Combined { header, sealed, learner, keys, report })
+    Ok(Answer::Combined { header, sealed, learner: sealed_learner, keys, report })
 }
 
 /// The end of a round whose parts have been added piece by piece.
@@ -205,34 +209,44 @@ pub(super) fn failed(error: TrainError) -> Refusal {
     }
 }
 
-/// The next learner under a key of its own, and that key for each enclave that goes on. One that cannot be sealed to stays
-/// behind, if it had no part. **Errors**: the Vault of the round whose enclave is not admitted, and why.
+/// The next learner sealed under a key of its own, after that key.
 fn seal_learner<S: Station>(
     handler: &Handler<S>,
     round: &Round<'_>,
-    gathered: &Gathered,
     next: &Learner,
-) -> Result<Next, (VaultId, Refusal)> {
-    let order = round.order;
-    let (task, state) = (order.envelope.task, next.digest());
+) -> Result<(Zeroizing<[u8; 32]>, Vec<u8>), Refusal> {
+    let (task, state) = (round.order.envelope.task, next.digest());
     let key = handler.secret(LEARNER_TAG, task, &state.0);
-    let invalid = |error: SealError| Refusal::new(Code::SealInvalid, error.to_string());
+    let (to, aad) = (SealingKey::from_seed(&key).public(), learner_circumstances(task, &state));
+    let sealed = seal(&to, purpose::LEARNER, &aad, &Zeroizing::new(next.bytes())).map_err(unsealed)?;
+    Ok((key, sealed))
+}
+
+/// The key of a learner for each enclave that goes on. One that cannot be sealed to stays behind, if it had no part.
+/// **Errors**: the Vault of the round whose enclave is not admitted, and why.
+fn seal_key(
+    round: &Round<'_>,
+    gathered: &Gathered,
+    state: &Digest,
+    key: &[u8; 32],
+) -> Result<Keys, (VaultId, Refusal)> {
+    let envelope = &round.order.envelope;
     let mut keys = Vec::with_capacity(gathered.slices.len());
     for (vault, boot) in &gathered.slices {
-        let aad = key_circumstances(&order.envelope, vault, &state);
-        let sealed = admit_boot(boot, round.policy, &order.envelope, EnclaveRole::Slice).and_then(|slice| {
-            seal(&slice.hpke_key, purpose::LEARNER_KEY, &aad, key.as_slice()).map_err(invalid)
-        });
+        let aad = key_circumstances(envelope, vault, state);
+        let sealed = admit_boot(boot, round.policy, envelope, EnclaveRole::Slice)
+            .and_then(|slice| seal(&slice.hpke_key, purpose::LEARNER_KEY, &aad, key).map_err(unsealed));
         match sealed {
             Ok(sealed) => keys.push((vault.clone(), sealed)),
-            Err(refusal) if order.vaults.contains(vault) => return Err((vault.clone(), refusal)),
+            Err(refusal) if round.order.vaults.contains(vault) => return Err((vault.clone(), refusal)),
             Err(_) => {}
         }
     }
-    let (to, aad) = (SealingKey::from_seed(&key).public(), learner_circumstances(task, &state));
-    let sealed = seal(&to, purpose::LEARNER, &aad, &Zeroizing::new(next.bytes()));
-    let sealed = sealed.map_err(|error| (order.vaults[0].clone(), invalid(error)))?;
-    Ok((Some(sealed), keys))
+    Ok(keys)
+}
+
+fn unsealed(error: SealError) -> Refusal {
+    Refusal::new(Code::SealInvalid, error.to_string())
 }
 
 /// What the submitter receives of the round, sealed, and what everybody may know of it.

@@ -1,12 +1,18 @@
 //! What a master endorses of a training.
 
+use symphony_protocol::artifact::training::RoundOrder;
 use symphony_protocol::artifact::training::{
     Environment, Family, Feature, Label, ModelKind, PrivacyTerms, Scale, Settings, Training, TrainingPlan,
 };
+use symphony_protocol::execution::training::slice_nonce;
+use symphony_protocol::governance::registry::VaultRecord;
 use symphony_protocol::lifecycle::training::Position;
+use symphony_tee::report::slice_step;
 use symphony_types::key::Vault;
+use symphony_wire::v1::SharedPart;
 
 use super::*;
+use crate::helping;
 use crate::node::now;
 use crate::round::{self, Handed};
 
@@ -142,6 +148,90 @@ fn the_second_aggregator_is_another_masters() {
     ];
     for (why, answer) in refused {
         assert!(answer.is_err(), "{why}");
+    }
+}
+
+/// The part of vault a in a round on shares, as the leading master hands it to the second; `signer` speaks for the Vault.
+fn handed_over(
+    order: &RoundOrder,
+    signer: u8,
+    change: impl FnOnce(&mut SliceHeader, &mut AttestationReport),
+) -> SharedPart {
+    let position = Position::of(order.round, order.last, order.state);
+    let (boot, bundle) = (boot(4, EnclaveRole::Slice, "executor", 20), b"bundle".to_vec());
+    let mut header = SliceHeader {
+        task: task(),
+        vault: vault("a"),
+        nonce: slice_nonce(&order.envelope.digest(), &vault("a"), &position),
+        attempt: order.attempt,
+        epsilon: order.envelope.charge.per_subject().unwrap(),
+        coverage: Bucket(64),
+        records: Bucket(64),
+        input_root: digest(50),
+        bundle: Digest::of_bytes(&bundle),
+        report: Digest::ZERO,
+        ledger_head: Digest::ZERO,
+    };
+    let mut report = AttestationReport {
+        class: PlatformClass::Software,
+        boot: boot.body.digest(),
+        actor: actor("executor"),
+        signing_key: boot.body.signing_key,
+        measurement: boot.body.measurement,
+        platform: boot.body.platform,
+        task: task(),
+        step: slice_step(&vault("a")),
+        nonce: header.nonce,
+        input_root: header.input_root,
+        output: header.bundle,
+        schema: VERSIONS.schema,
+        semantic: VERSIONS.semantic,
+        policy: VERSIONS.policy,
+        purged: false,
+        memory_locked: false,
+        notice: PlatformClass::Software.notice().to_owned(),
+    };
+    change(&mut header, &mut report);
+    let report = encode(&enclave(6).sign(report));
+    header.report = Digest::of_bytes(&report);
+    let header = encode(&PrivateKey::<Vault>::from_seed(&[signer; 32]).sign(header));
+    SharedPart { vault_id: "a".to_owned(), bundle, half: vec![], boot: encode(&boot), header, report }
+}
+
+/// R093, R113: the second master holds a half against the word of its Vault and the attestation of the Vault's enclave; what
+/// the leading master makes up is not computed on.
+#[test]
+fn a_half_without_its_vaults_word_is_not_computed_on() {
+    let mut state = training(Stage::Training { position: third() }, 1);
+    let known = state.tasks.get_mut(&task()).unwrap();
+    known.envelope.charge.noised = Epsilon(100_000_000);
+    let record = VaultRecord {
+        operator: actor("operator"),
+        executor: actor("executor"),
+        key: PrivateKey::from_seed(&[2; 32]).public(),
+        sealing_key: vec![0; 32],
+    };
+    state.governance.registry.vaults.insert(vault("a"), record);
+    let order = asked(&["a", "b"]).order(state.tasks.get(&task()).unwrap(), third());
+    let judged = |name: &str, part: &SharedPart| {
+        helping::check(NETWORK, &state, &order, &vault(name), part).map_err(|(code, _)| code)
+    };
+    let good = handed_over(&order, 2, |_, _| {});
+    assert_eq!(judged("a", &good), Ok(()));
+    assert_eq!(judged("b", &good), Err(Code::ResultRejected), "another Vault's place");
+    let other = SharedPart { bundle: b"another".to_vec(), ..good.clone() };
+    assert_eq!(judged("a", &other), Err(Code::ResultRejected), "another bundle");
+    let malformed = SharedPart { header: vec![1], ..good };
+    assert_eq!(judged("a", &malformed), Err(Code::Malformed));
+    let wrong = [
+        ("not the Vault's key", handed_over(&order, 3, |_, _| {})),
+        ("an earlier attempt", handed_over(&order, 2, |header, _| header.attempt -= 1)),
+        ("another round", handed_over(&order, 2, |header, _| header.nonce = digest(9))),
+        ("another enclave's actor", handed_over(&order, 2, |_, report| report.actor = actor("somebody"))),
+        ("a report on another output", handed_over(&order, 2, |_, report| report.output = digest(9))),
+    ];
+    for (why, part) in wrong {
+        assert!(judged("a", &part).is_err(), "{why}");
     }
 }
 
