@@ -7,8 +7,8 @@
 use symphony_types::digest::Digest;
 use symphony_wire::evidence;
 use symphony_wire::v1::{
-    ChainBytes, EvidenceBundle, Quote, SealedResponse, SealedStep, Task, TaskResult, VaultAnswer,
-    VaultCoverage, VaultEntry, VaultList,
+    ChainBytes, ChallengeList, EvidenceBundle, Quote, SealedResponse, SealedStep, Task, TaskResult,
+    VaultAnswer, VaultCoverage, VaultEntry, VaultList,
 };
 
 use crate::confirm::Agree;
@@ -18,6 +18,13 @@ const CLOCKS_APART_MS: u64 = 5_000;
 
 /// A task is equal in every field: all of them follow from the state.
 impl Agree for Task {
+    fn agrees(&self, other: &Self) -> bool {
+        self == other
+    }
+}
+
+/// Challenges are equal in every field: all of them follow from the state.
+impl Agree for ChallengeList {
     fn agrees(&self, other: &Self) -> bool {
         self == other
     }

@@ -12,9 +12,10 @@ use symphony_wire::caller::Caller;
 use symphony_wire::v1::platform_server::Platform;
 use symphony_wire::v1::vault_access_server::VaultAccess;
 use symphony_wire::v1::{
-    AssignVaultRequest, ChainBytes, EvidenceBundle, ListVaultsRequest, Quote, SealedRequest, SealedResponse,
-    SealedStep, Status as PlatformStatus, StatusRequest, StepRef, SubmitParseRequest, SubmitTaskRequest,
-    Task, TaskRef, TaskResult, TaskSpec, VaultAnswer, VaultEntry, VaultList, VaultOperation,
+    AssignVaultRequest, ChainBytes, ChallengeFiling, ChallengeList, EvidenceBundle, ListVaultsRequest, Quote,
+    SealedRequest, SealedResponse, SealedStep, Status as PlatformStatus, StatusRequest, StepRef,
+    SubmitParseRequest, SubmitTaskRequest, Task, TaskRef, TaskResult, TaskSpec, VaultAnswer, VaultEntry,
+    VaultList, VaultOperation,
 };
 use tonic::{Request, Response, Status};
 
@@ -80,6 +81,19 @@ impl Platform for Users {
     async fn get_evidence(&self, request: Request<TaskRef>) -> Result<Response<EvidenceBundle>, Status> {
         let caller = caller_of(&request)?;
         back(self.0.get_evidence(&caller, request.into_inner()).await)
+    }
+
+    async fn file_challenge(
+        &self,
+        request: Request<ChallengeFiling>,
+    ) -> Result<Response<ChallengeList>, Status> {
+        let caller = caller_of(&request)?;
+        back(self.0.file_challenge(&caller, request.into_inner()).await)
+    }
+
+    async fn list_challenges(&self, request: Request<TaskRef>) -> Result<Response<ChallengeList>, Status> {
+        let caller = caller_of(&request)?;
+        back(self.0.list_challenges(&caller, request.into_inner()).await)
     }
 
     async fn list_vaults(&self, request: Request<ListVaultsRequest>) -> Result<Response<VaultList>, Status> {

@@ -11,9 +11,9 @@ use symphony_wire::caller::Caller;
 use symphony_wire::tls::Channel;
 use symphony_wire::v1::platform_client::PlatformClient;
 use symphony_wire::v1::{
-    AssignVaultRequest, ChainBytes, EvidenceBundle, ListVaultsRequest, Quote, SealedRequest, SealedResponse,
-    SealedStep, StepRef, SubmitParseRequest, SubmitTaskRequest, Task, TaskRef, TaskResult, TaskSpec,
-    VaultEntry, VaultList,
+    AssignVaultRequest, ChainBytes, ChallengeFiling, ChallengeList, EvidenceBundle, ListVaultsRequest, Quote,
+    SealedRequest, SealedResponse, SealedStep, StepRef, SubmitParseRequest, SubmitTaskRequest, Task, TaskRef,
+    TaskResult, TaskSpec, VaultEntry, VaultList,
 };
 use tonic::{Request, Response, Status};
 
@@ -195,6 +195,31 @@ impl Gateway {
     ) -> Result<EvidenceBundle, Problem> {
         self.confirm((READ, CALL_TIMEOUT), caller, "GetEvidence", task, |mut master, request| async move {
             heard(master.get_evidence(request).await)
+        })
+        .await
+    }
+
+    /// The filing is its own name: again it has no further effect.
+    pub(crate) async fn file_challenge(
+        &self,
+        caller: &Caller,
+        filing: ChallengeFiling,
+    ) -> Result<ChallengeList, Problem> {
+        let pace = (WRITE, CALL_TIMEOUT);
+        self.confirm(pace, caller, "FileChallenge", filing, |mut master, request| async move {
+            heard(master.file_challenge(request).await)
+        })
+        .await
+    }
+
+    pub(crate) async fn list_challenges(
+        &self,
+        caller: &Caller,
+        task: TaskRef,
+    ) -> Result<ChallengeList, Problem> {
+        let pace = (READ, CALL_TIMEOUT);
+        self.confirm(pace, caller, "ListChallenges", task, |mut master, request| async move {
+            heard(master.list_challenges(request).await)
         })
         .await
     }

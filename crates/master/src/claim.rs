@@ -5,6 +5,7 @@
 //! the chain: [`crate::cluster`] makes those.
 
 use serde::{Deserialize, Serialize};
+use symphony_protocol::artifact::challenge::Finding;
 use symphony_protocol::artifact::parse::ParseOrder;
 use symphony_protocol::artifact::training::Round;
 use symphony_protocol::artifact::{Assignment, Preparation, Release, SignedAggregate, TaskEnvelope};
@@ -14,6 +15,7 @@ use symphony_protocol::machine::{Answer, Effect, Lease, State};
 use symphony_protocol::settlement::payout::{EpochStage, PayoutInstructionSet};
 use symphony_types::digest::Digest;
 use symphony_types::id::{AccountId, EpochId, LockRef, TaskId, VaultId};
+use symphony_types::key::{Endorsement, Master};
 
 use crate::round;
 
@@ -57,6 +59,8 @@ pub enum Subject {
     Round(Box<Round>),
     /// An aggregate that is held with its attestation, which appraises.
     Aggregate(Box<SignedAggregate>),
+    /// What a look at a disputed result again has shown, with endorsements of the order of its task.
+    Finding(Box<Finding>, Vec<Endorsement<Master>>),
 }
 
 /// The parts of an assignment that the asking master's aggregator made, with what they are for.
@@ -107,9 +111,10 @@ pub fn release(state: &State, task: &TaskId, vault: &VaultId) -> Option<Release>
             state.tasks.get(task).is_some_and(|task| match task.stage {
                 Stage::Rejected { .. } | Stage::TimedOut { .. } => true,
                 // Its rounds are over, and what they did not draw goes back.
-                Stage::Verifying { .. } | Stage::AwaitingSettlement { .. } | Stage::Completed { .. } => {
-                    task.envelope.plan.training().is_some()
-                }
+                Stage::Verifying { .. }
+                | Stage::AwaitingSettlement { .. }
+                | Stage::Challenged { .. }
+                | Stage::Completed { .. } => task.envelope.plan.training().is_some(),
                 Stage::Accepted
                 | Stage::Resolving
                 | Stage::Computing
@@ -149,6 +154,7 @@ pub fn assigning<'a>(state: &'a State, task: &TaskId) -> Option<(&'a Lease, u32)
         | Stage::Training { .. }
         | Stage::Verifying { .. }
         | Stage::AwaitingSettlement { .. }
+        | Stage::Challenged { .. }
         | Stage::Completed { .. }
         | Stage::Rejected { .. }
         | Stage::TimedOut { .. } => None,

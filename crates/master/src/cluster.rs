@@ -36,7 +36,7 @@ use tonic::{Request, Response, Status};
 use crate::blobs::{BLOBS_PER_KIND_MAX, Kind, Place};
 use crate::claim::{self, Claim, Handed, Subject};
 use crate::node::Node;
-use crate::{admission, bulk, helping, parse, round, settlement, views};
+use crate::{admission, bulk, helping, parse, review, round, settlement, views};
 
 /// How long a question waits for this master to see what the other one sees.
 const CATCH_UP: Duration = Duration::from_millis(1_500);
@@ -180,6 +180,9 @@ impl Service {
                 Subject::Aggregate(aggregate) => attested(&self.node, &state, aggregate).await?.digest(),
                 Subject::RoundOrder(handed) => round::order(&self.node.network, &state, master, handed)?,
                 Subject::Round(round) => round::attested(&self.node, &state, round).await?,
+                Subject::Finding(finding, endorsements) => {
+                    review::attested(&self.node, &state, finding, endorsements).await?
+                }
                 subject => of_state(&state, subject).ok_or(UNSEEN)?,
             };
             if document != claim.document {
@@ -295,7 +298,8 @@ fn of_state(state: &State, subject: &Subject) -> Option<Digest> {
         | Subject::Lock(_)
         | Subject::RoundOrder(_)
         | Subject::Round(_)
-        | Subject::Aggregate(_) => None,
+        | Subject::Aggregate(_)
+        | Subject::Finding(..) => None,
     }
 }
 

@@ -14,7 +14,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::time::sleep;
 
 use crate::node::Node;
-use crate::{admission, execution, parse, settlement, training};
+use crate::{admission, execution, parse, review, settlement, training};
 
 /// First pause after a failure; doubles up to [`PAUSE_MAX`].
 const PAUSE: Duration = Duration::from_millis(100);
@@ -152,6 +152,7 @@ async fn attempt(node: &Arc<Node>, effect: &Effect) -> Result<(), Fault> {
         Effect::Train(task) => training::train(node, task).await,
         Effect::Parse(task) => parse::run(node, task).await,
         Effect::Verify(task) => settlement::verify(node, task).await,
+        Effect::Review(task) => review::review(node, task).await,
         Effect::CloseDividends(epoch) => settlement::close_dividends(node, *epoch).await,
         Effect::Pay(epoch) => settlement::pay(node, *epoch).await,
     }

@@ -97,6 +97,7 @@ pub(crate) async fn failed(node: &Node, task: TaskId, step: Step, fault: Fault) 
         Step::Slices => Effect::AssignSlices(task),
         Step::Aggregate => Effect::Aggregate(task),
         Step::Round(_) => Effect::Train(task),
+        Step::Review => Effect::Review(task),
     };
     if !node.state().holds(&node.id, &effect) {
         return Err(moved());

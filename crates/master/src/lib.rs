@@ -22,6 +22,7 @@ pub mod node;
 pub mod ordering;
 pub mod parse;
 pub mod peers;
+pub mod review;
 pub mod roles;
 pub mod round;
 pub mod rpc;

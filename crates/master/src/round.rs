@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use symphony_protocol::artifact::training::{Environment, Round, RoundOrder, TrainingPlan};
+use symphony_protocol::artifact::training::{
+    EndorsedRoundOrder, Environment, Round, RoundOrder, TrainingPlan,
+};
 use symphony_protocol::artifact::{Attestation, Combined, Outcome, TaskEnvelope};
 use symphony_protocol::lifecycle::training::Position;
 use symphony_protocol::lifecycle::{Stage, Task};
@@ -17,7 +19,7 @@ use symphony_types::digest::Digest;
 use symphony_types::id::{NodeId, TaskId, VaultId};
 use symphony_types::key::Document as _;
 use symphony_types::time::OrderedMillis;
-use symphony_wire::documents::decode;
+use symphony_wire::documents::{decode, encode};
 use symphony_wire::v1;
 
 use crate::blobs::{Kind, Place};
@@ -25,6 +27,7 @@ use crate::bulk;
 use crate::cluster::{Doubt, UNSEEN};
 use crate::effects::Fault;
 use crate::node::{Node, now};
+use crate::review;
 
 /// How far ahead another master's clock may count attempts. **Units**: milliseconds.
 const CLOCKS_APART_MS: u32 = 5_000;
@@ -98,6 +101,17 @@ pub struct Begins {
     pub learner: Option<Vec<u8>>,
     /// That key, sealed to each Vault's enclave.
     pub keys: BTreeMap<VaultId, Vec<u8>>,
+}
+
+impl Begins {
+    /// What a Vault is handed with the order of the round.
+    pub fn assignment(&self, order: &EndorsedRoundOrder, vault: &VaultId) -> v1::RoundAssignment {
+        v1::RoundAssignment {
+            document: encode(order),
+            learner: self.learner.clone().unwrap_or_default(),
+            learner_key: self.keys.get(vault).cloned().unwrap_or_default(),
+        }
+    }
 }
 
 /// What a recorded round left; `None` where no master has it.
@@ -185,9 +199,12 @@ pub fn progress(state: &State, known: &Task) -> Option<v1::TrainingProgress> {
 /// its own and appraises, as does the second one's, which is another master's. Whom it leaves out is its word alone: what a round without them gives never leaves the enclaves
 /// before the masters agree on it.
 pub(crate) fn order(network: &str, state: &State, master: &NodeId, handed: &Handed) -> Result<Digest, Doubt> {
-    let lease = state.leases.get(&Effect::Train(handed.task)).ok_or(UNSEEN)?;
     let known = state.tasks.get(&handed.task).ok_or(UNSEEN)?;
-    let Stage::Training { position } = known.stage else { return Err(UNSEEN) };
+    let (effect, position) = match known.stage {
+        Stage::Training { position } => (Effect::Train(handed.task), position),
+        _ => (Effect::Review(handed.task), review::position(state, known).ok_or(UNSEEN)?),
+    };
+    let lease = state.leases.get(&effect).ok_or(UNSEEN)?;
     if lease.runner != *master || position.round != handed.round {
         return Err(Doubt::Other("the round is not that master's to order"));
     }
@@ -224,6 +241,18 @@ pub(crate) async fn attested(node: &Node, state: &State, round: &Round) -> Resul
     if position.round != round.round {
         return Err(UNSEEN);
     }
+    appraised(node, state, known, position, round).await?;
+    Ok(round.digest())
+}
+
+/// Whether all that a round of this position names is here, and approved enclaves made it.
+pub(crate) async fn appraised(
+    node: &Node,
+    state: &State,
+    known: &Task,
+    position: Position,
+    round: &Round,
+) -> Result<(), Doubt> {
     let bulk = bulk_of(node, round).await.ok_or(Doubt::Other("what the round leaves is not here"))?;
     let keyed = |vault| bulk.keys.iter().any(|(of, sealed)| of == vault && !sealed.is_empty());
     let going_on = bulk.learner.as_ref().is_some_and(|learner| !learner.is_empty())
@@ -242,6 +271,5 @@ pub(crate) async fn attested(node: &Node, state: &State, round: &Round) -> Resul
         governed::judge(&node.network, &state.governance, attestation, expected)
     };
     verification::round(&state.governance, &known.envelope, position, &combined, &appraise)
-        .map_err(|(code, detail)| Doubt::Wrong(code, detail))?;
-    Ok(round.digest())
+        .map_err(|(code, detail)| Doubt::Wrong(code, detail))
 }

@@ -292,6 +292,27 @@ impl Platform for Service {
         Ok(Response::new(v1::EvidenceBundle { bundle: documents::encode(&bundle) }))
     }
 
+    async fn file_challenge(
+        &self,
+        request: Request<v1::ChallengeFiling>,
+    ) -> Result<Response<v1::ChallengeList>, Status> {
+        let caller = self.caller(request.metadata(), "FileChallenge")?;
+        let filing = convert::filing(&caller.actor, request.into_inner()).map_err(refused)?;
+        let task = filing.task;
+        let command = Command::Challenge { filing };
+        self.node.order(command).await.map_err(|error| refusal(error.code, error.detail))?;
+        Ok(Response::new(views::challenges(&self.node.state(), &caller.actor, &task).map_err(plain)?))
+    }
+
+    async fn list_challenges(
+        &self,
+        request: Request<v1::TaskRef>,
+    ) -> Result<Response<v1::ChallengeList>, Status> {
+        let caller = self.caller(request.metadata(), "ListChallenges")?;
+        let task = convert::task_id(request.get_ref()).map_err(refused)?;
+        Ok(Response::new(views::challenges(&self.node.state(), &caller.actor, &task).map_err(plain)?))
+    }
+
     async fn list_vaults(
         &self,
         request: Request<v1::ListVaultsRequest>,

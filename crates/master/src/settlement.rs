@@ -63,6 +63,7 @@ pub fn verifying(task: &Task) -> Option<(&[SignedSlice], &SignedAggregate)> {
     match &task.stage {
         Stage::Verifying { slices, aggregate, .. }
         | Stage::AwaitingSettlement { slices, aggregate, .. }
+        | Stage::Challenged { slices, aggregate, .. }
         | Stage::Completed { slices, aggregate, .. } => Some((slices, aggregate)),
         Stage::Accepted
         | Stage::Resolving

@@ -128,7 +128,9 @@ async fn run(
     let vaults = taking_part(&known.envelope, position.round, failing)?;
     let order = order(node, known, position, vaults).await?;
     let begins = round::begins(node, state, known, &position).await?;
-    let mut parts = match parts(node, &order, &begins, &known.envelope).await {
+    let round_ms = state.governance.policy().train.round_ms;
+    let timeout = left(known.envelope.execute_by).unwrap_or_default().min(Duration::from_millis(round_ms));
+    let mut parts = match parts(node, &order, &begins, timeout).await {
         Ok(parts) => parts,
         Err(faults) => return Ok(leave_out(&order, failing, faults)),
     };
@@ -166,7 +168,7 @@ fn leave_out(order: &EndorsedRoundOrder, failing: &mut Failing, faults: Vec<(Vau
 }
 
 /// The order of a round, with the word of a majority. **Errors**: [`Fault::Again`].
-async fn order(
+pub(crate) async fn order(
     node: &Node,
     known: &Task,
     position: Position,
@@ -192,7 +194,7 @@ fn shared(envelope: &TaskEnvelope) -> bool {
 }
 
 /// A Vault's part of a round.
-struct Part {
+pub(crate) struct Part {
     slice: SignedSlice,
     result: SliceResult,
 }
@@ -202,15 +204,10 @@ async fn parts(
     node: &Arc<Node>,
     order: &EndorsedRoundOrder,
     begins: &Begins,
-    envelope: &TaskEnvelope,
+    timeout: Duration,
 ) -> Result<Vec<Part>, Vec<(VaultId, Code, String)>> {
-    let round_ms = node.state().governance.policy().train.round_ms;
-    let timeout = left(envelope.execute_by).unwrap_or_default().min(Duration::from_millis(round_ms));
-    let document = encode(order);
     let asked = order.body.vaults.iter().map(|vault| {
-        let learner = begins.learner.clone().unwrap_or_default();
-        let learner_key = begins.keys.get(vault).cloned().unwrap_or_default();
-        let assignment = RoundAssignment { document: document.clone(), learner, learner_key };
+        let assignment = begins.assignment(order, vault);
         async move {
             part(node, vault, order, assignment, timeout)
                 .await
@@ -239,7 +236,16 @@ async fn part(
     request.set_timeout(timeout);
     let answer = tokio::time::timeout(timeout, client.compute_round(request)).await;
     let answer = answer.map_err(|_| (Code::VaultUnavailable, "it takes too long".to_owned()))?;
-    let result = answer.map_err(|status| problem_of(&status))?.into_inner();
+    checked(node, vault, order, answer.map_err(|status| problem_of(&status))?.into_inner())
+}
+
+/// A Vault's part, when it is of this round and an approved enclave made it. **Errors**: why not.
+pub(crate) fn checked(
+    node: &Node,
+    vault: &VaultId,
+    order: &EndorsedRoundOrder,
+    result: SliceResult,
+) -> Result<Part, (Code, String)> {
     let wrong = |detail: String| (Code::ResultRejected, detail);
     let slice: SignedSlice = decode(&result.header).map_err(|error| wrong(error.to_string()))?;
     let body = &slice.body;
@@ -269,7 +275,7 @@ fn position(order: &EndorsedRoundOrder) -> Position {
 }
 
 /// What the aggregator's enclave made of a round.
-struct Combined {
+pub(crate) struct Combined {
     header: SignedAggregate,
     sealed: Vec<u8>,
     learner: Option<Vec<u8>>,
@@ -281,7 +287,7 @@ struct Combined {
 /// Has the aggregator's enclave combine the parts, after the second one where two compute on shares; the inner error names
 /// the Vault whose part cannot be used.
 /// **Errors**: [`Fault`].
-async fn combine(
+pub(crate) async fn combine(
     node: &Arc<Node>,
     state: &State,
     known: &Task,
@@ -386,6 +392,24 @@ async fn record(
     combined: Combined,
     failing: &Failing,
 ) -> Result<(), Fault> {
+    let absent = absent(order, failing);
+    let (round, blobs) = made(node, order, parts, combined, absent);
+    bulk::secure(node, &blobs).await.map_err(Fault::Again)?;
+    let endorsed = endorsed(node, vec![(Subject::Round(Box::new(round.clone())), round)]).await?.pop();
+    let round = endorsed.ok_or_else(|| Fault::Again("the round was not endorsed".to_owned()))?;
+    // It was good a moment ago, so what it is late for has moved on.
+    let recorded = node.order(Command::RecordRound { round }).await;
+    recorded.map_err(|refusal| Fault::Again(refusal.to_string()))
+}
+
+/// What a round left: the document, and the bulk beside it.
+pub(crate) fn made(
+    node: &Node,
+    order: &EndorsedRoundOrder,
+    parts: &[Part],
+    combined: Combined,
+    absent: Vec<(VaultId, Code)>,
+) -> (Round, Vec<(Place, Vec<u8>)>) {
     let Combined { header, sealed, learner, keys, report, helper } = combined;
     let (task, number) = (order.body.envelope.task, order.body.round);
     let bulk = RoundBulk {
@@ -403,19 +427,14 @@ async fn record(
         round: number,
         slices: parts.iter().map(|part| part.slice.clone()).collect(),
         bulk: Digest::of_bytes(&bytes),
-        absent: absent(order, failing),
+        absent,
         aggregate: header,
     };
     let mut blobs = vec![(Place { task, kind: Kind::Round(number), digest: round.bulk }, bytes)];
     if order.body.last {
         blobs.push((Place { task, kind: Kind::Result, digest: round.aggregate.body.result }, sealed));
     }
-    bulk::secure(node, &blobs).await.map_err(Fault::Again)?;
-    let endorsed = endorsed(node, vec![(Subject::Round(Box::new(round.clone())), round)]).await?.pop();
-    let round = endorsed.ok_or_else(|| Fault::Again("the round was not endorsed".to_owned()))?;
-    // It was good a moment ago, so what it is late for has moved on.
-    let recorded = node.order(Command::RecordRound { round }).await;
-    recorded.map_err(|refusal| Fault::Again(refusal.to_string()))
+    (round, blobs)
 }
 
 /// The participating Vaults that have no part in a round.

@@ -121,9 +121,20 @@ fn admitted(state: &State, task: &Task) -> v1::Task {
         | Stage::Training { .. }
         | Stage::Aggregating { .. }
         | Stage::Verifying { .. }
-        | Stage::AwaitingSettlement { .. } => {}
+        | Stage::AwaitingSettlement { .. }
+        | Stage::Challenged { .. } => {}
     }
     view
+}
+
+/// The challenges of a task, for whoever may file one. **Errors**: `ADM-0003`, `ADM-0004`.
+pub fn challenges(state: &State, actor: &ActorId, task: &TaskId) -> Result<v1::ChallengeList, Code> {
+    let registered = state.governance.registry.actors.get(actor).is_some_and(|actor| !actor.suspended);
+    if !registered {
+        return Err(Code::Forbidden);
+    }
+    let known = state.tasks.get(task).ok_or(Code::NotFound)?;
+    Ok(convert::challenges((*task, known.state()), state.challenges_of(task)))
 }
 
 /// Why a settled result has nothing to deliver.
@@ -151,6 +162,7 @@ fn slices(task: &Task) -> Vec<v1::SliceProgress> {
         Stage::Aggregating { slices, .. }
         | Stage::Verifying { slices, .. }
         | Stage::AwaitingSettlement { slices, .. }
+        | Stage::Challenged { slices, .. }
         | Stage::Completed { slices, .. } => slices,
         Stage::Accepted
         | Stage::Resolving

@@ -20,6 +20,7 @@ use symphony_types::id::{
 use symphony_types::key::{Document, Endorsed, Master, Signed, SoftwareEnclave, Vault, Verifier};
 use symphony_types::time::{OrderedMillis, RecordMillis};
 
+pub mod challenge;
 pub mod parse;
 mod settled;
 pub mod training;

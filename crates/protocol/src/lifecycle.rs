@@ -178,6 +178,21 @@ pub enum Stage {
         /// When the submitter first received the result.
         delivered_at: Option<OrderedMillis>,
     },
+    /// Disputed: its time stands still while the masters look at it again.
+    Challenged {
+        /// Accepted slices.
+        slices: Vec<SignedSlice>,
+        /// The aggregate.
+        aggregate: SignedAggregate,
+        /// The verdict, if the verifier had decided.
+        verdict: Option<SignedVerdict>,
+        /// The time that it had left. **Units**: milliseconds.
+        left_ms: u64,
+        /// Which of its challenges is under review, from one.
+        challenge: u32,
+        /// The task times out after.
+        review_by: OrderedMillis,
+    },
     /// Refused after admission; the lock goes back.
     Rejected {
         /// Why.
@@ -205,6 +220,7 @@ impl Task {
             Stage::Computing | Stage::Training { .. } | Stage::Aggregating { .. } => TaskState::Dispatched,
             Stage::Verifying { .. } => TaskState::Verifying,
             Stage::AwaitingSettlement { .. } => TaskState::AwaitingSettlement,
+            Stage::Challenged { .. } => TaskState::Challenged,
             Stage::Completed { .. } => TaskState::Completed,
             Stage::Rejected { .. } => TaskState::Rejected,
             Stage::TimedOut { .. } => TaskState::TimedOut,
@@ -220,6 +236,7 @@ impl Task {
             Stage::Aggregating { aggregate_by, .. } => Some(*aggregate_by),
             Stage::Verifying { verify_by, .. } => Some(*verify_by),
             Stage::AwaitingSettlement { final_at, .. } => Some(*final_at),
+            Stage::Challenged { review_by, .. } => Some(*review_by),
             Stage::Completed { .. } | Stage::Rejected { .. } | Stage::TimedOut { .. } => None,
         }
     }

@@ -24,6 +24,7 @@ use symphony_types::limits::SEALED_BYTES_MAX;
 use thiserror::Error;
 
 use crate::own::Trust;
+use crate::shape::challenge::{ChallengeFiling, ChallengeList};
 use crate::shape::training::SealedStep;
 use crate::shape::{
     BudgetEntry, ConsentEntry, DividendEntry, ErrorEntry, Quote, RecordEntry, Status, SubmitTaskRequest,
@@ -230,6 +231,21 @@ impl Client {
     /// The sealed transcript of one step of a completed training (R104).
     pub async fn step(&self, task: TaskId, round: u32) -> Result<SealedStep, ClientError> {
         self.read(&["tasks", &task.to_string(), "steps", &round.to_string()]).await
+    }
+
+    /// Disputes the result of a task; the same filing again changes nothing (R139).
+    pub async fn challenge(
+        &self,
+        task: TaskId,
+        filing: &ChallengeFiling,
+    ) -> Result<ChallengeList, ClientError> {
+        let task = task.to_string();
+        self.repeat(|| self.request(Method::POST, &["tasks", &task, "challenges"]).json(filing)).await
+    }
+
+    /// The challenges of a task (R208).
+    pub async fn challenges(&self, task: TaskId) -> Result<ChallengeList, ClientError> {
+        self.read(&["tasks", &task.to_string(), "challenges"]).await
     }
 
     /// The evidence bundle of a completed task (R208).

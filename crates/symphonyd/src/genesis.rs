@@ -191,6 +191,7 @@ fn policy(profile: Profile) -> Result<Policy> {
             aggregate_ms: 30_000,
             verify_ms: 20_000,
             challenge_ms: 1_000,
+            review_ms: 60_000,
             lease_ms: 3_000,
         },
         epoch_ms: 4_000,

@@ -123,6 +123,12 @@ catalogue! {
     ClaimInvalid "SET-0006" 422 InvalidArgument false "the dividend claim does not verify";
     AlreadyClaimed "SET-0007" 409 AlreadyExists false "the dividend was claimed before";
     BatchConflict "SET-0008" 409 AlreadyExists false "the batch id was used for another batch";
+    NotChallengeable "SET-0009" 409 FailedPrecondition false "the task cannot be challenged now";
+    NothingNew "SET-0010" 409 FailedPrecondition false "the challenge shows nothing new";
+    ChallengeLimit "SET-0011" 409 FailedPrecondition false "the task has been challenged too often";
+    ChallengeConfirmed "SET-0012" 409 FailedPrecondition false "a challenge of the result was confirmed";
+    ReplayDiffers "SET-0013" 409 FailedPrecondition false "computed again, a round has another outcome";
+    ReviewTimeout "SET-0014" 409 FailedPrecondition true "the masters came to no finding on a challenge in time";
     RecordInvalid "VLT-0001" 422 InvalidArgument false "a record does not fit the governed schema";
     SubjectUnknown "VLT-0002" 404 NotFound false "the vault does not hold this person";
     ReservationUnknown "VLT-0003" 409 FailedPrecondition false "there is no such reservation";

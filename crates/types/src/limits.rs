@@ -42,3 +42,9 @@ pub const PAYEES_PER_TREE_MAX: usize = 16_000_000;
 pub const PAYOUT_ENTRIES_MAX: usize = 10_000;
 /// Keys that endorse one document.
 pub const ENDORSEMENTS_MAX: usize = 16;
+/// Filings against one task: each stops its time for a review.
+pub const FILINGS_PER_TASK_MAX: u32 = 4;
+/// Characters of the grounds of a filing.
+pub const GROUNDS_CHARS_MAX: usize = 1_000;
+/// Exhibits of a filing.
+pub const EXHIBITS_MAX: usize = 16;

@@ -9,12 +9,13 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use symphony_consensus::orderer::Orderer as _;
-use symphony_protocol::artifact::training::EndorsedRoundOrder;
+use symphony_protocol::artifact::challenge::{ReplayRefusal, SignedReplayRefusal};
+use symphony_protocol::artifact::training::{EndorsedRoundOrder, RoundOrder};
 use symphony_protocol::artifact::{Bucket, SliceHeader};
 use symphony_protocol::execution::training::slice_nonce;
 use symphony_protocol::lifecycle::training::Position;
 use symphony_protocol::vault::authorize;
-use symphony_protocol::vault::ledger::{Draw, EntryState, LedgerEntry};
+use symphony_protocol::vault::ledger::{Draw, LedgerEntry};
 use symphony_protocol::vault::machine::Command;
 use symphony_tee::appraise::AppraisalPolicy;
 use symphony_types::catalogue::Code;
@@ -83,9 +84,58 @@ impl Enterprise {
             self.appraise(envelope, helper)?;
         }
         self.journal.order(Command::CommitRound { order: Box::new(order.clone()) }).await?;
+        self.remember(&order)?;
         let this = Arc::clone(&self);
         let work = tokio::task::spawn_blocking(move || this.contribute(&agent, order, learner, &policy));
         work.await.map_err(|error| Problem::fault("a round panicked", error))?
+    }
+
+    /// Computes a round again that this Vault has computed, whatever became of the task since: with the same people, on the
+    /// same records, for the same release, so that nobody loses anything by it (D10, R135). When that cannot be, the Vault
+    /// says so under its own name.
+    ///
+    /// **Errors**: as [`Enterprise::compute_round`]; `ADM-0003` for a round that this Vault has not computed.
+    pub(crate) async fn replay_round(
+        self: Arc<Self>,
+        agent: Arc<Agent>,
+        order: EndorsedRoundOrder,
+        learner: Option<SealedLearner>,
+    ) -> Result<Result<SliceResult, SignedReplayRefusal>, Problem> {
+        authorize::endorsed(&order, &self.governance.registry.masters)?;
+        authorize::round(&order.body, &self.vault)?;
+        let _one_at_a_time = self.computing.lock().await;
+        let envelope = &order.body.envelope;
+        self.check_receipt(envelope)?;
+        let policy = self.appraise(envelope, &order.body.aggregator_boot)?;
+        if let Some(helper) = &order.body.helper_boot {
+            self.appraise(envelope, helper)?;
+        }
+        let members = self.store.read()?.round(released(&order.body))?.ok_or(Code::Forbidden)?;
+        if !self.same_people(&order.body, members)? {
+            let (task, round, vault) = (envelope.task, order.body.round, self.vault.clone());
+            return Ok(Err(self.keys.signing.sign(ReplayRefusal { task, round, vault })));
+        }
+        let this = Arc::clone(&self);
+        let work = tokio::task::spawn_blocking(move || this.contribute(&agent, order, learner, &policy));
+        work.await.map_err(|error| Problem::fault("a round panicked", error))?.map(Ok)
+    }
+
+    /// Notes whose data a round is computed on, so that it can be computed again.
+    fn remember(&self, order: &EndorsedRoundOrder) -> Result<(), Problem> {
+        let state = self.state();
+        let entry = state.ledger.entry(&order.body.envelope.task).ok_or(Code::ReservationUnknown)?;
+        let members = entry.state.draw().ok_or(Code::ReservationExpired)?.members.digest();
+        self.store.note(|transaction| store::put_round(transaction, released(&order.body), members))
+    }
+
+    /// Whether a task still has the people that a round was computed on, and all of them still consent.
+    fn same_people(&self, order: &RoundOrder, members: Digest) -> Result<bool, Problem> {
+        let state = self.state();
+        let entry = state.ledger.entry(&order.envelope.task).ok_or(Code::ReservationUnknown)?;
+        let draw = entry.state.draw().ok_or(Code::ReservationExpired)?;
+        let at = self.now();
+        let consents = |subject| state.consents.standing(&entry.scope, subject).allows(at);
+        Ok(draw.members.digest() == members && draw.members.set().iter().all(consents))
     }
 
     /// Everything after the draw. Blocks.
@@ -99,7 +149,7 @@ impl Enterprise {
         let state = self.state();
         let task = order.body.envelope.task;
         let entry = state.ledger.entry(&task).ok_or(Code::ReservationUnknown)?;
-        let EntryState::Drawing(draw) = &entry.state else { return Err(Code::ReservationExpired.into()) };
+        let draw = entry.state.draw().ok_or(Code::ReservationExpired)?;
         let mut gathered = None;
         let basis = match self.bases.of(&task, draw.members.digest()) {
             Some(basis) => basis,
@@ -181,6 +231,11 @@ impl Enterprise {
         sealed::seal(&key, purpose::TRAINING, &place, &gathered.material)
             .map_err(|error| Problem::fault("records cannot be sealed", error))
     }
+}
+
+/// What a round of a task releases.
+fn released(order: &RoundOrder) -> Digest {
+    Digest::of("symphony/vault-round/v1", &(order.envelope.task, order.round, order.release()))
 }
 
 /// Trainings that are known at once; more are looked up again.

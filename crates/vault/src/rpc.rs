@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use symphony_protocol::artifact::Bucket;
+use symphony_protocol::artifact::training::EndorsedRoundOrder;
 use symphony_types::catalogue::Code;
 use symphony_types::key::{Document, Endorsed, Master};
 use symphony_wire::documents;
@@ -14,7 +15,7 @@ use symphony_wire::enclave::SealedLearner;
 use symphony_wire::signing::{CONTEXT_HEALTH, sign_bytes};
 use symphony_wire::v1::vault_node_server::VaultNode;
 use symphony_wire::v1::{
-    Acknowledgement, HealthRequest, ParseResult, RoundAssignment, ScopeCoverage, SealedAnswer,
+    Acknowledgement, HealthRequest, ParseResult, ReplayResult, RoundAssignment, ScopeCoverage, SealedAnswer,
     SealedOperation, SignedDocument, SliceResult, VaultHealth,
 };
 use tonic::{Request, Response, Status};
@@ -87,11 +88,21 @@ impl VaultNode for Door {
         &self,
         request: Request<RoundAssignment>,
     ) -> Result<Response<SliceResult>, Status> {
-        let RoundAssignment { document, learner, learner_key } = request.into_inner();
-        let learner = (!learner.is_empty()).then_some(SealedLearner { key: learner_key, sealed: learner });
-        let order = self::document(&SignedDocument { document })?;
+        let (order, learner) = round(request.into_inner())?;
         let part = Arc::clone(&self.enterprise).compute_round(Arc::clone(&self.agent), order, learner).await;
         Ok(Response::new(part.map_err(Problem::into_status)?))
+    }
+
+    async fn replay_round(
+        &self,
+        request: Request<RoundAssignment>,
+    ) -> Result<Response<ReplayResult>, Status> {
+        let (order, learner) = round(request.into_inner())?;
+        let part = Arc::clone(&self.enterprise).replay_round(Arc::clone(&self.agent), order, learner).await;
+        Ok(Response::new(match part.map_err(Problem::into_status)? {
+            Ok(part) => ReplayResult { part: Some(part), refusal: vec![] },
+            Err(refusal) => ReplayResult { part: None, refusal: documents::encode(&refusal) },
+        }))
     }
 
     async fn parse(&self, request: Request<SignedDocument>) -> Result<Response<ParseResult>, Status> {
@@ -125,6 +136,13 @@ impl VaultNode for Door {
     async fn get_health(&self, request: Request<HealthRequest>) -> Result<Response<VaultHealth>, Status> {
         Ok(Response::new(self.health(&request.get_ref().challenge).map_err(Problem::into_status)?))
     }
+}
+
+/// The order of a round, and the learner that it begins with.
+fn round(assignment: RoundAssignment) -> Result<(EndorsedRoundOrder, Option<SealedLearner>), Status> {
+    let RoundAssignment { document, learner, learner_key } = assignment;
+    let learner = (!learner.is_empty()).then_some(SealedLearner { key: learner_key, sealed: learner });
+    Ok((self::document(&SignedDocument { document })?, learner))
 }
 
 fn document<T>(message: &SignedDocument) -> Result<Endorsed<T, Master>, Status>

@@ -10,7 +10,7 @@ pub mod reading;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use redb::{Database, ReadTransaction, ReadableDatabase, TableDefinition, WriteTransaction};
+use redb::{Database, Durability, ReadTransaction, ReadableDatabase, TableDefinition, WriteTransaction};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use symphony_protocol::artifact::{SignedReceipt, SignedSlice};
@@ -133,7 +133,7 @@ impl Store {
     pub fn open(database: Arc<Database>) -> Result<Self, Problem> {
         let store = Self { database };
         store.write(|transaction| {
-            for table in [RECEIPTS, TRANSCRIPTS, USAGES, OPERATIONS] {
+            for table in [RECEIPTS, TRANSCRIPTS, USAGES, ROUNDS, OPERATIONS] {
                 transaction.open_table(table)?;
             }
             transaction.open_table(SUBJECTS)?;
@@ -153,6 +153,18 @@ impl Store {
         rows: impl FnOnce(&WriteTransaction) -> Result<(), redb::Error>,
     ) -> Result<(), Problem> {
         let transaction = self.database.begin_write().map_err(redb::Error::from)?;
+        rows(&transaction)?;
+        transaction.commit().map_err(redb::Error::from)?;
+        Ok(())
+    }
+
+    /// Writes what may be lost in a crash: it becomes durable with the next durable write. **Errors**: storage.
+    pub fn note(
+        &self,
+        rows: impl FnOnce(&WriteTransaction) -> Result<(), redb::Error>,
+    ) -> Result<(), Problem> {
+        let mut transaction = self.database.begin_write().map_err(redb::Error::from)?;
+        transaction.set_durability(Durability::None).map_err(redb::Error::from)?;
         rows(&transaction)?;
         transaction.commit().map_err(redb::Error::from)?;
         Ok(())
@@ -213,6 +225,11 @@ pub fn put_transcript(
 /// What a training uses of each person. **Errors**: storage.
 pub fn put_usage(transaction: &WriteTransaction, task: &TaskId, usage: &Usage) -> Result<(), redb::Error> {
     put(transaction, USAGES, task.0, usage)
+}
+
+/// The digest of the people whom a round of a training was computed on. **Errors**: storage.
+pub fn put_round(transaction: &WriteTransaction, round: Digest, members: Digest) -> Result<(), redb::Error> {
+    put(transaction, ROUNDS, round, &members)
 }
 
 /// An answered operation by its key. **Errors**: storage.
@@ -335,6 +352,11 @@ impl View {
         self.get(USAGES, task.0)
     }
 
+    /// The digest of the people whom a round was computed on. **Errors**: storage.
+    pub fn round(&self, round: Digest) -> Result<Option<Digest>, Problem> {
+        self.get(ROUNDS, round)
+    }
+
     /// An answered operation. **Errors**: storage.
     pub fn answered(&self, key: Digest) -> Result<Option<Answered>, Problem> {
         self.get(OPERATIONS, key)
@@ -410,4 +432,5 @@ const DIVIDENDS: TableDefinition<'static, u64, &'static [u8]> = TableDefinition:
 const RECEIPTS: Rows = TableDefinition::new("vault/receipts");
 const TRANSCRIPTS: Rows = TableDefinition::new("vault/transcripts");
 const USAGES: Rows = TableDefinition::new("vault/usages");
+const ROUNDS: Rows = TableDefinition::new("vault/rounds");
 const OPERATIONS: Rows = TableDefinition::new("vault/operations");

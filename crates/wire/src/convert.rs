@@ -12,7 +12,10 @@ use symphony_types::time::OrderedMillis;
 
 use crate::v1;
 
+mod challenge;
 mod training;
+
+pub use challenge::{challenges, filing};
 
 /// A message that is not a valid request: the code and what is wrong.
 pub type Refused = (Code, String);

@@ -5,6 +5,7 @@
 
 mod about;
 mod chain;
+mod challenges;
 mod description;
 mod receipts;
 mod request;
@@ -43,6 +44,7 @@ fn quick_routes() -> Routes {
         .routes(routes!(tasks::result))
         .routes(routes!(tasks::step))
         .routes(routes!(tasks::evidence))
+        .routes(routes!(challenges::list, challenges::file))
         .routes(routes!(vaults::list))
         .routes(routes!(vaults::assigned))
         .routes(routes!(vaults::budget))

@@ -143,8 +143,10 @@ macro_rules! answers {
     )*};
 }
 
+mod challenge;
 mod training;
 
+pub(crate) use challenge::{ChallengeFiling, ChallengeList};
 pub(crate) use training::SealedStep;
 use training::{Training, TrainingProgress};
 

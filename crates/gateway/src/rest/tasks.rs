@@ -142,6 +142,6 @@ pub(crate) async fn evidence(
     Ok(([(header::CONTENT_TYPE, OCTETS)], bundle).into_response())
 }
 
-fn task_ref(id: &str) -> Result<v1::TaskRef, Problem> {
+pub(super) fn task_ref(id: &str) -> Result<v1::TaskRef, Problem> {
     Ok(v1::TaskRef { task_id: hex32("a task id", id)? })
 }

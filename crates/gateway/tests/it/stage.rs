@@ -315,6 +315,33 @@ impl Platform for Master {
         Ok(Response::new(EvidenceBundle { bundle: self.word(vec![1, 2, 3], vec![6, 6, 6]) }))
     }
 
+    async fn file_challenge(&self, request: Request<ChallengeFiling>) -> Answer<ChallengeList> {
+        self.meet(&request, "FileChallenge")?;
+        let filing = request.into_inner();
+        let entry = ChallengeEntry {
+            challenger: "brand".to_owned(),
+            grounds: filing.grounds,
+            exhibits: filing.exhibits,
+            ..ChallengeEntry::default()
+        };
+        let steps = ["opened", "reviewing"].map(|state| ChallengeStep { state: state.to_owned(), at_ms: 5 });
+        let challenge = Challenge {
+            number: 1,
+            round: filing.round,
+            state: "reviewing".to_owned(),
+            filings: vec![entry],
+            steps: steps.into(),
+        };
+        let (task_id, task_state) = (filing.task_id, "challenged".to_owned());
+        Ok(Response::new(ChallengeList { task_id, task_state, challenges: vec![challenge] }))
+    }
+
+    async fn list_challenges(&self, request: Request<TaskRef>) -> Answer<ChallengeList> {
+        self.meet(&request, "ListChallenges")?;
+        let task_id = request.into_inner().task_id;
+        Ok(Response::new(ChallengeList { task_id, task_state: "completed".to_owned(), challenges: vec![] }))
+    }
+
     async fn list_vaults(&self, request: Request<ListVaultsRequest>) -> Answer<VaultList> {
         self.meet(&request, "ListVaults")?;
         Ok(Response::new(VaultList { vaults: vec![self.entry()] }))

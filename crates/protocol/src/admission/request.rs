@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 use symphony_types::catalogue::Code;
 use symphony_types::id::{ActorId, EpochId, SchemaVersion, VaultId};
+use symphony_types::limits::FILINGS_PER_TASK_MAX;
 use symphony_types::time::OrderedMillis;
 
 use super::{identity, semantics, training};
@@ -227,7 +228,10 @@ fn execute_by(governance: &Governance, plan: &Plan, at: OrderedMillis) -> Ordere
 fn lock_until(governance: &Governance, plan: &Plan, at: OrderedMillis) -> OrderedMillis {
     let policy = governance.policy();
     let deadlines = &policy.deadlines;
-    [deadlines.aggregate_ms, deadlines.verify_ms, deadlines.challenge_ms, policy.epoch_ms, policy.epoch_ms]
+    let reviews_ms = deadlines.review_ms.saturating_mul(u64::from(FILINGS_PER_TASK_MAX));
+    let stages = [deadlines.aggregate_ms, deadlines.verify_ms, deadlines.challenge_ms, reviews_ms];
+    stages
         .into_iter()
+        .chain([policy.epoch_ms, policy.epoch_ms])
         .fold(execute_by(governance, plan, at), OrderedMillis::plus)
 }

@@ -19,6 +19,8 @@ pub enum Step {
     Aggregate,
     /// This round of a training, so that a word about one is none about the next.
     Round(u32),
+    /// Looking again at what its own aggregator has made.
+    Review,
 }
 
 /// One master's word that it cannot do a step.

@@ -181,6 +181,8 @@ pub struct Deadlines {
     pub verify_ms: u64,
     /// How long an accepted result may be challenged before it is final.
     pub challenge_ms: u64,
+    /// How long the masters may take to look at a challenged result again.
+    pub review_ms: u64,
     /// How long a master may stay silent before another one takes over what it performs.
     pub lease_ms: u64,
 }
@@ -215,9 +217,9 @@ impl Policy {
         if self.unstaked > Bps::WHOLE {
             return Err("the unstaked rate exceeds the whole");
         }
-        let Deadlines { prepare_ms, execute_ms, aggregate_ms, verify_ms, challenge_ms, lease_ms } =
+        let Deadlines { prepare_ms, execute_ms, aggregate_ms, verify_ms, challenge_ms, review_ms, lease_ms } =
             self.deadlines;
-        let stages = [prepare_ms, execute_ms, aggregate_ms, verify_ms, challenge_ms];
+        let stages = [prepare_ms, execute_ms, aggregate_ms, verify_ms, challenge_ms, review_ms];
         if stages.contains(&0) || [lease_ms, self.epoch_ms].contains(&0) {
             return Err("a deadline or the epoch length is zero");
         }

@@ -11,7 +11,8 @@ use symphony_types::limits::OPEN_TASKS_MAX;
 use symphony_types::time::OrderedMillis;
 
 use super::{
-    Answer, Cause, Command, Effect, Event, Order, Refusal, State, epoch, lease, parse, training, version,
+    Answer, Cause, Command, Effect, Event, Order, Refusal, State, challenge, epoch, lease, parse, training,
+    version,
 };
 use crate::admission::envelope::{self, PrepareAnswer};
 use crate::admission::request;
@@ -44,6 +45,8 @@ fn judge(state: &State, at: OrderedMillis, order: &Order) -> Result<Vec<Event>, 
         Command::RecordRound { round } => training::record(state, at, round),
         Command::RecordFailure { failure } => record_failure(state, at, failure),
         Command::RecordVerdict { verdict } => record_verdict(state, at, verdict),
+        Command::Challenge { filing } => challenge::file(state, at, filing),
+        Command::RecordFinding { finding } => challenge::record(state, at, finding),
         Command::RecordDelivery { task } => record_delivery(state, at, task),
         Command::AdvanceTime => advance(state, at, &order.by),
         Command::RenewLeases => Ok(lease::renew(state, at, &order.by)),
@@ -214,6 +217,11 @@ fn record_failure(state: &State, at: OrderedMillis, failure: &SignedFailure) -> 
     let registry = &state.governance.registry;
     let master = failure::reporter(registry, failure).ok_or(Code::Forbidden)?;
     let effect = match (&known.stage, failure.body.step) {
+        // Nothing is said against the task: another master can look at it.
+        (Stage::Challenged { .. }, Step::Review) => {
+            return Ok(lease::pass_on(state, at, &Effect::Review(task), master).into_iter().collect());
+        }
+        (_, Step::Review) => return Ok(vec![]),
         (Stage::Computing, Step::Slices) => Effect::AssignSlices(task),
         (Stage::Aggregating { .. }, Step::Aggregate) => Effect::Aggregate(task),
         (Stage::Training { position }, Step::Round(round)) if round == position.round => Effect::Train(task),
@@ -272,6 +280,7 @@ fn record_delivery(state: &State, at: OrderedMillis, task: &TaskId) -> Result<Ve
         | Stage::Aggregating { .. }
         | Stage::Verifying { .. }
         | Stage::AwaitingSettlement { .. }
+        | Stage::Challenged { .. }
         | Stage::Rejected { .. }
         | Stage::TimedOut { .. } => Err(Code::ResultNotReady.into()),
     }
@@ -322,6 +331,7 @@ fn advance(state: &State, at: OrderedMillis, by: &NodeId) -> Result<Vec<Event>, 
             | Stage::Verifying { .. } => {
                 events.extend(close(state, at, task, TaskState::TimedOut, Code::StageTimeout));
             }
+            Stage::Challenged { challenge, .. } => events.extend(challenge::due(state, at, task, *challenge)),
             Stage::Completed { .. } | Stage::Rejected { .. } | Stage::TimedOut { .. } => {}
         }
     }

@@ -10,6 +10,7 @@ use symphony_types::id::TaskId;
 
 use super::{Answer, Effect, Event, ParseStage, State, epoch};
 use crate::artifact::Plan;
+use crate::artifact::challenge::Ruling;
 use crate::lifecycle::{Stage, Task};
 use crate::settlement::payout::EpochStage;
 
@@ -23,7 +24,8 @@ impl Effect {
             | Self::Aggregate(task)
             | Self::Train(task)
             | Self::Parse(task)
-            | Self::Verify(task) => Some(*task),
+            | Self::Verify(task)
+            | Self::Review(task) => Some(*task),
             Self::CloseDividends(_) | Self::Pay(_) => None,
         }
     }
@@ -55,6 +57,12 @@ pub(super) fn begun(state: &State, event: &Event) -> Vec<Effect> {
             owed.extend(release(state, &round.task));
             owed
         }
+        Event::ChallengeFiled { filing, .. } => vec![Effect::Review(filing.task)],
+        // What was not verified when it was disputed is verified now.
+        Event::ChallengeRuled { task, ruling: Ruling::NotConfirmed(_), .. } => {
+            let unjudged = |known: &Task| matches!(known.stage, Stage::Challenged { verdict: None, .. });
+            state.tasks.get(task).is_some_and(unjudged).then_some(Effect::Verify(*task)).into_iter().collect()
+        }
         Event::TaskClosed { task, .. } => release(state, task),
         Event::EpochClosed { epoch } if epoch::first_unissued(state, *epoch) => {
             vec![Effect::CloseDividends(*epoch)]
@@ -65,6 +73,7 @@ pub(super) fn begun(state: &State, event: &Event) -> Vec<Effect> {
             owed
         }
         Event::AdmissionRefused { .. }
+        | Event::ChallengeRuled { ruling: Ruling::Confirmed(_), .. }
         | Event::ParseSettled { .. }
         | Event::ParseClosed { .. }
         | Event::TaskTransitioned { .. }
@@ -93,6 +102,8 @@ pub(super) fn ended(event: &Event) -> Vec<Effect> {
         Event::AggregateRecorded { aggregate, .. } => vec![Effect::Aggregate(aggregate.body.task)],
         Event::RoundRecorded { round, verify_by: Some(_) } => vec![Effect::Train(round.task)],
         Event::VerdictAccepted { verdict, .. } => vec![Effect::Verify(verdict.body.task)],
+        Event::ChallengeFiled { filing, .. } => vec![Effect::Verify(filing.task)],
+        Event::ChallengeRuled { task, .. } => vec![Effect::Review(*task)],
         Event::ParseRecorded { statement, .. } => vec![Effect::Parse(statement.body.task)],
         Event::ParseClosed { task, .. } => vec![Effect::Parse(*task), Effect::Verify(*task)],
         Event::TaskClosed { task, .. } => {
@@ -101,6 +112,7 @@ pub(super) fn ended(event: &Event) -> Vec<Effect> {
                 Effect::Aggregate(*task),
                 Effect::Train(*task),
                 Effect::Verify(*task),
+                Effect::Review(*task),
             ]
         }
         Event::PayoutIssued { instructions, .. } => vec![Effect::CloseDividends(instructions.epoch)],
@@ -137,6 +149,7 @@ pub fn outstanding(state: &State) -> Vec<Effect> {
             Stage::Training { .. } => owed.push(Effect::Train(*id)),
             Stage::Aggregating { .. } => owed.push(Effect::Aggregate(*id)),
             Stage::Verifying { .. } => owed.push(Effect::Verify(*id)),
+            Stage::Challenged { .. } => owed.push(Effect::Review(*id)),
             Stage::Accepted
             | Stage::Resolving
             | Stage::AwaitingSettlement { .. }
@@ -169,7 +182,8 @@ pub fn outstanding(state: &State) -> Vec<Effect> {
 /// The release of what a task still holds: a training that is verified has given it back with its last round.
 fn release(state: &State, task: &TaskId) -> Vec<Effect> {
     let given_back = |known: &Task| {
-        matches!(known.stage, Stage::Verifying { .. }) && known.envelope.plan.training().is_some()
+        matches!(known.stage, Stage::Verifying { .. } | Stage::Challenged { .. })
+            && known.envelope.plan.training().is_some()
     };
     let holder = state.tasks.get(task).filter(|known| !given_back(known));
     let vaults = holder.map(|known| known.envelope.coordination.participating_vault_ids.clone());

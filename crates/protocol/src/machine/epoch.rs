@@ -122,6 +122,7 @@ fn context<'a>(state: &'a State, task: &TaskId) -> Option<&'a SettlementContext>
         | Stage::Aggregating { .. }
         | Stage::Verifying { .. }
         | Stage::AwaitingSettlement { .. }
+        | Stage::Challenged { .. }
         | Stage::Rejected { .. }
         | Stage::TimedOut { .. } => None,
     }

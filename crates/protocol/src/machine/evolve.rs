@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use symphony_types::id::TaskId;
 use symphony_types::time::OrderedMillis;
 
-use super::{Answer, Event, State, Submission, lease, parse, training, version};
+use super::{Answer, Event, State, Submission, challenge, lease, parse, training, version};
 use crate::artifact::{RecipientClass, SettlementContext};
 use crate::lifecycle::training::Position;
 use crate::lifecycle::{Stage, Task, TaskState};
@@ -29,6 +29,7 @@ fn apply(state: &mut State, at: OrderedMillis, event: &Event) {
     lease::evolve(state, event);
     parse::evolve(state, at, event);
     version::evolve(state, event);
+    challenge::evolve(state, at, event);
     match event {
         Event::AdmissionRequested { fingerprint, admission } => {
             let answer = Answer::Preparing(admission.clone());
@@ -128,7 +129,9 @@ fn apply(state: &mut State, at: OrderedMillis, event: &Event) {
             }
         }
         // All that they do is done above.
-        Event::ParseAdmitted { .. }
+        Event::ChallengeFiled { .. }
+        | Event::ChallengeRuled { .. }
+        | Event::ParseAdmitted { .. }
         | Event::ParseRecorded { .. }
         | Event::ParseSettled { .. }
         | Event::ParseClosed { .. }

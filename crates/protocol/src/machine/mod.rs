@@ -4,6 +4,7 @@
 //! in the decision that makes it owed ([`Lease`]): [`effect_for`] tells a running master what an event gives it to do,
 //! and [`State::held_by`] tells a restarted one the same from the state alone. This module alone sees all planes.
 
+mod challenge;
 mod decide;
 mod effect;
 mod epoch;
@@ -26,6 +27,7 @@ use symphony_types::time::OrderedMillis;
 
 use crate::admission::envelope::PrepareAnswer;
 use crate::admission::request::AdmissionRequest;
+use crate::artifact::challenge::{EndorsedFinding, Filing, Ruling};
 use crate::artifact::parse::{ParseOrder, ParseSettlement, SignedParse, SignedTicket};
 use crate::artifact::training::{EndorsedRound, Round};
 use crate::artifact::{
@@ -36,6 +38,7 @@ use crate::execution::aggregate::EndorsedAggregate;
 use crate::execution::failure::SignedFailure;
 use crate::governance::Governance;
 use crate::lifecycle::{Task, TaskState};
+use crate::settlement::challenge::Challenge;
 use crate::settlement::payout::{
     ContributorAccount, EpochAccount, PayoutInstructionSet, Refund, SignedConfirmation,
 };
@@ -60,6 +63,8 @@ pub struct State {
     pub parses: Table<TaskId, ParseTask>,
     /// Rounds of trainings.
     pub rounds: Table<(TaskId, u32), Round>,
+    /// Challenges by task, each counted from one.
+    pub challenges: Table<(TaskId, u32), Challenge>,
     /// Epochs that have something to pay.
     pub epochs: Table<EpochId, EpochAccount>,
     /// Contributor money by Vault.
@@ -83,6 +88,7 @@ impl State {
             tasks: Table::new(),
             parses: Table::new(),
             rounds: Table::new(),
+            challenges: Table::new(),
             epochs: Table::new(),
             leases: Table::new(),
             due: Table::new(),
@@ -132,6 +138,7 @@ impl State {
             self.tasks.digest(),
             self.parses.digest(),
             self.rounds.digest(),
+            self.challenges.digest(),
             self.epochs.digest(),
             self.contributors.digest(),
             self.leases.digest(),
@@ -236,6 +243,16 @@ pub enum Command {
     RecordVerdict {
         /// The verdict.
         verdict: SignedVerdict,
+    },
+    /// Somebody disputes a result.
+    Challenge {
+        /// What, and why.
+        filing: Filing,
+    },
+    /// The masters have looked at a disputed result again.
+    RecordFinding {
+        /// What they found.
+        finding: EndorsedFinding,
     },
     /// The submitter received the result (R232).
     RecordDelivery {
@@ -386,6 +403,24 @@ pub enum Event {
         /// When the result becomes final.
         final_at: OrderedMillis,
     },
+    /// A result is disputed, and looked at again.
+    ChallengeFiled {
+        /// Which of the task's challenges, from one.
+        number: u32,
+        /// What, and why.
+        filing: Filing,
+        /// When the finding is due.
+        review_by: OrderedMillis,
+    },
+    /// A review is over.
+    ChallengeRuled {
+        /// The task.
+        task: TaskId,
+        /// Which of its challenges.
+        number: u32,
+        /// How.
+        ruling: Ruling,
+    },
     /// A task ended without a result; its lock goes back.
     TaskClosed {
         /// The task.
@@ -471,6 +506,7 @@ impl Event {
             Self::AdmissionRefused { task, .. }
             | Self::TaskTransitioned { task, .. }
             | Self::SlicesAccepted { task, .. }
+            | Self::ChallengeRuled { task, .. }
             | Self::FailureReported { task, .. }
             | Self::TaskClosed { task, .. }
             | Self::ParseClosed { task, .. }
@@ -481,6 +517,7 @@ impl Event {
             Self::ParseSettled { settlement, .. } => Some(settlement.task),
             Self::AggregateRecorded { aggregate, .. } => Some(aggregate.body.task),
             Self::RoundRecorded { round, .. } => Some(round.task),
+            Self::ChallengeFiled { filing, .. } => Some(filing.task),
             Self::VerdictAccepted { verdict, .. } => Some(verdict.body.task),
             Self::SettlementFinalized { context, .. } => Some(context.task),
             Self::EffectLeased { effect, .. } | Self::LeaseDropped { effect } => effect.task(),
@@ -517,6 +554,10 @@ pub enum Cause {
     Parsed,
     /// The last round of a training is done.
     Trained,
+    /// Somebody disputes the result.
+    Disputed,
+    /// The result stands.
+    Upheld,
 }
 
 /// What the outside owes. Each is leased to one master, may run twice all the same, and reports back as a command; the
@@ -537,6 +578,8 @@ pub enum Effect {
     Parse(TaskId),
     /// Verify; report `RecordVerdict`.
     Verify(TaskId),
+    /// Look at a disputed result again; report `RecordFinding`.
+    Review(TaskId),
     /// Ask the Vaults for their dividends; report `RecordDividends`.
     CloseDividends(EpochId),
     /// Have the batch done; report `RecordPayout`.

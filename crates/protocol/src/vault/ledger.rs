@@ -114,6 +114,16 @@ pub enum EntryState {
     },
 }
 
+impl EntryState {
+    /// What rounds have consumed, be it that the rest is given back.
+    pub const fn draw(&self) -> Option<&Draw> {
+        match self {
+            Self::Drawing(draw) | Self::Drawn { draw, .. } => Some(draw),
+            Self::Reserved | Self::Committed { .. } | Self::Released { .. } | Self::Expired { .. } => None,
+        }
+    }
+}
+
 /// An assignment that a Vault obeys. Another one for the same task is obeyed when it is a later attempt at the same
 /// order (R196).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

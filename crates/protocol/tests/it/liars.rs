@@ -168,6 +168,7 @@ fn at(step: Step) -> (World, TaskId, Effect) {
         Step::Slices => Effect::AssignSlices(task),
         Step::Aggregate => Effect::Aggregate(task),
         Step::Round(_) => Effect::Train(task),
+        Step::Review => Effect::Review(task),
     };
     while !world.state.holds(&master(1), &effect) {
         assert!(world.step(false));

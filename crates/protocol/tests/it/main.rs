@@ -6,6 +6,7 @@ mod accountant;
 mod admission;
 mod attempts;
 mod attest;
+mod challenges;
 mod flow;
 mod governance;
 mod leases;

@@ -102,6 +102,7 @@ pub(crate) fn policy() -> Policy {
             aggregate_ms: 30_000,
             verify_ms: 30_000,
             challenge_ms: 10_000,
+            review_ms: 20_000,
             lease_ms: LEASE_MS,
         },
         epoch_ms: EPOCH_MS,

@@ -62,6 +62,8 @@ pub(crate) struct Script {
     pub parse: Act,
     /// The verifier.
     pub verify: Act,
+    /// The masters when they look again: serve finds that the result stands, refuse that it is wrong.
+    pub review: Act,
     /// Each Vault at the close of an epoch.
     pub dividends: [Act; 3],
     /// What the aggregation releases.
@@ -78,6 +80,7 @@ impl Default for Script {
             aggregate: Act::Serve,
             parse: Act::Serve,
             verify: Act::Serve,
+            review: Act::Serve,
             dividends: [Act::Serve; 3],
             outcome: Outcome::Audience { returned: 4_321 },
             course: Course::default(),
@@ -207,8 +210,11 @@ impl World {
                 let unable = |master| task.is_some_and(|task| task.failures.contains_key(master));
                 match self.state.leases.get(effect) {
                     Some(before) => {
-                        assert!(before.until <= self.now || unable(&before.runner), "{before:?}");
-                        assert!(before.until <= self.now && *runner == self.by || !unable(runner));
+                        // Whoever made what is under review passes it on, and has said nothing against the task.
+                        let review = matches!(effect, Effect::Review(_));
+                        let lapsed = before.until <= self.now;
+                        assert!(lapsed || review || unable(&before.runner), "{before:?}");
+                        assert!(lapsed && *runner == self.by || !unable(runner));
                         assert_eq!(*attempt, before.attempt + 1);
                     }
                     None => assert_eq!((runner, *attempt), (&self.by, 0)),
@@ -372,6 +378,11 @@ impl World {
                     verdict.decision = Decision::Rejected(Code::ResultRejected);
                     Some(Command::RecordVerdict { verdict: key::<Verifier>("verifier").sign(verdict) })
                 }
+                Act::Mumble | Act::Sleep => None,
+            },
+            Effect::Review(task) => match self.script.review {
+                Act::Serve => Some(self.found(task, true)),
+                Act::Refuse => Some(self.found(task, false)),
                 Act::Mumble | Act::Sleep => None,
             },
             Effect::CloseDividends(epoch) => {

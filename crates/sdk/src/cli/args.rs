@@ -108,6 +108,9 @@ pub(crate) enum Command {
         #[arg(value_parser = digest)]
         task: Digest,
     },
+    /// Dispute the result of a task, and see what became of it
+    #[command(subcommand)]
+    Challenge(Challenge),
     /// Trainings: models out of many people's records, without the records
     #[command(subcommand)]
     Train(training::Train),
@@ -166,6 +169,31 @@ pub(crate) enum Command {
     Status,
     /// The catalogue of refusals
     Errors,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Challenge {
+    /// Dispute a result before it is final: its time stands still while the masters look at it again
+    File {
+        /// Task id, 64 hexadecimal digits
+        #[arg(value_parser = digest)]
+        task: Digest,
+        /// Why, in at most 1000 characters
+        #[arg(long)]
+        grounds: String,
+        /// Have this round of a training computed again; without it every master judges the evidence anew
+        #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+        round: Option<u32>,
+        /// What shows it: its hash is filed; to open a dispute again, one that was not shown before
+        #[arg(long, value_name = "FILE")]
+        exhibit: Vec<PathBuf>,
+    },
+    /// List the challenges of a task
+    List {
+        /// Task id, 64 hexadecimal digits
+        #[arg(value_parser = digest)]
+        task: Digest,
+    },
 }
 
 #[derive(Args)]

@@ -95,6 +95,7 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Task { task } => {
             show::print(cli.json, &session.profile.client()?.task(TaskId(task)).await?, show::task);
         }
+        Command::Challenge(command) => session.challenge(command).await?,
         Command::Train(command) => session.train(command).await?,
         Command::Model(command) => return session.model(command).await,
         Command::Consent(command) => session.consent(command).await?,

@@ -117,6 +117,7 @@ fn policy() -> Policy {
             aggregate_ms: 30_000,
             verify_ms: 30_000,
             challenge_ms: 1_000,
+            review_ms: 60_000,
             lease_ms: 3_000,
         },
         epoch_ms: 60_000,

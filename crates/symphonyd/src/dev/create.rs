@@ -256,6 +256,7 @@ fn override_policy(policy: &mut Policy, text: &str) -> Result<()> {
         "aggregate" => &mut policy.deadlines.aggregate_ms,
         "verify" => &mut policy.deadlines.verify_ms,
         "challenge" => &mut policy.deadlines.challenge_ms,
+        "review" => &mut policy.deadlines.review_ms,
         "epoch" => &mut policy.epoch_ms,
         "subject_cap" => &mut policy.privacy.subject_cap.0,
         scope => {

@@ -34,7 +34,7 @@ pub fn evaluated() -> u64 {
 }
 
 /// Some people buy coffee often and will again, others do not; everybody buys tea at times.
-async fn populate(network: &Network, scope: &str) {
+pub async fn populate(network: &Network, scope: &str) {
     let mut random = StdRng::seed_from_u64(7);
     let evaluated = evaluated();
     for (number, vault) in VAULTS.iter().enumerate() {
@@ -75,7 +75,7 @@ async fn populate(network: &Network, scope: &str) {
 }
 
 /// Who will buy coffee within four weeks?
-fn spec(rounds: u32) -> Value {
+pub fn spec(rounds: u32) -> Value {
     let coffee = json!([{"rule": "commerce.category_purchase", "texts": ["coffee"]}]);
     let scale = json!({"logarithm": true, "centre": 1.0, "spread": 1.0, "bound": 4.0});
     json!({
@@ -115,7 +115,7 @@ async fn refusal(network: &Network, spec: Value, request: &str) -> String {
 }
 
 /// What one person has reserved and lost in the scope of trainings.
-async fn balance(network: &Network) -> (u64, u64) {
+pub async fn balance(network: &Network) -> (u64, u64) {
     let operator = network.client("operator-vault-a");
     let entries = operator.budget("vault-a", "shopper-0-0000").await.unwrap();
     let entry = entries.iter().find(|entry| entry.usage_scope == "training").unwrap();

@@ -372,6 +372,7 @@ fn policy() -> Policy {
             aggregate_ms: 10,
             verify_ms: 10,
             challenge_ms: 10,
+            review_ms: 10_000,
             lease_ms: 10,
         },
         epoch_ms: 1_000,

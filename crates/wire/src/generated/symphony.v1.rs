@@ -38,6 +38,15 @@ pub struct SliceResult {
     pub pieces: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReplayResult {
+    /// the part, as it was; absent when it cannot be made again
+    #[prost(message, optional, tag = "1")]
+    pub part: ::core::option::Option<SliceResult>,
+    /// then: signed ReplayRefusal
+    #[prost(bytes = "vec", tag = "2")]
+    pub refusal: ::prost::alloc::vec::Vec<u8>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ParseResult {
     /// signed ParseStatement
     #[prost(bytes = "vec", tag = "1")]
@@ -660,6 +669,21 @@ pub mod vault_node_client {
             req.extensions_mut().insert(GrpcMethod::new("symphony.v1.VaultNode", "ComputeRound"));
             self.inner.unary(req, path, codec).await
         }
+        /// Computes a round again that this Vault has computed, for a challenge: draws nothing. `RoundOrder` in.
+        pub async fn replay_round(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RoundAssignment>,
+        ) -> std::result::Result<tonic::Response<super::ReplayResult>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/symphony.v1.VaultNode/ReplayRound");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("symphony.v1.VaultNode", "ReplayRound"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Frees what a dead task had reserved. `Release` in. Idempotent.
         pub async fn release_budget(
             &mut self,
@@ -759,6 +783,11 @@ pub mod vault_node_server {
             &self,
             request: tonic::Request<super::RoundAssignment>,
         ) -> std::result::Result<tonic::Response<super::SliceResult>, tonic::Status>;
+        /// Computes a round again that this Vault has computed, for a challenge: draws nothing. `RoundOrder` in.
+        async fn replay_round(
+            &self,
+            request: tonic::Request<super::RoundAssignment>,
+        ) -> std::result::Result<tonic::Response<super::ReplayResult>, tonic::Status>;
         /// Frees what a dead task had reserved. `Release` in. Idempotent.
         async fn release_budget(
             &self,
@@ -942,6 +971,40 @@ pub mod vault_node_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ComputeRoundSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/symphony.v1.VaultNode/ReplayRound" => {
+                    #[allow(non_camel_case_types)]
+                    struct ReplayRoundSvc<T: VaultNode>(pub Arc<T>);
+                    impl<T: VaultNode> tonic::server::UnaryService<super::RoundAssignment> for ReplayRoundSvc<T> {
+                        type Response = super::ReplayResult;
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        fn call(&mut self, request: tonic::Request<super::RoundAssignment>) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move { <T as VaultNode>::replay_round(&inner, request).await };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ReplayRoundSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
@@ -2520,6 +2583,68 @@ pub struct NodeHealth {
     #[prost(uint64, tag = "4")]
     pub seen_ms: u64,
 }
+/// A round of a training is computed again; without one, every master judges the evidence itself.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ChallengeFiling {
+    #[prost(bytes = "vec", tag = "1")]
+    pub task_id: ::prost::alloc::vec::Vec<u8>,
+    /// from 1; 0: the evidence is disputed
+    #[prost(uint32, tag = "2")]
+    pub round: u32,
+    /// 1 to 1000 characters
+    #[prost(string, tag = "3")]
+    pub grounds: ::prost::alloc::string::String,
+    /// SHA-256 of each, at most 16
+    #[prost(bytes = "vec", repeated, tag = "4")]
+    pub exhibits: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ChallengeList {
+    #[prost(bytes = "vec", tag = "1")]
+    pub task_id: ::prost::alloc::vec::Vec<u8>,
+    #[prost(string, tag = "2")]
+    pub task_state: ::prost::alloc::string::String,
+    #[prost(message, repeated, tag = "3")]
+    pub challenges: ::prost::alloc::vec::Vec<Challenge>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Challenge {
+    /// from 1
+    #[prost(uint32, tag = "1")]
+    pub number: u32,
+    /// 0: the evidence is disputed
+    #[prost(uint32, tag = "2")]
+    pub round: u32,
+    /// opened, reviewing, confirmed, not_confirmed, approved, closed_without_penalty, penalty_recorded, reopened
+    #[prost(string, tag = "3")]
+    pub state: ::prost::alloc::string::String,
+    #[prost(message, repeated, tag = "4")]
+    pub filings: ::prost::alloc::vec::Vec<ChallengeEntry>,
+    #[prost(message, repeated, tag = "5")]
+    pub steps: ::prost::alloc::vec::Vec<ChallengeStep>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ChallengeEntry {
+    #[prost(string, tag = "1")]
+    pub challenger: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub grounds: ::prost::alloc::string::String,
+    #[prost(bytes = "vec", repeated, tag = "3")]
+    pub exhibits: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+    /// empty while it is reviewed; confirmed, supported, repeated, not_repeatable, out_of_time
+    #[prost(string, tag = "4")]
+    pub ruling: ::prost::alloc::string::String,
+    /// of a confirmed one: what is wrong
+    #[prost(string, tag = "5")]
+    pub code: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ChallengeStep {
+    #[prost(string, tag = "1")]
+    pub state: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "2")]
+    pub at_ms: u64,
+}
 /// Generated client implementations.
 pub mod platform_client {
     #![allow(unused_variables, dead_code, missing_docs, clippy::wildcard_imports, clippy::let_unit_value)]
@@ -2723,6 +2848,36 @@ pub mod platform_client {
             req.extensions_mut().insert(GrpcMethod::new("symphony.v1.Platform", "GetEvidence"));
             self.inner.unary(req, path, codec).await
         }
+        /// Disputes the result of a task before it is final. The same filing again changes nothing.
+        pub async fn file_challenge(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ChallengeFiling>,
+        ) -> std::result::Result<tonic::Response<super::ChallengeList>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/symphony.v1.Platform/FileChallenge");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("symphony.v1.Platform", "FileChallenge"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// The challenges of a task, for every registered actor.
+        pub async fn list_challenges(
+            &mut self,
+            request: impl tonic::IntoRequest<super::TaskRef>,
+        ) -> std::result::Result<tonic::Response<super::ChallengeList>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/symphony.v1.Platform/ListChallenges");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("symphony.v1.Platform", "ListChallenges"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Approved Vaults with the keys that uploads are sealed to.
         pub async fn list_vaults(
             &mut self,
@@ -2867,6 +3022,16 @@ pub mod platform_server {
             &self,
             request: tonic::Request<super::TaskRef>,
         ) -> std::result::Result<tonic::Response<super::EvidenceBundle>, tonic::Status>;
+        /// Disputes the result of a task before it is final. The same filing again changes nothing.
+        async fn file_challenge(
+            &self,
+            request: tonic::Request<super::ChallengeFiling>,
+        ) -> std::result::Result<tonic::Response<super::ChallengeList>, tonic::Status>;
+        /// The challenges of a task, for every registered actor.
+        async fn list_challenges(
+            &self,
+            request: tonic::Request<super::TaskRef>,
+        ) -> std::result::Result<tonic::Response<super::ChallengeList>, tonic::Status>;
         /// Approved Vaults with the keys that uploads are sealed to.
         async fn list_vaults(
             &self,
@@ -3232,6 +3397,74 @@ pub mod platform_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = GetEvidenceSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/symphony.v1.Platform/FileChallenge" => {
+                    #[allow(non_camel_case_types)]
+                    struct FileChallengeSvc<T: Platform>(pub Arc<T>);
+                    impl<T: Platform> tonic::server::UnaryService<super::ChallengeFiling> for FileChallengeSvc<T> {
+                        type Response = super::ChallengeList;
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        fn call(&mut self, request: tonic::Request<super::ChallengeFiling>) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move { <T as Platform>::file_challenge(&inner, request).await };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = FileChallengeSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/symphony.v1.Platform/ListChallenges" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListChallengesSvc<T: Platform>(pub Arc<T>);
+                    impl<T: Platform> tonic::server::UnaryService<super::TaskRef> for ListChallengesSvc<T> {
+                        type Response = super::ChallengeList;
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        fn call(&mut self, request: tonic::Request<super::TaskRef>) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move { <T as Platform>::list_challenges(&inner, request).await };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListChallengesSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -44,6 +44,7 @@ pub(crate) fn policy() -> Policy {
             aggregate_ms: 1,
             verify_ms: 1,
             challenge_ms: 1,
+            review_ms: 1,
             lease_ms: 1,
         },
         epoch_ms: 1_000,

@@ -1,0 +1,80 @@
+//! JSON shapes of challenges.
+
+use serde::{Deserialize, Serialize};
+use symphony_wire::v1;
+use utoipa::ToSchema;
+
+use super::{each, read, same};
+use crate::problem::Problem;
+use crate::rest::request::hex32;
+
+/// What is disputed, and why.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ChallengeFiling {
+    /// Of a training: the round that is computed again, from 1. Without it the evidence is disputed.
+    #[serde(default)]
+    round: Option<u32>,
+    /// Why, in 1 to 1000 characters.
+    grounds: String,
+    /// SHA-256 of each exhibit, 64 hexadecimal digits; at most 16. The same dispute is opened again with a new one only.
+    #[serde(default)]
+    exhibits: Vec<String>,
+}
+
+impl ChallengeFiling {
+    /// The message. **Errors**: `ADM-0001`.
+    pub(crate) fn into_message(self, task_id: Vec<u8>) -> Result<v1::ChallengeFiling, Problem> {
+        let exhibits = self.exhibits.iter().map(|exhibit| hex32("an exhibit", exhibit));
+        if self.round == Some(0) {
+            return Err(Problem::malformed("a round is a number from 1"));
+        }
+        Ok(v1::ChallengeFiling {
+            task_id,
+            round: self.round.unwrap_or(0),
+            grounds: self.grounds,
+            exhibits: exhibits.collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+answers! {
+    /// The challenges of a task.
+    ChallengeList {
+        task_id: String = hex::encode;
+        /// The state of the task.
+        task_state: String = same;
+        challenges: Vec<Challenge> = each;
+    }
+
+    /// One dispute, with everything that was filed and found.
+    Challenge {
+        /// From 1.
+        number: u32 = same;
+        /// The disputed round of a training; 0 where the evidence is disputed.
+        round: u32 = same;
+        /// `opened`, `reviewing`, `confirmed`, `not_confirmed`, `approved`, `closed_without_penalty`, `penalty_recorded` or
+        /// `reopened`.
+        state: String = same;
+        filings: Vec<ChallengeEntry> = each;
+        /// Every state that it came to, in order.
+        steps: Vec<ChallengeStep> = each;
+    }
+
+    /// One filing, and how it ended.
+    ChallengeEntry {
+        challenger: String = same;
+        grounds: String = same;
+        exhibits: Vec<String> = |all: Vec<Vec<u8>>| all.into_iter().map(hex::encode).collect();
+        /// Empty while it is reviewed; `confirmed`, `supported`, `repeated`, `not_repeatable` or `out_of_time`.
+        ruling: String = same;
+        /// Of a confirmed one: what is wrong, by the catalogue.
+        code: String = same;
+    }
+
+    /// A state, and when it was come to.
+    ChallengeStep {
+        state: String = same;
+        at_ms: u64 = same;
+    }
+}
