@@ -517,8 +517,8 @@ fn the_worst_case_is_the_sum_of_its_terms() {
         total: Sym(3_887_391_000),
     };
     assert_eq!(terms.worst_case, fee);
-    // The lock outlives five rounds of five seconds, all stages and two epochs.
-    let stages = 2_000 + 60_000 + 25_000 + 30_000 + 30_000 + 10_000;
+    // The lock outlives five rounds of five seconds, all stages, four reviews of twenty seconds, and two epochs.
+    let stages = 2_000 + 60_000 + 25_000 + 30_000 + 30_000 + 10_000 + 80_000;
     assert_eq!(terms.lock_until, START.plus(stages + 2 * EPOCH_MS));
 }
 
