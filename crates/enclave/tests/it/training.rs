@@ -58,7 +58,7 @@ fn a_training_ends_with_a_model_that_the_submitter_opens() {
         let transcript = course.transcript(round, left);
         assert_eq!((transcript.task, transcript.round), (course.envelope.task, round));
         let cohort = Cohort { subjects: 450 * 700 / 1_000, rate: training.privacy.sampling };
-        learner.step(&training.settings, &transcript.sums, cohort).unwrap();
+        learner.step(&training.round_settings(), &transcript.sums, cohort).unwrap();
         assert!(matches!(left.header.body.outcome, Outcome::Step { state, .. } if state == learner.digest()));
     }
     assert_eq!((learner.model().bytes(), learner.model().digest()), (model.parameters, digest));
@@ -286,7 +286,7 @@ fn wrong_orders_are_refused_on_both_sides() {
     let invalid = (Code::EnvelopeInvalid, Code::EnvelopeInvalid);
     assert_eq!(both(&course, &stranger.endorsed(honest.clone())), invalid);
     let mut tampered = course.stage.master.endorsed(honest.clone());
-    tampered.body.subjects += 1;
+    tampered.body.subjects[0] += 1;
     assert_eq!(both(&course, &tampered), invalid);
     assert_eq!(changed(&|order| order.round = 0), invalid);
     assert_eq!(changed(&|order| order.round = 4), invalid);
@@ -544,7 +544,9 @@ fn the_round_is_that_of_its_parts() {
     let order = course.stage.master.endorsed(course.order(&course.vaults()));
     let parts = course.parts(&order);
     let plan = plan();
-    let stage = Stage { task: course.envelope.task, plan: &plan, position: &Position::FIRST, subjects: 450 };
+    let (vaults, subjects) = (&order.body.vaults, &order.body.subjects);
+    let position = &Position::FIRST;
+    let stage = Stage { task: course.envelope.task, plan: &plan, position, vaults, subjects };
     let mut gathering = Gathering::new(&stage);
     let mut shares = Vec::new();
     for (vault, part) in &parts {

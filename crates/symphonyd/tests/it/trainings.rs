@@ -154,7 +154,7 @@ pub async fn proven(submitter: &Submitter, task: TaskId) -> (EndorsedBundle, Lea
         let step = submitter.recipient.open_step(task, number, &sealed.sealed).unwrap();
         let subjects = step.subjects * u64::from(1_000 - plan.training.held_out) / 1_000;
         let cohort = Cohort { subjects, rate: plan.training.privacy.sampling };
-        learner.step(&plan.training.settings, &step.sums, cohort).unwrap();
+        learner.step(&plan.training.round_settings(), &step.sums, cohort).unwrap();
         let Outcome::Step { state, .. } = round.aggregate.0.body.outcome else { panic!("no step") };
         assert_eq!(learner.digest(), state);
     }

@@ -91,7 +91,7 @@ fn a_model_is_judged_alike_in_both_environments() {
     let vaults = three(&plan, 2_000);
     let parts: Vec<_> =
         vaults.iter().map(|vault| (vault.0.clone(), part(&plan, &at, &learner, vault))).collect();
-    let wide = Stage { subjects: 9_000, ..stage(&plan, &at) };
+    let wide = Stage { subjects: &[3_000; 3], ..stage(&plan, &at) };
     let sharing = Sharing::new(wide, ORDER).unwrap();
     let shared = combine(&sharing, &learner, &split(&sharing, &parts)).unwrap();
     let mut gathering = Gathering::new(&wide);
@@ -124,7 +124,7 @@ fn a_half_without_its_proof_names_its_vault() {
     assert_eq!(with(sharing.split(&parts[0].0, &parts[1].1).unwrap()), bound);
     let other = Sharing::new(stage(&plan, &at), Digest([6; 32])).unwrap();
     assert_eq!(with(other.split(&name, &parts[1].1).unwrap()), bound);
-    let of = |subjects| Sharing::new(Stage { subjects, ..stage(&plan, &at) }, ORDER);
+    let of = |subjects: u64| Sharing::new(Stage { subjects: &[subjects], ..stage(&plan, &at) }, ORDER);
     // Made with room for more people, it is another shape.
     let wide = of(30_000).unwrap();
     assert_eq!(with(wide.split(&name, &parts[1].1).unwrap()), Err(TrainError::UpdateShape(name)));
@@ -151,7 +151,7 @@ fn a_part_beyond_its_bounds_is_not_split() {
     assert_eq!(changed(&|part| part.counts[0] = i64::MAX), bound);
     assert_eq!(changed(&|part| part.sums.push(0)), shape);
     assert_eq!(changed(&|part| part.counts.clear()), shape);
-    let of = |subjects| Sharing::new(Stage { subjects, ..stage(&plan, &at) }, ORDER);
+    let of = |subjects: u64| Sharing::new(Stage { subjects: &[subjects], ..stage(&plan, &at) }, ORDER);
     assert!(of(0).is_err());
     assert!(of(u64::MAX).is_ok_and(|wide| wide.split(&name, &part).is_ok()));
 }
