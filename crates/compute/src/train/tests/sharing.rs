@@ -5,7 +5,7 @@ use prio::field::{Field128, FieldElement as _};
 use prio::topology::ping_pong::{PingPongState, PingPongTopology as _};
 use prio::vdaf::prio3::{Prio3InputShare, Prio3PublicShare, Prio3SumVec};
 
-use super::parts::{LOCAL, all_kinds, due, initial, part, plan, stage, three};
+use super::parts::{all_kinds, due, initial, part, plan, stage, three};
 use super::*;
 use crate::train::gathering::{Combined, Gathering, Stage};
 use crate::train::grid::CLIP_UNITS;
