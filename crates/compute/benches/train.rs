@@ -124,7 +124,8 @@ fn noised(one: &ThreadPool, all: &ThreadPool) -> Row {
 /// A part of 10,000 people split, and checked and added up by both aggregators, each beside adding it up whole.
 fn shared(plan: &TrainingPlan, coordinates: usize) -> [Row; 2] {
     let position = Position::FIRST;
-    let stage = Stage { task: TaskId(Digest::ZERO), plan, position: &position, subjects: 10_000 };
+    let stage =
+        Stage { task: TaskId(Digest::ZERO), plan, position: &position, vaults: &[], subjects: &[10_000] };
     let vault = VaultId::new("vault").expect("a name");
     let (share, learner) = ([0; 32], None);
     let sums = (0..coordinates as i64).map(|number| number << 20).collect();

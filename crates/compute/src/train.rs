@@ -1,6 +1,6 @@
 //! Training kernels (R097-R099): what a Vault's enclave computes over its own people in one round ([`round`]), what
 //! the aggregator does with the Vaults' sums ([`aggregate`], [`noise`], [`step`]), and how a model is judged on
-//! people held out ([`evaluate`]). Around them stands what a round of a task is: the people of a Vault ([`people`]), its
+//! people held out ([`evaluate`]). A Vault may also go several steps by itself ([`local`]). Around them stands what a round of a task is: the people of a Vault ([`people`]), its
 //! part ([`part`]), and what is made of all parts ([`gathering`]).
 //!
 //! One row is one subject. Each subject's contribution is clipped and brought onto a whole-number grid ([`grid`])
@@ -21,6 +21,7 @@ pub mod dataset;
 pub mod evaluate;
 pub mod gathering;
 pub mod grid;
+pub mod local;
 pub mod model;
 pub mod noise;
 pub mod part;

@@ -69,8 +69,10 @@ pub(crate) fn contribute<S: Station>(
         .map_err(|error| Refusal::new(Code::EnvelopeInvalid, error.to_string()))?;
     let name = Name { envelope: envelope.digest(), root: asked.input_root };
     let Some(people) = people(handler, plan, &name, &mut asked)? else { return Ok(Answer::RecordsWanted) };
-    let mut part = Part::compute(plan, &position, &learner, &people, draw_seed(handler, order, asked.vault))
-        .map_err(|error| Refusal::new(Code::UpdateInvalid, error.to_string()))?;
+    let stage = stage(plan, &position, order);
+    let mut part =
+        Part::compute(&stage, asked.vault, &learner, &people, draw_seed(handler, order, asked.vault))
+            .map_err(|error| Refusal::new(Code::UpdateInvalid, error.to_string()))?;
     part.share = *handler.secret(SHARE_TAG, envelope.task, asked.vault.as_str().as_bytes());
     if order.vaults.first() == Some(asked.vault) {
         part.learner = key.map(|key| *key);
@@ -137,15 +139,16 @@ impl Aggregators {
 }
 
 /// The round, as its order has it.
-fn stage<'a>(plan: &'a TrainingPlan, position: &'a Position, order: &RoundOrder) -> Stage<'a> {
-    Stage { task: order.envelope.task, plan, position, subjects: order.subjects }
+fn stage<'a>(plan: &'a TrainingPlan, position: &'a Position, order: &'a RoundOrder) -> Stage<'a> {
+    let RoundOrder { envelope, vaults, subjects, .. } = order;
+    Stage { task: envelope.task, plan, position, vaults, subjects }
 }
 
 /// The round on shares.
 fn sharing<'a>(
     plan: &'a TrainingPlan,
     position: &'a Position,
-    order: &RoundOrder,
+    order: &'a RoundOrder,
 ) -> Result<Sharing<'a>, TrainError> {
     Sharing::new(stage(plan, position, order), order.digest())
 }
@@ -164,6 +167,9 @@ fn check_round(order: &RoundOrder) -> Result<(&TrainingPlan, Position), Refusal>
         return Err(refuse("the first round alone begins with the initial learner"));
     }
     check_vaults(&order.envelope, order.vaults.iter())?;
+    if order.subjects.len() != order.vaults.len() {
+        return Err(refuse("not every vault has its number of people"));
+    }
     Ok((plan, Position::of(order.round, order.last, order.state)))
 }
 

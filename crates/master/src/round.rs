@@ -58,7 +58,7 @@ impl Handed {
             last: position.last,
             attempt: self.attempt,
             state: position.state,
-            subjects: subjects(known, &self.vaults),
+            subjects: self.vaults.iter().map(|vault| subjects(known, vault)).collect(),
             vaults: self.vaults.clone(),
             aggregator_boot: self.aggregator_boot.clone(),
             helper_boot: self.helper_boot.clone(),
@@ -66,10 +66,10 @@ impl Handed {
     }
 }
 
-/// About how many people some Vaults have: each bucket holds what is counted up to twice as much, so half is added.
-fn subjects(known: &Task, vaults: &[VaultId]) -> u64 {
-    let of = known.receipts.iter().filter(|receipt| vaults.contains(&receipt.body.vault));
-    of.map(|receipt| receipt.body.coverage.0 + receipt.body.coverage.0 / 2).sum()
+/// About how many people a Vault has: its bucket holds what is counted up to twice as much, so half is added.
+fn subjects(known: &Task, vault: &VaultId) -> u64 {
+    let of = known.receipts.iter().find(|receipt| receipt.body.vault == *vault);
+    of.map_or(0, |receipt| receipt.body.coverage.0 + receipt.body.coverage.0 / 2)
 }
 
 /// The number of an attempt made now: later ones are higher, on whichever master.

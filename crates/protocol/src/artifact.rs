@@ -282,7 +282,7 @@ pub enum SelectionRule {
 pub enum AggregationMethod {
     /// Union without duplicates, capped.
     Union,
-    /// Sums over people, noised, then one step of the model.
+    /// Sums over people, or averages of Vaults weighed by their people, noised, then one step of the model.
     FederatedAverage,
 }
 

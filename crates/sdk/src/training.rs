@@ -58,11 +58,15 @@ pub struct TrainingSpec {
 }
 
 /// The kind of a model.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
 pub enum Model {
     /// Logistic regression on the label.
-    Logistic {},
+    Logistic {
+        /// What each Vault does by itself in a round; one step along the mean gradient of all Vaults when absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        local: Option<Local>,
+    },
     /// One hidden layer on the label.
     Perceptron {
         /// Hidden units.
@@ -86,6 +90,21 @@ pub enum Model {
         /// How many of a person's best items are compared with those held out.
         best: u32,
     },
+}
+
+/// Steps that each Vault takes by itself in a round. The learning rate of the settings is then how far along the Vaults'
+/// average the model goes: with one, the average of their models is the next.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Local {
+    /// How many.
+    pub steps: u32,
+    /// The length of one; the longest that is allowed, `4 / norm^2`, when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<f64>,
+    /// A person's features, with the one of the bias, are shortened to this norm; twice the clipping norm when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub norm: Option<f64>,
 }
 
 /// One number a person, out of the records of its window.
@@ -171,6 +190,11 @@ pub struct Privacy {
     pub delta: f64,
 }
 
+/// Local steps of a model for which nobody has shown what one person changes in several of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("only a logistic model has local steps")]
+pub struct NoLocalSteps;
+
 /// The end of a training.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trained {
@@ -215,11 +239,19 @@ impl Submission for TrainingSpec {
 }
 
 impl TrainingSpec {
+    /// The same with so many local steps; one is the plain method. **Errors**: the kind of a model that has none.
+    pub fn with_local_steps(mut self, steps: u32) -> Result<Self, NoLocalSteps> {
+        let Model::Logistic { local } = &mut self.model else { return Err(NoLocalSteps) };
+        let (rate, norm) = local.map_or((None, None), |local| (local.rate, local.norm));
+        *local = (steps != 1).then_some(Local { steps, rate, norm });
+        Ok(self)
+    }
+
     fn training(&self) -> Result<whole::Training, Misfit> {
         let Self { settings, privacy, .. } = self;
         let label = self.label.clone();
         Ok(whole::Training {
-            model: self.model.whole(),
+            model: self.model.whole(settings)?,
             time_attribute: self.time.clone(),
             cohort: self.cohort.clone(),
             features: (1..)
@@ -252,10 +284,11 @@ impl TrainingSpec {
 }
 
 impl Model {
-    fn whole(&self) -> whole::ModelKind {
+    fn whole(&self, settings: &Settings) -> Result<whole::ModelKind, Misfit> {
         use whole::ModelKind;
-        match self {
-            Self::Logistic {} => ModelKind::of("logistic"),
+        Ok(match self {
+            Self::Logistic { local: None } => ModelKind::of("logistic"),
+            Self::Logistic { local: Some(local) } => local.whole(settings)?,
             Self::Perceptron { hidden } => ModelKind { hidden: *hidden, ..ModelKind::of("perceptron") },
             Self::Clusters { clusters } => ModelKind { clusters: *clusters, ..ModelKind::of("clusters") },
             Self::Affinity { rank, attribute, items, days, best } => ModelKind {
@@ -266,7 +299,23 @@ impl Model {
                 best: *best,
                 ..ModelKind::of("affinity")
             },
-        }
+        })
+    }
+}
+
+impl Local {
+    fn whole(&self, settings: &Settings) -> Result<whole::ModelKind, Misfit> {
+        let norm: u32 = match self.norm {
+            Some(norm) => THOUSANDTHS.of("model.local.norm", norm)?,
+            None => THOUSANDTHS.of::<u32>("settings.clip", settings.clip)?.saturating_mul(2),
+        };
+        let rate = match self.rate {
+            Some(rate) => MILLIONTHS.of("model.local.rate", rate)?,
+            None => u32::try_from(4_000_000_000_000 / u64::from(norm).pow(2).max(1)).unwrap_or(u32::MAX),
+        };
+        let (local_steps, local_rate_micro, local_norm_milli) = (self.steps, rate, norm);
+        let plain = whole::ModelKind::of("logistic");
+        Ok(whole::ModelKind { local_steps, local_rate_micro, local_norm_milli, ..plain })
     }
 }
 

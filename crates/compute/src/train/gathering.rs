@@ -11,9 +11,10 @@ use symphony_protocol::artifact::training::{Evaluation, ModelKind, Shape, Traini
 use symphony_protocol::lifecycle::training::Position;
 use symphony_types::digest::Digest;
 use symphony_types::id::{TaskId, VaultId};
+use symphony_types::limits::SUBJECTS_PER_VAULT_MAX;
 use zeroize::Zeroizing;
 
-use super::aggregate::StreamingSum;
+use super::aggregate::{StreamingSum, Totals};
 use super::evaluate::{
     HISTOGRAM_SENSITIVITY, MEAN_SENSITIVITY, MeanScore, PERSON, RELEASED_COUNTS, ScoreHistogram,
 };
@@ -25,6 +26,8 @@ use super::{TrainError, noise};
 /// A round that is being combined. Holds one vector of sums, whatever the number of Vaults.
 pub struct Gathering {
     sums: StreamingSum,
+    /// People of the sums.
+    trained: u64,
     counts: Zeroizing<Vec<i64>>,
     evaluated: u64,
     shares: BTreeMap<VaultId, Zeroizing<[u8; 32]>>,
@@ -48,8 +51,12 @@ impl Gathering {
     /// A round without parts.
     pub fn new(stage: &Stage<'_>) -> Self {
         let (sums, counts) = stage.lengths();
-        let (sums, counts) = (StreamingSum::secure_sum(sums), Zeroizing::new(vec![0; counts]));
-        Self { sums, counts, evaluated: 0, shares: BTreeMap::new() }
+        let sums = match stage.plan.training.model.local() {
+            None => StreamingSum::secure_sum(sums),
+            Some(_) => StreamingSum::federated_average(sums, AVERAGE_UNITS),
+        };
+        let counts = Zeroizing::new(vec![0; counts]);
+        Self { sums, trained: 0, counts, evaluated: 0, shares: BTreeMap::new() }
     }
 
     /// Adds the part of a Vault. One that is refused changes nothing.
@@ -58,7 +65,7 @@ impl Gathering {
     /// make, [`TrainError::UpdateTurn`] for a second one.
     pub fn add(&mut self, stage: &Stage<'_>, vault: &VaultId, part: &Part) -> Result<(), TrainError> {
         let evaluated = self.counted(stage, vault, part)?;
-        self.sums.whole(vault, part.subjects, &part.sums)?;
+        self.sums.whole(vault, stage.counts_for(vault, part)?, &part.sums)?;
         self.count(vault, part, evaluated);
         Ok(())
     }
@@ -69,7 +76,7 @@ impl Gathering {
     /// **Errors**: as [`Self::add`].
     pub fn begin(&mut self, stage: &Stage<'_>, vault: &VaultId, part: &Part) -> Result<(), TrainError> {
         let evaluated = self.counted(stage, vault, part)?;
-        self.sums.begin(vault, part.subjects)?;
+        self.sums.begin(vault, stage.counts_for(vault, part)?)?;
         self.sums.chunk(vault, &part.sums)?;
         self.count(vault, part, evaluated);
         Ok(())
@@ -88,7 +95,7 @@ impl Gathering {
         }
         let model = &stage.plan.training.model;
         let within = match model {
-            ModelKind::Logistic | ModelKind::Perceptron { .. } => {
+            ModelKind::Logistic | ModelKind::LocalLogistic(_) | ModelKind::Perceptron { .. } => {
                 part.counts.iter().all(|count| *count >= 0 && count % PERSON == 0)
             }
             ModelKind::Clusters { .. } | ModelKind::Affinity { .. } => {
@@ -107,6 +114,7 @@ impl Gathering {
         for (count, more) in self.counts.iter_mut().zip(&part.counts) {
             *count += more;
         }
+        self.trained += u64::from(part.subjects);
         self.evaluated += evaluated;
         self.shares.insert(vault.clone(), Zeroizing::new(part.share));
     }
@@ -117,11 +125,11 @@ impl Gathering {
     pub fn finish(self, stage: &Stage<'_>, learner: &Learner) -> Result<Combined, TrainError> {
         let Stage { task, plan, position, .. } = stage;
         let (privacy, minimum) = (&plan.training.privacy, u64::from(plan.minimum_cohort));
-        let totals = self.sums.finish()?;
-        if totals.subjects < minimum {
+        let Totals { mut sums, .. } = self.sums.finish()?;
+        if self.trained < minimum {
             return Err(TrainError::TooFew);
         }
-        let (mut sums, mut counts) = (totals.sums, self.counts);
+        let mut counts = self.counts;
         let of_round = (task, position.round, position.state);
         let shares = Zeroizing::new(self.shares.values().map(|share| **share).collect::<Vec<_>>());
         let seed = Digest::of(SEED_TAG, &(of_round, shares.as_slice(), &sums, counts.as_slice()));
@@ -156,8 +164,10 @@ pub struct Stage<'a> {
     pub plan: &'a TrainingPlan,
     /// Which round it is.
     pub position: &'a Position,
-    /// About all people of its Vaults, those held out among them.
-    pub subjects: u64,
+    /// Its Vaults.
+    pub vaults: &'a [VaultId],
+    /// About all people of each, those held out among them, in the same order.
+    pub subjects: &'a [u64],
 }
 
 impl Stage<'_> {
@@ -168,10 +178,34 @@ impl Stage<'_> {
         (sums, if training.evaluates(round, last) { counts_of(&training.shape()) } else { 0 })
     }
 
+    /// About all people of all Vaults.
+    pub(super) fn people(&self) -> u64 {
+        self.subjects.iter().fold(0, |sum, subjects| sum.saturating_add(*subjects))
+    }
+
     /// About how many people are trained on.
     pub(super) fn trained_on(&self) -> u64 {
         let share = u64::from(1_000 - self.plan.training.held_out.min(1_000));
-        self.subjects.saturating_mul(share) / 1_000
+        self.people().saturating_mul(share) / 1_000
+    }
+
+    /// What the average of a Vault counts for: about all its people. It follows from the order, so that one person
+    /// changes nothing of it. **Errors**: [`TrainError::UpdateTurn`] for a Vault that is not of the round.
+    pub(super) fn weight(&self, vault: &VaultId) -> Result<u64, TrainError> {
+        let found = self.vaults.iter().zip(self.subjects).find(|(known, _)| *known == vault);
+        found.map(|(_, subjects)| *subjects).ok_or_else(|| TrainError::UpdateTurn(vault.clone()))
+    }
+
+    /// By what a part's sums are bounded, or with local steps weighed. **Errors**: more people than a Vault has.
+    fn counts_for(&self, vault: &VaultId, part: &Part) -> Result<u32, TrainError> {
+        if self.plan.training.model.local().is_none() {
+            return Ok(part.subjects);
+        }
+        let beyond = || TrainError::UpdateBound(vault.clone());
+        if part.subjects > SUBJECTS_PER_VAULT_MAX {
+            return Err(beyond());
+        }
+        u32::try_from(self.weight(vault)?).map_err(|_| beyond())
     }
 
     /// Step and figures. **Errors**: counts of another model; a model that explodes.
@@ -185,7 +219,7 @@ impl Stage<'_> {
         } else {
             let cohort = Cohort { subjects: self.trained_on().max(1), rate: training.privacy.sampling };
             let mut next = learner.clone();
-            next.step(&training.settings, &sums, cohort)?;
+            next.step(&training.round_settings(), &sums, cohort)?;
             Some(next)
         };
         Ok(Combined { next, sums, evaluation, seed })
@@ -209,7 +243,7 @@ pub(super) fn sensitivity(shape: &Shape) -> u32 {
 /// The figures of noised counts. `None` where noise has left nobody, or nobody of one side.
 fn figures(model: &ModelKind, counts: &[i64]) -> Option<Evaluation> {
     match model {
-        ModelKind::Logistic | ModelKind::Perceptron { .. } => {
+        ModelKind::Logistic | ModelKind::LocalLogistic(_) | ModelKind::Perceptron { .. } => {
             let histogram = ScoreHistogram { counts: counts.to_vec() };
             Some(Evaluation {
                 quality: millionths(histogram.auc()?),
@@ -229,6 +263,9 @@ fn millionths(figure: f64) -> u32 {
     (figure * 1e6).round().clamp(0.0, f64::from(u32::MAX)) as u32
 }
 
+/// The most that the average of a Vault may be: no damped walk goes farther than twice the expected people, each at the
+/// clipping norm.
+const AVERAGE_UNITS: u32 = 2 * CLIP_UNITS as u32;
 const SEED_TAG: &str = "symphony/train-round-seed/v1";
 const SUMS_TAG: &str = "symphony/train-sums-seed/v1";
 const COUNTS_TAG: &str = "symphony/train-counts-seed/v1";

@@ -96,6 +96,11 @@ impl Clipper {
         Self { clip, reach, whole: reach / clip }
     }
 
+    /// For sums in other units, of which the longest contribution has `reach`; below `2^51`.
+    pub(super) fn to(clip: f64, reach: f64) -> Self {
+        Self { clip, reach, whole: reach / clip }
+    }
+
     /// Adds one subject's contribution to `sums`. **Errors**: [`TrainError::Exploding`] where its norm is no number.
     pub(super) fn add(&self, contribution: &Contribution, sums: &mut [i64]) -> Result<(), TrainError> {
         let square = contribution.square();

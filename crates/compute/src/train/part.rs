@@ -4,11 +4,13 @@
 
 use serde::{Deserialize, Serialize};
 use symphony_protocol::artifact::training::{ModelKind, TrainingPlan};
-use symphony_protocol::lifecycle::training::Position;
 use symphony_types::digest::Digest;
+use symphony_types::id::VaultId;
 use zeroize::Zeroize as _;
 
 use super::evaluate::{MeanScore, PERSON, ScoreHistogram};
+use super::gathering::Stage;
+use super::local::{self, Walk};
 use super::people::{HeldOut, People};
 use super::round::update;
 use super::step::Learner;
@@ -19,7 +21,7 @@ use super::{Sampling, TrainError};
 pub struct Part {
     /// People who could be drawn; how many were is not told.
     pub subjects: u32,
-    /// The sum of their contributions, in units of the grid; none in the last round.
+    /// The sum of their contributions, with local steps their average, in units of the grid; none in the last round.
     pub sums: Vec<i64>,
     /// People whom the counts are of.
     pub evaluated: u32,
@@ -36,12 +38,13 @@ impl Part {
     ///
     /// **Errors**: people or a learner of another model; a contribution that explodes.
     pub fn compute(
-        plan: &TrainingPlan,
-        position: &Position,
+        stage: &Stage<'_>,
+        vault: &VaultId,
         learner: &Learner,
         people: &People,
         seed: Digest,
     ) -> Result<Self, TrainError> {
+        let Stage { plan, position, .. } = stage;
         let training = &plan.training;
         let subjects = u32::try_from(people.training().rows()).map_err(|_| TrainError::Size("rows"))?;
         let mut part = Self {
@@ -54,7 +57,16 @@ impl Part {
         };
         if !position.last {
             let sampling = Sampling { rate: training.privacy.sampling, seed };
-            part.sums = update(learner.model(), &training.settings, people.training(), &sampling)?.sums;
+            let (model, settings, people) = (learner.model(), &training.settings, people.training());
+            let made = match training.model.local() {
+                None => update(model, settings, people, &sampling)?,
+                Some(local) => {
+                    let trained = 1_000 - training.held_out.min(1_000);
+                    let walk = Walk { local, settings, weight: stage.weight(vault)?, trained };
+                    local::update(model, &walk, people, &sampling)?
+                }
+            };
+            part.sums = made.sums;
         }
         if training.evaluates(position.round, position.last) {
             part.counts = counts(plan, learner, people.held_out())?;
@@ -80,9 +92,10 @@ impl Drop for Part {
 fn counts(plan: &TrainingPlan, learner: &Learner, held_out: &HeldOut) -> Result<Vec<i64>, TrainError> {
     let (model, settings) = (learner.model(), &plan.training.settings);
     match (&plan.training.model, held_out) {
-        (ModelKind::Logistic | ModelKind::Perceptron { .. }, HeldOut::Features(rows)) => {
-            Ok(ScoreHistogram::new(model, rows)?.coarse().counts)
-        }
+        (
+            ModelKind::Logistic | ModelKind::LocalLogistic(_) | ModelKind::Perceptron { .. },
+            HeldOut::Features(rows),
+        ) => Ok(ScoreHistogram::new(model, rows)?.coarse().counts),
         (ModelKind::Clusters { .. }, HeldOut::Features(rows)) => {
             Ok(MeanScore::silhouette(model, rows)?.counts.to_vec())
         }
@@ -91,6 +104,7 @@ fn counts(plan: &TrainingPlan, learner: &Learner, held_out: &HeldOut) -> Result<
         }
         (
             ModelKind::Logistic
+            | ModelKind::LocalLogistic(_)
             | ModelKind::Perceptron { .. }
             | ModelKind::Clusters { .. }
             | ModelKind::Affinity { .. },
@@ -102,7 +116,7 @@ fn counts(plan: &TrainingPlan, learner: &Learner, held_out: &HeldOut) -> Result<
 /// People whom exact counts are of; of counts that nobody makes, anything.
 pub(super) fn counted(model: &ModelKind, counts: &[i64]) -> i64 {
     let units = match model {
-        ModelKind::Logistic | ModelKind::Perceptron { .. } => {
+        ModelKind::Logistic | ModelKind::LocalLogistic(_) | ModelKind::Perceptron { .. } => {
             counts.iter().fold(0_i64, |sum, count| sum.saturating_add(*count))
         }
         ModelKind::Clusters { .. } | ModelKind::Affinity { .. } => counts.last().copied().unwrap_or(0),

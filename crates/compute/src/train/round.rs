@@ -130,13 +130,13 @@ pub(super) fn sum_over_rows(
 
 /// Says of one row after the other whether it takes part: 64 bits of a stream for each row of this Vault, so the
 /// draw depends on no other Vault and on no cut into ranges.
-struct Draw {
+pub(super) struct Draw {
     stream: Option<ChaCha20Rng>,
     below: u128,
 }
 
 impl Draw {
-    fn new(sampling: &Sampling, start: usize) -> Self {
+    pub(super) fn new(sampling: &Sampling, start: usize) -> Self {
         let below = (u128::from(sampling.rate) << 64) / u128::from(EVERYBODY);
         let stream = (sampling.rate < EVERYBODY).then(|| {
             let mut stream = ChaCha20Rng::from_seed(Digest::tagged(SAMPLE_TAG, &sampling.seed.0).0);
@@ -147,7 +147,7 @@ impl Draw {
         Self { stream, below }
     }
 
-    fn next(&mut self) -> bool {
+    pub(super) fn next(&mut self) -> bool {
         self.stream.as_mut().is_none_or(|stream| u128::from(stream.random::<u64>()) < self.below)
     }
 }

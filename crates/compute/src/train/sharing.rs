@@ -76,12 +76,13 @@ pub struct Sharing<'a> {
 }
 
 impl<'a> Sharing<'a> {
-    /// The round of an order, whose people are more than half as many as one Vault has.
+    /// The round of an order, whose people are more than half as many as one Vault has. With local steps a Vault's
+    /// weighted average stays within twice its people all the same.
     ///
     /// **Errors**: nobody, or too many people.
     pub fn new(stage: Stage<'a>, order: Digest) -> Result<Self, TrainError> {
         let (sums, counts) = stage.lengths();
-        let subjects = stage.subjects;
+        let subjects = stage.people();
         let bound = u128::from(subjects) * 2 * u128::from(CLIP_UNITS.unsigned_abs());
         if subjects == 0 || bound > BOUND_MAX {
             return Err(TrainError::Size("people of the round"));
@@ -103,7 +104,11 @@ impl<'a> Sharing<'a> {
         }
         let beyond = || TrainError::UpdateBound(vault.clone());
         let counts = part.counts.iter().map(|count| count.saturating_mul(COUNT_UNITS));
-        let numbers = part.sums.iter().copied().chain(counts);
+        // An average counts once for each of the Vault's people, as the other environment has it.
+        let local = self.stage.plan.training.model.local().is_some();
+        let weight = if local { self.stage.weight(vault)? } else { 1 };
+        let weight = i64::try_from(weight).map_err(|_| beyond())?;
+        let numbers = part.sums.iter().map(|sum| sum.saturating_mul(weight)).chain(counts);
         let numbers: Option<Vec<u128>> = numbers
             .map(|number| {
                 let raised = u128::try_from(i128::try_from(self.bound).ok()? + i128::from(number)).ok()?;

@@ -12,6 +12,7 @@ use super::step::{Cohort, Learner};
 use super::*;
 
 mod evaluation;
+mod local;
 mod membership;
 mod models;
 mod outside;

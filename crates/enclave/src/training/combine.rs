@@ -258,7 +258,7 @@ fn release(round: &Round<'_>, learner: &Learner, combined: &Combined) -> Result<
             .map_err(|error| Refusal::new(Code::SealInvalid, error.to_string()))
     };
     if let Some(next) = &combined.next {
-        let (round, subjects) = (order.round, order.subjects);
+        let (round, subjects) = (order.round, order.people());
         let transcript = StepTranscript { task, round, subjects, sums: combined.sums.clone() };
         let outcome = Outcome::Step { state: next.digest(), evaluation: combined.evaluation };
         let aad = documents::encode(&(task, order.round));

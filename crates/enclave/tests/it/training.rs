@@ -6,7 +6,7 @@ use symphony_compute::train::model::Model;
 use symphony_compute::train::part::Part;
 use symphony_compute::train::step::{Cohort, Learner};
 use symphony_protocol::artifact::Outcome;
-use symphony_protocol::artifact::training::{EndorsedRoundOrder, ModelKind, RoundOrder};
+use symphony_protocol::artifact::training::{EndorsedRoundOrder, Local, ModelKind, RoundOrder};
 use symphony_protocol::execution::training::{aggregate_nonce, slice_nonce};
 use symphony_protocol::lifecycle::training::Position;
 use symphony_tee::appraise::{Expected, Reason, appraise};
@@ -19,7 +19,7 @@ use symphony_wire::documents::{decode, encode};
 use symphony_wire::enclave::{Answer, Call, Manifest, PartWord, SealedLearner, SignedPartWord, purpose};
 use symphony_wire::sealed::{SealingKey, seal};
 
-use crate::course::{Course, Left, MadePart, plan};
+use crate::course::{Course, Left, MadePart, plan, shared_plan};
 use crate::stage::{aggregator, attribute, name_of, slice, vault};
 
 pub(crate) fn refusal(answer: &Answer) -> Code {
@@ -58,7 +58,7 @@ fn a_training_ends_with_a_model_that_the_submitter_opens() {
         let transcript = course.transcript(round, left);
         assert_eq!((transcript.task, transcript.round), (course.envelope.task, round));
         let cohort = Cohort { subjects: 450 * 700 / 1_000, rate: training.privacy.sampling };
-        learner.step(&training.settings, &transcript.sums, cohort).unwrap();
+        learner.step(&training.round_settings(), &transcript.sums, cohort).unwrap();
         assert!(matches!(left.header.body.outcome, Outcome::Step { state, .. } if state == learner.digest()));
     }
     assert_eq!((learner.model().bytes(), learner.model().digest()), (model.parameters, digest));
@@ -66,6 +66,30 @@ fn a_training_ends_with_a_model_that_the_submitter_opens() {
     let aad = encode(&course.envelope.task);
     for seed in [1, 2, 3, 50] {
         assert!(SealingKey::from_seed(&[seed; 32]).open(purpose::RESULT, &aad, &lefts[3].sealed).is_err());
+    }
+}
+
+/// R099, R100, R112: the same with local steps, Vaults of different sizes and both environments: the submitter repeats it.
+#[test]
+fn a_training_with_local_steps_is_repeated_from_its_transcripts() {
+    for plan in [plan(), shared_plan()] {
+        let mut course = Course::new(plan);
+        course.plan().training.model =
+            ModelKind::LocalLogistic(Local { steps: 4, rate: 200_000, norm: 4_000 });
+        let lefts = course.rest();
+        let training = course.plan().training.clone();
+        let mut learner = Learner::initial(training.shape(), course.envelope.task).unwrap();
+        for (left, round) in lefts[..3].iter().zip(1..) {
+            let transcript = course.transcript(round, left);
+            assert_eq!(transcript.subjects, 450);
+            let cohort = Cohort { subjects: 450 * 700 / 1_000, rate: training.privacy.sampling };
+            learner.step(&training.round_settings(), &transcript.sums, cohort).unwrap();
+            let expected = learner.digest();
+            assert!(matches!(left.header.body.outcome, Outcome::Step { state, .. } if state == expected));
+        }
+        let model = course.model(&lefts[3]);
+        assert_eq!(learner.model().bytes(), model.parameters);
+        assert!(model.evaluation.quality > 650_000, "{}", model.evaluation.quality);
     }
 }
 
@@ -286,10 +310,12 @@ fn wrong_orders_are_refused_on_both_sides() {
     let invalid = (Code::EnvelopeInvalid, Code::EnvelopeInvalid);
     assert_eq!(both(&course, &stranger.endorsed(honest.clone())), invalid);
     let mut tampered = course.stage.master.endorsed(honest.clone());
-    tampered.body.subjects += 1;
+    tampered.body.subjects[0] += 1;
     assert_eq!(both(&course, &tampered), invalid);
     assert_eq!(changed(&|order| order.round = 0), invalid);
     assert_eq!(changed(&|order| order.round = 4), invalid);
+    assert_eq!(changed(&|order| drop(order.subjects.pop())), invalid);
+    assert_eq!(changed(&|order| order.subjects.push(1)), invalid);
     assert_eq!(changed(&|order| (order.round, order.last) = (5, true)), invalid);
     assert_eq!(changed(&|order| order.round = 1), invalid);
     assert_eq!(changed(&|order| order.state = Digest::ZERO), invalid);
@@ -544,7 +570,9 @@ fn the_round_is_that_of_its_parts() {
     let order = course.stage.master.endorsed(course.order(&course.vaults()));
     let parts = course.parts(&order);
     let plan = plan();
-    let stage = Stage { task: course.envelope.task, plan: &plan, position: &Position::FIRST, subjects: 450 };
+    let (vaults, subjects) = (&order.body.vaults, &order.body.subjects);
+    let position = &Position::FIRST;
+    let stage = Stage { task: course.envelope.task, plan: &plan, position, vaults, subjects };
     let mut gathering = Gathering::new(&stage);
     let mut shares = Vec::new();
     for (vault, part) in &parts {

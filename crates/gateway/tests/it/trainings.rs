@@ -76,6 +76,20 @@ async fn a_training_is_quoted_as_it_is_stated() {
     quote_request(&actor, seen.clone()).unwrap();
 }
 
+/// R098, R099: local steps arrive as they are stated.
+#[tokio::test]
+async fn local_steps_are_quoted_as_they_are_stated() {
+    let stage = Stage::open().await;
+    let mut spec = spec();
+    spec["training"]["model"] = json!({ "kind": "logistic", "local_steps": 5, "local_rate_micro": 250_000,
+                                        "local_norm_milli": 4_000 });
+    assert_eq!(stage.post("/v1/quotes", JSON, spec.to_string()).send().await.unwrap().status(), 200);
+    let specs = std::mem::take(&mut stage.seen.lock().unwrap().specs);
+    let model = specs[0].training.as_ref().unwrap().model.as_ref().unwrap();
+    let local = (model.local_steps, model.local_rate_micro, model.local_norm_milli);
+    assert_eq!((model.kind.as_str(), local), ("logistic", (5, 250_000, 4_000)));
+}
+
 /// R098, R209: a task of class `train` goes on like any other.
 #[tokio::test]
 async fn a_training_is_submitted_and_shows_its_progress() {

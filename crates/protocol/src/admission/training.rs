@@ -102,10 +102,15 @@ fn allowed(governance: &Governance, scope: &UsageScope) -> Epsilon {
 
 fn check(policy: &TrainPolicy, training: &Training<Operand>) -> Result<(), Code> {
     let privacy = &training.privacy;
-    let labelled = matches!(training.model, ModelKind::Logistic | ModelKind::Perceptron { .. });
+    let labelled = matches!(
+        training.model,
+        ModelKind::Logistic | ModelKind::LocalLogistic(_) | ModelKind::Perceptron { .. }
+    );
     let listed = matches!(training.model, ModelKind::Affinity { .. });
     let days = |days: u32| (1..=DAYS_MAX).contains(&days);
+    let local = training.model.local();
     let sound = training.settings.check().is_ok()
+        && local.is_none_or(|local| local.check(&training.settings).is_ok())
         && training.shape().check().is_ok()
         && (1..=policy.rounds_max).contains(&training.rounds)
         && (1..=training.rounds).contains(&training.evaluate_every)

@@ -19,6 +19,10 @@ use symphony_types::time::OrderedMillis;
 use super::{Operand, PrivacyClass, ResolvedOperand, SignedAggregate, SignedSlice, TaskEnvelope};
 use crate::governance::accountant::{AccountantError, Delta, Release};
 
+mod local;
+
+pub use local::{LOCAL_STEPS_MAX, Local};
+
 /// What is trained, on what, and how. `O` is what records are compared with: [`Operand`] in a request,
 /// [`ResolvedOperand`] in a plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -120,6 +124,18 @@ pub enum ModelKind {
         /// How many of a person's best items are compared with those held out.
         best: u32,
     },
+    /// Logistic regression on the label; each Vault takes several steps a round by itself.
+    LocalLogistic(Local),
+}
+
+impl ModelKind {
+    /// How Vaults go on by themselves in a round, where they do.
+    pub const fn local(&self) -> Option<&Local> {
+        match self {
+            Self::LocalLogistic(local) => Some(local),
+            Self::Logistic | Self::Perceptron { .. } | Self::Clusters { .. } | Self::Affinity { .. } => None,
+        }
+    }
 }
 
 /// One number a person, out of the records of its window.
@@ -357,13 +373,19 @@ impl<O> Training<O> {
         let count = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
         let features = count(self.features.len());
         match &self.model {
-            ModelKind::Logistic => Shape::Logistic { features },
+            ModelKind::Logistic | ModelKind::LocalLogistic(_) => Shape::Logistic { features },
             ModelKind::Perceptron { hidden } => Shape::Perceptron { features, hidden: *hidden },
             ModelKind::Clusters { clusters } => Shape::Clusters { features, clusters: *clusters },
             ModelKind::Affinity { rank, items, .. } => {
                 Shape::Affinity { items: count(items.len()), rank: *rank }
             }
         }
+    }
+
+    /// What the aggregator goes by, and who repeats a training from its transcripts: [`Training::settings`], and with local
+    /// steps what they come to in a round.
+    pub fn round_settings(&self) -> Settings {
+        self.model.local().map_or(self.settings, |local| local.of_round(&self.settings))
     }
 
     /// Whether a round begins with an evaluation of the model as it is. The initial model is not worth one.
@@ -443,8 +465,9 @@ pub struct RoundOrder {
     pub state: Digest,
     /// Vaults that compute it, in ascending order.
     pub vaults: Vec<VaultId>,
-    /// About how many people they have, from the buckets of their receipts: what sums are divided by.
-    pub subjects: u64,
+    /// About how many people each has, in the same order, from the buckets of their receipts: what sums are divided by,
+    /// and what an average counts for.
+    pub subjects: Vec<u64>,
     /// Boot report of the aggregator's enclave, canonical bytes, for the Vaults' own appraisal.
     pub aggregator_boot: Vec<u8>,
     /// Boot report of the enclave of another master, which computes on the other shares; in that environment only.
@@ -452,15 +475,26 @@ pub struct RoundOrder {
 }
 
 impl RoundOrder {
-    /// What the round releases: whose sums, from which learner. Attempts that have it in common have the same sums and
-    /// the same noise.
+    /// About how many people all of them have.
+    pub fn people(&self) -> u64 {
+        self.subjects.iter().fold(0, |sum, subjects| sum.saturating_add(*subjects))
+    }
+
+    /// What the round releases: whose sums, from which learner, and with local steps how wide they were. Attempts that have
+    /// it in common have the same sums and the same noise.
     pub fn release(&self) -> Digest {
-        Digest::of("symphony/round-release/v1", &(&self.vaults, &self.state, self.last))
+        let Self { vaults, state, last, subjects, .. } = self;
+        let plan = self.envelope.plan.training();
+        if plan.is_some_and(|plan| plan.training.model.local().is_some()) {
+            Digest::of("symphony/round-release/v2", &(vaults, state, last, subjects))
+        } else {
+            Digest::of("symphony/round-release/v1", &(vaults, state, last))
+        }
     }
 }
 
 impl Document for RoundOrder {
-    const TAG: &'static str = "symphony/round-order/v1";
+    const TAG: &'static str = "symphony/round-order/v2";
 }
 
 /// A round order that masters endorse.
@@ -532,7 +566,7 @@ pub struct StepTranscript {
     pub task: TaskId,
     /// The round.
     pub round: u32,
-    /// About how many people the sums are of, those held out among them: [`RoundOrder::subjects`].
+    /// About how many people the sums are of, those held out among them: [`RoundOrder::people`].
     pub subjects: u64,
     /// The noised sums, in units of the grid.
     pub sums: Vec<i64>,

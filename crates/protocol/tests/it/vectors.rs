@@ -248,7 +248,7 @@ fn trainings_conform() {
         attempt: 1,
         state: position.state,
         vaults: envelope.coordination.participating_vault_ids.clone(),
-        subjects: 3 * 65_536,
+        subjects: vec![65_536; 3],
         aggregator_boot: b"boot".to_vec(),
         helper_boot: None,
     };

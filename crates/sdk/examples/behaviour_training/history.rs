@@ -127,7 +127,7 @@ pub(crate) fn spec(question: &Question) -> TrainingSpec {
         usage_scope: "training".to_owned(),
         vaults: VAULTS.map(str::to_owned).into(),
         quorum: 2,
-        model: Model::Logistic {},
+        model: Model::Logistic { local: None },
         time: "commerce.purchase_date".to_owned(),
         cohort: Vec::new(),
         features: vec![

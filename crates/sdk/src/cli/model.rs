@@ -108,6 +108,13 @@ fn card(card: &Card) -> String {
     let facts = [
         ("task", card.task.clone()),
         ("model", format!("{}, {} parameters, {} steps", model.kind, model.parameters, model.steps)),
+        (
+            "method",
+            model.local.as_ref().map_or_else(
+                || model.method.clone(),
+                |local| format!("{}, {} local steps of {}", model.method, local.steps, local.rate),
+            ),
+        ),
         ("digest", model.digest.clone()),
         (
             "quality",

@@ -19,12 +19,13 @@ use super::show::{self, Progress};
 impl Session {
     pub(super) async fn train(&self, command: Train) -> Result<()> {
         match command {
-            Train::Quote { spec } => {
-                let spec: TrainingSpec = submission::read(&spec)?;
+            Train::Quote { spec, local_steps } => {
+                let spec = read(&spec, local_steps)?;
                 let quote = self.profile.client()?.quote(&spec.spec()?).await?;
                 show::print(self.json, &quote, show::quote);
             }
-            Train::Submit { spec, request_id, no_wait, plot } => {
+            Train::Submit { spec, local_steps, request_id, no_wait, plot } => {
+                let spec = read(&spec, local_steps)?;
                 self.submit_training(&spec, request_id, no_wait, plot.as_deref()).await?;
             }
             Train::Watch { task, plot } => {
@@ -46,12 +47,11 @@ impl Session {
 
     async fn submit_training(
         &self,
-        spec: &Path,
+        spec: &TrainingSpec,
         request: Option<RequestId>,
         no_wait: bool,
         plot: Option<&Path>,
     ) -> Result<()> {
-        let spec: TrainingSpec = submission::read(spec)?;
         let submitter = self.profile.submitter()?;
         let request = request.map_or_else(|| unique("training"), Ok)?;
         let mut progress = Progress::new();
@@ -59,11 +59,11 @@ impl Session {
         progress.say(&format!("request {request}"));
         let step = |step| progress.step(step);
         if no_wait {
-            let task = submitter.submit(&spec, &request, step).await?;
+            let task = submitter.submit(spec, &request, step).await?;
             show::print(self.json, &task, show::task);
             return Ok(());
         }
-        let trained = submitter.train(&spec, &request, step).await?;
+        let trained = submitter.train(spec, &request, step).await?;
         draw(&trained.task, plot)?;
         let model = trained.model.as_ref();
         let answer = json!({"task": trained.task, "model": model.map(described)});
@@ -72,6 +72,14 @@ impl Session {
         });
         Ok(())
     }
+}
+
+fn read(file: &Path, local_steps: Option<u32>) -> Result<TrainingSpec> {
+    let spec: TrainingSpec = submission::read(file)?;
+    Ok(match local_steps {
+        None => spec,
+        Some(steps) => spec.with_local_steps(steps)?,
+    })
 }
 
 /// How far a training is, in one line.

@@ -69,6 +69,22 @@ parts! {
         steps: u32,
         /// Steps that were planned.
         planned: u32,
+        /// How a step was made of the Vaults' parts: `secure_sum` of their people's gradients, or `federated_average` of what
+        /// each Vault made in several steps by itself.
+        method: String,
+        /// Those steps of a Vault in every step of the model.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        local: Option<LocalCard>,
+    }
+
+    /// Steps of a Vault by itself.
+    LocalCard {
+        /// How many a round.
+        steps: u32,
+        /// The length of one.
+        rate: f64,
+        /// What a person's features were shortened to.
+        norm: f64,
     }
 
     /// The scope of the data.
@@ -165,7 +181,7 @@ parts! {
         epsilon_reserved: f64,
         /// The chance that the loss is exceeded.
         delta: f64,
-        /// Noise of each step, in clipping norms.
+        /// Noise of each step, in what one person changes at most: the clipping norm, in each local step.
         noise: f64,
         /// The clipping norm.
         clip: f64,
@@ -252,11 +268,16 @@ impl Card {
 fn model(proven: &Proven) -> Model {
     let training = &proven.plan.training;
     let (kind, size, items) = match &training.model {
-        ModelKind::Logistic => ("logistic", None, Vec::new()),
+        ModelKind::Logistic | ModelKind::LocalLogistic(_) => ("logistic", None, Vec::new()),
         ModelKind::Perceptron { hidden } => ("perceptron", Some(*hidden), Vec::new()),
         ModelKind::Clusters { clusters } => ("clusters", Some(*clusters), Vec::new()),
         ModelKind::Affinity { rank, items, .. } => ("affinity", Some(*rank), items.clone()),
     };
+    let local = training.model.local().map(|local| LocalCard {
+        steps: local.steps,
+        rate: f64::from(local.rate) / 1e6,
+        norm: f64::from(local.norm) / 1e3,
+    });
     Model {
         kind: kind.to_owned(),
         size,
@@ -265,6 +286,8 @@ fn model(proven: &Proven) -> Model {
         digest: proven.model.to_string(),
         steps: proven.steps(),
         planned: training.rounds,
+        method: if local.is_some() { "federated_average" } else { "secure_sum" }.to_owned(),
+        local,
     }
 }
 
@@ -352,7 +375,7 @@ fn privacy(proven: &Proven) -> Privacy {
 fn quality(proven: &Proven) -> Quality {
     let training = &proven.plan.training;
     let measure = match training.model {
-        ModelKind::Logistic | ModelKind::Perceptron { .. } => "auc",
+        ModelKind::Logistic | ModelKind::LocalLogistic(_) | ModelKind::Perceptron { .. } => "auc",
         ModelKind::Clusters { .. } => "silhouette",
         ModelKind::Affinity { .. } => "recall",
     };
@@ -405,4 +428,4 @@ fn lineage(proven: &Proven) -> Lineage {
 }
 
 /// Version of the card's form.
-const FORMAT: &str = "symphony/model-card/v1";
+const FORMAT: &str = "symphony/model-card/v2";

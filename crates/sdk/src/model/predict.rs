@@ -75,9 +75,10 @@ impl Predictor {
         let (chunks, _) = parameters.as_chunks();
         let (items, best) = match &training.model {
             ModelKind::Affinity { items, best, .. } => (items.clone(), *best as usize),
-            ModelKind::Logistic | ModelKind::Perceptron { .. } | ModelKind::Clusters { .. } => {
-                (Vec::new(), 0)
-            }
+            ModelKind::Logistic
+            | ModelKind::LocalLogistic(_)
+            | ModelKind::Perceptron { .. }
+            | ModelKind::Clusters { .. } => (Vec::new(), 0),
         };
         Self {
             shape: training.shape(),

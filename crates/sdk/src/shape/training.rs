@@ -33,6 +33,10 @@ shapes! {
         items: Vec<String>,
         days: u32,
         best: u32,
+        /// Steps that each Vault takes by itself in a round.
+        local_steps: u32,
+        local_rate_micro: u32,
+        local_norm_milli: u32,
     }
 
     /// One number a person.
@@ -115,6 +119,9 @@ impl Training {
                 items: model.items.clone(),
                 days: model.days,
                 best: model.best,
+                local_steps: model.local_steps,
+                local_rate_micro: model.local_rate_micro,
+                local_norm_milli: model.local_norm_milli,
             }),
             time_attribute: self.time_attribute.clone(),
             cohort: self.cohort.iter().map(Operand::message).collect(),
@@ -149,8 +156,19 @@ impl Training {
 impl ModelKind {
     /// A kind without sizes.
     pub fn of(kind: &str) -> Self {
-        let (kind, item_attribute, items) = (kind.to_owned(), String::new(), Vec::new());
-        Self { kind, hidden: 0, clusters: 0, rank: 0, item_attribute, items, days: 0, best: 0 }
+        Self {
+            kind: kind.to_owned(),
+            hidden: 0,
+            clusters: 0,
+            rank: 0,
+            item_attribute: String::new(),
+            items: Vec::new(),
+            days: 0,
+            best: 0,
+            local_steps: 0,
+            local_rate_micro: 0,
+            local_norm_milli: 0,
+        }
     }
 }
 

@@ -94,6 +94,39 @@ fn every_kind_of_model_is_stated() {
     }
 }
 
+/// R098, R099: local steps as they are stated, with what is left out, and as the command asks for them.
+#[test]
+fn local_steps_are_stated() {
+    let spec = |model: &str| {
+        let model: serde_json::Value = serde_json::from_str(model).unwrap();
+        json(|spec| spec["model"] = model)
+    };
+    let whole = |spec: TrainingSpec| {
+        let model = spec.spec().unwrap().training.unwrap().model;
+        (model.kind, model.local_steps, model.local_rate_micro, model.local_norm_milli)
+    };
+    let of = |model: &str| whole(spec(model).unwrap());
+    let logistic = || "logistic".to_owned();
+    let stated = r#"{"kind":"logistic","local":{"steps":5,"rate":0.5,"norm":2.5}}"#;
+    assert_eq!(of(stated), (logistic(), 5, 500_000, 2_500));
+    // Twice the clipping norm of one; and what is longest with that.
+    assert_eq!(of(r#"{"kind":"logistic","local":{"steps":5}}"#), (logistic(), 5, 1_000_000, 2_000));
+    assert_eq!(of(r#"{"kind":"logistic","local":{"steps":5,"norm":3.0}}"#), (logistic(), 5, 444_444, 3_000));
+
+    let with = |model: &str, steps| spec(model).unwrap().with_local_steps(steps);
+    assert_eq!(whole(with(stated, 8).unwrap()), (logistic(), 8, 500_000, 2_500));
+    assert_eq!(whole(with(stated, 1).unwrap()), (logistic(), 0, 0, 0));
+    assert_eq!(whole(with(r#"{"kind":"logistic"}"#, 3).unwrap()), (logistic(), 3, 1_000_000, 2_000));
+    assert!(with(r#"{"kind":"perceptron","hidden":2}"#, 3).is_err());
+    for wrong in [
+        r#"{"kind":"perceptron","hidden":2,"local":{"steps":5}}"#,
+        r#"{"kind":"logistic","local":{"steps":5,"surprise":1}}"#,
+        r#"{"kind":"logistic","local":{}}"#,
+    ] {
+        assert!(matches!(spec(wrong), Err(SubmissionError::Shape(..))), "{wrong}");
+    }
+}
+
 /// R098: nothing is rounded; the error names the field, and among several features which one.
 #[test]
 fn a_number_that_does_not_fit_is_named() {

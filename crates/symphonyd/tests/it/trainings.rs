@@ -154,7 +154,7 @@ pub async fn proven(submitter: &Submitter, task: TaskId) -> (EndorsedBundle, Lea
         let step = submitter.recipient.open_step(task, number, &sealed.sealed).unwrap();
         let subjects = step.subjects * u64::from(1_000 - plan.training.held_out) / 1_000;
         let cohort = Cohort { subjects, rate: plan.training.privacy.sampling };
-        learner.step(&plan.training.settings, &step.sums, cohort).unwrap();
+        learner.step(&plan.training.round_settings(), &step.sums, cohort).unwrap();
         let Outcome::Step { state, .. } = round.aggregate.0.body.outcome else { panic!("no step") };
         assert_eq!(learner.digest(), state);
     }
@@ -205,6 +205,45 @@ async fn a_training_is_settled_and_provable() {
     assert_eq!(task.charged.unwrap().total.0 + task.refunded.0, task.locked.0);
 }
 
+/// R097-R100, R112: with steps of one length, four rounds of five local steps find the model that twenty rounds of one find and
+/// four do not; it is settled, proved and repeated like any other, and costs a fifth of the rounds.
+#[tokio::test(flavor = "multi_thread")]
+async fn local_steps_need_a_fraction_of_the_rounds() {
+    let _turn = TURN.lock().await;
+    let network = Network::start(&["--policy", POLICY]);
+    network.ready().await;
+    populate(&network, "training").await;
+    let submitter = network.submitter("luckin");
+    let trained = async |request: &str, rounds: u32, local: Value, rate: f64| {
+        let mut spec = spec(rounds);
+        spec["model"]["local"] = local;
+        spec["settings"] = json!({"clip": 2.0, "learning_rate": rate});
+        spec["privacy"] = json!({"noise": 0.5, "evaluation_noise": 0.5, "delta": 1e-5});
+        spec["accept_from"] = json!(0.5);
+        let Trained { task, model } = submitter.train(&read(spec), &name(request), |_| ()).await.unwrap();
+        assert_eq!((task.state.as_str(), task.code.as_str()), ("completed", ""), "{task:?}");
+        let (bundle, learner) = proven(&submitter, task.task_id).await;
+        let model = model.unwrap();
+        assert_eq!((model.steps, bundle.body.evidence.rounds.len()), (rounds, rounds as usize));
+        assert_eq!(learner.model().digest(), model.digest());
+        let progress = task.training.unwrap();
+        println!(
+            "{request}: {rounds} rounds, epsilon {}, {:?}",
+            progress.spent_micro_epsilon, model.evaluation
+        );
+        model.evaluation
+    };
+    // The bound on the length of a step with features of norm 4.
+    let local = trained("local", 4, json!({"steps": 5, "rate": 0.25, "norm": 4.0}), 1.0).await;
+    let few = trained("few", 4, Value::Null, 0.25).await;
+    let many = trained("many", 20, Value::Null, 0.25).await;
+    let [local_loss, few_loss, many_loss] = [local, few, many].map(|one| one.log_loss.unwrap());
+    assert!(many_loss + 20_000 < few_loss, "{many_loss} {few_loss}");
+    assert!(local_loss + 10_000 < few_loss, "{local_loss} {few_loss}");
+    assert!(local_loss < many_loss + (few_loss - many_loss) / 2, "{local_loss} {few_loss} {many_loss}");
+    assert!(local.quality + 50_000 > many.quality, "{local:?} {many:?}");
+}
+
 /// R060, R098: what a training may not be, and that nobody who did not consent to trainings is in one.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_may_not_be_trained_is_refused() {
@@ -222,11 +261,12 @@ async fn what_may_not_be_trained_is_refused() {
         change(&mut spec);
         spec
     };
-    let cases: [(&str, Value); 6] = [
+    let cases: [(&str, Value); 7] = [
         ("ADM-0028", with(&|spec| spec["usage_scope"] = json!("marketing"))),
         ("ADM-0029", with(&|spec| spec["privacy"]["noise"] = json!(0.5))),
         ("ADM-0027", with(&|spec| spec["privacy"]["noise"] = json!(0.1))),
         ("ADM-0027", with(&|spec| spec["rounds"] = json!(100_000))),
+        ("ADM-0027", with(&|spec| spec["model"]["local"] = json!({"steps": 5, "rate": 0.26, "norm": 4.0}))),
         (
             "ADM-0010",
             with(&|spec| {

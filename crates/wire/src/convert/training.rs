@@ -2,7 +2,8 @@
 
 use symphony_protocol::artifact::Operand;
 use symphony_protocol::artifact::training::{
-    FEATURES_MAX, Family, Feature, ITEMS_MAX, Label, ModelKind, PrivacyTerms, Scale, Settings, Training,
+    FEATURES_MAX, Family, Feature, ITEMS_MAX, Label, Local, ModelKind, PrivacyTerms, Scale, Settings,
+    Training,
 };
 use symphony_types::id::AttributeName;
 
@@ -45,8 +46,10 @@ pub(super) fn training(message: v1::Training) -> Result<Training<Operand>, Refus
 }
 
 fn model(message: v1::ModelKind) -> Result<ModelKind, Refused> {
+    let local = local(&message)?;
     match message.kind.as_str() {
-        "logistic" => Ok(ModelKind::Logistic),
+        "logistic" => Ok(local.map_or(ModelKind::Logistic, ModelKind::LocalLogistic)),
+        other if local.is_some() => Err(malformed(format!("model.kind {other:?} has no local steps"))),
         "perceptron" => Ok(ModelKind::Perceptron { hidden: message.hidden }),
         "clusters" => Ok(ModelKind::Clusters { clusters: message.clusters }),
         "affinity" if message.items.len() > ITEMS_MAX as usize => {
@@ -60,6 +63,19 @@ fn model(message: v1::ModelKind) -> Result<ModelKind, Refused> {
             best: message.best,
         }),
         other => Err(malformed(format!("model.kind {other:?}"))),
+    }
+}
+
+/// The local steps of a model; `None` for the plain method. **Errors**: settings of steps that there are not.
+fn local(message: &v1::ModelKind) -> Result<Option<Local>, Refused> {
+    let Local { steps, rate, norm } =
+        Local { steps: message.local_steps, rate: message.local_rate_micro, norm: message.local_norm_milli };
+    match steps {
+        0 | 1 if (rate, norm) != (0, 0) => {
+            Err(malformed("local_rate_micro and local_norm_milli are of local steps"))
+        }
+        0 | 1 => Ok(None),
+        _ => Ok(Some(Local { steps, rate, norm })),
     }
 }
 

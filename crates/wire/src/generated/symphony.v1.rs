@@ -2104,6 +2104,15 @@ pub struct ModelKind {
     /// how many of a person's best items are compared with those held out
     #[prost(uint32, tag = "8")]
     pub best: u32,
+    /// of logistic: steps that each Vault takes by itself in a round; 0 and 1: the plain method
+    #[prost(uint32, tag = "9")]
+    pub local_steps: u32,
+    /// their length; then learning_rate_micro is how far along the Vaults' average the model goes
+    #[prost(uint32, tag = "10")]
+    pub local_rate_micro: u32,
+    /// features of a person are shortened to it
+    #[prost(uint32, tag = "11")]
+    pub local_norm_milli: u32,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Feature {

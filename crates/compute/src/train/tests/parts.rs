@@ -1,9 +1,11 @@
 //! Rounds of a task: parts of Vaults, and what the aggregator makes of them.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use symphony_protocol::artifact::training::{
-    Environment, Family, Feature, Label, ModelKind, PrivacyTerms, Scale as Fixed, Training, TrainingPlan,
+    Environment, Family, Feature, Label, Local, ModelKind, PrivacyTerms, Scale as Fixed, Training,
+    TrainingPlan,
 };
 use symphony_protocol::artifact::{Predicate, PrivacyClass, ResolvedOperand};
 use symphony_protocol::governance::semantics::ValueType;
@@ -41,7 +43,8 @@ pub(super) fn plan(model: ModelKind) -> TrainingPlan {
         feature(Family::Frequency, vec![]),
         feature(Family::Sum(name("commerce.amount")), vec![]),
     ];
-    let labelled = matches!(model, ModelKind::Logistic | ModelKind::Perceptron { .. });
+    let labelled =
+        matches!(model, ModelKind::Logistic | ModelKind::LocalLogistic(_) | ModelKind::Perceptron { .. });
     let listed = matches!(model, ModelKind::Affinity { .. });
     let training = Training {
         model,
@@ -76,6 +79,14 @@ pub(super) fn four_kinds() -> [ModelKind; 4] {
         ModelKind::Clusters { clusters: 2 },
         ModelKind::Affinity { rank: 2, attribute: name("commerce.category"), items, days: 30, best: 1 },
     ]
+}
+
+/// Five steps a round, as long as the norm allows them to be.
+pub(super) const LOCAL: Local = Local { steps: 5, rate: 250_000, norm: 4_000 };
+
+/// All of them, and logistic regression with local steps.
+pub(super) fn all_kinds() -> Vec<ModelKind> {
+    four_kinds().into_iter().chain([ModelKind::LocalLogistic(LOCAL)]).collect()
 }
 
 /// Invented buyers: who has bought toys buys toys.
@@ -116,17 +127,19 @@ pub(super) fn part(
     (vault, people): &(VaultId, People),
 ) -> Part {
     let seed = Digest::of_bytes(vault.as_str().as_bytes());
-    let mut part = Part::compute(plan, at, learner, people, seed).unwrap();
+    let mut part = Part::compute(&stage(plan, at), vault, learner, people, seed).unwrap();
     part.share = seed.0;
     part
 }
 
 /// A round of about 300 people.
 pub(super) fn stage<'a>(plan: &'a TrainingPlan, position: &'a Position) -> Stage<'a> {
-    Stage { task: TASK, plan, position, subjects: 300 }
+    static VAULTS: LazyLock<Vec<VaultId>> =
+        LazyLock::new(|| (1..=3).map(|number| vault(&format!("vault-{number}"))).collect());
+    Stage { task: TASK, plan, position, vaults: &VAULTS, subjects: &[100; 3] }
 }
 
-fn combined(
+pub(super) fn combined(
     plan: &TrainingPlan,
     at: &Position,
     learner: &Learner,
@@ -140,7 +153,12 @@ fn combined(
     gathering.finish(&stage, learner)
 }
 
-fn round(plan: &TrainingPlan, at: &Position, learner: &Learner, vaults: &[(VaultId, People)]) -> Combined {
+pub(super) fn round(
+    plan: &TrainingPlan,
+    at: &Position,
+    learner: &Learner,
+    vaults: &[(VaultId, People)],
+) -> Combined {
     let parts: Vec<_> =
         vaults.iter().map(|vault| (vault.0.clone(), part(plan, at, learner, vault))).collect();
     combined(plan, at, learner, &parts).unwrap()
@@ -180,10 +198,10 @@ fn a_training_goes_round_by_round() {
     assert!(last.log_loss.unwrap() < 650_000 && last.calibration_error.unwrap() < 250_000);
 }
 
-/// R097, R102: the four models; the same parts make the same bytes, another round other noise.
+/// R097, R102: all models; the same parts make the same bytes, another round other noise.
 #[test]
 fn a_repeated_round_is_the_same_and_another_is_not() {
-    for model in four_kinds() {
+    for model in all_kinds() {
         let plan = plan(model);
         let vaults = three(&plan, 60);
         let learner = initial(&plan);
@@ -225,7 +243,7 @@ fn the_sums_carry_the_noise_of_the_plan() {
 /// R099: a part that nobody can make names its Vault, and the round goes on without it.
 #[test]
 fn a_bad_part_names_its_vault_and_spoils_nothing() {
-    for model in four_kinds() {
+    for model in all_kinds() {
         let plan = plan(model);
         let vaults = three(&plan, 60);
         let (learner, at) = (initial(&plan), due());
@@ -334,7 +352,7 @@ fn too_few_people_are_neither_trained_nor_evaluated_on() {
 #[test]
 fn parts_do_not_depend_on_threads() {
     let pool = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-    for model in four_kinds() {
+    for model in all_kinds() {
         let mut plan = plan(model);
         plan.training.privacy.sampling = EVERYBODY / 3;
         let own = (vault("vault-1"), people(&plan, 1, 900));
@@ -349,8 +367,18 @@ fn parts_do_not_depend_on_threads() {
 /// every machine and in every build. Run with `SYMPHONY_WRITE_VECTORS=1` to write them anew.
 #[test]
 fn rounds_conform_on_any_number_of_threads() {
+    rounds_conform("training_rounds.json", &four_kinds());
+}
+
+/// R098, R099, R112: the same of a training with local steps.
+#[test]
+fn rounds_of_local_steps_conform_on_any_number_of_threads() {
+    rounds_conform("local_rounds.json", &[ModelKind::LocalLogistic(LOCAL)]);
+}
+
+fn rounds_conform(file: &str, models: &[ModelKind]) {
     let mut rounds = serde_json::Map::new();
-    for model in four_kinds() {
+    for model in models.iter().cloned() {
         let mut plan = plan(model);
         plan.training.privacy.sampling = EVERYBODY / 2;
         // Enough people for several ranges of rows a Vault on four threads.
@@ -370,9 +398,9 @@ fn rounds_conform_on_any_number_of_threads() {
     let computed = serde_json::json!({ "about": about, "rounds": rounds });
     if std::env::var_os("SYMPHONY_WRITE_VECTORS").is_some() {
         let text = format!("{}\n", serde_json::to_string_pretty(&computed).unwrap());
-        std::fs::write("../../vectors/training_rounds.json", text).unwrap();
+        std::fs::write(std::path::Path::new("../../vectors").join(file), text).unwrap();
     }
-    assert_eq!(vector("training_rounds.json"), computed);
+    assert_eq!(vector(file), computed);
 }
 
 /// The digests of all rounds of a training, the last one among them.

@@ -5,7 +5,7 @@ use prio::field::{Field128, FieldElement as _};
 use prio::topology::ping_pong::{PingPongState, PingPongTopology as _};
 use prio::vdaf::prio3::{Prio3InputShare, Prio3PublicShare, Prio3SumVec};
 
-use super::parts::{due, four_kinds, initial, part, plan, stage, three};
+use super::parts::{all_kinds, due, initial, part, plan, stage, three};
 use super::*;
 use crate::train::gathering::{Combined, Gathering, Stage};
 use crate::train::grid::CLIP_UNITS;
@@ -51,7 +51,7 @@ fn split(sharing: &Sharing<'_>, parts: &[(VaultId, Part)]) -> Vec<(VaultId, [Hal
 /// R102, R113: shares are drawn anew each time, and what comes out of them is the same to the byte.
 #[test]
 fn a_round_split_twice_ends_in_the_same_bytes() {
-    for model in four_kinds() {
+    for model in all_kinds() {
         let plan = plan(model);
         let (at, learner) = (due(), initial(&plan));
         let sharing = sharing(&plan, &at);
@@ -91,7 +91,7 @@ fn a_model_is_judged_alike_in_both_environments() {
     let vaults = three(&plan, 2_000);
     let parts: Vec<_> =
         vaults.iter().map(|vault| (vault.0.clone(), part(&plan, &at, &learner, vault))).collect();
-    let wide = Stage { subjects: 9_000, ..stage(&plan, &at) };
+    let wide = Stage { subjects: &[3_000; 3], ..stage(&plan, &at) };
     let sharing = Sharing::new(wide, ORDER).unwrap();
     let shared = combine(&sharing, &learner, &split(&sharing, &parts)).unwrap();
     let mut gathering = Gathering::new(&wide);
@@ -124,9 +124,9 @@ fn a_half_without_its_proof_names_its_vault() {
     assert_eq!(with(sharing.split(&parts[0].0, &parts[1].1).unwrap()), bound);
     let other = Sharing::new(stage(&plan, &at), Digest([6; 32])).unwrap();
     assert_eq!(with(other.split(&name, &parts[1].1).unwrap()), bound);
-    let of = |subjects| Sharing::new(Stage { subjects, ..stage(&plan, &at) }, ORDER);
+    let of = |subjects: &'static [u64]| Sharing::new(Stage { subjects, ..stage(&plan, &at) }, ORDER);
     // Made with room for more people, it is another shape.
-    let wide = of(30_000).unwrap();
+    let wide = of(&[30_000]).unwrap();
     assert_eq!(with(wide.split(&name, &parts[1].1).unwrap()), Err(TrainError::UpdateShape(name)));
 }
 
@@ -151,9 +151,9 @@ fn a_part_beyond_its_bounds_is_not_split() {
     assert_eq!(changed(&|part| part.counts[0] = i64::MAX), bound);
     assert_eq!(changed(&|part| part.sums.push(0)), shape);
     assert_eq!(changed(&|part| part.counts.clear()), shape);
-    let of = |subjects| Sharing::new(Stage { subjects, ..stage(&plan, &at) }, ORDER);
-    assert!(of(0).is_err());
-    assert!(of(u64::MAX).is_ok_and(|wide| wide.split(&name, &part).is_ok()));
+    let of = |subjects: &'static [u64]| Sharing::new(Stage { subjects, ..stage(&plan, &at) }, ORDER);
+    assert!(of(&[0]).is_err());
+    assert!(of(&[u64::MAX]).is_ok_and(|wide| wide.split(&name, &part).is_ok()));
 }
 
 /// R098, R113: fewer people than the minimum, as the Vaults announced them, train nothing.

@@ -66,6 +66,15 @@ pub(crate) struct ModelKind {
     /// Affinity: how many of a person's best items are compared with those held out.
     #[serde(default)]
     best: u32,
+    /// Of `logistic`: steps that each Vault takes by itself in a round; 0 and 1: the plain method.
+    #[serde(default)]
+    local_steps: u32,
+    /// The length of such a step; then `learning_rate_micro` is how far along the Vaults' average the model goes.
+    #[serde(default)]
+    local_rate_micro: u32,
+    /// With local steps: the features of a person are shortened to this norm.
+    #[serde(default)]
+    local_norm_milli: u32,
 }
 
 /// One number a person, out of the records of a window, brought to about one: `(value - centre) / spread`, cut off at
@@ -177,6 +186,9 @@ impl ModelKind {
             items: self.items,
             days: self.days,
             best: self.best,
+            local_steps: self.local_steps,
+            local_rate_micro: self.local_rate_micro,
+            local_norm_milli: self.local_norm_milli,
         }
     }
 }

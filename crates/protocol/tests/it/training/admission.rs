@@ -26,6 +26,15 @@ use crate::world::{Disturbance, Script, World};
 
 type Case = (&'static str, TaskRequest);
 
+/// The training with local steps as wide as they may be.
+fn local(change: impl FnOnce(&mut Local, &mut Settings)) -> TaskRequest {
+    with(|training| {
+        let mut local = Local { steps: 5, rate: 250_000, norm: 4_000 };
+        change(&mut local, &mut training.settings);
+        training.model = ModelKind::LocalLogistic(local);
+    })
+}
+
 /// The training but for one thing.
 fn with(change: impl FnOnce(&mut Training<Operand>)) -> TaskRequest {
     let mut request = propensity("t1");
@@ -98,6 +107,19 @@ fn beyond() -> Vec<Case> {
         ("negative centre", scale(|scale| scale.centre = i64::MIN)),
         ("no bound", scale(|scale| scale.bound = 0)),
         ("bound", scale(|scale| scale.bound = 1_000_001)),
+        ("one local step", local(|local, _| local.steps = 1)),
+        ("local steps", local(|local, _| local.steps = 65)),
+        ("local steps of no length", local(|local, _| local.rate = 0)),
+        ("long local steps", local(|local, _| local.rate += 1)),
+        ("local steps of wide features", local(|local, _| local.norm += 1)),
+        ("features below the clip", local(|local, _| local.norm = 999)),
+        ("features far above the clip", local(|local, settings| (settings.clip, local.norm) = (1, 1_001))),
+        (
+            "clip of all local steps",
+            local(|local, settings| (settings.clip, local.rate, local.norm) = (200_001, 1, 200_001)),
+        ),
+        ("no step along the average", local(|_, settings| settings.learning_rate = 3)),
+        ("penalty of all local steps", local(|_, settings| settings.penalty = 20_000_001)),
     ]
 }
 
@@ -131,6 +153,13 @@ fn oversized() -> Vec<Case> {
         ("label of no days", label(0)),
         ("label of years", label(3_661)),
         ("no label", with(|training| training.label = None)),
+        (
+            "no label for local steps",
+            with(|training| {
+                training.model = wanted(&mut local(|_, _| {})).model.clone();
+                training.label = None;
+            }),
+        ),
         ("a label for clusters", with(|training| training.model = ModelKind::Clusters { clusters: 3 })),
         ("no features", with(|training| training.features.clear())),
         ("features", features(4_097, 1)),
@@ -194,6 +223,13 @@ fn at_the_limit() -> Vec<Case> {
         ("any record is a label", with(|training| training.label.as_mut().unwrap().condition.clear())),
         ("everybody", with(|training| training.cohort.clear())),
         ("clusters", clusters(1_024)),
+        ("two local steps", local(|local, _| local.steps = 2)),
+        ("local steps", local(|local, _| local.steps = 64)),
+        ("short local steps", local(|local, _| (local.rate, local.norm) = (1, 1_000_000))),
+        (
+            "clip of local steps",
+            local(|local, settings| (settings.clip, local.rate, local.norm) = (200_000, 100, 200_000)),
+        ),
         (
             "parameters",
             with(|training| {
@@ -449,10 +485,14 @@ fn every_field_of_a_training_is_in_the_purpose_of_its_lock() {
             asked.evaluate_at = Some(START);
         }),
     ];
-    let changes: [fn(&mut Training<Operand>); 35] = [
+    let changes: [fn(&mut Training<Operand>); 39] = [
         |t| t.model = ModelKind::Perceptron { hidden: 1 },
         |t| t.model = ModelKind::Perceptron { hidden: 2 },
         |t| t.model = ModelKind::Clusters { clusters: 2 },
+        |t| t.model = ModelKind::LocalLogistic(Local { steps: 2, rate: 1, norm: 1_000 }),
+        |t| t.model = ModelKind::LocalLogistic(Local { steps: 3, rate: 1, norm: 1_000 }),
+        |t| t.model = ModelKind::LocalLogistic(Local { steps: 2, rate: 2, norm: 1_000 }),
+        |t| t.model = ModelKind::LocalLogistic(Local { steps: 2, rate: 1, norm: 1_001 }),
         |t| t.time = attribute("commerce.other_date"),
         |t| t.cohort.clear(),
         |t| t.cohort[0].argument = Argument::Text("Beijing".into()),

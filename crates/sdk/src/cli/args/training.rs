@@ -14,11 +14,17 @@ pub(crate) enum Train {
     Quote {
         /// Training file, JSON or TOML
         spec: PathBuf,
+        /// Steps that each Vault takes by itself in a round, instead of what the file says
+        #[arg(long, value_name = "NUMBER")]
+        local_steps: Option<u32>,
     },
     /// Quote, lock and submit a training, and follow it to its end; again under the same name it has no second effect
     Submit {
         /// Training file, JSON or TOML
         spec: PathBuf,
+        /// Steps that each Vault takes by itself in a round, instead of what the file says
+        #[arg(long, value_name = "NUMBER")]
+        local_steps: Option<u32>,
         /// Your name for the request; made up when absent
         #[arg(long, value_parser = RequestId::new)]
         request_id: Option<RequestId>,

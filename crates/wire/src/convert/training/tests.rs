@@ -241,6 +241,26 @@ fn each_kind_of_model_is_read() {
     }
 }
 
+/// R098, R099: local steps are of a logistic model alone, and none and one are the plain method.
+#[test]
+fn local_steps_are_of_a_logistic_model() {
+    let local = |kind: &str, local_steps, local_rate_micro, local_norm_milli| {
+        let kind = v1::ModelKind { kind: kind.into(), ..brands() };
+        modelled(v1::ModelKind { local_steps, local_rate_micro, local_norm_milli, ..kind })
+    };
+    assert_eq!(local("logistic", 0, 0, 0), Ok(ModelKind::Logistic));
+    assert_eq!(local("logistic", 1, 0, 0), Ok(ModelKind::Logistic));
+    let five = Local { steps: 5, rate: 6, norm: 7 };
+    assert_eq!(local("logistic", 5, 6, 7), Ok(ModelKind::LocalLogistic(five)));
+    for kind in ["perceptron", "clusters", "affinity", "forest"] {
+        let (code, detail) = local(kind, 2, 6, 7).unwrap_err();
+        assert_eq!((code, detail), (Code::Malformed, format!("model.kind {kind:?} has no local steps")));
+    }
+    for (steps, rate, norm) in [(0, 1, 0), (1, 0, 1)] {
+        assert_eq!(local("logistic", steps, rate, norm).unwrap_err().0, Code::Malformed);
+    }
+}
+
 /// R098: items are texts, each within its limit, and so many.
 #[test]
 fn items_are_texts_within_their_limits() {

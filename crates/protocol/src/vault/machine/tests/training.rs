@@ -77,7 +77,7 @@ fn order_of(name: u8, round: u32, attempt: u32) -> RoundOrder {
         attempt,
         state: Digest([round as u8; 32]),
         vaults: vec![vault()],
-        subjects: 3,
+        subjects: vec![3],
         aggregator_boot: vec![],
         helper_boot: None,
     }
@@ -152,7 +152,7 @@ fn a_round_draws_once() {
     assert_eq!(spent, (ALL - LOSSES[1], LOSSES[1]));
     assert_eq!(apply(&mut state, 5, &ordered(order_of(1, 2, 1))), Ok(vec![]));
 
-    let fewer = RoundOrder { subjects: 2, ..order_of(1, 2, 2) };
+    let fewer = RoundOrder { subjects: vec![2], ..order_of(1, 2, 2) };
     let events = apply(&mut state, 5, &ordered(fewer.clone())).unwrap();
     assert!(matches!(events[..], [Event::RoundDrawn { round: 2, spent: Epsilon(1_356_468), .. }]));
     assert_eq!(balance(&state, 0), spent);
