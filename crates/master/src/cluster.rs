@@ -159,6 +159,7 @@ impl Service {
 
     async fn judge(&self, master: &NodeId, claims: &[Claim]) -> Result<(), Doubt> {
         let state = self.node.state();
+        let mut judged = BTreeSet::new();
         for claim in claims {
             let document = match &claim.subject {
                 Subject::Assignment(handed) => assignment(&self.node.network, &state, master, handed)?,
@@ -180,11 +181,15 @@ impl Service {
                 Subject::Aggregate(aggregate) => attested(&self.node, &state, aggregate).await?.digest(),
                 Subject::RoundOrder(handed) => round::order(&self.node.network, &state, master, handed)?,
                 Subject::Round(round) => round::attested(&self.node, &state, round).await?,
+                Subject::Standing(order) if judged.contains(order) => {
+                    state.proposals.log.standing(*order).digest()
+                }
                 subject => of_state(&state, subject).ok_or(UNSEEN)?,
             };
             if document != claim.document {
                 return Err(Doubt::Other("this master has another document"));
             }
+            judged.insert(document);
         }
         Ok(())
     }
@@ -287,6 +292,7 @@ fn of_state(state: &State, subject: &Subject) -> Option<Digest> {
         Subject::Envelope(task) => Some(claim::envelope(state, task)?.digest()),
         Subject::Parse(task) => Some(claim::parse(state, task)?.digest()),
         Subject::Payout(epoch) => Some(claim::payout(state, epoch)?.digest()),
+        Subject::LogHead => Some(state.proposals.log.head().digest()),
         Subject::Assignment(_)
         | Subject::Evidence(_)
         | Subject::ParseEvidence(_)
@@ -295,6 +301,7 @@ fn of_state(state: &State, subject: &Subject) -> Option<Digest> {
         | Subject::Lock(_)
         | Subject::RoundOrder(_)
         | Subject::Round(_)
+        | Subject::Standing(_)
         | Subject::Aggregate(_) => None,
     }
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use serde::{Deserialize, Serialize};
 use symphony_protocol::artifact::{
-    Assignment, EndorsedAssignment, EndorsedEnvelope, SignedAggregate, SignedSlice, TaskEnvelope,
+    Assignment, EndorsedEnvelope, SignedAggregate, SignedSlice, TaskEnvelope,
 };
 use symphony_protocol::execution::aggregate::aggregate_nonce;
 use symphony_protocol::execution::coordinate;
@@ -39,6 +39,7 @@ use crate::cluster::{self, Doubt};
 use crate::effects::Fault;
 use crate::endorsing::endorsed;
 use crate::node::{Node, challenge, now};
+use crate::orders::{Ordered, ordered};
 
 /// Pause between two calls to a Vault that does not answer.
 const RETRY: Duration = Duration::from_millis(300);
@@ -128,12 +129,12 @@ async fn slices(
         let assignment = handed.assignment(envelope);
         (Subject::Assignment(handed), assignment)
     });
-    let endorsed = match endorsed(node, handed.collect()).await {
+    let orders = match ordered(node, handed.collect()).await {
         // What the others refuse is no verdict on the task.
         Err(fault) => return Err(Fault::Again(fault.to_string())),
-        Ok(endorsed) => endorsed,
+        Ok(orders) => orders,
     };
-    Ok(join_all(endorsed.iter().map(|order| collect(node, order, by))).await.into_iter().flatten().collect())
+    Ok(join_all(orders.iter().map(|order| collect(node, order, by))).await.into_iter().flatten().collect())
 }
 
 /// Has the aggregator's enclave make the task's keys and seal them to each participating Vault's enclave. They are
@@ -201,16 +202,18 @@ pub(crate) fn masters(state: &State) -> Vec<PublicKey<Master>> {
 /// One Vault's slice; `None` when it refused or did not answer in time.
 async fn collect(
     node: &Arc<Node>,
-    order: &EndorsedAssignment,
+    ordered: &Ordered<Assignment>,
     report_by: OrderedMillis,
 ) -> Option<SignedSlice> {
-    let (vault, document) = (&order.body.vault, encode(order));
+    let order = &ordered.order;
+    let vault = &order.body.vault;
     loop {
-        match call(node, vault, &document, left(report_by)?.min(CALL_TIMEOUT)).await {
+        match call(node, vault, ordered.message(), left(report_by)?.min(CALL_TIMEOUT)).await {
             Ok(result) => match keep(node, &order.body, result).await {
                 Ok(slice) => return Some(slice),
                 Err(error) => tracing::warn!(%vault, error, "a slice cannot be used"),
             },
+            Err((code, _)) if ordered.renewed(node, vault, code).await => continue,
             Err((code, detail)) if !code.retry() && code != Code::Internal => {
                 tracing::warn!(%vault, %code, detail, "a vault refused its slice");
                 return None;
@@ -224,11 +227,11 @@ async fn collect(
 async fn call(
     node: &Node,
     vault: &VaultId,
-    document: &[u8],
+    message: SignedDocument,
     timeout: Duration,
 ) -> Result<SliceResult, (Code, String)> {
     let mut client = node.peers.vault(vault).map_err(|code| (code, vault.to_string()))?;
-    let mut request = tonic::Request::new(SignedDocument { document: document.to_vec() });
+    let mut request = tonic::Request::new(message);
     request.set_timeout(timeout);
     Ok(client.assign_slice(request).await.map_err(|status| problem_of(&status))?.into_inner())
 }

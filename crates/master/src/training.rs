@@ -30,7 +30,7 @@ use symphony_types::id::{TaskId, VaultId};
 use symphony_wire::documents::{decode, encode};
 use symphony_wire::enclave::{Answer, Call, Gathered, Manifest};
 use symphony_wire::status::problem_of;
-use symphony_wire::v1::{RoundAssignment, SliceResult};
+use symphony_wire::v1::{RoundAssignment, SignedDocument, SliceResult};
 
 use crate::admission::left;
 use crate::blobs::{Kind, Place};
@@ -41,6 +41,7 @@ use crate::endorsing::endorsed;
 use crate::execution::{enclave, failed, masters, moved, wrong_answer};
 use crate::helping::{self, Unusable};
 use crate::node::{Node, now};
+use crate::orders::{Ordered, ordered};
 use crate::round::{self, Begins, Handed, RoundBulk};
 
 /// Rounds that a Vault is left out of after it failed in one, where the quorum holds without it; twice as many each time,
@@ -126,17 +127,18 @@ async fn run(
     failing: &mut Failing,
 ) -> Result<Ran, Fault> {
     let vaults = taking_part(&known.envelope, position.round, failing)?;
-    let order = order(node, known, position, vaults).await?;
+    let ordered = order(node, known, position, vaults).await?;
+    let order = &ordered.order;
     let begins = round::begins(node, state, known, &position).await?;
-    let mut parts = match parts(node, &order, &begins, &known.envelope).await {
+    let mut parts = match parts(node, &ordered, &begins, &known.envelope).await {
         Ok(parts) => parts,
-        Err(faults) => return Ok(leave_out(&order, failing, faults)),
+        Err(faults) => return Ok(leave_out(order, failing, faults)),
     };
-    let combined = match combine(node, state, known, &order, begins.learner, &mut parts).await? {
+    let combined = match combine(node, state, known, order, begins.learner, &mut parts).await? {
         Ok(combined) => combined,
-        Err(fault) => return Ok(leave_out(&order, failing, vec![fault])),
+        Err(fault) => return Ok(leave_out(order, failing, vec![fault])),
     };
-    record(node, &order, &parts, combined, failing).await?;
+    record(node, order, &parts, combined, failing).await?;
     Ok(Ran::Recorded)
 }
 
@@ -171,7 +173,7 @@ async fn order(
     known: &Task,
     position: Position,
     vaults: Vec<VaultId>,
-) -> Result<EndorsedRoundOrder, Fault> {
+) -> Result<Ordered<RoundOrder>, Fault> {
     let attempt = round::attempt(&known.envelope, now());
     let handed = Handed {
         task: known.envelope.task,
@@ -182,8 +184,8 @@ async fn order(
         helper_boot: if shared(&known.envelope) { Some(helping::second(node, attempt).await?) } else { None },
     };
     let order: RoundOrder = handed.order(known, position);
-    let mut endorsed = endorsed(node, vec![(Subject::RoundOrder(handed), order)]).await?;
-    endorsed.pop().ok_or_else(|| Fault::Again("the round was not endorsed".to_owned()))
+    let mut orders = ordered(node, vec![(Subject::RoundOrder(handed), order)]).await?;
+    orders.pop().ok_or_else(|| Fault::Again("the round was not endorsed".to_owned()))
 }
 
 /// Whether two aggregators compute on shares.
@@ -200,21 +202,32 @@ struct Part {
 /// The parts of all Vaults of a round. **Errors**: those that have none, with why.
 async fn parts(
     node: &Arc<Node>,
-    order: &EndorsedRoundOrder,
+    ordered: &Ordered<RoundOrder>,
     begins: &Begins,
     envelope: &TaskEnvelope,
 ) -> Result<Vec<Part>, Vec<(VaultId, Code, String)>> {
     let round_ms = node.state().governance.policy().train.round_ms;
     let timeout = left(envelope.execute_by).unwrap_or_default().min(Duration::from_millis(round_ms));
-    let document = encode(order);
+    let order = &ordered.order;
+    let SignedDocument { document, standing } = ordered.message();
     let asked = order.body.vaults.iter().map(|vault| {
         let learner = begins.learner.clone().unwrap_or_default();
         let learner_key = begins.keys.get(vault).cloned().unwrap_or_default();
-        let assignment = RoundAssignment { document: document.clone(), learner, learner_key };
+        let (document, standing) = (document.clone(), standing.clone());
+        let mut assignment = RoundAssignment { document, learner, learner_key, standing };
         async move {
-            part(node, vault, order, assignment, timeout)
-                .await
-                .map_err(|(code, why)| (vault.clone(), code, why))
+            let first = part(node, vault, order, assignment.clone(), timeout).await;
+            let again = match &first {
+                Err((code, _)) => ordered.renewed(node, vault, *code).await,
+                Ok(_) => false,
+            };
+            let answer = if again {
+                assignment.standing = ordered.standing();
+                part(node, vault, order, assignment, timeout).await
+            } else {
+                first
+            };
+            answer.map_err(|(code, why)| (vault.clone(), code, why))
         }
     });
     let (mut parts, mut faults) = (Vec::new(), Vec::new());

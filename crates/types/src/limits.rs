@@ -42,3 +42,13 @@ pub const PAYEES_PER_TREE_MAX: usize = 16_000_000;
 pub const PAYOUT_ENTRIES_MAX: usize = 10_000;
 /// Keys that endorse one document.
 pub const ENDORSEMENTS_MAX: usize = 16;
+/// Members of the council.
+pub const COUNCIL_MAX: usize = 16;
+/// Bytes of one signed proposal.
+pub const PROPOSAL_BYTES_MAX: usize = 4 << 10;
+/// Proposals that are open or accepted at once, whatever a policy says.
+pub const PROPOSALS_OPEN_MAX: usize = 64;
+/// Closed proposals that are kept beside the log.
+pub const PROPOSALS_CLOSED_MAX: usize = 256;
+/// Entries of the governance log.
+pub const GOVERNANCE_LOG_MAX: usize = 4_096;

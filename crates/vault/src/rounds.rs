@@ -17,6 +17,7 @@ use symphony_protocol::vault::authorize;
 use symphony_protocol::vault::ledger::{Draw, EntryState, LedgerEntry};
 use symphony_protocol::vault::machine::Command;
 use symphony_tee::appraise::AppraisalPolicy;
+use symphony_tee::governed::Admitted;
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
 use symphony_types::id::TaskId;
@@ -79,6 +80,7 @@ impl Enterprise {
         let envelope = &order.body.envelope;
         self.check_receipt(envelope)?;
         let policy = self.appraise(envelope, &order.body.aggregator_boot)?;
+        self.check_own(&agent, Admitted::of(envelope))?;
         if let Some(helper) = &order.body.helper_boot {
             self.appraise(envelope, helper)?;
         }

@@ -14,7 +14,7 @@ use symphony_wire::enclave::SealedLearner;
 use symphony_wire::signing::{CONTEXT_HEALTH, sign_bytes};
 use symphony_wire::v1::vault_node_server::VaultNode;
 use symphony_wire::v1::{
-    Acknowledgement, HealthRequest, ParseResult, RoundAssignment, ScopeCoverage, SealedAnswer,
+    Acknowledgement, GovernancePosition, GovernanceUpdate, HealthRequest, ParseResult, RoundAssignment, ScopeCoverage, SealedAnswer,
     SealedOperation, SignedDocument, SliceResult, VaultHealth,
 };
 use tonic::{Request, Response, Status};
@@ -38,6 +38,16 @@ impl Door {
         Self { enterprise, agent }
     }
 
+    /// An order that rests on the state of governance that this Vault knows.
+    fn order<T>(&self, message: &SignedDocument) -> Result<Endorsed<T, Master>, Status>
+    where
+        T: Document + DeserializeOwned,
+    {
+        let order: Endorsed<T, Master> = document(message)?;
+        self.enterprise.stands(&message.standing, order.body.digest()).map_err(Problem::into_status)?;
+        Ok(order)
+    }
+
     fn health(&self, challenge: &[u8]) -> Result<VaultHealth, Problem> {
         if challenge.len() != CHALLENGE_LEN {
             return Err(Problem::refused(Code::Malformed, "a challenge has 32 bytes"));
@@ -55,6 +65,7 @@ impl Door {
             subjects_bucket: Bucket::of(u64::from(state.subjects.len())).0,
             ledger_head: self.enterprise.head().0.to_vec(),
             signature: Vec::new(),
+            governance_sequence: self.enterprise.followed().governance().sequence.0,
         };
         let mut message = challenge.to_vec();
         message.extend_from_slice(&health.encode_to_vec());
@@ -66,12 +77,12 @@ impl Door {
 #[tonic::async_trait]
 impl VaultNode for Door {
     async fn prepare(&self, request: Request<SignedDocument>) -> Result<Response<SignedDocument>, Status> {
-        let receipt = self.enterprise.prepare(document(request.get_ref())?).await;
+        let receipt = self.enterprise.prepare(self.order(request.get_ref())?).await;
         answer(receipt)
     }
 
     async fn assign_slice(&self, request: Request<SignedDocument>) -> Result<Response<SliceResult>, Status> {
-        let assignment = document(request.get_ref())?;
+        let assignment = self.order(request.get_ref())?;
         let slice = Arc::clone(&self.enterprise).assign(Arc::clone(&self.agent), assignment).await;
         let slice = slice.map_err(Problem::into_status)?;
         Ok(Response::new(SliceResult {
@@ -87,15 +98,15 @@ impl VaultNode for Door {
         &self,
         request: Request<RoundAssignment>,
     ) -> Result<Response<SliceResult>, Status> {
-        let RoundAssignment { document, learner, learner_key } = request.into_inner();
+        let RoundAssignment { document, learner, learner_key, standing } = request.into_inner();
         let learner = (!learner.is_empty()).then_some(SealedLearner { key: learner_key, sealed: learner });
-        let order = self::document(&SignedDocument { document })?;
+        let order = self.order(&SignedDocument { document, standing })?;
         let part = Arc::clone(&self.enterprise).compute_round(Arc::clone(&self.agent), order, learner).await;
         Ok(Response::new(part.map_err(Problem::into_status)?))
     }
 
     async fn parse(&self, request: Request<SignedDocument>) -> Result<Response<ParseResult>, Status> {
-        let order = document(request.get_ref())?;
+        let order = self.order(request.get_ref())?;
         let parsed = Arc::clone(&self.enterprise).parse(Arc::clone(&self.agent), order).await;
         let Parsed { statement, boot, report } = parsed.map_err(Problem::into_status)?;
         Ok(Response::new(ParseResult { statement: documents::encode(&statement), boot, report }))
@@ -122,6 +133,24 @@ impl VaultNode for Door {
         Ok(Response::new(SealedAnswer { sealed: sealed.map_err(Problem::into_status)? }))
     }
 
+    async fn follow_governance(
+        &self,
+        request: Request<GovernanceUpdate>,
+    ) -> Result<Response<GovernancePosition>, Status> {
+        let GovernanceUpdate { update } = request.into_inner();
+        let sequence = if update.is_empty() {
+            self.enterprise.followed().governance().sequence
+        } else {
+            let update = documents::decode(&update)
+                .map_err(|error| Problem::refused(Code::Malformed, error.to_string()).into_status())?;
+            let enterprise = Arc::clone(&self.enterprise);
+            let work = tokio::task::spawn_blocking(move || enterprise.follow(&update)).await;
+            let followed = work.map_err(|error| Problem::fault("following governance panicked", error));
+            followed.flatten().map_err(Problem::into_status)?
+        };
+        Ok(Response::new(GovernancePosition { sequence: sequence.0 }))
+    }
+
     async fn get_health(&self, request: Request<HealthRequest>) -> Result<Response<VaultHealth>, Status> {
         Ok(Response::new(self.health(&request.get_ref().challenge).map_err(Problem::into_status)?))
     }
@@ -137,7 +166,7 @@ where
 
 fn answer<T: Serialize>(signed: Result<T, Problem>) -> Result<Response<SignedDocument>, Status> {
     let document = documents::encode(&signed.map_err(Problem::into_status)?);
-    Ok(Response::new(SignedDocument { document }))
+    Ok(Response::new(SignedDocument { document, standing: vec![] }))
 }
 
 const CHALLENGE_LEN: usize = 32;

@@ -79,7 +79,8 @@ pub(super) fn begun(state: &State, event: &Event) -> Vec<Effect> {
         | Event::LeasesRenewed { .. }
         | Event::LeaseDropped { .. }
         | Event::ProtocolAnnounced { .. }
-        | Event::ProtocolActivated { .. } => vec![],
+        | Event::ProtocolActivated { .. }
+        | Event::Governed { .. } => vec![],
     }
 }
 
@@ -118,7 +119,8 @@ pub(super) fn ended(event: &Event) -> Vec<Effect> {
         | Event::EffectLeased { .. }
         | Event::LeasesRenewed { .. }
         | Event::ProtocolAnnounced { .. }
-        | Event::ProtocolActivated { .. } => vec![],
+        | Event::ProtocolActivated { .. }
+        | Event::Governed { .. } => vec![],
     }
 }
 

@@ -6,6 +6,7 @@ mod accountant;
 mod admission;
 mod attempts;
 mod attest;
+mod council;
 mod flow;
 mod governance;
 mod leases;

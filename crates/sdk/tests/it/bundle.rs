@@ -7,8 +7,9 @@ use symphony_protocol::artifact::*;
 use symphony_protocol::evidence::EvidenceBundle;
 use symphony_protocol::execution::{aggregate::aggregate_nonce, coordinate::slice_nonce};
 use symphony_protocol::governance::epoch::epoch_of;
+use symphony_protocol::governance::approval::{EnclaveCode, Platform, Purpose};
 use symphony_protocol::governance::policy::{
-    Deadlines, ParsePolicy, Policy, Privacy, QueryFees, Shares, TrainPolicy,
+    Deadlines, ParsePolicy, Policy, Privacy, ProposalPolicy, QueryFees, Shares, TrainPolicy,
 };
 use symphony_protocol::governance::registry::{Actor, Registry, VaultRecord, VerifierRecord};
 use symphony_protocol::governance::semantics::Semantics;
@@ -124,6 +125,7 @@ fn policy() -> Policy {
         unstaked: Bps(5_000),
         producer_stake_min: Sym(1),
         software_admitted: true,
+        proposals: ProposalPolicy::NONE,
     }
 }
 
@@ -152,15 +154,16 @@ pub(crate) fn governance(keys: &Keys) -> Governance {
             gateway: PrivateKey::from_seed(&[9; 32]).public(),
             payout: keys.payout.public(),
             treasury: actor("treasury"),
-            measurements: BTreeSet::from([Measurement(digest(20))]),
-            platforms: BTreeMap::from([(platform_id(&keys.platform.public()), keys.platform.public())]),
-            platforms_revoked: BTreeSet::new(),
+            measurements: [(Measurement(digest(20)), EnclaveCode::founded(Purpose::Any))].into(),
+            platforms: [keys.platform.public()].map(|key| (platform_id(&key), Platform::founded(key))).into(),
+            council: BTreeMap::new(),
         },
         semantics: Semantics {
             version: SemanticVersion(1),
             attributes: BTreeMap::new(),
             rules: BTreeMap::new(),
         },
+        sequence: GovernanceSequence(0),
     }
 }
 
@@ -175,6 +178,7 @@ pub(crate) fn envelope(governance: &Governance, receipts: &[SignedReceipt], task
             schema: SchemaVersion(1),
             semantic: SemanticVersion(1),
             policy: PolicyVersion(1),
+            governance: GovernanceSequence(0),
         },
         epoch: EpochId(0),
         admitted_at: OrderedMillis(1_000),

@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use prost::Message as _;
 use symphony_protocol::artifact::*;
 use symphony_protocol::governance::Governance;
+use symphony_protocol::governance::approval::{EnclaveCode, Platform, Purpose};
 use symphony_protocol::governance::policy::{
-    Deadlines, ParsePolicy, Policy, Privacy, QueryFees, Shares, TrainPolicy,
+    Deadlines, ParsePolicy, Policy, Privacy, ProposalPolicy, QueryFees, Shares, TrainPolicy,
 };
 use symphony_protocol::governance::registry::{Registry, VaultRecord, VerifierRecord};
 use symphony_protocol::governance::semantics::{
@@ -71,15 +72,19 @@ impl World {
             gateway: gateway.public(),
             payout: PublicKey::from_bytes([0; 32]),
             treasury: actor("treasury"),
-            measurements: measurements.iter().copied().collect(),
-            platforms: [(platform.platform(), platform.public())].into(),
-            platforms_revoked: [].into(),
+            measurements: measurements
+                .iter()
+                .map(|measurement| (*measurement, EnclaveCode::founded(Purpose::Any)))
+                .collect(),
+            platforms: [(platform.platform(), Platform::founded(platform.public()))].into(),
+            council: BTreeMap::new(),
         };
         let governance = Governance {
             policies: [(PolicyVersion(1), policy())].into(),
             active: PolicyVersion(1),
             registry,
             semantics: semantics(),
+            sequence: GovernanceSequence(0),
         };
         let now = Arc::new(AtomicU64::new(1_000));
         // Nothing is read unless a test names a reader; what is measured then does not matter.
@@ -203,6 +208,7 @@ impl World {
                 schema: SchemaVersion(1),
                 semantic: SemanticVersion(1),
                 policy: PolicyVersion(1),
+                governance: GovernanceSequence(0),
             },
             epoch: EpochId(0),
             admitted_at: OrderedMillis(1_000),
@@ -217,7 +223,7 @@ impl World {
                 minimum_vault_quorum: 1,
                 aggregation_method: AggregationMethod::Union,
                 aggregator: actor("aggregator"),
-                measurements: self.governance.registry.measurements.iter().copied().collect(),
+                measurements: self.governance.registry.active_code(),
                 software_admitted: true,
             },
             recipient: SealingKey::from_seed(&[6; 32]).public().to_vec(),
@@ -379,5 +385,6 @@ fn policy() -> Policy {
         unstaked: Bps(5_000),
         producer_stake_min: Sym(1),
         software_admitted: true,
+        proposals: ProposalPolicy::NONE,
     }
 }

@@ -220,7 +220,7 @@ impl VerifierNode for Mirror {
             std::future::pending::<()>().await;
         }
         let peer = request.extensions().get::<Peer>().unwrap().to_string();
-        Ok(Response::new(SignedDocument { document: peer.into_bytes() }))
+        Ok(Response::new(SignedDocument { document: peer.into_bytes(), standing: vec![] }))
     }
 
     async fn verify_parse(
@@ -251,7 +251,7 @@ async fn served(folder: &Path) -> Served {
 }
 
 async fn ask(client: &VerifierNodeClient<Channel>) -> Result<String, Status> {
-    let answer = client.clone().verify(SignedDocument { document: vec![1] }).await?;
+    let answer = client.clone().verify(SignedDocument { document: vec![1], standing: vec![] }).await?;
     Ok(String::from_utf8(answer.into_inner().document).unwrap())
 }
 
@@ -265,7 +265,7 @@ async fn no_call_fails_while_certificates_are_replaced() {
     let client = VerifierNodeClient::new(connect(server.address, &own, verifier()).unwrap());
     assert_eq!(ask(&client).await.unwrap(), "master/m1");
     let mut long = client.clone();
-    let waiting = tokio::spawn(async move { long.verify(SignedDocument { document: vec![] }).await });
+    let waiting = tokio::spawn(async move { long.verify(SignedDocument { document: vec![], standing: vec![] }).await });
     for round in 0..4 {
         let (changed, credentials) =
             if round % 2 == 0 { (master(), &own) } else { (verifier(), &server.credentials) };
@@ -297,7 +297,7 @@ async fn a_revoked_certificate_is_cut_off_and_never_heard_again() {
     own.look();
     ask(&thief).await.expect("a former certificate that nobody revoked");
     let mut open = thief.clone();
-    let waiting = tokio::spawn(async move { open.verify(SignedDocument { document: vec![] }).await });
+    let waiting = tokio::spawn(async move { open.verify(SignedDocument { document: vec![], standing: vec![] }).await });
     let authority = place.authority();
     authority.revoke(&[former]).unwrap();
     authority.publish(&place.of(&verifier())).unwrap();
