@@ -16,7 +16,7 @@ use symphony_protocol::governance::Governance;
 use symphony_protocol::governance::log::{EndorsedHead, LogHead};
 use symphony_protocol::machine::{Command, Order, Refusal, State};
 use symphony_tee::boot::{Boot, Identity};
-use symphony_tee::host::EnclaveProcess;
+use symphony_tee::host::{EnclaveProcess, HostError};
 use symphony_tee::keys::PlatformSeed;
 use symphony_tee::report::EnclaveRole;
 use symphony_types::catalogue::Code;
@@ -344,11 +344,21 @@ fn start_enclave(
             nonce
         }
     };
+    let log = folder.join("enclave.log");
+    let boot = |sealed_keys| {
+        let (identity, platform_seed) = (identity.clone(), seed.clone());
+        Boot { identity, platform_seed, nonce: Digest(nonce), sealed_keys }
+    };
     let sealed_keys = std::fs::read(&keys_file).ok();
-    let fresh = sealed_keys.is_none();
-    let boot = Boot { identity, platform_seed: seed, nonce: Digest(nonce), sealed_keys };
-    let enclave =
-        EnclaveProcess::spawn(program, boot, &folder.join("enclave.log")).context("starting the enclave")?;
+    let again = sealed_keys.is_some();
+    let (enclave, fresh) = match EnclaveProcess::spawn(program, boot(sealed_keys), &log) {
+        // Another program than before: keys are sealed to the one that made them.
+        Err(HostError::Refused(reason)) if again => {
+            tracing::warn!(%reason, "the enclave cannot use its earlier keys and makes new ones");
+            (EnclaveProcess::spawn(program, boot(None), &log).context("starting the enclave")?, true)
+        }
+        started => (started.context("starting the enclave")?, !again),
+    };
     if fresh {
         std::fs::write(&keys_file, enclave.sealed_keys())?;
     }

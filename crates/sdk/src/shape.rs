@@ -16,6 +16,7 @@ macro_rules! shapes {
     )*};
 }
 
+pub mod governance;
 pub mod training;
 
 use training::{Training, TrainingProgress};

@@ -143,8 +143,10 @@ macro_rules! answers {
     )*};
 }
 
+mod governance;
 mod training;
 
+pub(crate) use governance::{GovernanceLog, GovernanceProof, GovernanceView, ProposalEntry};
 pub(crate) use training::SealedStep;
 use training::{Training, TrainingProgress};
 

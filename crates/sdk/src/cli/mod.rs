@@ -1,6 +1,7 @@
 //! The command line: its words, its profile, its output, and what each command does.
 
 pub(crate) mod args;
+mod governance;
 mod model;
 mod parse;
 mod plot;

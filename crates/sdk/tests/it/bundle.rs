@@ -409,5 +409,14 @@ pub(crate) fn settled(keys: &Keys, governance: Governance, evidence: Evidence) -
         version: 9,
     });
     let payout = Some(PayoutEvidence { instructions, statements, confirmation });
-    EvidenceBundle { network: NETWORK.to_owned(), governance, evidence, verdict, context, root, payout }
+    EvidenceBundle {
+        network: NETWORK.to_owned(),
+        governance,
+        changes: vec![],
+        evidence,
+        verdict,
+        context,
+        root,
+        payout,
+    }
 }

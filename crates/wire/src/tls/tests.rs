@@ -229,6 +229,13 @@ impl VerifierNode for Mirror {
     ) -> Result<Response<SignedDocument>, Status> {
         self.verify(request).await
     }
+
+    async fn follow_governance(
+        &self,
+        _: Request<GovernanceUpdate>,
+    ) -> Result<Response<GovernancePosition>, Status> {
+        Ok(Response::new(GovernancePosition::default()))
+    }
 }
 
 struct Served {
