@@ -7,8 +7,8 @@
 use symphony_types::digest::Digest;
 use symphony_wire::evidence;
 use symphony_wire::v1::{
-    ChainBytes, EvidenceBundle, GovernanceLog, GovernanceProof, GovernanceView, ProposalEntry, Quote, SealedResponse, SealedStep, Task, TaskResult, VaultAnswer,
-    VaultCoverage, VaultEntry, VaultList,
+    ChainBytes, EvidenceBundle, GovernanceLog, GovernanceProof, GovernanceView, ProposalEntry, Quote,
+    SealedResponse, SealedStep, Task, TaskResult, VaultAnswer, VaultCoverage, VaultEntry, VaultList,
 };
 
 use crate::confirm::Agree;

@@ -14,8 +14,9 @@ use symphony_wire::v1::vault_access_server::VaultAccess;
 use symphony_wire::v1::{
     AssignVaultRequest, ChainBytes, EvidenceBundle, GovernanceLog, GovernanceLogRequest, GovernanceMotion,
     GovernanceProof, GovernanceProofRequest, GovernanceRequest, GovernanceView, ListVaultsRequest,
-    ProposalEntry, Quote, SealedRequest, SealedResponse, SealedStep, Status as PlatformStatus, StatusRequest, StepRef, SubmitParseRequest, SubmitTaskRequest,
-    Task, TaskRef, TaskResult, TaskSpec, VaultAnswer, VaultEntry, VaultList, VaultOperation,
+    ProposalEntry, Quote, SealedRequest, SealedResponse, SealedStep, Status as PlatformStatus, StatusRequest,
+    StepRef, SubmitParseRequest, SubmitTaskRequest, Task, TaskRef, TaskResult, TaskSpec, VaultAnswer,
+    VaultEntry, VaultList, VaultOperation,
 };
 use tonic::{Request, Response, Status};
 

@@ -13,8 +13,8 @@ use symphony_wire::v1::platform_client::PlatformClient;
 use symphony_wire::v1::{
     AssignVaultRequest, ChainBytes, EvidenceBundle, GovernanceLog, GovernanceLogRequest, GovernanceMotion,
     GovernanceProof, GovernanceProofRequest, GovernanceRequest, GovernanceView, ListVaultsRequest,
-    ProposalEntry, Quote, SealedRequest, SealedResponse, SealedStep, StepRef, SubmitParseRequest, SubmitTaskRequest, Task, TaskRef, TaskResult, TaskSpec,
-    VaultEntry, VaultList,
+    ProposalEntry, Quote, SealedRequest, SealedResponse, SealedStep, StepRef, SubmitParseRequest,
+    SubmitTaskRequest, Task, TaskRef, TaskResult, TaskSpec, VaultEntry, VaultList,
 };
 use tonic::{Request, Response, Status};
 

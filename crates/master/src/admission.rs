@@ -111,7 +111,8 @@ pub async fn release(node: &Node, task: &TaskId, vaults: &[VaultId]) -> Result<(
 async fn release_one(node: &Node, vault: &VaultId, document: Vec<u8>) {
     for _ in 0..RELEASE_ATTEMPTS {
         let Ok(mut client) = node.peers.vault(vault) else { return };
-        let mut request = tonic::Request::new(SignedDocument { document: document.clone(), ..Default::default() });
+        let mut request =
+            tonic::Request::new(SignedDocument { document: document.clone(), ..Default::default() });
         request.set_timeout(CALL_TIMEOUT);
         match client.release_budget(request).await {
             Ok(_) => return,

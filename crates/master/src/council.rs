@@ -80,7 +80,8 @@ pub(crate) async fn log(node: &Node, asked: &v1::GovernanceLogRequest) -> Result
     let limit = asked.limit.clamp(1, ENTRIES_MAX) as usize;
     let state = node.state();
     let entries = state.proposals.log.entries();
-    let wanted = entries.filter(|entry| entry.sequence.0 >= asked.from && entry.sequence <= head.body.sequence);
+    let wanted =
+        entries.filter(|entry| entry.sequence.0 >= asked.from && entry.sequence <= head.body.sequence);
     Ok(v1::GovernanceLog { entries: wanted.take(limit).map(encode).collect(), head: encode(&head) })
 }
 

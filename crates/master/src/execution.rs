@@ -11,9 +11,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use serde::{Deserialize, Serialize};
-use symphony_protocol::artifact::{
-    Assignment, EndorsedEnvelope, SignedAggregate, SignedSlice, TaskEnvelope,
-};
+use symphony_protocol::artifact::{Assignment, EndorsedEnvelope, SignedAggregate, SignedSlice, TaskEnvelope};
 use symphony_protocol::execution::aggregate::aggregate_nonce;
 use symphony_protocol::execution::coordinate;
 use symphony_protocol::execution::failure::{Step, TaskFailure};

@@ -96,7 +96,8 @@ pub async fn verify(node: &Node, known: &ParseTask) -> Result<(), Fault> {
     body.order.endorsements = endorsements.next().unwrap_or_default();
     let evidence: Endorsed<ParseEvidence, Master> =
         Endorsed { body, endorsements: endorsements.next().unwrap_or_default() };
-    let mut request = tonic::Request::new(SignedDocument { document: encode(&evidence), ..Default::default() });
+    let mut request =
+        tonic::Request::new(SignedDocument { document: encode(&evidence), ..Default::default() });
     request.set_timeout(VERIFY_TIMEOUT);
     let answer = following::judged(node, node.peers.verifier().verify_parse(request)).await?;
     let verdict: SignedVerdict = decode(&answer.document).map_err(|error| Fault::Again(error.to_string()))?;

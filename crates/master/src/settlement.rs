@@ -52,7 +52,8 @@ pub async fn verify(node: &Node, task: &TaskId) -> Result<(), Fault> {
     body.envelope.endorsements = endorsements.next().unwrap_or_default();
     let evidence: Endorsed<Evidence, Master> =
         Endorsed { body, endorsements: endorsements.next().unwrap_or_default() };
-    let mut request = tonic::Request::new(SignedDocument { document: encode(&evidence), ..Default::default() });
+    let mut request =
+        tonic::Request::new(SignedDocument { document: encode(&evidence), ..Default::default() });
     request.set_timeout(CALL_TIMEOUT);
     let answer = following::judged(node, node.peers.verifier().verify(request)).await?;
     let verdict: SignedVerdict = decode(&answer.document).map_err(|error| Fault::Again(error.to_string()))?;
@@ -152,7 +153,8 @@ pub async fn close_dividends(node: &Node, epoch: EpochId) -> Result<(), Fault> {
 
 async fn statement(node: &Node, vault: &VaultId, document: Vec<u8>) -> Option<SignedDividends> {
     for _ in 0..DIVIDEND_ATTEMPTS {
-        let mut request = tonic::Request::new(SignedDocument { document: document.clone(), standing: vec![] });
+        let mut request =
+            tonic::Request::new(SignedDocument { document: document.clone(), standing: vec![] });
         request.set_timeout(CALL_TIMEOUT);
         let mut client = node.peers.vault(vault).ok()?;
         match client.close_dividends(request).await {

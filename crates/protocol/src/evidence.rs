@@ -40,7 +40,10 @@ impl Document for EvidenceBundle {
     /// Of everything, with the evidence by its own digest: see [`Evidence`].
     fn digest(&self) -> Digest {
         let Self { network, governance, changes, evidence, verdict, context, root, payout } = self;
-        Digest::of(Self::TAG, &(network, governance, changes, evidence.digest(), verdict, context, root, payout))
+        Digest::of(
+            Self::TAG,
+            &(network, governance, changes, evidence.digest(), verdict, context, root, payout),
+        )
     }
 }
 

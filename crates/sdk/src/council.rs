@@ -114,8 +114,9 @@ impl Client {
         sequence: GovernanceSequence,
         since: u64,
     ) -> Result<GovernanceProof, ClientError> {
-        let (path, since) = (["governance", "proofs", &sequence.to_string()], since.to_string());
-        self.repeat(|| self.select(Method::GET, &path, &[("since", since.as_str())])).await
+        let (sequence, since) = (sequence.to_string(), since.to_string());
+        let (path, query) = (["governance", "proofs", sequence.as_str()], [("since", since.as_str())]);
+        self.repeat(|| self.select(Method::GET, &path, &query)).await
     }
 }
 
@@ -140,7 +141,9 @@ pub fn proven(
     head(trusted, &endorsed)?;
     let path = |path: &[String]| -> Result<Vec<Digest>, LogError> {
         let step = |text: &String| Digest::from_hex(text);
-        path.iter().map(|text| step(text).ok_or_else(|| LogError::Shape("a path is of digests".to_owned()))).collect()
+        path.iter()
+            .map(|text| step(text).ok_or_else(|| LogError::Shape("a path is of digests".to_owned())))
+            .collect()
     };
     if !includes(&endorsed.body, &entry, &path(&proof.inclusion)?) {
         return Err(LogError::NotIncluded);
@@ -155,7 +158,11 @@ pub fn proven(
 
 fn head(trusted: &Governance, head: &EndorsedHead) -> Result<(), LogError> {
     let own = head.body.foundation == governance_digest(trusted);
-    if own && trusted.registry.endorsed(head) { Ok(()) } else { Err(LogError::Unproven(Code::GovernanceForged)) }
+    if own && trusted.registry.endorsed(head) {
+        Ok(())
+    } else {
+        Err(LogError::Unproven(Code::GovernanceForged))
+    }
 }
 
 fn read<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, LogError> {

@@ -21,11 +21,12 @@ use symphony_protocol::governance::semantics::{
 use symphony_types::amount::{Bps, SYM_UNIT, Sym};
 use symphony_types::epsilon::Epsilon;
 use symphony_types::id::{
-    AccountId, ActorId, AttributeName, GovernanceSequence, Measurement, NameError, NodeId, PlatformId, PolicyVersion, RuleName,
-    SemanticVersion, UsageScope, VaultId,
+    AccountId, ActorId, AttributeName, GovernanceSequence, Measurement, NameError, NodeId, PlatformId,
+    PolicyVersion, RuleName, SemanticVersion, UsageScope, VaultId,
 };
 use symphony_types::key::{
-    Gateway, Governance as CouncilKey, Master, Payout, PublicKey, SoftwarePlatform, Treasury, Vault, Verifier};
+    Gateway, Governance as CouncilKey, Master, Payout, PublicKey, SoftwarePlatform, Treasury, Vault, Verifier,
+};
 use symphony_types::time::DAY_MS;
 
 /// What the network's makers decide about its policy.

@@ -118,9 +118,8 @@ pub fn judge(
     let report: SignedReport = bcs::from_bytes(&attestation.report).map_err(unreadable)?;
     let slice = expectation.vault.as_ref();
     let role = if slice.is_some() { EnclaveRole::Slice } else { EnclaveRole::Aggregator };
-    let approved = |one: &&Measurement| {
-        governance.registry.approved_at(one, purpose(role), expectation.governance)
-    };
+    let approved =
+        |one: &&Measurement| governance.registry.approved_at(one, purpose(role), expectation.governance);
     let measurements = expectation.measurements.iter().filter(approved).copied().collect();
     let policy = AppraisalPolicy { measurements, ..machines(network, governance, expectation.governance) };
     let expected = Expected {

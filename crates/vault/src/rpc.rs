@@ -14,8 +14,8 @@ use symphony_wire::enclave::SealedLearner;
 use symphony_wire::signing::{CONTEXT_HEALTH, sign_bytes};
 use symphony_wire::v1::vault_node_server::VaultNode;
 use symphony_wire::v1::{
-    Acknowledgement, GovernancePosition, GovernanceUpdate, HealthRequest, ParseResult, RoundAssignment, ScopeCoverage, SealedAnswer,
-    SealedOperation, SignedDocument, SliceResult, VaultHealth,
+    Acknowledgement, GovernancePosition, GovernanceUpdate, HealthRequest, ParseResult, RoundAssignment,
+    ScopeCoverage, SealedAnswer, SealedOperation, SignedDocument, SliceResult, VaultHealth,
 };
 use tonic::{Request, Response, Status};
 

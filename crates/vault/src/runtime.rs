@@ -100,8 +100,9 @@ impl Enterprise {
         let (followed, admitted) = (self.followed(), Admitted::of(envelope));
         let (governance, role) = (followed.governance(), EnclaveRole::Aggregator);
         let policy = governed::dispatch(&self.network, governance, admitted, role);
-        let boot = governed::admitted(aggregator_boot, &policy, role)
-            .map_err(|(code, detail)| Problem::refused(code, format!("the aggregator's enclave: {detail}")))?;
+        let boot = governed::admitted(aggregator_boot, &policy, role).map_err(|(code, detail)| {
+            Problem::refused(code, format!("the aggregator's enclave: {detail}"))
+        })?;
         if boot.actor != envelope.coordination.aggregator {
             return Err(Problem::refused(Code::AttestationFailed, "the enclave is another aggregator's"));
         }

@@ -66,7 +66,7 @@ impl Service {
         &'a self,
         governance: &'a Governance,
     ) -> impl Fn(&Attestation, &Expectation) -> Result<Appraised, (Code, String)> {
-        |attestation, expectation| governed::judge(&self.network, governance, attestation, expectation)
+        move |attestation, expectation| governed::judge(&self.network, governance, attestation, expectation)
     }
 
     fn sign(&self, verdict: Verdict) -> Response<SignedDocument> {
@@ -113,8 +113,7 @@ impl VerifierNode for Service {
 pub async fn run(config: VerifierConfig, shutdown: impl Future<Output = ()>) -> Result<()> {
     config.listener.set_nonblocking(true)?;
     let listener = tokio::net::TcpListener::from_std(config.listener)?;
-    let follower =
-        Follower::open(&config.folder, config.governance).context("opening the governance log")?;
+    let follower = Follower::open(&config.folder, config.governance).context("opening the governance log")?;
     let service = Service { network: config.network, follower, key: config.key };
     let server = VerifierNodeServer::new(service).max_decoding_message_size(SEALED_BYTES_MAX);
     let approve = Arc::new(|peer: &Peer| peer.role == NodeRole::Master);

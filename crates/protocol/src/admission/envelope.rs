@@ -10,9 +10,7 @@ use symphony_types::key::Document;
 use symphony_types::time::OrderedMillis;
 
 use super::request::AdmissionRequest;
-use crate::artifact::{
-    AggregationMethod, CoordinationEnvelope, Plan, SignedReceipt, TaskEnvelope, Versions,
-};
+use crate::artifact::{AggregationMethod, CoordinationEnvelope, Plan, SignedReceipt, TaskEnvelope, Versions};
 use crate::governance::Governance;
 use crate::governance::epoch::epoch_of;
 

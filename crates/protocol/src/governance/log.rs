@@ -306,8 +306,9 @@ fn carried(governance: &Governance, foundation: Digest, entry: &LogEntry) -> boo
         && entry.proposal.body.foundation == foundation
         && proposal::genuine(council, &entry.proposal.body.proposer, &entry.proposal)
         && entry.votes.is_sorted_by(|one, next| one.body.voter < next.body.voter)
-        && entry.votes.iter().all(|vote| {
-            vote.body.proposal == id && proposal::genuine(council, &vote.body.voter, vote)
-        });
+        && entry
+            .votes
+            .iter()
+            .all(|vote| vote.body.proposal == id && proposal::genuine(council, &vote.body.voter, vote));
     sound && proposal::carried(&policy.proposals, council.len(), entry.votes.iter())
 }

@@ -29,9 +29,7 @@ use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
 use symphony_types::id::{ActorId, GovernanceSequence, Measurement, PlatformId, PolicyVersion};
 use symphony_types::key::{Document, Governance as Member, PublicKey, Signed, SoftwarePlatform};
-use symphony_types::limits::{
-    PROPOSAL_BYTES_MAX, PROPOSALS_CLOSED_MAX, PROPOSALS_OPEN_MAX, TEXT_LEN_MAX,
-};
+use symphony_types::limits::{PROPOSAL_BYTES_MAX, PROPOSALS_CLOSED_MAX, PROPOSALS_OPEN_MAX, TEXT_LEN_MAX};
 use symphony_types::table::{Table, Value};
 use symphony_types::time::OrderedMillis;
 
@@ -101,9 +99,7 @@ impl Change {
     pub fn check(&self, governance: &Governance) -> Result<(), Code> {
         let registry = &governance.registry;
         let fits = match self {
-            Self::RegisterMeasurement { measurement, .. } => {
-                !registry.measurements.contains_key(measurement)
-            }
+            Self::RegisterMeasurement { measurement, .. } => !registry.measurements.contains_key(measurement),
             Self::ActivateMeasurement { measurement } => registry
                 .measurements
                 .get(measurement)
@@ -133,8 +129,7 @@ impl Governance {
         match &entry.proposal.body.change {
             Change::RegisterMeasurement { measurement, purpose, recipe } => {
                 let (purpose, recipe) = (*purpose, *recipe);
-                let code =
-                    EnclaveCode { purpose, recipe, registered: mark, activated: None, revoked: None };
+                let code = EnclaveCode { purpose, recipe, registered: mark, activated: None, revoked: None };
                 registry.measurements.insert(*measurement, code);
             }
             Change::ActivateMeasurement { measurement } => {
@@ -485,9 +480,9 @@ pub fn decide(
                     Ok(vec![ProposalEvent::Closed { proposal: id, stage: ProposalStage::Withdrawn }])
                 }
                 ProposalStage::Withdrawn => Ok(vec![]),
-                ProposalStage::Executed { .. }
-                | ProposalStage::Rejected { .. }
-                | ProposalStage::Expired => Err(Code::ProposalClosed),
+                ProposalStage::Executed { .. } | ProposalStage::Rejected { .. } | ProposalStage::Expired => {
+                    Err(Code::ProposalClosed)
+                }
             }
         }
     }
@@ -572,7 +567,8 @@ fn count(
     let against = record.votes.values().filter(|vote| !vote.body.approve).count();
     let approvals = record.votes.len() - against;
     let over = record.vote_by <= at;
-    if carried(&policy, members, record.votes.values()) && (over || share(policy.majority, members, approvals))
+    if carried(&policy, members, record.votes.values())
+        && (over || share(policy.majority, members, approvals))
     {
         let revokes = record.proposal.body.change.revokes();
         let execute_at = if revokes { at } else { at.plus(policy.timelock_ms) };

@@ -68,12 +68,7 @@ fn with_ends(
 }
 
 /// The ends of all work that no active code of its order can do any more.
-fn ends(
-    state: &State,
-    at: OrderedMillis,
-    after: &Governance,
-    closing: &BTreeSet<TaskId>,
-) -> Vec<Event> {
+fn ends(state: &State, at: OrderedMillis, after: &Governance, closing: &BTreeSet<TaskId>) -> Vec<Event> {
     let mut events = Vec::new();
     // What is open is due some time; finished tasks are not looked at.
     for id in state.due.keys().map(|(_, id)| id).filter(|id| !closing.contains(*id)) {

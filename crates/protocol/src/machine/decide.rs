@@ -11,7 +11,8 @@ use symphony_types::limits::OPEN_TASKS_MAX;
 use symphony_types::time::OrderedMillis;
 
 use super::{
-    Answer, Cause, Command, Effect, Event, Order, Refusal, State, council, epoch, lease, parse, training, version,
+    Answer, Cause, Command, Effect, Event, Order, Refusal, State, council, epoch, lease, parse, training,
+    version,
 };
 use crate::admission::envelope::{self, PrepareAnswer};
 use crate::admission::request;

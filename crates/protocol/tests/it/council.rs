@@ -41,11 +41,7 @@ pub(crate) fn withdraw(proposal: Digest, by: usize) -> Command {
 }
 
 pub(crate) fn register(measurement: Measurement) -> Change {
-    Change::RegisterMeasurement {
-        measurement,
-        purpose: Purpose::Any,
-        recipe: Digest::of_bytes(b"recipe"),
-    }
+    Change::RegisterMeasurement { measurement, purpose: Purpose::Any, recipe: Digest::of_bytes(b"recipe") }
 }
 
 pub(crate) fn activate(measurement: Measurement) -> Change {

@@ -16,8 +16,8 @@ use symphony_types::digest::Digest;
 use symphony_types::epsilon::Epsilon;
 use symphony_types::id::*;
 use symphony_types::key::{
-    Document, Endorsed, Gateway, Governance as CouncilKey, KeyClass, Master, Payout, PrivateKey, PublicKey, SoftwareEnclave,
-    SoftwarePlatform, Vault, Verifier,
+    Document, Endorsed, Gateway, Governance as CouncilKey, KeyClass, Master, Payout, PrivateKey, PublicKey,
+    SoftwareEnclave, SoftwarePlatform, Vault, Verifier,
 };
 use symphony_types::time::{DAY_MS, OrderedMillis};
 

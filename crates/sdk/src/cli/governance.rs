@@ -24,9 +24,9 @@ impl Session {
         match command {
             Governance::Propose { summary, change } => self.propose(summary, &change).await?,
             Governance::Vote { proposal, against } => {
-                self.move_(|member| member.votes(proposal, !against)).await?;
+                self.motion(|member| member.votes(proposal, !against)).await?;
             }
-            Governance::Withdraw { proposal } => self.move_(|member| member.withdraws(proposal)).await?,
+            Governance::Withdraw { proposal } => self.motion(|member| member.withdraws(proposal)).await?,
             Governance::List => {
                 let governance = self.profile.client()?.governance().await?;
                 show::print(self.json, &governance.proposals, |proposals| list(proposals));
@@ -39,8 +39,8 @@ impl Session {
             Governance::Proof { sequence, since } => return self.proof(sequence, since.as_deref()).await,
             Governance::Verify { file } => return self.told(&kept(&file)?),
             Governance::Measure { program } => {
-                let measurement = measure::program(&program)
-                    .with_context(|| format!("measuring {}", program.display()))?;
+                let measurement =
+                    measure::program(&program).with_context(|| format!("measuring {}", program.display()))?;
                 let text = measurement.0.to_hex();
                 show::print(self.json, &json!({"measurement": text}), |_| text.clone());
             }
@@ -69,7 +69,7 @@ impl Session {
         Ok(())
     }
 
-    async fn move_(&self, motion: impl FnOnce(&Member<'_>) -> Motion) -> Result<()> {
+    async fn motion(&self, motion: impl FnOnce(&Member<'_>) -> Motion) -> Result<()> {
         let key = self.profile.council()?;
         let member = Member { name: self.profile.actor()?, key: &key };
         let proposal = self.profile.client()?.govern(&motion(&member)).await?;
@@ -211,7 +211,8 @@ fn list(proposals: &[ProposalEntry]) -> String {
     table(
         ["proposal", "change", "subject", "by", "state", "for", "against"],
         proposals.iter().map(|one| {
-            let state = if one.code.is_empty() { one.state.clone() } else { format!("{} {}", one.state, one.code) };
+            let state =
+                if one.code.is_empty() { one.state.clone() } else { format!("{} {}", one.state, one.code) };
             [
                 one.proposal_id.clone(),
                 one.change.clone(),
@@ -229,9 +230,10 @@ fn view(governance: &GovernanceView) -> String {
     let since = |mark: &Option<symphony_sdk::shape::governance::GovernanceMark>| {
         mark.as_ref().map_or_else(String::new, |mark| mark.sequence.to_string())
     };
-    let code = governance.measurements.iter().map(|one| {
-        [one.measurement.clone(), one.status.clone(), one.purpose.clone(), since(&one.since)]
-    });
+    let code = governance
+        .measurements
+        .iter()
+        .map(|one| [one.measurement.clone(), one.status.clone(), one.purpose.clone(), since(&one.since)]);
     let machines =
         governance.platforms.iter().map(|one| [one.platform.clone(), one.status.clone(), since(&one.since)]);
     let council = governance.council.iter().map(|one| [one.member.clone(), one.key.clone()]);

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use serde::Deserialize;
 use symphony_chain::transaction::ChainId;
+use symphony_protocol::governance::Governance;
 use symphony_sdk::client::Client;
 use symphony_sdk::erasure;
 use symphony_sdk::recipient::Recipient;
 use symphony_sdk::submission::Submitter;
 use symphony_sdk::wallet::Wallet;
-use symphony_protocol::governance::Governance;
 use symphony_types::id::ActorId;
 use symphony_types::key::{Governance as CouncilKey, PrivateKey};
 

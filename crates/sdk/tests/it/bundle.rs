@@ -6,8 +6,9 @@ use symphony_protocol::artifact::training::Environment;
 use symphony_protocol::artifact::*;
 use symphony_protocol::evidence::EvidenceBundle;
 use symphony_protocol::execution::{aggregate::aggregate_nonce, coordinate::slice_nonce};
-use symphony_protocol::governance::epoch::epoch_of;
 use symphony_protocol::governance::approval::{EnclaveCode, Platform, Purpose};
+use symphony_protocol::governance::epoch::epoch_of;
+use symphony_protocol::governance::log::{LogEntry, replay};
 use symphony_protocol::governance::policy::{
     Deadlines, ParsePolicy, Policy, Privacy, ProposalPolicy, QueryFees, Shares, TrainPolicy,
 };
@@ -156,7 +157,7 @@ pub(crate) fn governance(keys: &Keys) -> Governance {
             treasury: actor("treasury"),
             measurements: [(Measurement(digest(20)), EnclaveCode::founded(Purpose::Any))].into(),
             platforms: [keys.platform.public()].map(|key| (platform_id(&key), Platform::founded(key))).into(),
-            council: BTreeMap::new(),
+            council: (1..=3).map(member).map(|(name, key)| (name, key.public())).collect(),
         },
         semantics: Semantics {
             version: SemanticVersion(1),
@@ -178,7 +179,7 @@ pub(crate) fn envelope(governance: &Governance, receipts: &[SignedReceipt], task
             schema: SchemaVersion(1),
             semantic: SemanticVersion(1),
             policy: PolicyVersion(1),
-            governance: GovernanceSequence(0),
+            governance: governance.sequence,
         },
         epoch: EpochId(0),
         admitted_at: OrderedMillis(1_000),
@@ -341,7 +342,13 @@ pub(crate) fn aggregate(
 
 /// The whole bundle, not yet signed.
 pub(crate) fn bundle(keys: &Keys) -> EvidenceBundle {
-    let governance = governance(keys);
+    bundle_after(keys, vec![])
+}
+
+/// The same of a task that was admitted after these changes.
+pub(crate) fn bundle_after(keys: &Keys, changes: Vec<LogEntry>) -> EvidenceBundle {
+    let founded = governance(keys);
+    let governance = replay(&founded, &changes).unwrap();
     let task = TaskId(digest(70));
     let epsilon = pricing::charge(governance.policy()).per_subject().unwrap();
     let receipts = receipts(keys, epsilon, task);
@@ -356,7 +363,12 @@ pub(crate) fn bundle(keys: &Keys) -> EvidenceBundle {
     let aggregate = aggregate(keys, &envelope, &slices, (aggregate_nonce(&envelope), outcome, digest(60)));
     let result = Combined { slices, aggregate, helper: None };
     let evidence = Evidence { envelope: keys.master.endorsed(envelope), receipts, rounds: vec![], result };
-    settled(keys, governance, evidence)
+    EvidenceBundle { governance: founded, changes, ..settled(keys, governance, evidence) }
+}
+
+/// A member of the council, by number.
+pub(crate) fn member(number: u8) -> (ActorId, PrivateKey<key::Governance>) {
+    (actor(&format!("council-{number}")), PrivateKey::from_seed(&[number + 30; 32]))
 }
 
 /// Evidence with the verdict, the settlement and the payout that follow from it.

@@ -270,7 +270,8 @@ fn clients(dir: &Path, network: &Network, vaults: &[VaultId]) -> Result<()> {
             "gateway = \"https://{gateway}\"\nca = \"ca.pem\"\ntoken_file = \"token\"\nwallet = \"wallet.key\"\n\
              recipient = \"recipient.key\"\ntrust = \"../../{GOVERNANCE_FILE}\"\nactor = \"{actor}\"\nchain = \"{CHAIN}\"\n"
         );
-        let council = if role == "council" { format!("council = \"{COUNCIL_KEY}\"\n") } else { String::new() };
+        let council =
+            if role == "council" { format!("council = \"{COUNCIL_KEY}\"\n") } else { String::new() };
         fs::write(folder.join("client.toml"), profile + &council)?;
     }
     Ok(())

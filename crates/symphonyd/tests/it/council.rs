@@ -174,7 +174,9 @@ async fn a_second_program_comes_by_votes_and_the_first_is_revoked() {
     }
 
     // With the next program everywhere the network works again, under it alone.
-    for node in network.masters().iter().map(String::as_str).chain(["enterprise-vault-a", "enterprise-vault-c"]) {
+    for node in
+        network.masters().iter().map(String::as_str).chain(["enterprise-vault-a", "enterprise-vault-c"])
+    {
         upgrade(&network, node, &program).await;
     }
     network.ready().await;
@@ -207,7 +209,8 @@ async fn the_log_proves_itself(network: &Network) {
         client: network.client("luckin"),
     };
     let member = Member { name: &stranger.name, key: &stranger.key };
-    let change = Change::RevokeMeasurement { measurement: *trusted.registry.measurements.keys().next().unwrap() };
+    let change =
+        Change::RevokeMeasurement { measurement: *trusted.registry.measurements.keys().next().unwrap() };
     let (motion, _) = member.proposes(governance_digest(&trusted), 1, change, String::new());
     assert_eq!(code(stranger.client.govern(&motion).await), "ADM-0003");
 }

@@ -4,8 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use symphony_protocol::artifact::{Bucket, DividendRequest, EndorsedAssignment};
-use symphony_tee::governed;
 use symphony_tee::boot::Identity;
+use symphony_tee::governed;
 use symphony_tee::measure;
 use symphony_tee::report::EnclaveRole;
 use symphony_types::amount::Sym;
@@ -33,7 +33,7 @@ pub(crate) fn agent(world: &World, program: &Path, folder: &Path, name: &str, ro
 }
 
 /// The assignment as a master makes it: with the aggregator's boot report and the keys that it sealed.
-fn assign(
+pub(crate) fn assign(
     world: &World,
     aggregator: &Agent,
     slice: &Agent,

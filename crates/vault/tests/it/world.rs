@@ -22,7 +22,7 @@ use symphony_types::amount::{Bps, Sym};
 use symphony_types::digest::Digest;
 use symphony_types::epsilon::Epsilon;
 use symphony_types::id::*;
-use symphony_types::key::{Document as _, Gateway, Master, PrivateKey, PublicKey};
+use symphony_types::key::{Document as _, Gateway, Governance as CouncilKey, Master, PrivateKey, PublicKey};
 use symphony_types::time::{OrderedMillis, RecordMillis};
 use symphony_vault::enterprise::{Enterprise, Quota};
 use symphony_vault::keys::VaultKeys;
@@ -42,6 +42,16 @@ pub(crate) struct World {
     pub(crate) gateway: PrivateKey<Gateway>,
     pub(crate) platform: PlatformSeed,
     pub(crate) reader: ReaderConfig,
+}
+
+/// A member of the council, by number.
+pub(crate) fn member(number: u8) -> ActorId {
+    actor(&format!("council-{number}"))
+}
+
+/// Its key.
+pub(crate) fn council_key(number: u8) -> PrivateKey<CouncilKey> {
+    PrivateKey::from_seed(&[number + 40; 32])
 }
 
 pub(crate) const OPERATOR: (&str, &str) = ("acme", "operator");
@@ -77,7 +87,7 @@ impl World {
                 .map(|measurement| (*measurement, EnclaveCode::founded(Purpose::Any)))
                 .collect(),
             platforms: [(platform.platform(), Platform::founded(platform.public()))].into(),
-            council: BTreeMap::new(),
+            council: (1..=3).map(|number| (member(number), council_key(number).public())).collect(),
         };
         let governance = Governance {
             policies: [(PolicyVersion(1), policy())].into(),

@@ -6,7 +6,9 @@ use alloc::string::String;
 use proptest::prelude::*;
 use symphony_types::amount::{Bps, Sym};
 use symphony_types::canonical;
-use symphony_types::id::{ActorId, GovernanceSequence, LockRef, NodeId, RequestId, SchemaVersion, SemanticVersion};
+use symphony_types::id::{
+    ActorId, GovernanceSequence, LockRef, NodeId, RequestId, SchemaVersion, SemanticVersion,
+};
 use symphony_types::key::PrivateKey;
 
 use super::*;

@@ -78,7 +78,8 @@ fn a_log_that_does_not_verify_changes_nothing() {
     let state = three();
     let good = update(&state);
     type Bend<'a> = &'a dyn Fn(&mut LogUpdate);
-    let entry = |bend: &'static dyn Fn(&mut LogEntry)| move |update: &mut LogUpdate| bend(&mut update.entries[1]);
+    let entry =
+        |bend: &'static dyn Fn(&mut LogEntry)| move |update: &mut LogUpdate| bend(&mut update.entries[1]);
     let unendorsed: Bend<'_> = &|update| {
         update.head.endorsements.truncate(1);
     };
@@ -135,7 +136,8 @@ fn a_log_that_does_not_verify_changes_nothing() {
 fn an_order_is_carried_out_under_the_same_state_of_governance_alone() {
     let state = three();
     let asked = Digest::of_bytes(b"order");
-    let standing = |state: &State, order| endorsed(&state.governance.registry, state.proposals.log.standing(order));
+    let standing =
+        |state: &State, order| endorsed(&state.governance.registry, state.proposals.log.standing(order));
     let now = standing(&state, asked);
     let mut current = founded();
     current.follow(&update(&state)).unwrap();
@@ -148,7 +150,11 @@ fn an_order_is_carried_out_under_the_same_state_of_governance_alone() {
     let old = founded().head();
     let body = Standing { order: asked, foundation: old.foundation, sequence: old.sequence, last: old.last };
     let stale = endorsed(&state.governance.registry, body);
-    assert_eq!(current.check(&stale, asked), Err(Code::GovernanceBehind), "an order from before the revocation");
+    assert_eq!(
+        current.check(&stale, asked),
+        Err(Code::GovernanceBehind),
+        "an order from before the revocation"
+    );
     assert_eq!(founded().check(&stale, asked), Ok(()));
     let alone = key::<Master>("master-1").endorsed(now.body);
     assert_eq!(current.check(&alone, asked), Err(Code::Forbidden));

@@ -15,9 +15,7 @@ use symphony_types::limits::{PROPOSALS_CLOSED_MAX, TEXT_LEN_MAX};
 use symphony_types::time::OrderedMillis;
 
 use super::{activate, order, proposal, propose, register, revoke, vote, withdraw};
-use crate::stage::{
-    COUNCIL, START, TIMELOCK_MS, VOTING_MS, code, council_key, governance, member, platform,
-};
+use crate::stage::{COUNCIL, START, TIMELOCK_MS, VOTING_MS, code, council_key, governance, member, platform};
 
 fn fresh() -> State {
     State::genesis(governance())
@@ -69,62 +67,86 @@ fn the_table_of_a_proposal_is_pinned() {
         }
     };
     let (yes, no) = (|by| Some((by, true)), |by| Some((by, false)));
-    play("accepted at once, executed after the time-lock", register(code("next")), &[
-        ("propose again", 0, None),
-        ("1 for it", 0, yes(1)),
-        ("2 for it", 0, yes(2)),
-        ("2 for it again", 0, yes(2)),
-        ("2 against it", 0, no(2)),
-        ("3 for it", 0, yes(3)),
-        ("4 for it, late", 0, yes(4)),
-        ("time, a moment too early", TIMELOCK_MS - 1, None),
-        ("time", TIMELOCK_MS, None),
-        ("time again", TIMELOCK_MS, None),
-        ("withdraw", TIMELOCK_MS, None),
-    ]);
-    play("a revocation does not wait", revoke(code("enclave")), &[
-        ("1 for it", 0, yes(1)),
-        ("2 for it", 0, yes(2)),
-        ("3 for it", 0, yes(3)),
-    ]);
-    play("rejected as soon as nothing can help", register(code("next")), &[
-        ("1 against it", 0, no(1)),
-        ("2 against it", 0, no(2)),
-        ("3 against it", 0, no(3)),
-        ("4 for it", 0, yes(4)),
-    ]);
-    play("enough at the end", register(code("next")), &[
-        ("1 for it", 0, yes(1)),
-        ("2 for it", 0, yes(2)),
-        ("3 against it", 0, no(3)),
-        ("time, a moment too early", VOTING_MS - 1, None),
-        ("4 for it, too late", VOTING_MS, yes(4)),
-        ("time", VOTING_MS, None),
-    ]);
-    play("too few for it at the end", register(code("next")), &[
-        ("1 for it", 0, yes(1)),
-        ("2 against it", 0, no(2)),
-        ("3 against it", 0, no(3)),
-        ("time", VOTING_MS, None),
-    ]);
-    play("too few voted", register(code("next")), &[
-        ("1 for it", 0, yes(1)),
-        ("2 for it", 0, yes(2)),
-        ("time", VOTING_MS, None),
-    ]);
-    play("withdrawn", register(code("next")), &[
-        ("another withdraws", 0, None),
-        ("withdraw", 0, None),
-        ("withdraw", 0, None),
-        ("1 for it", 0, yes(1)),
-    ]);
-    play("withdrawn in the time-lock", register(code("next")), &[
-        ("1 for it", 0, yes(1)),
-        ("2 for it", 0, yes(2)),
-        ("3 for it", 0, yes(3)),
-        ("withdraw", 1, None),
-        ("time", TIMELOCK_MS, None),
-    ]);
+    play(
+        "accepted at once, executed after the time-lock",
+        register(code("next")),
+        &[
+            ("propose again", 0, None),
+            ("1 for it", 0, yes(1)),
+            ("2 for it", 0, yes(2)),
+            ("2 for it again", 0, yes(2)),
+            ("2 against it", 0, no(2)),
+            ("3 for it", 0, yes(3)),
+            ("4 for it, late", 0, yes(4)),
+            ("time, a moment too early", TIMELOCK_MS - 1, None),
+            ("time", TIMELOCK_MS, None),
+            ("time again", TIMELOCK_MS, None),
+            ("withdraw", TIMELOCK_MS, None),
+        ],
+    );
+    play(
+        "a revocation does not wait",
+        revoke(code("enclave")),
+        &[("1 for it", 0, yes(1)), ("2 for it", 0, yes(2)), ("3 for it", 0, yes(3))],
+    );
+    play(
+        "rejected as soon as nothing can help",
+        register(code("next")),
+        &[
+            ("1 against it", 0, no(1)),
+            ("2 against it", 0, no(2)),
+            ("3 against it", 0, no(3)),
+            ("4 for it", 0, yes(4)),
+        ],
+    );
+    play(
+        "enough at the end",
+        register(code("next")),
+        &[
+            ("1 for it", 0, yes(1)),
+            ("2 for it", 0, yes(2)),
+            ("3 against it", 0, no(3)),
+            ("time, a moment too early", VOTING_MS - 1, None),
+            ("4 for it, too late", VOTING_MS, yes(4)),
+            ("time", VOTING_MS, None),
+        ],
+    );
+    play(
+        "too few for it at the end",
+        register(code("next")),
+        &[
+            ("1 for it", 0, yes(1)),
+            ("2 against it", 0, no(2)),
+            ("3 against it", 0, no(3)),
+            ("time", VOTING_MS, None),
+        ],
+    );
+    play(
+        "too few voted",
+        register(code("next")),
+        &[("1 for it", 0, yes(1)), ("2 for it", 0, yes(2)), ("time", VOTING_MS, None)],
+    );
+    play(
+        "withdrawn",
+        register(code("next")),
+        &[
+            ("another withdraws", 0, None),
+            ("withdraw", 0, None),
+            ("withdraw", 0, None),
+            ("1 for it", 0, yes(1)),
+        ],
+    );
+    play(
+        "withdrawn in the time-lock",
+        register(code("next")),
+        &[
+            ("1 for it", 0, yes(1)),
+            ("2 for it", 0, yes(2)),
+            ("3 for it", 0, yes(3)),
+            ("withdraw", 1, None),
+            ("time", TIMELOCK_MS, None),
+        ],
+    );
     insta::assert_snapshot!(rows.join("\n"));
 }
 
