@@ -2,7 +2,7 @@
 //! messages, with proofs that a client checks itself.
 
 use symphony_protocol::governance::approval::{Mark, Status as Standing};
-use symphony_protocol::governance::proposal::{Change, Motion, ProposalRecord, ProposalStage};
+use symphony_protocol::governance::proposal::{Motion, ProposalRecord, ProposalStage};
 use symphony_protocol::machine::{Command, State};
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
@@ -117,13 +117,6 @@ fn mark(mark: Mark) -> v1::GovernanceMark {
 
 fn proposal(id: &Digest, record: &ProposalRecord) -> v1::ProposalEntry {
     let body = &record.proposal.body;
-    let subject = match &body.change {
-        Change::RegisterMeasurement { measurement, .. }
-        | Change::ActivateMeasurement { measurement }
-        | Change::RevokeMeasurement { measurement } => measurement.0,
-        Change::AdmitPlatform { key } => key.platform().0,
-        Change::RevokePlatform { platform } => platform.0,
-    };
     let voters = |approve| {
         let votes = record.votes.values().filter(move |vote| vote.body.approve == approve);
         votes.map(|vote| vote.body.voter.to_string()).collect()
@@ -133,7 +126,7 @@ fn proposal(id: &Digest, record: &ProposalRecord) -> v1::ProposalEntry {
         proposer: body.proposer.to_string(),
         number: body.number,
         change: body.change.as_str().to_owned(),
-        subject: subject.0.to_vec(),
+        subject: body.change.subject().0.to_vec(),
         summary: body.summary.clone(),
         state: record.stage.as_str().to_owned(),
         vote_by_ms: record.vote_by.0,

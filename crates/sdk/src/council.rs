@@ -4,10 +4,11 @@
 use reqwest::Method;
 use reqwest::header::CONTENT_TYPE;
 use symphony_protocol::governance::Governance;
+use symphony_protocol::governance::change::Change;
 use symphony_protocol::governance::log::{
     EndorsedHead, Followed, LogEntry, LogHead, LogUpdate, extends, governance_digest, includes,
 };
-use symphony_protocol::governance::proposal::{Change, Motion, Proposal, Vote, Withdrawal};
+use symphony_protocol::governance::proposal::{Motion, Proposal, Vote, Withdrawal};
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
 use symphony_types::id::{ActorId, GovernanceSequence};

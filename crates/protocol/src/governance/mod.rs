@@ -3,6 +3,7 @@
 
 pub mod accountant;
 pub mod approval;
+pub mod change;
 pub mod epoch;
 pub mod log;
 pub mod policy;

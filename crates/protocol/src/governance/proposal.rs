@@ -15,7 +15,7 @@
 //! | accepted -> executed | the time-lock is over; a revocation has none and is executed in the same step |
 //! | accepted -> rejected | the change does not fit what governs by then |
 //!
-//! A new kind of change is a variant of [`Change`] with an arm in each of its functions; nothing else takes another shape.
+//! What may be proposed is [`Change`].
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::String;
@@ -27,133 +27,16 @@ use symphony_types::amount::Bps;
 use symphony_types::canonical;
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
-use symphony_types::id::{ActorId, GovernanceSequence, Measurement, PlatformId, PolicyVersion};
-use symphony_types::key::{Document, Governance as Member, PublicKey, Signed, SoftwarePlatform};
+use symphony_types::id::{ActorId, GovernanceSequence, PolicyVersion};
+use symphony_types::key::{Document, Governance as Member, PublicKey, Signed};
 use symphony_types::limits::{PROPOSAL_BYTES_MAX, PROPOSALS_CLOSED_MAX, PROPOSALS_OPEN_MAX, TEXT_LEN_MAX};
 use symphony_types::table::{Table, Value};
 use symphony_types::time::OrderedMillis;
 
 use super::Governance;
-use super::approval::{EnclaveCode, Platform, Purpose};
+use super::change::Change;
 use super::log::{Log, LogEntry};
 use super::policy::ProposalPolicy;
-
-/// What the council may change.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Change {
-    /// Makes enclave code known.
-    RegisterMeasurement {
-        /// The code.
-        measurement: Measurement,
-        /// What it is for.
-        purpose: Purpose,
-        /// Digest of the recipe that it is built by.
-        recipe: Digest,
-    },
-    /// Lets new tasks be served by registered code, beside what is active already (R128).
-    ActivateMeasurement {
-        /// The code.
-        measurement: Measurement,
-    },
-    /// Ends all dispatch to code at once (R129).
-    RevokeMeasurement {
-        /// The code.
-        measurement: Measurement,
-    },
-    /// Believes the boot reports of a machine from now on.
-    AdmitPlatform {
-        /// The key that it quotes with.
-        key: PublicKey<SoftwarePlatform>,
-    },
-    /// Believes a machine no more, at once.
-    RevokePlatform {
-        /// The machine.
-        platform: PlatformId,
-    },
-}
-
-impl Change {
-    /// The word that stands in the API.
-    pub const fn as_str(&self) -> &'static str {
-        match self {
-            Self::RegisterMeasurement { .. } => "register_measurement",
-            Self::ActivateMeasurement { .. } => "activate_measurement",
-            Self::RevokeMeasurement { .. } => "revoke_measurement",
-            Self::AdmitPlatform { .. } => "admit_platform",
-            Self::RevokePlatform { .. } => "revoke_platform",
-        }
-    }
-
-    /// Whether it only takes away, so that there is nothing to wait for.
-    pub const fn revokes(&self) -> bool {
-        match self {
-            Self::RevokeMeasurement { .. } | Self::RevokePlatform { .. } => true,
-            Self::RegisterMeasurement { .. }
-            | Self::ActivateMeasurement { .. }
-            | Self::AdmitPlatform { .. } => false,
-        }
-    }
-
-    /// Whether it fits what governs. **Errors**: `GOV-0012`; `ADM-0019` for a machine of class `software` where policy
-    /// refuses that class (R130).
-    pub fn check(&self, governance: &Governance) -> Result<(), Code> {
-        let registry = &governance.registry;
-        let fits = match self {
-            Self::RegisterMeasurement { measurement, .. } => !registry.measurements.contains_key(measurement),
-            Self::ActivateMeasurement { measurement } => registry
-                .measurements
-                .get(measurement)
-                .is_some_and(|code| code.activated.is_none() && code.revoked.is_none()),
-            Self::RevokeMeasurement { measurement } => {
-                registry.measurements.get(measurement).is_some_and(|code| code.revoked.is_none())
-            }
-            Self::AdmitPlatform { key } => {
-                if !governance.policy().software_admitted {
-                    return Err(Code::PlatformRefused);
-                }
-                !registry.platforms.contains_key(&key.platform())
-            }
-            Self::RevokePlatform { platform } => {
-                registry.platforms.get(platform).is_some_and(|known| known.revoked.is_none())
-            }
-        };
-        if fits { Ok(()) } else { Err(Code::ChangeUnfit) }
-    }
-}
-
-impl Governance {
-    /// Enacts an entry of the log whose change fits.
-    pub fn enact(&mut self, entry: &LogEntry) {
-        let (mark, registry) = (entry.mark(), &mut self.registry);
-        self.sequence = entry.sequence;
-        match &entry.proposal.body.change {
-            Change::RegisterMeasurement { measurement, purpose, recipe } => {
-                let (purpose, recipe) = (*purpose, *recipe);
-                let code = EnclaveCode { purpose, recipe, registered: mark, activated: None, revoked: None };
-                registry.measurements.insert(*measurement, code);
-            }
-            Change::ActivateMeasurement { measurement } => {
-                if let Some(code) = registry.measurements.get_mut(measurement) {
-                    code.activated = Some(mark);
-                }
-            }
-            Change::RevokeMeasurement { measurement } => {
-                if let Some(code) = registry.measurements.get_mut(measurement) {
-                    code.revoked = Some(mark);
-                }
-            }
-            Change::AdmitPlatform { key } => {
-                let platform = Platform { key: *key, admitted: mark, revoked: None };
-                registry.platforms.insert(key.platform(), platform);
-            }
-            Change::RevokePlatform { platform } => {
-                if let Some(platform) = registry.platforms.get_mut(platform) {
-                    platform.revoked = Some(mark);
-                }
-            }
-        }
-    }
-}
 
 /// What a member of the council asks the others to change. Its digest is its name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

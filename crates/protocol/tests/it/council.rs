@@ -6,6 +6,7 @@ mod proposals;
 mod tasks;
 
 use symphony_protocol::governance::approval::Purpose;
+use symphony_protocol::governance::change::Change;
 use symphony_protocol::governance::proposal::*;
 use symphony_protocol::machine::{Command, Event, Refusal, State, decide, evolve};
 use symphony_types::digest::Digest;

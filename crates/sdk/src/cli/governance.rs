@@ -5,8 +5,9 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use serde_json::json;
+use symphony_protocol::governance::change;
 use symphony_protocol::governance::log::{LogEntry, LogHead, LogUpdate};
-use symphony_protocol::governance::proposal::{self, Motion};
+use symphony_protocol::governance::proposal::Motion;
 use symphony_sdk::council::{LogError, Member, checked, proven};
 use symphony_sdk::shape::governance::{GovernanceView, ProposalEntry};
 use symphony_tee::measure;
@@ -141,35 +142,23 @@ fn kept(file: &Path) -> Result<LogUpdate> {
     Ok(decode(&bytes).map_err(|error| Usage(format!("{} is no log: {error}", file.display())))?)
 }
 
-fn wanted(change: &Change) -> proposal::Change {
+fn wanted(change: &Change) -> change::Change {
     match change {
-        Change::Register { measurement, purpose, recipe } => proposal::Change::RegisterMeasurement {
+        Change::Register { measurement, purpose, recipe } => change::Change::RegisterMeasurement {
             measurement: Measurement(*measurement),
             purpose: *purpose,
             recipe: *recipe,
         },
         Change::Activate { measurement } => {
-            proposal::Change::ActivateMeasurement { measurement: Measurement(*measurement) }
+            change::Change::ActivateMeasurement { measurement: Measurement(*measurement) }
         }
         Change::Revoke { measurement } => {
-            proposal::Change::RevokeMeasurement { measurement: Measurement(*measurement) }
+            change::Change::RevokeMeasurement { measurement: Measurement(*measurement) }
         }
-        Change::AdmitPlatform { key } => {
-            proposal::Change::AdmitPlatform { key: PublicKey::from_bytes(key.0) }
-        }
+        Change::AdmitPlatform { key } => change::Change::AdmitPlatform { key: PublicKey::from_bytes(key.0) },
         Change::RevokePlatform { platform } => {
-            proposal::Change::RevokePlatform { platform: PlatformId(*platform) }
+            change::Change::RevokePlatform { platform: PlatformId(*platform) }
         }
-    }
-}
-
-fn subject(change: &proposal::Change) -> Digest {
-    match change {
-        proposal::Change::RegisterMeasurement { measurement, .. }
-        | proposal::Change::ActivateMeasurement { measurement }
-        | proposal::Change::RevokeMeasurement { measurement } => measurement.0,
-        proposal::Change::AdmitPlatform { key } => key.platform().0,
-        proposal::Change::RevokePlatform { platform } => platform.0,
     }
 }
 
@@ -177,7 +166,7 @@ fn entry(entry: &LogEntry) -> serde_json::Value {
     let body = &entry.proposal.body;
     json!({
         "sequence": entry.sequence.0, "proposal": body.digest().to_hex(), "proposer": body.proposer.as_str(),
-        "change": body.change.as_str(), "subject": subject(&body.change).to_hex(), "summary": body.summary,
+        "change": body.change.as_str(), "subject": body.change.subject().to_hex(), "summary": body.summary,
         "at_ms": entry.at.0, "digest": entry.digest().to_hex(),
         "votes": entry.votes.iter().map(|vote| (vote.body.voter.to_string(), vote.body.approve)).collect::<Vec<_>>(),
     })
@@ -189,7 +178,7 @@ fn row(entry: &LogEntry) -> [String; 6] {
     [
         entry.sequence.to_string(),
         body.change.as_str().to_owned(),
-        subject(&body.change).to_hex(),
+        body.change.subject().to_hex(),
         body.proposer.to_string(),
         format!("{approvals} of {}", entry.votes.len()),
         entry.at.0.to_string(),

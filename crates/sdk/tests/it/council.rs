@@ -2,8 +2,9 @@
 
 use symphony_protocol::governance::Governance;
 use symphony_protocol::governance::approval::Purpose;
+use symphony_protocol::governance::change::Change;
 use symphony_protocol::governance::log::{Followed, LogEntry, LogUpdate};
-use symphony_protocol::governance::proposal::{Change, Motion};
+use symphony_protocol::governance::proposal::Motion;
 use symphony_sdk::council::{LogError, Member, checked, proven};
 use symphony_sdk::shape::governance::GovernanceProof;
 use symphony_sdk::verify::{Report, governance_digest, verify};

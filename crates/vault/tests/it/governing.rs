@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use symphony_protocol::governance::change::Change;
 use symphony_protocol::governance::log::{Followed, LogEntry, LogUpdate, Standing};
-use symphony_protocol::governance::proposal::{Change, Proposal, Vote};
+use symphony_protocol::governance::proposal::{Proposal, Vote};
 use symphony_tee::measure;
 use symphony_tee::report::EnclaveRole;
 use symphony_types::catalogue::Code;

@@ -3,6 +3,7 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use symphony_protocol::governance::approval::{Purpose, Status};
+use symphony_protocol::governance::change::Change;
 use symphony_protocol::governance::log::{extends, includes};
 use symphony_protocol::governance::proposal::*;
 use symphony_protocol::machine::{Command, Event, Refusal, State};

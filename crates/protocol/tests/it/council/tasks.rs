@@ -2,6 +2,7 @@
 //! and finished work still verifies (R120, R128, R129).
 
 use symphony_protocol::artifact::Outcome;
+use symphony_protocol::governance::change::Change;
 use symphony_protocol::governance::proposal::*;
 use symphony_protocol::lifecycle::{Stage, TaskState};
 use symphony_protocol::machine::{Answer, Effect, Event, ParseStage};
