@@ -18,6 +18,7 @@ use symphony_protocol::execution::failure::{Step, TaskFailure};
 use symphony_protocol::lifecycle::{Stage, Task};
 use symphony_protocol::machine::{Command, Effect, State};
 use symphony_tee::governed;
+use symphony_tee::report::EnclaveRole;
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
 use symphony_types::id::{TaskId, VaultId};
@@ -119,6 +120,7 @@ async fn slices(
 ) -> Result<Vec<SignedSlice>, Fault> {
     let task = envelope.task;
     let Some((_, attempt)) = claim::assigning(state, &task) else { return Err(moved()) };
+    check_own(node, state, envelope)?;
     let opened = open_task(node, envelope, attempt).await?;
     let handed = opened.keys.into_iter().filter(|(vault, _)| vaults.contains(vault));
     let handed = handed.map(|(vault, sealed_keys)| {
@@ -133,6 +135,14 @@ async fn slices(
         Ok(orders) => orders,
     };
     Ok(join_all(orders.iter().map(|order| collect(node, order, by))).await.into_iter().flatten().collect())
+}
+
+/// Whether this master's own aggregator may serve a task: its code is the task's, and not revoked since (R120, R129).
+/// **Errors**: [`Fault::Refused`]; another master's may.
+pub(crate) fn check_own(node: &Node, state: &State, envelope: &TaskEnvelope) -> Result<(), Fault> {
+    let (boot, role) = (encode(node.aggregator.boot()), EnclaveRole::Aggregator);
+    let admitted = governed::admit(&node.network, &state.governance, envelope, &boot, role);
+    admitted.map(drop).map_err(|(code, detail)| Fault::Refused(code, detail))
 }
 
 /// Has the aggregator's enclave make the task's keys and seal them to each participating Vault's enclave. They are
@@ -211,12 +221,16 @@ async fn collect(
                 Ok(slice) => return Some(slice),
                 Err(error) => tracing::warn!(%vault, error, "a slice cannot be used"),
             },
-            Err((code, _)) if ordered.renewed(node, vault, code).await => continue,
             Err((code, detail)) if !code.retry() && code != Code::Internal => {
                 tracing::warn!(%vault, %code, detail, "a vault refused its slice");
                 return None;
             }
-            Err((code, detail)) => tracing::warn!(%vault, %code, detail, "a vault does not answer its slice"),
+            Err((code, detail)) => {
+                if ordered.renewed(node, vault, code).await {
+                    continue;
+                }
+                tracing::warn!(%vault, %code, detail, "a vault does not answer its slice");
+            }
         }
         sleep(left(report_by)?.min(RETRY)).await;
     }
@@ -262,6 +276,9 @@ pub async fn aggregate(node: &Arc<Node>, task: &TaskId) -> Result<(), Fault> {
     let envelope = &known.envelope;
     if !opened(node, task).attempts.contains(&coordinate::attempt(slices)) {
         return take_over(node, &state, known, slices, *aggregate_by).await;
+    }
+    if let Err(fault) = check_own(node, &state, envelope) {
+        return failed(node, *task, Step::Aggregate, fault).await;
     }
     let mut bundles = Vec::new();
     for slice in slices {

@@ -30,7 +30,7 @@ use symphony_types::id::{TaskId, VaultId};
 use symphony_wire::documents::{decode, encode};
 use symphony_wire::enclave::{Answer, Call, Gathered, Manifest};
 use symphony_wire::status::problem_of;
-use symphony_wire::v1::{RoundAssignment, SignedDocument, SliceResult};
+use symphony_wire::v1::{RoundAssignment, SliceResult};
 
 use crate::admission::left;
 use crate::blobs::{Kind, Place};
@@ -38,7 +38,7 @@ use crate::bulk;
 use crate::claim::Subject;
 use crate::effects::Fault;
 use crate::endorsing::endorsed;
-use crate::execution::{enclave, failed, masters, moved, wrong_answer};
+use crate::execution::{check_own, enclave, failed, masters, moved, wrong_answer};
 use crate::helping::{self, Unusable};
 use crate::node::{Node, now};
 use crate::orders::{Ordered, ordered};
@@ -101,6 +101,9 @@ async fn rounds(node: &Arc<Node>, task: &TaskId, failing: &mut Failing) -> Resul
         // Past its time, the order of time itself ends it.
         if left(known.envelope.execute_by).is_none() {
             return Err(Fault::Again("the time of the training is over".to_owned()));
+        }
+        if let Err(fault) = check_own(node, &state, &known.envelope) {
+            return failed(node, *task, Step::Round(position.round), fault).await;
         }
         match run(node, &state, known, position, failing).await {
             Ok(Ran::Recorded | Ran::WithoutThem) => {}
@@ -208,22 +211,22 @@ async fn parts(
 ) -> Result<Vec<Part>, Vec<(VaultId, Code, String)>> {
     let round_ms = node.state().governance.policy().train.round_ms;
     let timeout = left(envelope.execute_by).unwrap_or_default().min(Duration::from_millis(round_ms));
-    let order = &ordered.order;
-    let SignedDocument { document, standing } = ordered.message();
+    let (order, document) = (&ordered.order, &ordered.message().document);
     let asked = order.body.vaults.iter().map(|vault| {
-        let learner = begins.learner.clone().unwrap_or_default();
-        let learner_key = begins.keys.get(vault).cloned().unwrap_or_default();
-        let (document, standing) = (document.clone(), standing.clone());
-        let mut assignment = RoundAssignment { document, learner, learner_key, standing };
+        let message = |standing| RoundAssignment {
+            document: document.clone(),
+            learner: begins.learner.clone().unwrap_or_default(),
+            learner_key: begins.keys.get(vault).cloned().unwrap_or_default(),
+            standing,
+        };
         async move {
-            let first = part(node, vault, order, assignment.clone(), timeout).await;
+            let first = part(node, vault, order, message(ordered.standing()), timeout).await;
             let again = match &first {
                 Err((code, _)) => ordered.renewed(node, vault, *code).await,
                 Ok(_) => false,
             };
             let answer = if again {
-                assignment.standing = ordered.standing();
-                part(node, vault, order, assignment, timeout).await
+                part(node, vault, order, message(ordered.standing()), timeout).await
             } else {
                 first
             };
