@@ -487,3 +487,16 @@ fn each_service_is_for_its_own_callers() {
     assert!(asking(&request(Some(NodeRole::Gateway))).is_err());
     assert_eq!(asking(&request(Some(NodeRole::Master))).unwrap(), node(1));
 }
+
+/// R194, R195: a master endorses the head of the log that its own state has, and no standing by itself.
+#[test]
+fn the_head_of_the_log_is_the_states_own() {
+    let state = State::genesis(governance());
+    let own = state.proposals.log.head();
+    assert_eq!(of_state(&state, &Subject::LogHead), Some(own.digest()));
+    assert_eq!(of_state(&state, &Subject::Standing(digest(1))), None);
+    let mut other = governance();
+    other.registry.council.insert(actor("council-1"), PrivateKey::from_seed(&[24; 32]).public());
+    let other = State::genesis(other);
+    assert_ne!(of_state(&other, &Subject::LogHead), Some(own.digest()), "of another network");
+}
