@@ -7,8 +7,8 @@
 use symphony_types::digest::Digest;
 use symphony_wire::evidence;
 use symphony_wire::v1::{
-    ChainBytes, ChallengeList, EvidenceBundle, Quote, SealedResponse, SealedStep, Task, TaskResult,
-    VaultAnswer, VaultCoverage, VaultEntry, VaultList,
+    ChainBytes, ChallengeList, EvidenceBundle, GovernanceLog, GovernanceProof, GovernanceView, ProposalEntry,
+    Quote, SealedResponse, SealedStep, Task, TaskResult, VaultAnswer, VaultCoverage, VaultEntry, VaultList,
 };
 
 use crate::confirm::Agree;
@@ -142,6 +142,35 @@ impl Agree for VaultList {
 impl Agree for ChainBytes {
     fn agrees(&self, other: &Self) -> bool {
         self == other
+    }
+}
+
+/// Votes and time move it; masters that are behind catch up.
+impl Agree for ProposalEntry {
+    fn agrees(&self, other: &Self) -> bool {
+        self == other
+    }
+}
+
+/// The whole of it.
+impl Agree for GovernanceView {
+    fn agrees(&self, other: &Self) -> bool {
+        self == other
+    }
+}
+
+/// The entries; each head carries its own endorsements, which the client checks.
+impl Agree for GovernanceLog {
+    fn agrees(&self, other: &Self) -> bool {
+        self.entries == other.entries
+    }
+}
+
+/// As of the log.
+impl Agree for GovernanceProof {
+    fn agrees(&self, other: &Self) -> bool {
+        let proof = |proof: &Self| Self { head: Vec::new(), ..proof.clone() };
+        proof(self) == proof(other)
     }
 }
 

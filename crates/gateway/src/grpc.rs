@@ -12,10 +12,11 @@ use symphony_wire::caller::Caller;
 use symphony_wire::v1::platform_server::Platform;
 use symphony_wire::v1::vault_access_server::VaultAccess;
 use symphony_wire::v1::{
-    AssignVaultRequest, ChainBytes, ChallengeFiling, ChallengeList, EvidenceBundle, ListVaultsRequest, Quote,
-    SealedRequest, SealedResponse, SealedStep, Status as PlatformStatus, StatusRequest, StepRef,
-    SubmitParseRequest, SubmitTaskRequest, Task, TaskRef, TaskResult, TaskSpec, VaultAnswer, VaultEntry,
-    VaultList, VaultOperation,
+    AssignVaultRequest, ChainBytes, ChallengeFiling, ChallengeList, EvidenceBundle, GovernanceLog,
+    GovernanceLogRequest, GovernanceMotion, GovernanceProof, GovernanceProofRequest, GovernanceRequest,
+    GovernanceView, ListVaultsRequest, ProposalEntry, Quote, SealedRequest, SealedResponse, SealedStep,
+    Status as PlatformStatus, StatusRequest, StepRef, SubmitParseRequest, SubmitTaskRequest, Task, TaskRef,
+    TaskResult, TaskSpec, VaultAnswer, VaultEntry, VaultList, VaultOperation,
 };
 use tonic::{Request, Response, Status};
 
@@ -126,6 +127,38 @@ impl Platform for Users {
     async fn query_chain(&self, request: Request<ChainBytes>) -> Result<Response<ChainBytes>, Status> {
         let caller = caller_of(&request)?;
         back(self.0.query_chain(&caller, request.into_inner()).await)
+    }
+
+    async fn submit_motion(
+        &self,
+        request: Request<GovernanceMotion>,
+    ) -> Result<Response<ProposalEntry>, Status> {
+        let caller = caller_of(&request)?;
+        back(self.0.submit_motion(&caller, request.into_inner()).await)
+    }
+
+    async fn get_governance(
+        &self,
+        request: Request<GovernanceRequest>,
+    ) -> Result<Response<GovernanceView>, Status> {
+        let caller = caller_of(&request)?;
+        back(self.0.get_governance(&caller).await)
+    }
+
+    async fn get_governance_log(
+        &self,
+        request: Request<GovernanceLogRequest>,
+    ) -> Result<Response<GovernanceLog>, Status> {
+        let caller = caller_of(&request)?;
+        back(self.0.get_governance_log(&caller, request.into_inner()).await)
+    }
+
+    async fn get_governance_proof(
+        &self,
+        request: Request<GovernanceProofRequest>,
+    ) -> Result<Response<GovernanceProof>, Status> {
+        let caller = caller_of(&request)?;
+        back(self.0.get_governance_proof(&caller, request.into_inner()).await)
     }
 
     async fn get_status(&self, request: Request<StatusRequest>) -> Result<Response<PlatformStatus>, Status> {

@@ -11,9 +11,11 @@ use symphony_wire::caller::Caller;
 use symphony_wire::tls::Channel;
 use symphony_wire::v1::platform_client::PlatformClient;
 use symphony_wire::v1::{
-    AssignVaultRequest, ChainBytes, ChallengeFiling, ChallengeList, EvidenceBundle, ListVaultsRequest, Quote,
-    SealedRequest, SealedResponse, SealedStep, StepRef, SubmitParseRequest, SubmitTaskRequest, Task, TaskRef,
-    TaskResult, TaskSpec, VaultEntry, VaultList,
+    AssignVaultRequest, ChainBytes, ChallengeFiling, ChallengeList, EvidenceBundle, GovernanceLog,
+    GovernanceLogRequest, GovernanceMotion, GovernanceProof, GovernanceProofRequest, GovernanceRequest,
+    GovernanceView, ListVaultsRequest, ProposalEntry, Quote, SealedRequest, SealedResponse, SealedStep,
+    StepRef, SubmitParseRequest, SubmitTaskRequest, Task, TaskRef, TaskResult, TaskSpec, VaultEntry,
+    VaultList,
 };
 use tonic::{Request, Response, Status};
 
@@ -259,6 +261,51 @@ impl Gateway {
     ) -> Result<ChainBytes, Problem> {
         self.confirm((READ, CALL_TIMEOUT), caller, "QueryChain", query, |mut master, request| async move {
             heard(master.query_chain(request).await)
+        })
+        .await
+    }
+
+    /// The motion names itself: again it has no further effect.
+    pub(crate) async fn submit_motion(
+        &self,
+        caller: &Caller,
+        motion: GovernanceMotion,
+    ) -> Result<ProposalEntry, Problem> {
+        let pace = (WRITE, CALL_TIMEOUT);
+        self.confirm(pace, caller, "SubmitMotion", motion, |mut master, request| async move {
+            heard(master.submit_motion(request).await)
+        })
+        .await
+    }
+
+    pub(crate) async fn get_governance(&self, caller: &Caller) -> Result<GovernanceView, Problem> {
+        let (pace, message) = ((READ, CALL_TIMEOUT), GovernanceRequest {});
+        self.confirm(pace, caller, "GetGovernance", message, |mut master, request| async move {
+            heard(master.get_governance(request).await)
+        })
+        .await
+    }
+
+    pub(crate) async fn get_governance_log(
+        &self,
+        caller: &Caller,
+        asked: GovernanceLogRequest,
+    ) -> Result<GovernanceLog, Problem> {
+        let pace = (READ, CALL_TIMEOUT);
+        self.confirm(pace, caller, "GetGovernanceLog", asked, |mut master, request| async move {
+            heard(master.get_governance_log(request).await)
+        })
+        .await
+    }
+
+    pub(crate) async fn get_governance_proof(
+        &self,
+        caller: &Caller,
+        asked: GovernanceProofRequest,
+    ) -> Result<GovernanceProof, Problem> {
+        let pace = (READ, CALL_TIMEOUT);
+        self.confirm(pace, caller, "GetGovernanceProof", asked, |mut master, request| async move {
+            heard(master.get_governance_proof(request).await)
         })
         .await
     }

@@ -7,8 +7,9 @@ use std::time::Duration;
 use futures::future::join_all;
 use symphony_chain::port::{Chain, ChainError};
 use symphony_protocol::admission::envelope::PrepareAnswer;
-use symphony_protocol::artifact::{EndorsedLock, LockFact, Release, SignedReceipt};
+use symphony_protocol::artifact::{EndorsedLock, LockFact, Preparation, Release, SignedReceipt};
 use symphony_protocol::machine::{Answer, Command};
+use symphony_types::catalogue::Code;
 use symphony_types::id::{LockRef, TaskId, VaultId};
 use symphony_types::time::OrderedMillis;
 use symphony_wire::documents::{decode, encode};
@@ -20,6 +21,7 @@ use crate::claim::Subject;
 use crate::effects::Fault;
 use crate::endorsing::endorsed;
 use crate::node::{Node, now};
+use crate::orders::{Ordered, ordered};
 
 /// Pause between two calls to a Vault that does not answer.
 const RETRY: Duration = Duration::from_millis(200);
@@ -59,20 +61,24 @@ pub async fn prepare(node: &Node, task: &TaskId) -> Result<(), Fault> {
     };
     let asked = admission.vaults.iter();
     let asked = asked.map(|vault| (Subject::Preparation(*task, vault.clone()), admission.preparation(vault)));
-    let endorsed = endorsed(node, asked.collect()).await?;
-    let answers = endorsed
-        .iter()
-        .map(|preparation| ask(node, &preparation.body.vault, encode(preparation), admission.prepare_by));
+    let orders = ordered(node, asked.collect()).await?;
+    let answers = orders.iter().map(|order| ask(node, order, admission.prepare_by));
     let answers = join_all(answers).await;
     Ok(node.order(Command::RecordPreparations { task: *task, answers }).await?)
 }
 
-async fn ask(node: &Node, vault: &VaultId, document: Vec<u8>, by: OrderedMillis) -> PrepareAnswer {
+async fn ask(node: &Node, order: &Ordered<Preparation>, by: OrderedMillis) -> PrepareAnswer {
+    let vault = &order.order.body.vault;
     loop {
         let Some(left) = left(by) else { return PrepareAnswer::Silent(vault.clone()) };
-        match call(node, vault, &document, left.min(CALL_TIMEOUT)).await {
+        match call(node, vault, order.message(), left.min(CALL_TIMEOUT)).await {
             Ok(receipt) => return PrepareAnswer::Receipt(receipt),
-            Err(detail) => tracing::warn!(%vault, detail, "a vault does not answer a preparation"),
+            Err((code, detail)) => {
+                if order.renewed(node, vault, code).await {
+                    continue;
+                }
+                tracing::warn!(%vault, %code, detail, "a vault does not answer a preparation");
+            }
         }
         sleep(left.min(RETRY)).await;
     }
@@ -81,17 +87,14 @@ async fn ask(node: &Node, vault: &VaultId, document: Vec<u8>, by: OrderedMillis)
 async fn call(
     node: &Node,
     vault: &VaultId,
-    document: &[u8],
+    message: SignedDocument,
     timeout: Duration,
-) -> Result<SignedReceipt, String> {
-    let mut client = node.peers.vault(vault).map_err(|code| code.to_string())?;
-    let mut request = tonic::Request::new(SignedDocument { document: document.to_vec() });
+) -> Result<SignedReceipt, (Code, String)> {
+    let mut client = node.peers.vault(vault).map_err(|code| (code, vault.to_string()))?;
+    let mut request = tonic::Request::new(message);
     request.set_timeout(timeout);
-    let answer = client.prepare(request).await.map_err(|status| {
-        let (code, detail) = problem_of(&status);
-        format!("{code}: {detail}")
-    })?;
-    decode(&answer.into_inner().document).map_err(|error| error.to_string())
+    let answer = client.prepare(request).await.map_err(|status| problem_of(&status))?;
+    decode(&answer.into_inner().document).map_err(|error| (Code::Malformed, error.to_string()))
 }
 
 /// Tells Vaults to free what a dead task reserved. A Vault that cannot be reached frees it at the deadline.
@@ -108,7 +111,8 @@ pub async fn release(node: &Node, task: &TaskId, vaults: &[VaultId]) -> Result<(
 async fn release_one(node: &Node, vault: &VaultId, document: Vec<u8>) {
     for _ in 0..RELEASE_ATTEMPTS {
         let Ok(mut client) = node.peers.vault(vault) else { return };
-        let mut request = tonic::Request::new(SignedDocument { document: document.clone() });
+        let mut request =
+            tonic::Request::new(SignedDocument { document: document.clone(), ..Default::default() });
         request.set_timeout(CALL_TIMEOUT);
         match client.release_budget(request).await {
             Ok(_) => return,

@@ -17,7 +17,7 @@ pub struct LedgerChannel(pub ChainNodeClient<Channel>);
 impl Transport for LedgerChannel {
     async fn call(&self, request: Vec<u8>) -> Result<Vec<u8>, ChainError> {
         let submits = matches!(Request::from_bytes(&request), Some(Request::Submit(_)));
-        let message = SignedDocument { document: request };
+        let message = SignedDocument { document: request, standing: vec![] };
         let mut client = self.0.clone();
         let answer = if submits { client.submit(message).await } else { client.query(message).await };
         match answer {

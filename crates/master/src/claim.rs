@@ -55,6 +55,10 @@ pub enum Subject {
     ParseEvidence(TaskId),
     /// The order of a round of a training.
     RoundOrder(round::Handed),
+    /// Where governance stands, for an order that is claimed before it in the same question.
+    Standing(Digest),
+    /// The head of the governance log.
+    LogHead,
     /// A round that is held with its attestations, which appraise.
     Round(Box<Round>),
     /// An aggregate that is held with its attestation, which appraises.

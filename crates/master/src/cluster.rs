@@ -159,6 +159,7 @@ impl Service {
 
     async fn judge(&self, master: &NodeId, claims: &[Claim]) -> Result<(), Doubt> {
         let state = self.node.state();
+        let mut judged = BTreeSet::new();
         for claim in claims {
             let document = match &claim.subject {
                 Subject::Assignment(handed) => assignment(&self.node.network, &state, master, handed)?,
@@ -183,11 +184,15 @@ impl Service {
                 Subject::Finding(finding, endorsements) => {
                     review::attested(&self.node, &state, finding, endorsements).await?
                 }
+                Subject::Standing(order) if judged.contains(order) => {
+                    state.proposals.log.standing(*order).digest()
+                }
                 subject => of_state(&state, subject).ok_or(UNSEEN)?,
             };
             if document != claim.document {
                 return Err(Doubt::Other("this master has another document"));
             }
+            judged.insert(document);
         }
         Ok(())
     }
@@ -290,6 +295,7 @@ fn of_state(state: &State, subject: &Subject) -> Option<Digest> {
         Subject::Envelope(task) => Some(claim::envelope(state, task)?.digest()),
         Subject::Parse(task) => Some(claim::parse(state, task)?.digest()),
         Subject::Payout(epoch) => Some(claim::payout(state, epoch)?.digest()),
+        Subject::LogHead => Some(state.proposals.log.head().digest()),
         Subject::Assignment(_)
         | Subject::Evidence(_)
         | Subject::ParseEvidence(_)
@@ -298,6 +304,7 @@ fn of_state(state: &State, subject: &Subject) -> Option<Digest> {
         | Subject::Lock(_)
         | Subject::RoundOrder(_)
         | Subject::Round(_)
+        | Subject::Standing(_)
         | Subject::Aggregate(_)
         | Subject::Finding(..) => None,
     }

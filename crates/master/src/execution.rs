@@ -11,15 +11,14 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use serde::{Deserialize, Serialize};
-use symphony_protocol::artifact::{
-    Assignment, EndorsedAssignment, EndorsedEnvelope, SignedAggregate, SignedSlice, TaskEnvelope,
-};
+use symphony_protocol::artifact::{Assignment, EndorsedEnvelope, SignedAggregate, SignedSlice, TaskEnvelope};
 use symphony_protocol::execution::aggregate::aggregate_nonce;
 use symphony_protocol::execution::coordinate;
 use symphony_protocol::execution::failure::{Step, TaskFailure};
 use symphony_protocol::lifecycle::{Stage, Task};
 use symphony_protocol::machine::{Command, Effect, State};
 use symphony_tee::governed;
+use symphony_tee::report::EnclaveRole;
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
 use symphony_types::id::{TaskId, VaultId};
@@ -39,6 +38,7 @@ use crate::cluster::{self, Doubt};
 use crate::effects::Fault;
 use crate::endorsing::endorsed;
 use crate::node::{Node, challenge, now};
+use crate::orders::{Ordered, ordered};
 
 /// Pause between two calls to a Vault that does not answer.
 const RETRY: Duration = Duration::from_millis(300);
@@ -121,6 +121,7 @@ async fn slices(
 ) -> Result<Vec<SignedSlice>, Fault> {
     let task = envelope.task;
     let Some((_, attempt)) = claim::assigning(state, &task) else { return Err(moved()) };
+    check_own(node, state, envelope)?;
     let opened = open_task(node, envelope, attempt).await?;
     let handed = opened.keys.into_iter().filter(|(vault, _)| vaults.contains(vault));
     let handed = handed.map(|(vault, sealed_keys)| {
@@ -129,12 +130,20 @@ async fn slices(
         let assignment = handed.assignment(envelope);
         (Subject::Assignment(handed), assignment)
     });
-    let endorsed = match endorsed(node, handed.collect()).await {
+    let orders = match ordered(node, handed.collect()).await {
         // What the others refuse is no verdict on the task.
         Err(fault) => return Err(Fault::Again(fault.to_string())),
-        Ok(endorsed) => endorsed,
+        Ok(orders) => orders,
     };
-    Ok(join_all(endorsed.iter().map(|order| collect(node, order, by))).await.into_iter().flatten().collect())
+    Ok(join_all(orders.iter().map(|order| collect(node, order, by))).await.into_iter().flatten().collect())
+}
+
+/// Whether this master's own aggregator may serve a task: its code is the task's, and not revoked since (R120, R129).
+/// **Errors**: [`Fault::Refused`]; another master's may.
+pub(crate) fn check_own(node: &Node, state: &State, envelope: &TaskEnvelope) -> Result<(), Fault> {
+    let (boot, role) = (encode(node.aggregator.boot()), EnclaveRole::Aggregator);
+    let admitted = governed::admit(&node.network, &state.governance, envelope, &boot, role);
+    admitted.map(drop).map_err(|(code, detail)| Fault::Refused(code, detail))
 }
 
 /// Has the aggregator's enclave make the task's keys and seal them to each participating Vault's enclave. They are
@@ -202,12 +211,13 @@ pub(crate) fn masters(state: &State) -> Vec<PublicKey<Master>> {
 /// One Vault's slice; `None` when it refused or did not answer in time.
 async fn collect(
     node: &Arc<Node>,
-    order: &EndorsedAssignment,
+    ordered: &Ordered<Assignment>,
     report_by: OrderedMillis,
 ) -> Option<SignedSlice> {
-    let (vault, document) = (&order.body.vault, encode(order));
+    let order = &ordered.order;
+    let vault = &order.body.vault;
     loop {
-        match call(node, vault, &document, left(report_by)?.min(CALL_TIMEOUT)).await {
+        match call(node, vault, ordered.message(), left(report_by)?.min(CALL_TIMEOUT)).await {
             Ok(result) => match keep(node, &order.body, result).await {
                 Ok(slice) => return Some(slice),
                 Err(error) => tracing::warn!(%vault, error, "a slice cannot be used"),
@@ -216,7 +226,12 @@ async fn collect(
                 tracing::warn!(%vault, %code, detail, "a vault refused its slice");
                 return None;
             }
-            Err((code, detail)) => tracing::warn!(%vault, %code, detail, "a vault does not answer its slice"),
+            Err((code, detail)) => {
+                if ordered.renewed(node, vault, code).await {
+                    continue;
+                }
+                tracing::warn!(%vault, %code, detail, "a vault does not answer its slice");
+            }
         }
         sleep(left(report_by)?.min(RETRY)).await;
     }
@@ -225,11 +240,11 @@ async fn collect(
 async fn call(
     node: &Node,
     vault: &VaultId,
-    document: &[u8],
+    message: SignedDocument,
     timeout: Duration,
 ) -> Result<SliceResult, (Code, String)> {
     let mut client = node.peers.vault(vault).map_err(|code| (code, vault.to_string()))?;
-    let mut request = tonic::Request::new(SignedDocument { document: document.to_vec() });
+    let mut request = tonic::Request::new(message);
     request.set_timeout(timeout);
     Ok(client.assign_slice(request).await.map_err(|status| problem_of(&status))?.into_inner())
 }
@@ -262,6 +277,9 @@ pub async fn aggregate(node: &Arc<Node>, task: &TaskId) -> Result<(), Fault> {
     let envelope = &known.envelope;
     if !opened(node, task).attempts.contains(&coordinate::attempt(slices)) {
         return take_over(node, &state, known, slices, *aggregate_by).await;
+    }
+    if let Err(fault) = check_own(node, &state, envelope) {
+        return failed(node, *task, Step::Aggregate, fault).await;
     }
     let mut bundles = Vec::new();
     for slice in slices {

@@ -2,8 +2,8 @@
 
 use std::future::Future;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{self, AtomicU64};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
@@ -12,9 +12,11 @@ use symphony_consensus::machine::Genesis;
 use symphony_consensus::orderer::{OrderError, Orderer};
 use symphony_consensus::quorum::node::Quorum;
 use symphony_consensus::quorum::socket::RemoteGuard;
+use symphony_protocol::governance::Governance;
+use symphony_protocol::governance::log::{EndorsedHead, LogHead};
 use symphony_protocol::machine::{Command, Order, Refusal, State};
 use symphony_tee::boot::{Boot, Identity};
-use symphony_tee::host::EnclaveProcess;
+use symphony_tee::host::{EnclaveProcess, HostError};
 use symphony_tee::keys::PlatformSeed;
 use symphony_tee::report::EnclaveRole;
 use symphony_types::catalogue::Code;
@@ -38,7 +40,7 @@ use crate::machine::Protocol;
 use crate::ordering::Ordering;
 use crate::peers::Peers;
 use crate::training::Remembered;
-use crate::{cluster, effects, net, ordering, rpc};
+use crate::{cluster, effects, following, net, ordering, rpc};
 
 /// How often Vaults are asked how they are.
 const HEALTH_EVERY: Duration = Duration::from_secs(2);
@@ -80,6 +82,12 @@ pub struct Node {
     pub(crate) failing: Remembered,
     /// Rounds that it has answered as the second aggregator.
     pub(crate) answered: Answered,
+    /// What the network was founded with.
+    pub(crate) founded: Governance,
+    /// The last head of the governance log that a majority endorsed.
+    log_head: Mutex<Option<EndorsedHead>>,
+    /// Where the verifier is in the governance log, as far as it has told.
+    pub(crate) verifier_at: AtomicU64,
 }
 
 impl Node {
@@ -143,6 +151,17 @@ impl Node {
             Err(OrderError::Stopped) => Err(Code::Unavailable.into()),
             Err(OrderError::TooLarge) => Err(Code::BodyTooLarge.into()),
         }
+    }
+
+    /// The endorsed head of the governance log, if it is this one.
+    pub(crate) fn log_head(&self, head: &LogHead) -> Option<EndorsedHead> {
+        let known = self.log_head.lock().unwrap_or_else(PoisonError::into_inner);
+        known.as_ref().filter(|known| known.body == *head).cloned()
+    }
+
+    /// Keeps an endorsed head.
+    pub(crate) fn keep_log_head(&self, head: &EndorsedHead) {
+        *self.log_head.lock().unwrap_or_else(PoisonError::into_inner) = Some(head.clone());
     }
 
     /// This master's word for the document with that digest.
@@ -225,6 +244,9 @@ pub async fn run(config: MasterConfig, shutdown: impl Future<Output = ()>) -> Re
         runners: Runners::default(),
         failing: Remembered::default(),
         answered: Answered::default(),
+        founded: config.governance.clone(),
+        log_head: Mutex::default(),
+        verifier_at: AtomicU64::new(0),
     });
     let background = [
         tokio::spawn(effects::run(Arc::clone(&node))),
@@ -232,6 +254,7 @@ pub async fn run(config: MasterConfig, shutdown: impl Future<Output = ()>) -> Re
         tokio::spawn(renew(Arc::clone(&node))),
         tokio::spawn(health(Arc::clone(&node))),
         tokio::spawn(announce(Arc::clone(&node))),
+        tokio::spawn(following::run(Arc::clone(&node))),
     ];
     let platform = InterceptedService::new(rpc::service(Arc::clone(&node)), only(NodeRole::Gateway));
     let masters = InterceptedService::new(cluster::service(Arc::clone(&node)), only(NodeRole::Master));
@@ -321,11 +344,21 @@ fn start_enclave(
             nonce
         }
     };
+    let log = folder.join("enclave.log");
+    let boot = |sealed_keys| {
+        let (identity, platform_seed) = (identity.clone(), seed.clone());
+        Boot { identity, platform_seed, nonce: Digest(nonce), sealed_keys }
+    };
     let sealed_keys = std::fs::read(&keys_file).ok();
-    let fresh = sealed_keys.is_none();
-    let boot = Boot { identity, platform_seed: seed, nonce: Digest(nonce), sealed_keys };
-    let enclave =
-        EnclaveProcess::spawn(program, boot, &folder.join("enclave.log")).context("starting the enclave")?;
+    let again = sealed_keys.is_some();
+    let (enclave, fresh) = match EnclaveProcess::spawn(program, boot(sealed_keys), &log) {
+        // Another program than before: keys are sealed to the one that made them.
+        Err(HostError::Refused(reason)) if again => {
+            tracing::warn!(%reason, "the enclave cannot use its earlier keys and makes new ones");
+            (EnclaveProcess::spawn(program, boot(None), &log).context("starting the enclave")?, true)
+        }
+        started => (started.context("starting the enclave")?, !again),
+    };
     if fresh {
         std::fs::write(&keys_file, enclave.sealed_keys())?;
     }
@@ -384,8 +417,14 @@ async fn health(node: Arc<Node>) {
             .vaults()
             .map(|vault| node.peers.ask_health(&state.governance, vault, challenge(), now()));
         for (vault, answer) in node.peers.vaults().zip(futures::future::join_all(rounds).await) {
-            if let Err(code) = answer {
-                tracing::debug!(%vault, %code, "vault is not healthy");
+            match answer {
+                Ok(health) if health.governance < state.governance.sequence => {
+                    if let Err(fault) = following::bring(&node, vault).await {
+                        tracing::warn!(%vault, %fault, "a vault cannot follow governance");
+                    }
+                }
+                Ok(_) => {}
+                Err(code) => tracing::debug!(%vault, %code, "vault is not healthy"),
             }
         }
     }

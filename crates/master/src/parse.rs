@@ -23,8 +23,10 @@ use crate::blobs::{Kind, Place};
 use crate::bulk;
 use crate::claim::{Claim, Subject};
 use crate::effects::Fault;
-use crate::endorsing::{endorsed, endorsements};
+use crate::endorsing::endorsements;
+use crate::following;
 use crate::node::Node;
+use crate::orders::ordered;
 use crate::settlement;
 use crate::views;
 
@@ -53,12 +55,19 @@ pub async fn run(node: &Node, task: &TaskId) -> Result<(), Fault> {
     // Past its time, the order of time itself ends it.
     let Some(left) = left(order.execute_by) else { return Ok(()) };
     let documents = vec![(Subject::Parse(*task), order.clone())];
-    let Some(endorsed) = endorsed(node, documents).await?.pop() else { return Ok(()) };
+    let Some(ordered) = ordered(node, documents).await?.pop() else { return Ok(()) };
     let vault = &order.ticket.vault;
     let mut client = node.peers.vault(vault).map_err(|code| Fault::Again(format!("{vault}: {code}")))?;
-    let mut request = tonic::Request::new(SignedDocument { document: encode(&endorsed) });
+    let mut request = tonic::Request::new(ordered.message());
     request.set_timeout(left.min(CALL_TIMEOUT));
-    let ParseResult { statement, boot, report } = client.parse(request).await?.into_inner();
+    let answer = match client.parse(request).await {
+        Ok(answer) => answer,
+        Err(status) => {
+            following::bring_if_behind(node, vault, &status).await;
+            return Err(status.into());
+        }
+    };
+    let ParseResult { statement, boot, report } = answer.into_inner();
     let statement: SignedParse = decode(&statement).map_err(|error| Fault::Again(error.to_string()))?;
     if let ParseOutcome::Parsed { .. } = statement.body.outcome {
         if Digest::of_bytes(&report) != statement.body.report {
@@ -87,9 +96,10 @@ pub async fn verify(node: &Node, known: &ParseTask) -> Result<(), Fault> {
     body.order.endorsements = endorsements.next().unwrap_or_default();
     let evidence: Endorsed<ParseEvidence, Master> =
         Endorsed { body, endorsements: endorsements.next().unwrap_or_default() };
-    let mut request = tonic::Request::new(SignedDocument { document: encode(&evidence) });
+    let mut request =
+        tonic::Request::new(SignedDocument { document: encode(&evidence), ..Default::default() });
     request.set_timeout(VERIFY_TIMEOUT);
-    let answer = node.peers.verifier().verify_parse(request).await?.into_inner();
+    let answer = following::judged(node, node.peers.verifier().verify_parse(request)).await?;
     let verdict: SignedVerdict = decode(&answer.document).map_err(|error| Fault::Again(error.to_string()))?;
     Ok(node.order(Command::RecordVerdict { verdict }).await?)
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use symphony_protocol::artifact::Bucket;
 use symphony_protocol::governance::Governance;
 use symphony_types::catalogue::Code;
-use symphony_types::id::{NodeId, UsageScope, VaultId};
+use symphony_types::id::{GovernanceSequence, NodeId, UsageScope, VaultId};
 use symphony_types::limits::SEALED_BYTES_MAX;
 use symphony_types::time::OrderedMillis;
 use symphony_wire::signing::{CONTEXT_HEALTH, verify_bytes};
@@ -49,6 +49,8 @@ pub struct Health {
     pub boot: Vec<u8>,
     /// People with consent, by scope.
     pub coverage: BTreeMap<UsageScope, Bucket>,
+    /// The last entry of the governance log that it knows.
+    pub governance: GovernanceSequence,
     /// When it said so, by this node's clock.
     pub seen: OrderedMillis,
 }
@@ -155,7 +157,9 @@ impl Peers {
         let coverage = answer.coverage.iter().filter_map(|entry| {
             Some((UsageScope::new(&entry.usage_scope).ok()?, Bucket(entry.consented_bucket)))
         });
-        let health = Health { boot: answer.boot, coverage: coverage.collect(), seen: now };
+        let governance = GovernanceSequence(answer.governance_sequence);
+        let coverage = coverage.collect();
+        let health = Health { boot: answer.boot, coverage, governance, seen: now };
         self.health.lock().unwrap_or_else(PoisonError::into_inner).insert(vault.clone(), health.clone());
         Ok(health)
     }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use symphony_protocol::artifact::Decision;
 use symphony_protocol::artifact::challenge::{Dispute, Finding, Replay, SignedReplayRefusal};
-use symphony_protocol::artifact::training::{EndorsedRoundOrder, Round};
+use symphony_protocol::artifact::training::{Round, RoundOrder};
 use symphony_protocol::execution::failure::{Step, TaskFailure};
 use symphony_protocol::lifecycle::training::Position;
 use symphony_protocol::lifecycle::{Stage, Task};
@@ -36,6 +36,7 @@ use crate::cluster::{Doubt, UNSEEN};
 use crate::effects::Fault;
 use crate::endorsing::{endorsed, endorsements};
 use crate::node::Node;
+use crate::orders::Ordered;
 use crate::round::{self, Begins};
 use crate::settlement;
 use crate::training::{self, Part};
@@ -151,16 +152,17 @@ async fn again(node: &Arc<Node>, state: &State, known: &Task, recorded: &Round) 
     let position = state.position_at(known, recorded.round);
     let position = position.ok_or_else(|| Fault::Again("the round has no place".to_owned()))?;
     let vaults = recorded.slices.iter().map(|slice| slice.body.vault.clone()).collect();
-    let order = training::order(node, known, position, vaults).await?;
+    let ordered = training::order(node, known, position, vaults).await?;
+    let order = &ordered.order;
     let begins = round::begins(node, state, known, &position).await?;
-    let mut parts = match parts(node, known, &order, &begins).await? {
+    let mut parts = match parts(node, known, &ordered, &begins).await? {
         Ok(parts) => parts,
         Err(refusal) => return Ok(Replay::Refused(refusal)),
     };
-    let combined = training::combine(node, state, known, &order, begins.learner, &mut parts).await?;
+    let combined = training::combine(node, state, known, order, begins.learner, &mut parts).await?;
     let combined =
         combined.map_err(|(vault, code, detail)| Fault::Again(format!("{vault}: {code}: {detail}")))?;
-    let (round, blobs) = training::made(node, &order, &parts, combined, recorded.absent.clone());
+    let (round, blobs) = training::made(node, order, &parts, combined, recorded.absent.clone());
     bulk::secure(node, &blobs).await.map_err(Fault::Again)?;
     Ok(Replay::Computed(round))
 }
@@ -169,14 +171,23 @@ async fn again(node: &Arc<Node>, state: &State, known: &Task, recorded: &Round) 
 async fn parts(
     node: &Node,
     known: &Task,
-    order: &EndorsedRoundOrder,
+    ordered: &Ordered<RoundOrder>,
     begins: &Begins,
 ) -> Result<Result<Vec<Part>, SignedReplayRefusal>, Fault> {
+    let vaults = &ordered.order.body.vaults;
     let over = || Fault::Again("the time of the review is over".to_owned());
     let until = known.timer().and_then(left).ok_or_else(over)?;
-    let asked = order.body.vaults.iter().map(|vault| part(node, vault, order, begins, until));
+    let asked = vaults.iter().map(async |vault| {
+        let first = part(node, vault, ordered, begins, until).await;
+        match first {
+            Err((code, _)) if ordered.renewed(node, vault, code).await => {
+                part(node, vault, ordered, begins, until).await
+            }
+            first => first,
+        }
+    });
     let mut parts = Vec::new();
-    for (vault, answer) in order.body.vaults.iter().zip(join_all(asked).await) {
+    for (vault, answer) in vaults.iter().zip(join_all(asked).await) {
         match answer.map_err(|(code, detail)| Fault::Again(format!("{vault}: {code}: {detail}")))? {
             Ok(part) => parts.push(part),
             Err(refusal) => return Ok(Err(refusal)),
@@ -188,18 +199,18 @@ async fn parts(
 async fn part(
     node: &Node,
     vault: &VaultId,
-    order: &EndorsedRoundOrder,
+    ordered: &Ordered<RoundOrder>,
     begins: &Begins,
     timeout: Duration,
 ) -> Result<Result<Part, SignedReplayRefusal>, (Code, String)> {
     let mut client = node.peers.vault(vault).map_err(|code| (code, vault.to_string()))?;
-    let mut request = tonic::Request::new(begins.assignment(order, vault));
+    let mut request = tonic::Request::new(begins.assignment(vault, ordered.message()));
     request.set_timeout(timeout);
     let answer = tokio::time::timeout(timeout, client.replay_round(request)).await;
     let answer = answer.map_err(|_| (Code::VaultUnavailable, "it takes too long".to_owned()))?;
     let answer = answer.map_err(|status| problem_of(&status))?.into_inner();
     match answer.part {
-        Some(part) => training::checked(node, vault, order, part).map(Ok),
+        Some(part) => training::checked(node, vault, &ordered.order, part).map(Ok),
         None => decode(&answer.refusal).map(Err).map_err(|error| (Code::ResultRejected, error.to_string())),
     }
 }

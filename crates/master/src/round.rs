@@ -4,9 +4,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use symphony_protocol::artifact::training::{
-    EndorsedRoundOrder, Environment, Round, RoundOrder, TrainingPlan,
-};
+use symphony_protocol::artifact::training::{Environment, Round, RoundOrder, TrainingPlan};
 use symphony_protocol::artifact::{Attestation, Combined, Outcome, TaskEnvelope};
 use symphony_protocol::lifecycle::training::Position;
 use symphony_protocol::lifecycle::{Stage, Task};
@@ -19,7 +17,7 @@ use symphony_types::digest::Digest;
 use symphony_types::id::{NodeId, TaskId, VaultId};
 use symphony_types::key::Document as _;
 use symphony_types::time::OrderedMillis;
-use symphony_wire::documents::{decode, encode};
+use symphony_wire::documents::decode;
 use symphony_wire::v1;
 
 use crate::blobs::{Kind, Place};
@@ -105,12 +103,11 @@ pub struct Begins {
 
 impl Begins {
     /// What a Vault is handed with the order of the round.
-    pub fn assignment(&self, order: &EndorsedRoundOrder, vault: &VaultId) -> v1::RoundAssignment {
-        v1::RoundAssignment {
-            document: encode(order),
-            learner: self.learner.clone().unwrap_or_default(),
-            learner_key: self.keys.get(vault).cloned().unwrap_or_default(),
-        }
+    pub fn assignment(&self, vault: &VaultId, order: v1::SignedDocument) -> v1::RoundAssignment {
+        let v1::SignedDocument { document, standing } = order;
+        let learner = self.learner.clone().unwrap_or_default();
+        let learner_key = self.keys.get(vault).cloned().unwrap_or_default();
+        v1::RoundAssignment { document, learner, learner_key, standing }
     }
 }
 

@@ -34,7 +34,7 @@ use crate::claim::{Claim, Subject};
 use crate::effects::Fault;
 use crate::endorsing::endorsements;
 use crate::node::{Node, now};
-use crate::{admission, parse, round, views};
+use crate::{admission, council, parse, round, views};
 
 /// How long a submission waits for the Vaults before it answers "pending".
 const ADMISSION_WAIT: Duration = Duration::from_secs(20);
@@ -376,6 +376,38 @@ impl Platform for Service {
             Some(ChainRequest::Submit(_)) | None => return Err(plain(Code::Malformed)),
         }
         Ok(Response::new(v1::ChainBytes { bytes: self.chain_call(bytes).await? }))
+    }
+
+    async fn submit_motion(
+        &self,
+        request: Request<v1::GovernanceMotion>,
+    ) -> Result<Response<v1::ProposalEntry>, Status> {
+        self.caller(request.metadata(), "SubmitMotion")?;
+        Ok(Response::new(council::submit(&self.node, &request.get_ref().motion).await?))
+    }
+
+    async fn get_governance(
+        &self,
+        request: Request<v1::GovernanceRequest>,
+    ) -> Result<Response<v1::GovernanceView>, Status> {
+        self.caller(request.metadata(), "GetGovernance")?;
+        Ok(Response::new(council::view(&self.node.state())))
+    }
+
+    async fn get_governance_log(
+        &self,
+        request: Request<v1::GovernanceLogRequest>,
+    ) -> Result<Response<v1::GovernanceLog>, Status> {
+        self.caller(request.metadata(), "GetGovernanceLog")?;
+        Ok(Response::new(council::log(&self.node, request.get_ref()).await?))
+    }
+
+    async fn get_governance_proof(
+        &self,
+        request: Request<v1::GovernanceProofRequest>,
+    ) -> Result<Response<v1::GovernanceProof>, Status> {
+        self.caller(request.metadata(), "GetGovernanceProof")?;
+        Ok(Response::new(council::proof(&self.node, request.get_ref()).await?))
     }
 
     async fn get_status(&self, request: Request<v1::StatusRequest>) -> Result<Response<v1::Status>, Status> {

@@ -23,6 +23,7 @@ use crate::bulk;
 use crate::claim::{Claim, Subject};
 use crate::effects::Fault;
 use crate::endorsing::{endorsed, endorsements};
+use crate::following;
 use crate::node::Node;
 use crate::parse;
 use crate::round;
@@ -51,9 +52,10 @@ pub async fn verify(node: &Node, task: &TaskId) -> Result<(), Fault> {
     body.envelope.endorsements = endorsements.next().unwrap_or_default();
     let evidence: Endorsed<Evidence, Master> =
         Endorsed { body, endorsements: endorsements.next().unwrap_or_default() };
-    let mut request = tonic::Request::new(SignedDocument { document: encode(&evidence) });
+    let mut request =
+        tonic::Request::new(SignedDocument { document: encode(&evidence), ..Default::default() });
     request.set_timeout(CALL_TIMEOUT);
-    let answer = node.peers.verifier().verify(request).await?.into_inner();
+    let answer = following::judged(node, node.peers.verifier().verify(request)).await?;
     let verdict: SignedVerdict = decode(&answer.document).map_err(|error| Fault::Again(error.to_string()))?;
     Ok(node.order(Command::RecordVerdict { verdict }).await?)
 }
@@ -152,7 +154,8 @@ pub async fn close_dividends(node: &Node, epoch: EpochId) -> Result<(), Fault> {
 
 async fn statement(node: &Node, vault: &VaultId, document: Vec<u8>) -> Option<SignedDividends> {
     for _ in 0..DIVIDEND_ATTEMPTS {
-        let mut request = tonic::Request::new(SignedDocument { document: document.clone() });
+        let mut request =
+            tonic::Request::new(SignedDocument { document: document.clone(), standing: vec![] });
         request.set_timeout(CALL_TIMEOUT);
         let mut client = node.peers.vault(vault).ok()?;
         match client.close_dividends(request).await {
@@ -175,7 +178,7 @@ pub async fn pay(node: &Node, epoch: EpochId) -> Result<(), Fault> {
     };
     let documents = vec![(Subject::Payout(epoch), instructions.clone())];
     let document = endorsed(node, documents).await?.first().map(encode).unwrap_or_default();
-    let mut request = tonic::Request::new(SignedDocument { document });
+    let mut request = tonic::Request::new(SignedDocument { document, standing: vec![] });
     request.set_timeout(CALL_TIMEOUT);
     let answer = node.peers.payout().pay(request).await?.into_inner();
     let confirmation: SignedConfirmation =

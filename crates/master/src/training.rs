@@ -38,9 +38,10 @@ use crate::bulk;
 use crate::claim::Subject;
 use crate::effects::Fault;
 use crate::endorsing::endorsed;
-use crate::execution::{enclave, failed, masters, moved, wrong_answer};
+use crate::execution::{check_own, enclave, failed, masters, moved, wrong_answer};
 use crate::helping::{self, Unusable};
 use crate::node::{Node, now};
+use crate::orders::{Ordered, ordered};
 use crate::round::{self, Begins, Handed, RoundBulk};
 
 /// Rounds that a Vault is left out of after it failed in one, where the quorum holds without it; twice as many each time,
@@ -101,6 +102,9 @@ async fn rounds(node: &Arc<Node>, task: &TaskId, failing: &mut Failing) -> Resul
         if left(known.envelope.execute_by).is_none() {
             return Err(Fault::Again("the time of the training is over".to_owned()));
         }
+        if let Err(fault) = check_own(node, &state, &known.envelope) {
+            return failed(node, *task, Step::Round(position.round), fault).await;
+        }
         match run(node, &state, known, position, failing).await {
             Ok(Ran::Recorded | Ran::WithoutThem) => {}
             Err(fault @ Fault::Again(_)) => return Err(fault),
@@ -126,19 +130,20 @@ async fn run(
     failing: &mut Failing,
 ) -> Result<Ran, Fault> {
     let vaults = taking_part(&known.envelope, position.round, failing)?;
-    let order = order(node, known, position, vaults).await?;
+    let ordered = order(node, known, position, vaults).await?;
+    let order = &ordered.order;
     let begins = round::begins(node, state, known, &position).await?;
     let round_ms = state.governance.policy().train.round_ms;
     let timeout = left(known.envelope.execute_by).unwrap_or_default().min(Duration::from_millis(round_ms));
-    let mut parts = match parts(node, &order, &begins, timeout).await {
+    let mut parts = match parts(node, &ordered, &begins, timeout).await {
         Ok(parts) => parts,
-        Err(faults) => return Ok(leave_out(&order, failing, faults)),
+        Err(faults) => return Ok(leave_out(order, failing, faults)),
     };
-    let combined = match combine(node, state, known, &order, begins.learner, &mut parts).await? {
+    let combined = match combine(node, state, known, order, begins.learner, &mut parts).await? {
         Ok(combined) => combined,
-        Err(fault) => return Ok(leave_out(&order, failing, vec![fault])),
+        Err(fault) => return Ok(leave_out(order, failing, vec![fault])),
     };
-    record(node, &order, &parts, combined, failing).await?;
+    record(node, order, &parts, combined, failing).await?;
     Ok(Ran::Recorded)
 }
 
@@ -173,7 +178,7 @@ pub(crate) async fn order(
     known: &Task,
     position: Position,
     vaults: Vec<VaultId>,
-) -> Result<EndorsedRoundOrder, Fault> {
+) -> Result<Ordered<RoundOrder>, Fault> {
     let attempt = round::attempt(&known.envelope, now());
     let handed = Handed {
         task: known.envelope.task,
@@ -184,8 +189,8 @@ pub(crate) async fn order(
         helper_boot: if shared(&known.envelope) { Some(helping::second(node, attempt).await?) } else { None },
     };
     let order: RoundOrder = handed.order(known, position);
-    let mut endorsed = endorsed(node, vec![(Subject::RoundOrder(handed), order)]).await?;
-    endorsed.pop().ok_or_else(|| Fault::Again("the round was not endorsed".to_owned()))
+    let mut orders = ordered(node, vec![(Subject::RoundOrder(handed), order)]).await?;
+    orders.pop().ok_or_else(|| Fault::Again("the round was not endorsed".to_owned()))
 }
 
 /// Whether two aggregators compute on shares.
@@ -202,16 +207,21 @@ pub(crate) struct Part {
 /// The parts of all Vaults of a round. **Errors**: those that have none, with why.
 async fn parts(
     node: &Arc<Node>,
-    order: &EndorsedRoundOrder,
+    ordered: &Ordered<RoundOrder>,
     begins: &Begins,
     timeout: Duration,
 ) -> Result<Vec<Part>, Vec<(VaultId, Code, String)>> {
+    let order = &ordered.order;
     let asked = order.body.vaults.iter().map(|vault| {
-        let assignment = begins.assignment(order, vault);
+        let message = || begins.assignment(vault, ordered.message());
         async move {
-            part(node, vault, order, assignment, timeout)
-                .await
-                .map_err(|(code, why)| (vault.clone(), code, why))
+            let first = part(node, vault, order, message(), timeout).await;
+            let again = match &first {
+                Err((code, _)) => ordered.renewed(node, vault, *code).await,
+                Ok(_) => false,
+            };
+            let answer = if again { part(node, vault, order, message(), timeout).await } else { first };
+            answer.map_err(|(code, why)| (vault.clone(), code, why))
         }
     });
     let (mut parts, mut faults) = (Vec::new(), Vec::new());

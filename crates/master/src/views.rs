@@ -235,7 +235,8 @@ pub async fn settled(
     let Stage::Completed { slices, aggregate, verdict, context, root, .. } = &task.stage else { return None };
     Some(EvidenceBundle {
         network: node.network.clone(),
-        governance: state.governance.clone(),
+        governance: node.founded.clone(),
+        changes: state.proposals.log.until(task.envelope.versions.governance),
         evidence: settlement::evidence(node, task, slices, aggregate, endorsements).await,
         verdict: verdict.clone(),
         context: context.clone(),

@@ -14,8 +14,8 @@ use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
 use symphony_types::epsilon::Epsilon;
 use symphony_types::id::{
-    AccountId, ActorId, AttributeName, EpochId, LockRef, Measurement, PolicyVersion, RequestId, RuleName,
-    SchemaVersion, SemanticVersion, TaskId, UsageScope, VaultId,
+    AccountId, ActorId, AttributeName, EpochId, GovernanceSequence, LockRef, Measurement, PolicyVersion,
+    RequestId, RuleName, SchemaVersion, SemanticVersion, TaskId, UsageScope, VaultId,
 };
 use symphony_types::key::{Document, Endorsed, Master, Signed, SoftwareEnclave, Vault, Verifier};
 use symphony_types::time::{OrderedMillis, RecordMillis};
@@ -53,6 +53,8 @@ pub struct Versions {
     pub semantic: SemanticVersion,
     /// Fees, shares, limits.
     pub policy: PolicyVersion,
+    /// Enclave code and machines: what held when governance was here (R128).
+    pub governance: GovernanceSequence,
 }
 
 /// What the submitter asks of one attribute, before meaning is resolved.

@@ -2,6 +2,7 @@
 //! repeat every check without a network and without trust in any node.
 
 use alloc::string::String;
+use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 use symphony_types::digest::Digest;
@@ -9,6 +10,7 @@ use symphony_types::key::{Document, Endorsed, Master};
 
 use crate::artifact::{Evidence, SettlementContext, SignedVerdict};
 use crate::governance::Governance;
+use crate::governance::log::LogEntry;
 use crate::settlement::payout::PayoutEvidence;
 
 /// One settled task with all that it rests on.
@@ -16,8 +18,10 @@ use crate::settlement::payout::PayoutEvidence;
 pub struct EvidenceBundle {
     /// The network.
     pub network: String,
-    /// What governed: policies, keys, approved code, meaning.
+    /// What the network was founded with: policies, keys, approved code, meaning. Its digest names the network.
     pub governance: Governance,
+    /// What the council changed before the task was admitted.
+    pub changes: Vec<LogEntry>,
     /// What the verifier looked at.
     pub evidence: Evidence,
     /// What it decided.
@@ -31,12 +35,15 @@ pub struct EvidenceBundle {
 }
 
 impl Document for EvidenceBundle {
-    const TAG: &'static str = "symphony/evidence-bundle/v2";
+    const TAG: &'static str = "symphony/evidence-bundle/v3";
 
     /// Of everything, with the evidence by its own digest: see [`Evidence`].
     fn digest(&self) -> Digest {
-        let Self { network, governance, evidence, verdict, context, root, payout } = self;
-        Digest::of(Self::TAG, &(network, governance, evidence.digest(), verdict, context, root, payout))
+        let Self { network, governance, changes, evidence, verdict, context, root, payout } = self;
+        Digest::of(
+            Self::TAG,
+            &(network, governance, changes, evidence.digest(), verdict, context, root, payout),
+        )
     }
 }
 

@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
-use symphony_types::id::{ActorId, Measurement, NodeId, PlatformId, TaskId, VaultId};
+use symphony_types::id::{ActorId, GovernanceSequence, Measurement, NodeId, PlatformId, TaskId, VaultId};
 use symphony_types::key::{Document, PublicKey, SoftwareEnclave};
 use symphony_types::merkle;
 
@@ -40,6 +40,8 @@ pub struct Expectation {
     pub output: Digest,
     /// The code that the task was admitted with (R128).
     pub measurements: Vec<Measurement>,
+    /// Where governance was then.
+    pub governance: GovernanceSequence,
     /// Whether the inputs must be wiped: always, but between two rounds of a training (R127).
     pub purged: bool,
 }
@@ -340,6 +342,7 @@ fn slice_attested(
         input_root: body.input_root,
         output: body.bundle,
         measurements: envelope.coordination.measurements.clone(),
+        governance: envelope.versions.governance,
         purged,
     };
     let appraised = appraise(attestation, &expectation)?;
@@ -404,6 +407,7 @@ fn aggregation_of(
         input_root: bundles_root(slices.iter().map(|slice| slice.body.bundle)),
         output,
         measurements: envelope.coordination.measurements.clone(),
+        governance: envelope.versions.governance,
         purged: true,
     }
 }

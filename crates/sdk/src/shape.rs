@@ -17,6 +17,7 @@ macro_rules! shapes {
 }
 
 pub mod challenge;
+pub mod governance;
 pub mod training;
 
 use training::{Training, TrainingProgress};

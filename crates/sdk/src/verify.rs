@@ -10,6 +10,8 @@ use serde::Serialize;
 use symphony_protocol::artifact::{Attestation, Decision};
 use symphony_protocol::evidence::{EndorsedBundle, EvidenceBundle};
 use symphony_protocol::governance::Governance;
+pub use symphony_protocol::governance::log::governance_digest;
+use symphony_protocol::governance::log::replay;
 use symphony_protocol::settlement::finalize::{self, Settled};
 use symphony_protocol::settlement::verdict;
 use symphony_protocol::verification::{Expectation, findings};
@@ -36,8 +38,10 @@ pub struct Check {
 pub struct Report {
     /// The task, in hexadecimal digits; empty when the bundle cannot be read.
     pub task: String,
-    /// The digest of the governance that everything was judged by.
+    /// The digest of the governance that the network was founded with.
     pub governance: String,
+    /// How many changes of it everything was judged by.
+    pub sequence: u64,
     /// Whether that digest was the expected one.
     pub pinned: bool,
     /// Whether an enclave without hardware behind it may have served the task (R130).
@@ -62,11 +66,6 @@ impl Report {
     fn check(&mut self, name: &'static str, proves: &'static str, result: Result<(), String>) {
         self.checks.push(Check { name, proves, fault: result.err() });
     }
-}
-
-/// The digest that names a governance.
-pub fn governance_digest(governance: &Governance) -> Digest {
-    Digest::of("symphony/governance/v1", governance)
 }
 
 /// Makes every check of a bundle. `trusted` is the governance that the caller expects.
@@ -103,9 +102,9 @@ pub fn verify(bytes: &[u8], trusted: Option<Digest>) -> Report {
     let sound = body.governance.check().map_err(str::to_owned);
     let judgeable = sound.is_ok();
     report.check("governance-sound", "policies are complete and every share is inside its band", sound);
-    if judgeable {
-        result_checks(&mut report, body);
-        settlement_checks(&mut report, body);
+    if judgeable && let Some(governed) = governed_by(&mut report, body) {
+        result_checks(&mut report, body, &governed);
+        settlement_checks(&mut report, body, &governed);
         if let Some(evidence) = &body.payout {
             payout::checks(&mut report, body, evidence);
         }
@@ -113,9 +112,27 @@ pub fn verify(bytes: &[u8], trusted: Option<Digest>) -> Report {
     report
 }
 
+/// What governed when the task was admitted: the founding governance and every change that the council enacted since, each
+/// counted again (R128, R129). `None` when it cannot be told.
+fn governed_by(report: &mut Report, bundle: &EvidenceBundle) -> Option<Governance> {
+    let admitted = bundle.evidence.envelope.body.versions.governance;
+    let governed = replay(&bundle.governance, &bundle.changes).map_err(told).and_then(|governed| {
+        held(governed.sequence == admitted, "the changes are not those before the task's admission")?;
+        Ok(governed)
+    });
+    report.sequence = admitted.0;
+    let told = governed.as_ref().map(|_| ()).map_err(Clone::clone);
+    report.check(
+        "governance-log",
+        "the council voted for every change before the task was admitted, and nothing else was changed",
+        told,
+    );
+    governed.ok()
+}
+
 /// Whether the result is right: the verifier's own checks again, then the verdict.
-fn result_checks(report: &mut Report, bundle: &EvidenceBundle) {
-    let EvidenceBundle { governance, evidence, verdict, .. } = bundle;
+fn result_checks(report: &mut Report, bundle: &EvidenceBundle, governance: &Governance) {
+    let EvidenceBundle { evidence, verdict, .. } = bundle;
     let judge = |attestation: &Attestation, expectation: &Expectation| {
         governed::judge(&bundle.network, governance, attestation, expectation)
     };
@@ -144,8 +161,8 @@ fn result_checks(report: &mut Report, bundle: &EvidenceBundle) {
 }
 
 /// Whether the settlement follows from the result.
-fn settlement_checks(report: &mut Report, bundle: &EvidenceBundle) {
-    let EvidenceBundle { governance, evidence, verdict, context, root, .. } = bundle;
+fn settlement_checks(report: &mut Report, bundle: &EvidenceBundle, governance: &Governance) {
+    let EvidenceBundle { evidence, verdict, context, root, .. } = bundle;
     let envelope = &evidence.envelope.body;
     let slices = evidence.result.headers();
     let aggregate = &evidence.result.aggregate.0;

@@ -10,8 +10,9 @@ use symphony_chain::transaction::ChainId;
 use symphony_protocol::artifact::training::Environment;
 use symphony_protocol::artifact::{PrivacyClass, SelectionRule};
 use symphony_protocol::governance::Governance;
+use symphony_protocol::governance::approval::{EnclaveCode, Platform, Purpose};
 use symphony_protocol::governance::policy::{
-    Deadlines, ParsePolicy, Policy, Privacy, QueryFees, Shares, TrainPolicy,
+    Deadlines, ParsePolicy, Policy, Privacy, ProposalPolicy, QueryFees, Shares, TrainPolicy,
 };
 use symphony_protocol::governance::registry::{Actor, Registry, Role, VaultRecord, VerifierRecord};
 use symphony_protocol::governance::semantics::{
@@ -20,10 +21,12 @@ use symphony_protocol::governance::semantics::{
 use symphony_types::amount::{Bps, SYM_UNIT, Sym};
 use symphony_types::epsilon::Epsilon;
 use symphony_types::id::{
-    AccountId, ActorId, AttributeName, Measurement, NameError, NodeId, PlatformId, PolicyVersion, RuleName,
-    SemanticVersion, UsageScope, VaultId,
+    AccountId, ActorId, AttributeName, GovernanceSequence, Measurement, NameError, NodeId, PlatformId,
+    PolicyVersion, RuleName, SemanticVersion, UsageScope, VaultId,
 };
-use symphony_types::key::{Gateway, Master, Payout, PublicKey, SoftwarePlatform, Treasury, Vault, Verifier};
+use symphony_types::key::{
+    Gateway, Governance as CouncilKey, Master, Payout, PublicKey, SoftwarePlatform, Treasury, Vault, Verifier,
+};
 use symphony_types::time::DAY_MS;
 
 /// What the network's makers decide about its policy.
@@ -57,6 +60,8 @@ pub(crate) struct Parties {
     pub measurement: Measurement,
     /// Machines that host enclaves.
     pub platforms: BTreeMap<PlatformId, PublicKey<SoftwarePlatform>>,
+    /// Members of the council with their keys.
+    pub council: BTreeMap<ActorId, PublicKey<CouncilKey>>,
     /// Accounts of services and operators by actor.
     pub accounts: BTreeMap<String, AccountId>,
     /// Accounts of submitters by actor.
@@ -92,6 +97,7 @@ pub(crate) fn governance(parties: &Parties, profile: Profile) -> Result<Governan
         active: PolicyVersion(1),
         registry: registry(parties)?,
         semantics: semantics()?,
+        sequence: GovernanceSequence(0),
     })
 }
 
@@ -199,6 +205,13 @@ fn policy(profile: Profile) -> Result<Policy> {
         unstaked: Bps(5_000),
         producer_stake_min: sym(10),
         software_admitted: profile == Profile::Development,
+        proposals: ProposalPolicy {
+            quorum: Bps(6_000),
+            majority: Bps(6_000),
+            voting_ms: 600_000,
+            timelock_ms: 2_000,
+            open_max: 16,
+        },
     })
 }
 
@@ -237,9 +250,9 @@ fn registry(parties: &Parties) -> Result<Registry> {
         gateway: parties.gateway,
         payout: parties.payout,
         treasury,
-        measurements: BTreeSet::from([parties.measurement]),
-        platforms: parties.platforms.clone(),
-        platforms_revoked: BTreeSet::new(),
+        measurements: BTreeMap::from([(parties.measurement, EnclaveCode::founded(Purpose::Any))]),
+        platforms: parties.platforms.iter().map(|(id, key)| (*id, Platform::founded(*key))).collect(),
+        council: parties.council.clone(),
     })
 }
 

@@ -65,7 +65,7 @@ impl ChainNode for Service {
             }
             Some(ChainRequest::Query(_)) | None => ChainResponse::Malformed,
         };
-        Ok(Response::new(SignedDocument { document: response.to_bytes() }))
+        Ok(Response::new(SignedDocument { document: response.to_bytes(), standing: vec![] }))
     }
 
     async fn query(&self, request: Request<SignedDocument>) -> Result<Response<SignedDocument>, Status> {
@@ -73,7 +73,7 @@ impl ChainNode for Service {
             Some(ChainRequest::Query(query)) => ChainResponse::Answer(answer(&self.orderer.state(), &query)),
             Some(ChainRequest::Submit(_)) | None => ChainResponse::Malformed,
         };
-        Ok(Response::new(SignedDocument { document: response.to_bytes() }))
+        Ok(Response::new(SignedDocument { document: response.to_bytes(), standing: vec![] }))
     }
 }
 

@@ -150,6 +150,7 @@ pub(crate) fn verifier(start: Start) -> Result<Life> {
     let verifier = VerifierConfig {
         key: key(&config, "verifier.seed")?,
         network: network.name,
+        folder: config.folder.join("data"),
         listener,
         credentials,
         governance: network.governance,

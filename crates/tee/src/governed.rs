@@ -1,29 +1,65 @@
 //! Appraisal under governance: the registry's approved code and platforms in, a judgement in the words of the
 //! verification rules out. One function for the verifier, the Vault and whoever checks an evidence bundle (R124).
+//!
+//! | question | code | machine |
+//! |---|---|---|
+//! | may something be sealed to it now ([`dispatch`]) | active, and of the order | believed at the order's admission, and not revoked |
+//! | is finished work good ([`judge`]) | active at the order's admission (R128, R129) | the same |
 
-use std::collections::BTreeSet;
-
-use symphony_protocol::artifact::{Attestation, TaskEnvelope};
+use symphony_protocol::artifact::{Attestation, TaskEnvelope, Versions};
 use symphony_protocol::governance::Governance;
+use symphony_protocol::governance::approval::Purpose;
 use symphony_protocol::verification::{Appraised, Expectation};
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
-use symphony_types::id::Measurement;
+use symphony_types::id::{GovernanceSequence, Measurement};
 use symphony_types::key::Document as _;
 
 use crate::appraise::{AppraisalPolicy, Expected, appraise, appraise_boot};
 use crate::report::{AGGREGATE_STEP, BootReport, EnclaveRole, SignedBoot, SignedReport, slice_step};
 
-/// What governance admits now.
+/// What may be dispatched to now, whatever the order (R120, R129). For enclaves, which narrow it to their order's.
 pub fn policy(network: &str, governance: &Governance) -> AppraisalPolicy {
-    let registry = &governance.registry;
-    AppraisalPolicy {
-        chain: network.to_owned(),
-        measurements: registry.measurements.clone(),
-        platforms: registry.platforms.clone(),
-        revoked_platforms: registry.platforms_revoked.clone(),
-        software_admitted: governance.policy().software_admitted,
+    let measurements = governance.registry.active_code().into_iter().collect();
+    AppraisalPolicy { measurements, ..machines(network, governance, governance.sequence) }
+}
+
+/// What an order was admitted with, and what it was admitted under.
+#[derive(Clone, Copy, Debug)]
+pub struct Admitted<'a> {
+    /// The code.
+    pub measurements: &'a [Measurement],
+    /// Where governance was.
+    pub versions: &'a Versions,
+    /// Whether an enclave of class `software` may serve it.
+    pub software: bool,
+}
+
+impl<'a> Admitted<'a> {
+    /// Of a task.
+    pub fn of(envelope: &'a TaskEnvelope) -> Self {
+        let coordination = &envelope.coordination;
+        let (measurements, software) = (&coordination.measurements, coordination.software_admitted);
+        Self { measurements, versions: &envelope.versions, software }
     }
+}
+
+/// To which enclaves of this role something may be sealed now for an order (R121, R128, R129).
+pub fn dispatch(
+    network: &str,
+    governance: &Governance,
+    admitted: Admitted<'_>,
+    role: EnclaveRole,
+) -> AppraisalPolicy {
+    let (registry, wanted) = (&governance.registry, purpose(role));
+    let admitted_at = admitted.versions.governance;
+    let usable = |one: &&Measurement| {
+        registry.dispatches(one, wanted) && registry.approved_at(one, wanted, admitted_at)
+    };
+    let mut policy = machines(network, governance, admitted_at);
+    policy.measurements = admitted.measurements.iter().filter(usable).copied().collect();
+    policy.software_admitted &= admitted.software;
+    policy
 }
 
 /// Judges a boot report under governance and under the code that a task was admitted with: may anything be sealed to this
@@ -35,12 +71,18 @@ pub fn admit(
     boot: &[u8],
     role: EnclaveRole,
 ) -> Result<BootReport, (Code, String)> {
+    admitted(boot, &dispatch(network, governance, Admitted::of(envelope), role), role)
+}
+
+/// Judges a boot report by what [`dispatch`] allows. **Errors**: as [`admit`].
+pub fn admitted(
+    boot: &[u8],
+    policy: &AppraisalPolicy,
+    role: EnclaveRole,
+) -> Result<BootReport, (Code, String)> {
     let unreadable = |_| (Code::AttestationMissing, "the boot report is malformed".to_owned());
     let boot: SignedBoot = bcs::from_bytes(boot).map_err(unreadable)?;
-    let mut policy = policy(network, governance);
-    policy.measurements.retain(|measurement| envelope.coordination.measurements.contains(measurement));
-    policy.software_admitted &= envelope.coordination.software_admitted;
-    appraise_boot(&boot, &policy, role).map_err(|reasons| {
+    appraise_boot(&boot, policy, role).map_err(|reasons| {
         let reasons: Vec<_> = reasons.iter().map(ToString::to_string).collect();
         (Code::AttestationFailed, reasons.join(", "))
     })?;
@@ -56,10 +98,11 @@ pub fn names(governance: &Governance, report: &[u8], boot: &[u8]) -> bool {
         return false;
     };
     let platform = governance.registry.platforms.get(&boot.body.platform);
-    report.body.boot == boot.body.digest() && platform.is_some_and(|key| boot.verify(key))
+    report.body.boot == boot.body.digest() && platform.is_some_and(|known| boot.verify(&known.key))
 }
 
-/// Judges one attestation against what it must be about, under the code that its task was admitted with (R128).
+/// Judges one attestation against what it must be about, under the code that its task was admitted with: code that was
+/// revoked since then has still done what it did (R128, R129). A machine that is revoked is not believed any more (R124).
 /// **Errors**: `EXE-0003` when a report is absent, `EXE-0004` with the reasons.
 pub fn judge(
     network: &str,
@@ -73,9 +116,12 @@ pub fn judge(
     let unreadable = |_| (Code::AttestationFailed, "the attestation cannot be read".to_owned());
     let boot: SignedBoot = bcs::from_bytes(&attestation.boot).map_err(unreadable)?;
     let report: SignedReport = bcs::from_bytes(&attestation.report).map_err(unreadable)?;
-    let measurements: BTreeSet<Measurement> = expectation.measurements.iter().copied().collect();
-    let policy = AppraisalPolicy { measurements, ..policy(network, governance) };
     let slice = expectation.vault.as_ref();
+    let role = if slice.is_some() { EnclaveRole::Slice } else { EnclaveRole::Aggregator };
+    let approved =
+        |one: &&Measurement| governance.registry.approved_at(one, purpose(role), expectation.governance);
+    let measurements = expectation.measurements.iter().filter(approved).copied().collect();
+    let policy = AppraisalPolicy { measurements, ..machines(network, governance, expectation.governance) };
     let expected = Expected {
         task: expectation.task,
         step: slice.map_or_else(|| AGGREGATE_STEP.to_owned(), slice_step),
@@ -83,7 +129,7 @@ pub fn judge(
         input_root: Some(expectation.input_root),
         output: expectation.output,
         actor: expectation.actor.clone(),
-        role: if slice.is_some() { EnclaveRole::Slice } else { EnclaveRole::Aggregator },
+        role,
         purged: expectation.purged,
     };
     appraise(&boot, &report, &policy, &expected).map_err(|reasons| {
@@ -97,4 +143,26 @@ pub fn judge(
         signing_key: boot.body.signing_key,
         software: boot.body.class.is_software(),
     })
+}
+
+/// The machines that were believed when governance was at a place, and those that are not now; no code.
+fn machines(network: &str, governance: &Governance, at: GovernanceSequence) -> AppraisalPolicy {
+    let known = governance.registry.platforms.iter();
+    let known = known.filter(|(_, platform)| platform.admitted.sequence <= at);
+    let revoked = known.clone().filter(|(_, platform)| platform.revoked.is_some());
+    AppraisalPolicy {
+        chain: network.to_owned(),
+        measurements: [].into(),
+        platforms: known.clone().map(|(id, platform)| (*id, platform.key)).collect(),
+        revoked_platforms: revoked.map(|(id, _)| *id).collect(),
+        software_admitted: governance.policy().software_admitted,
+    }
+}
+
+/// What code must be for to take a role.
+const fn purpose(role: EnclaveRole) -> Purpose {
+    match role {
+        EnclaveRole::Slice => Purpose::Slices,
+        EnclaveRole::Aggregator => Purpose::Aggregation,
+    }
 }

@@ -132,7 +132,7 @@ pub type SignedReport = Signed<AttestationReport, SoftwareEnclave>;
 
 /// The machine that quotes with `key`.
 pub fn platform_id(key: &PublicKey<SoftwarePlatform>) -> PlatformId {
-    PlatformId(Digest::tagged("symphony/platform/v1", key.as_bytes()))
+    key.platform()
 }
 
 /// The step in which the records of `vault` are evaluated.

@@ -151,6 +151,14 @@ catalogue! {
     Undecided "GOV-0005" 503 Unavailable true "the masters do not agree yet";
     ProtocolUnknown "GOV-0006" 409 FailedPrecondition false "the network's protocol version is not one that this program speaks";
     DiskFull "GOV-0007" 507 ResourceExhausted true "the node's disk is full; it stops, and goes on once there is room";
+    ProposalUnknown "GOV-0008" 404 NotFound false "there is no such proposal";
+    ProposalClosed "GOV-0009" 409 FailedPrecondition false "the proposal takes no more votes";
+    ProposalConflict "GOV-0010" 409 AlreadyExists false "the member used this number or vote for something else";
+    ProposalLimit "GOV-0011" 429 ResourceExhausted true "too many proposals are open";
+    ChangeUnfit "GOV-0012" 409 FailedPrecondition false "the change does not fit what governs";
+    CodeInactive "GOV-0013" 409 FailedPrecondition false "no enclave code that may serve the task is active";
+    GovernanceBehind "GOV-0014" 503 Unavailable true "the order and the node know different states of governance";
+    GovernanceForged "GOV-0015" 409 FailedPrecondition false "the governance log does not verify";
 }
 
 impl fmt::Display for Code {

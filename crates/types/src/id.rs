@@ -137,6 +137,8 @@ numbers! {
     PolicyVersion(u32);
     /// Version of the masters' rules (R221).
     ProtocolVersion(u32);
+    /// How many changes governance has enacted: the place of the last one in its log.
+    GovernanceSequence(u64);
     /// A window of ordered time that settlement and payout are counted in (R193).
     EpochId(u64);
 }

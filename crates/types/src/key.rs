@@ -28,7 +28,7 @@ use ed25519_dalek::{Signer as _, SigningKey, VerifyingKey};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::digest::Digest;
-use crate::id::AccountId;
+use crate::id::{AccountId, PlatformId};
 use crate::limits::ENDORSEMENTS_MAX;
 
 /// What a key may be used for.
@@ -70,6 +70,8 @@ classes! {
     Gateway = "gateway";
     /// Signs transactions of a chain account.
     Wallet = "wallet";
+    /// Signs what a member of the council proposes and how it votes.
+    Governance = "governance";
 }
 
 /// A document that can be signed.
@@ -145,6 +147,13 @@ impl<C: KeyClass> PublicKey<C> {
         let Ok(key) = VerifyingKey::from_bytes(&self.bytes) else { return false };
         let signature = ed25519_dalek::Signature::from_bytes(&signature.0);
         key.verify_strict(&message::<C>(document), &signature).is_ok()
+    }
+}
+
+impl PublicKey<SoftwarePlatform> {
+    /// The machine that quotes with this key.
+    pub fn platform(&self) -> PlatformId {
+        PlatformId(Digest::tagged("symphony/platform/v1", &self.bytes))
     }
 }
 

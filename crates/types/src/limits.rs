@@ -48,3 +48,13 @@ pub const FILINGS_PER_TASK_MAX: u32 = 4;
 pub const GROUNDS_CHARS_MAX: usize = 1_000;
 /// Exhibits of a filing.
 pub const EXHIBITS_MAX: usize = 16;
+/// Members of the council.
+pub const COUNCIL_MAX: usize = 16;
+/// Bytes of one signed proposal.
+pub const PROPOSAL_BYTES_MAX: usize = 4 << 10;
+/// Proposals that are open or accepted at once, whatever a policy says.
+pub const PROPOSALS_OPEN_MAX: usize = 64;
+/// Closed proposals that are kept beside the log.
+pub const PROPOSALS_CLOSED_MAX: usize = 256;
+/// Entries of the governance log.
+pub const GOVERNANCE_LOG_MAX: usize = 4_096;

@@ -3,7 +3,44 @@
 
 use alloc::vec::Vec;
 
+use serde::{Deserialize, Serialize};
+
 use crate::digest::Digest;
+
+/// The right edge of a growing tree: the roots of its whole subtrees, the largest first. A leaf is added in as many hashes
+/// as the count has trailing ones, and no earlier leaf is needed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Frontier {
+    count: u64,
+    peaks: Vec<Digest>,
+}
+
+impl Frontier {
+    /// How many leaves there are.
+    pub const fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Adds the hash of a leaf at the right.
+    pub fn push(&mut self, leaf: Digest) {
+        let mut hash = leaf;
+        // Each one at the end of the count in binary is a whole subtree of the size that has come together so far.
+        for _ in 0..self.count.trailing_ones() {
+            if let Some(left) = self.peaks.pop() {
+                hash = node(left, hash);
+            }
+        }
+        self.peaks.push(hash);
+        self.count += 1;
+    }
+
+    /// The root over all leaves: as [`root`] of them.
+    pub fn root(&self) -> Digest {
+        let mut peaks = self.peaks.iter().rev();
+        let Some(last) = peaks.next() else { return root(&[]) };
+        peaks.fold(*last, |right, left| node(*left, right))
+    }
+}
 
 /// The hash of one leaf's bytes.
 pub fn leaf(bytes: &[u8]) -> Digest {
@@ -66,6 +103,80 @@ pub fn verify_inclusion(root: Digest, leaf: Digest, index: u64, count: u64, path
         last >>= 1;
     }
     last == 0 && hash == root
+}
+
+/// What shows that the tree of the first `first` leaves is the beginning of the whole tree (section 2.1.4); `None` when
+/// there are fewer leaves. Nothing is to be shown of the empty tree and of the whole one.
+pub fn consistency_proof(leaves: &[Digest], first: usize) -> Option<Vec<Digest>> {
+    if first > leaves.len() {
+        return None;
+    }
+    let mut path = Vec::new();
+    if first > 0 && first < leaves.len() {
+        consistency_part(leaves, first, true, &mut path);
+    }
+    Some(path)
+}
+
+/// The part of a subtree; `known` while its first leaves are all of the smaller tree, whose root the reader has.
+fn consistency_part(leaves: &[Digest], first: usize, known: bool, path: &mut Vec<Digest>) {
+    if first == leaves.len() {
+        if !known {
+            path.push(root(leaves));
+        }
+        return;
+    }
+    let (left, right) = leaves.split_at(split_point(leaves.len()));
+    if first <= left.len() {
+        consistency_part(left, first, known, path);
+        path.push(root(right));
+    } else {
+        consistency_part(right, first - left.len(), false, path);
+        path.push(root(left));
+    }
+}
+
+/// Whether the tree of `first` leaves with root `before` is the beginning of the one of `second` leaves with root `after`.
+pub fn verify_consistency(first: u64, before: Digest, second: u64, after: Digest, path: &[Digest]) -> bool {
+    if first > second {
+        return false;
+    }
+    if first == second {
+        return path.is_empty() && before == after;
+    }
+    if first == 0 {
+        return path.is_empty() && before == root(&[]);
+    }
+    let (mut index, mut last) = (first - 1, second - 1);
+    while index & 1 == 1 {
+        index >>= 1;
+        last >>= 1;
+    }
+    // A smaller tree that is one whole subtree is where the walk starts itself.
+    let (start, rest) = match path.split_first() {
+        _ if first.is_power_of_two() => (before, path),
+        Some((start, rest)) => (*start, rest),
+        None => return false,
+    };
+    let (mut small, mut large) = (start, start);
+    for sibling in rest {
+        if last == 0 {
+            return false;
+        }
+        if index & 1 == 1 || index == last {
+            small = node(*sibling, small);
+            large = node(*sibling, large);
+            while index & 1 == 0 && index != 0 {
+                index >>= 1;
+                last >>= 1;
+            }
+        } else {
+            large = node(large, *sibling);
+        }
+        index >>= 1;
+        last >>= 1;
+    }
+    last == 0 && small == before && large == after
 }
 
 fn node(left: Digest, right: Digest) -> Digest {

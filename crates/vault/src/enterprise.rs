@@ -26,6 +26,7 @@ use symphony_types::key::{Document as _, Endorsed, Master};
 use symphony_types::time::OrderedMillis;
 use tokio::sync::{Mutex, Semaphore};
 
+use crate::governing::Governing;
 use crate::keys::VaultKeys;
 use crate::machine::VaultMachine;
 use crate::problem::Problem;
@@ -48,7 +49,9 @@ pub struct Quota {
 pub struct Enterprise {
     pub(crate) vault: VaultId,
     pub(crate) network: String,
+    /// What the network was founded with; see [`crate::governing`].
     pub(crate) governance: Governance,
+    pub(crate) governing: Governing,
     pub(crate) keys: VaultKeys,
     pub(crate) store: Store,
     pub(crate) journal: Solo<VaultMachine>,
@@ -90,12 +93,14 @@ impl Enterprise {
         let journal =
             journal.map_err(|error: JournalError| anyhow::Error::new(error).context("opening the vault"))?;
         let store = Store::open(database)?;
+        let governing = Governing::open(&governance, &store).context("opening the governance log")?;
         let slots =
             KeySlots::open(folder, &store.read()?.slots()?).context("opening the keys of documents")?;
         Ok(Self {
             vault,
             network: network.to_owned(),
             governance,
+            governing,
             keys,
             store,
             slots,

@@ -9,6 +9,7 @@ pub mod agent;
 pub mod dividend;
 pub mod documents;
 pub mod enterprise;
+mod governing;
 pub mod ingest;
 pub mod keys;
 pub mod machine;

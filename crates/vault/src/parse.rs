@@ -16,6 +16,7 @@ use symphony_protocol::vault::document::Media;
 use symphony_protocol::vault::machine::Command;
 use symphony_protocol::vault::record::CanonicalRecord;
 use symphony_reader::host::ReadError;
+use symphony_tee::governed::Admitted;
 use symphony_types::canonical;
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
@@ -185,6 +186,8 @@ impl Enterprise {
     /// Reads the picture and has the enclave extract from the words. Blocks. A refusal is an outcome.
     fn extract(&self, agent: &Agent, order: EndorsedParse, opened: &Opened) -> Result<Outcome, Problem> {
         let ticket = &order.body.ticket;
+        let ParseOrder { measurements, versions, software_admitted, .. } = &order.body;
+        self.check_own(agent, Admitted { measurements, versions, software: *software_admitted })?;
         if self.store.read()?.recognised(&[self.image(opened)], &ticket.document)? {
             return Ok(Err(Code::ReceiptKnown));
         }

@@ -18,6 +18,7 @@ use symphony_protocol::vault::authorize;
 use symphony_protocol::vault::ledger::{Draw, LedgerEntry};
 use symphony_protocol::vault::machine::Command;
 use symphony_tee::appraise::AppraisalPolicy;
+use symphony_tee::governed::Admitted;
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
 use symphony_types::id::TaskId;
@@ -80,6 +81,7 @@ impl Enterprise {
         let envelope = &order.body.envelope;
         self.check_receipt(envelope)?;
         let policy = self.appraise(envelope, &order.body.aggregator_boot)?;
+        self.check_own(&agent, Admitted::of(envelope))?;
         if let Some(helper) = &order.body.helper_boot {
             self.appraise(envelope, helper)?;
         }

@@ -15,8 +15,8 @@ use symphony_wire::enclave::SealedLearner;
 use symphony_wire::signing::{CONTEXT_HEALTH, sign_bytes};
 use symphony_wire::v1::vault_node_server::VaultNode;
 use symphony_wire::v1::{
-    Acknowledgement, HealthRequest, ParseResult, ReplayResult, RoundAssignment, ScopeCoverage, SealedAnswer,
-    SealedOperation, SignedDocument, SliceResult, VaultHealth,
+    Acknowledgement, GovernancePosition, GovernanceUpdate, HealthRequest, ParseResult, ReplayResult,
+    RoundAssignment, ScopeCoverage, SealedAnswer, SealedOperation, SignedDocument, SliceResult, VaultHealth,
 };
 use tonic::{Request, Response, Status};
 
@@ -39,6 +39,26 @@ impl Door {
         Self { enterprise, agent }
     }
 
+    /// An order that rests on the state of governance that this Vault knows.
+    fn order<T>(&self, message: &SignedDocument) -> Result<Endorsed<T, Master>, Status>
+    where
+        T: Document + DeserializeOwned,
+    {
+        let order: Endorsed<T, Master> = document(message)?;
+        self.enterprise.stands(&message.standing, order.body.digest()).map_err(Problem::into_status)?;
+        Ok(order)
+    }
+
+    /// The order of a round, and the learner that it begins with.
+    fn round(
+        &self,
+        assignment: RoundAssignment,
+    ) -> Result<(EndorsedRoundOrder, Option<SealedLearner>), Status> {
+        let RoundAssignment { document, learner, learner_key, standing } = assignment;
+        let learner = (!learner.is_empty()).then_some(SealedLearner { key: learner_key, sealed: learner });
+        Ok((self.order(&SignedDocument { document, standing })?, learner))
+    }
+
     fn health(&self, challenge: &[u8]) -> Result<VaultHealth, Problem> {
         if challenge.len() != CHALLENGE_LEN {
             return Err(Problem::refused(Code::Malformed, "a challenge has 32 bytes"));
@@ -56,6 +76,7 @@ impl Door {
             subjects_bucket: Bucket::of(u64::from(state.subjects.len())).0,
             ledger_head: self.enterprise.head().0.to_vec(),
             signature: Vec::new(),
+            governance_sequence: self.enterprise.followed().governance().sequence.0,
         };
         let mut message = challenge.to_vec();
         message.extend_from_slice(&health.encode_to_vec());
@@ -67,12 +88,12 @@ impl Door {
 #[tonic::async_trait]
 impl VaultNode for Door {
     async fn prepare(&self, request: Request<SignedDocument>) -> Result<Response<SignedDocument>, Status> {
-        let receipt = self.enterprise.prepare(document(request.get_ref())?).await;
+        let receipt = self.enterprise.prepare(self.order(request.get_ref())?).await;
         answer(receipt)
     }
 
     async fn assign_slice(&self, request: Request<SignedDocument>) -> Result<Response<SliceResult>, Status> {
-        let assignment = document(request.get_ref())?;
+        let assignment = self.order(request.get_ref())?;
         let slice = Arc::clone(&self.enterprise).assign(Arc::clone(&self.agent), assignment).await;
         let slice = slice.map_err(Problem::into_status)?;
         Ok(Response::new(SliceResult {
@@ -88,7 +109,7 @@ impl VaultNode for Door {
         &self,
         request: Request<RoundAssignment>,
     ) -> Result<Response<SliceResult>, Status> {
-        let (order, learner) = round(request.into_inner())?;
+        let (order, learner) = self.round(request.into_inner())?;
         let part = Arc::clone(&self.enterprise).compute_round(Arc::clone(&self.agent), order, learner).await;
         Ok(Response::new(part.map_err(Problem::into_status)?))
     }
@@ -97,7 +118,7 @@ impl VaultNode for Door {
         &self,
         request: Request<RoundAssignment>,
     ) -> Result<Response<ReplayResult>, Status> {
-        let (order, learner) = round(request.into_inner())?;
+        let (order, learner) = self.round(request.into_inner())?;
         let part = Arc::clone(&self.enterprise).replay_round(Arc::clone(&self.agent), order, learner).await;
         Ok(Response::new(match part.map_err(Problem::into_status)? {
             Ok(part) => ReplayResult { part: Some(part), refusal: vec![] },
@@ -106,7 +127,7 @@ impl VaultNode for Door {
     }
 
     async fn parse(&self, request: Request<SignedDocument>) -> Result<Response<ParseResult>, Status> {
-        let order = document(request.get_ref())?;
+        let order = self.order(request.get_ref())?;
         let parsed = Arc::clone(&self.enterprise).parse(Arc::clone(&self.agent), order).await;
         let Parsed { statement, boot, report } = parsed.map_err(Problem::into_status)?;
         Ok(Response::new(ParseResult { statement: documents::encode(&statement), boot, report }))
@@ -133,16 +154,27 @@ impl VaultNode for Door {
         Ok(Response::new(SealedAnswer { sealed: sealed.map_err(Problem::into_status)? }))
     }
 
+    async fn follow_governance(
+        &self,
+        request: Request<GovernanceUpdate>,
+    ) -> Result<Response<GovernancePosition>, Status> {
+        let GovernanceUpdate { update } = request.into_inner();
+        let sequence = if update.is_empty() {
+            self.enterprise.followed().governance().sequence
+        } else {
+            let update = documents::decode(&update)
+                .map_err(|error| Problem::refused(Code::Malformed, error.to_string()).into_status())?;
+            let enterprise = Arc::clone(&self.enterprise);
+            let work = tokio::task::spawn_blocking(move || enterprise.follow(&update)).await;
+            let followed = work.map_err(|error| Problem::fault("following governance panicked", error));
+            followed.flatten().map_err(Problem::into_status)?
+        };
+        Ok(Response::new(GovernancePosition { sequence: sequence.0 }))
+    }
+
     async fn get_health(&self, request: Request<HealthRequest>) -> Result<Response<VaultHealth>, Status> {
         Ok(Response::new(self.health(&request.get_ref().challenge).map_err(Problem::into_status)?))
     }
-}
-
-/// The order of a round, and the learner that it begins with.
-fn round(assignment: RoundAssignment) -> Result<(EndorsedRoundOrder, Option<SealedLearner>), Status> {
-    let RoundAssignment { document, learner, learner_key } = assignment;
-    let learner = (!learner.is_empty()).then_some(SealedLearner { key: learner_key, sealed: learner });
-    Ok((self::document(&SignedDocument { document })?, learner))
 }
 
 fn document<T>(message: &SignedDocument) -> Result<Endorsed<T, Master>, Status>
@@ -155,7 +187,7 @@ where
 
 fn answer<T: Serialize>(signed: Result<T, Problem>) -> Result<Response<SignedDocument>, Status> {
     let document = documents::encode(&signed.map_err(Problem::into_status)?);
-    Ok(Response::new(SignedDocument { document }))
+    Ok(Response::new(SignedDocument { document, standing: vec![] }))
 }
 
 const CHALLENGE_LEN: usize = 32;

@@ -5,7 +5,7 @@
 //! whatever a crash interrupted is computed again over the same committed people. When another master takes over, the
 //! slice is computed once more for its aggregator, from the very same records (R196).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use symphony_compute::material::{MaterialBuilder, MaterialError};
@@ -15,11 +15,11 @@ use symphony_protocol::vault::authorize;
 use symphony_protocol::vault::dividend::Usage;
 use symphony_protocol::vault::ledger::{EntryState, LedgerEntry};
 use symphony_protocol::vault::machine::Command;
-use symphony_tee::appraise::{self, AppraisalPolicy};
-use symphony_tee::report::{EnclaveRole, SignedBoot};
+use symphony_tee::appraise::AppraisalPolicy;
+use symphony_tee::governed::{self, Admitted};
+use symphony_tee::report::EnclaveRole;
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
-use symphony_types::id::Measurement;
 use symphony_types::key::Document as _;
 use symphony_types::merkle;
 use symphony_types::subjects::{SubjectIndex, SubjectSet};
@@ -52,6 +52,7 @@ impl Enterprise {
         }
         self.check_receipt(&assignment.body.envelope)?;
         let policy = self.appraise(&assignment.body.envelope, &assignment.body.aggregator_boot)?;
+        self.check_own(&agent, Admitted::of(&assignment.body.envelope))?;
         self.commit(&assignment).await?;
         let this = Arc::clone(&self);
         let work = tokio::task::spawn_blocking(move || this.compute(&agent, assignment, &policy, earlier));
@@ -96,28 +97,25 @@ impl Enterprise {
         envelope: &TaskEnvelope,
         aggregator_boot: &[u8],
     ) -> Result<AppraisalPolicy, Problem> {
-        let policy = self.governance.policy_of(envelope.versions.policy)?;
-        let registry = &self.governance.registry;
-        let admitted: BTreeSet<Measurement> = envelope.coordination.measurements.iter().copied().collect();
-        let policy = AppraisalPolicy {
-            chain: self.network.clone(),
-            measurements: registry.measurements.intersection(&admitted).copied().collect(),
-            platforms: registry.platforms.clone(),
-            revoked_platforms: registry.platforms_revoked.clone(),
-            software_admitted: policy.software_admitted && envelope.coordination.software_admitted,
-        };
-        let boot: SignedBoot = documents::decode(aggregator_boot).map_err(|_| {
-            Problem::refused(Code::AttestationMissing, "the aggregator's boot report is malformed")
+        let (followed, admitted) = (self.followed(), Admitted::of(envelope));
+        let (governance, role) = (followed.governance(), EnclaveRole::Aggregator);
+        let policy = governed::dispatch(&self.network, governance, admitted, role);
+        let boot = governed::admitted(aggregator_boot, &policy, role).map_err(|(code, detail)| {
+            Problem::refused(code, format!("the aggregator's enclave: {detail}"))
         })?;
-        let judged = appraise::appraise_boot(&boot, &policy, EnclaveRole::Aggregator);
-        if let Err(reasons) = judged {
-            let reasons: Vec<_> = reasons.iter().map(ToString::to_string).collect();
-            return Err(Problem::refused(Code::AttestationFailed, reasons.join(", ")));
-        }
-        if boot.body.actor != envelope.coordination.aggregator {
+        if boot.actor != envelope.coordination.aggregator {
             return Err(Problem::refused(Code::AttestationFailed, "the enclave is another aggregator's"));
         }
         Ok(policy)
+    }
+
+    /// Judges this Vault's own enclave: records are sealed to active code alone, that of the order (R120, R129).
+    pub(crate) fn check_own(&self, agent: &Agent, admitted: Admitted<'_>) -> Result<(), Problem> {
+        let (followed, role) = (self.followed(), EnclaveRole::Slice);
+        let policy = governed::dispatch(&self.network, followed.governance(), admitted, role);
+        governed::admitted(agent.boot(), &policy, role)
+            .map_err(|(code, detail)| Problem::refused(code, format!("this vault's enclave: {detail}")))?;
+        Ok(())
     }
 
     /// Everything after the commit; with an earlier attempt's transcript, over the records of that one. Blocks.

@@ -14,6 +14,7 @@ use redb::{Database, Durability, ReadTransaction, ReadableDatabase, TableDefinit
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use symphony_protocol::artifact::{SignedReceipt, SignedSlice};
+use symphony_protocol::governance::log::LogEntry;
 use symphony_protocol::vault::dividend::{Closing, Usage};
 use symphony_protocol::vault::record::CanonicalRecord;
 use symphony_types::canonical;
@@ -141,6 +142,7 @@ impl Store {
             transaction.open_table(LOCATIONS)?;
             transaction.open_table(REQUESTS)?;
             transaction.open_table(DIVIDENDS)?;
+            transaction.open_table(GOVERNANCE)?;
             document::make(transaction)?;
             reading::make(transaction)
         })?;
@@ -253,6 +255,15 @@ pub fn seal_closing(keys: &VaultKeys, epoch: EpochId, closing: &Closing) -> Resu
     keys.storage.seal(&closing_place(epoch), &plain)
 }
 
+/// Entries of the governance log. **Errors**: storage.
+pub fn put_governance(transaction: &WriteTransaction, entries: &[LogEntry]) -> Result<(), redb::Error> {
+    let mut table = transaction.open_table(GOVERNANCE)?;
+    for entry in entries {
+        table.insert(entry.sequence.0, canonical::to_bytes(entry).as_slice())?;
+    }
+    Ok(())
+}
+
 fn put<T: Serialize>(
     transaction: &WriteTransaction,
     table: Rows,
@@ -342,6 +353,17 @@ impl View {
         self.get(RECEIPTS, task.0)
     }
 
+    /// Entries of the governance log, in order. **Errors**: storage.
+    pub fn governance(&self) -> Result<Vec<Vec<u8>>, Problem> {
+        use redb::ReadableTable as _;
+        let table = self.0.open_table(GOVERNANCE).map_err(redb::Error::from)?;
+        let mut entries = Vec::new();
+        for row in table.iter().map_err(redb::Error::from)? {
+            entries.push(row.map_err(redb::Error::from)?.1.value().to_vec());
+        }
+        Ok(entries)
+    }
+
     /// The transcript of a task. **Errors**: storage.
     pub fn transcript(&self, task: &TaskId) -> Result<Option<Transcript>, Problem> {
         self.get(TRANSCRIPTS, task.0)
@@ -429,6 +451,7 @@ const RECORDS: TableDefinition<'static, (u32, u32), &'static [u8]> = TableDefini
 const LOCATIONS: TableDefinition<'static, [u8; 32], (u32, u32)> = TableDefinition::new("vault/locations");
 const REQUESTS: TableDefinition<'static, [u8; 32], [u8; 32]> = TableDefinition::new("vault/requests");
 const DIVIDENDS: TableDefinition<'static, u64, &'static [u8]> = TableDefinition::new("vault/dividends");
+const GOVERNANCE: TableDefinition<'static, u64, &'static [u8]> = TableDefinition::new("vault/governance");
 const RECEIPTS: Rows = TableDefinition::new("vault/receipts");
 const TRANSCRIPTS: Rows = TableDefinition::new("vault/transcripts");
 const USAGES: Rows = TableDefinition::new("vault/usages");

@@ -13,7 +13,8 @@ use symphony_tee::appraise::{Expected, appraise};
 use symphony_tee::report::{EnclaveRole, SignedReport};
 use symphony_types::digest::Digest;
 use symphony_types::id::{
-    ActorId, Commitment, EpochId, PolicyVersion, RequestId, SchemaVersion, SemanticVersion, SubjectId,
+    ActorId, Commitment, EpochId, GovernanceSequence, PolicyVersion, RequestId, SchemaVersion,
+    SemanticVersion, SubjectId,
 };
 use symphony_types::time::OrderedMillis;
 use symphony_wire::documents::{decode, encode};
@@ -46,6 +47,7 @@ fn order(stage: &Stage, owner: &str) -> EndorsedParse {
             schema: SchemaVersion(1),
             semantic: SemanticVersion(1),
             policy: PolicyVersion(1),
+            governance: GovernanceSequence(0),
         },
         epoch: EpochId(0),
         admitted_at: OrderedMillis(1_000),

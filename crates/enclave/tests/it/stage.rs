@@ -20,8 +20,8 @@ use symphony_types::amount::Sym;
 use symphony_types::digest::Digest;
 use symphony_types::epsilon::Epsilon;
 use symphony_types::id::{
-    ActorId, AttributeName, Commitment, EpochId, LockRef, Measurement, NodeId, PolicyVersion, RequestId,
-    RuleName, SchemaVersion, SemanticVersion, TaskId, UsageScope, VaultId,
+    ActorId, AttributeName, Commitment, EpochId, GovernanceSequence, LockRef, Measurement, NodeId,
+    PolicyVersion, RequestId, RuleName, SchemaVersion, SemanticVersion, TaskId, UsageScope, VaultId,
 };
 use symphony_types::key::{
     Document, Master, PrivateKey, PublicKey, Signed, SoftwareEnclave, SoftwarePlatform,
@@ -169,6 +169,7 @@ impl Stage {
                 schema: SchemaVersion(1),
                 semantic: SemanticVersion(2),
                 policy: PolicyVersion(3),
+                governance: GovernanceSequence(0),
             },
             epoch: EpochId(1),
             admitted_at: OrderedMillis(1000),

@@ -7,6 +7,7 @@ mod about;
 mod chain;
 mod challenges;
 mod description;
+mod governance;
 mod receipts;
 mod request;
 mod shape;
@@ -58,6 +59,10 @@ fn quick_routes() -> Routes {
         .routes(routes!(receipts::submit))
         .routes(routes!(chain::submit))
         .routes(routes!(chain::query))
+        .routes(routes!(governance::view))
+        .routes(routes!(governance::submit))
+        .routes(routes!(governance::log))
+        .routes(routes!(governance::proof))
         .routes(routes!(about::status))
         .routes(routes!(about::errors))
         .routes(routes!(about::description))

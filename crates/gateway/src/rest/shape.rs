@@ -144,9 +144,11 @@ macro_rules! answers {
 }
 
 mod challenge;
+mod governance;
 mod training;
 
 pub(crate) use challenge::{ChallengeFiling, ChallengeList};
+pub(crate) use governance::{GovernanceLog, GovernanceProof, GovernanceView, ProposalEntry};
 pub(crate) use training::SealedStep;
 use training::{Training, TrainingProgress};
 

@@ -41,6 +41,12 @@ async fn serves_the_truth(stage: &Stage) {
         let answer = stage.post(route, OCTETS, vec![9, 8]).send().await.unwrap();
         assert_eq!(answer.bytes().await.unwrap().as_ref(), [9, 8]);
     }
+    let moved = read(stage.post("/v1/governance/motions", OCTETS, vec![5, 6])).await;
+    assert_eq!(moved["proposal_id"], "0506");
+    assert_eq!(read(stage.get("/v1/governance")).await["sequence"], 3);
+    assert_eq!(read(stage.get("/v1/governance/log?from=7")).await["entries"], json!(["07"]));
+    let proof = read(stage.get("/v1/governance/proofs/4?since=2")).await;
+    assert_eq!(proof["entry"], hex::encode("4 since 2"));
     let events = stage.get(&format!("{path}/events")).send().await.unwrap().text().await.unwrap();
     assert!(!events.contains("rejected") && !events.contains("event: problem"), "{events}");
     assert!(events.trim_end().lines().last().unwrap().contains("\"state\":\"completed\""), "{events}");

@@ -372,6 +372,36 @@ impl Platform for Master {
         Ok(Response::new(ChainBytes { bytes }))
     }
 
+    async fn submit_motion(&self, request: Request<GovernanceMotion>) -> Answer<ProposalEntry> {
+        self.meet(&request, "SubmitMotion")?;
+        let proposal_id = self.word(request.into_inner().motion, vec![66]);
+        Ok(Response::new(ProposalEntry { proposal_id, ..ProposalEntry::default() }))
+    }
+
+    async fn get_governance(&self, request: Request<GovernanceRequest>) -> Answer<GovernanceView> {
+        self.meet(&request, "GetGovernance")?;
+        let sequence = self.word(3, 66);
+        Ok(Response::new(GovernanceView { sequence, ..GovernanceView::default() }))
+    }
+
+    async fn get_governance_log(&self, request: Request<GovernanceLogRequest>) -> Answer<GovernanceLog> {
+        self.meet(&request, "GetGovernanceLog")?;
+        let entries = vec![self.word(vec![u8::try_from(request.into_inner().from).unwrap()], vec![66])];
+        // Each master has the endorsements that it collected.
+        let head = vec![self.word(1, 2)];
+        Ok(Response::new(GovernanceLog { entries, head }))
+    }
+
+    async fn get_governance_proof(
+        &self,
+        request: Request<GovernanceProofRequest>,
+    ) -> Answer<GovernanceProof> {
+        self.meet(&request, "GetGovernanceProof")?;
+        let GovernanceProofRequest { sequence, since } = request.into_inner();
+        let entry = self.word(format!("{sequence} since {since}").into_bytes(), vec![66]);
+        Ok(Response::new(GovernanceProof { entry, ..GovernanceProof::default() }))
+    }
+
     async fn get_status(&self, request: Request<StatusRequest>) -> Answer<Status> {
         self.meet(&request, "GetStatus")?;
         let (height, state_hash) = (7, vec![self.word(7, 66); 32]);

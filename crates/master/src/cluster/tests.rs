@@ -6,8 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use symphony_protocol::admission::request::AdmissionRequest;
 use symphony_protocol::artifact::*;
 use symphony_protocol::governance::Governance;
+use symphony_protocol::governance::approval::{EnclaveCode, Platform, Purpose};
 use symphony_protocol::governance::policy::{
-    Deadlines, ParsePolicy, Policy, Privacy, QueryFees, Shares, TrainPolicy,
+    Deadlines, ParsePolicy, Policy, Privacy, ProposalPolicy, QueryFees, Shares, TrainPolicy,
 };
 use symphony_protocol::governance::registry::{Registry, VerifierRecord};
 use symphony_protocol::governance::semantics::Semantics;
@@ -90,6 +91,7 @@ fn policy() -> Policy {
         unstaked: Bps(5_000),
         producer_stake_min: Sym(1),
         software_admitted: true,
+        proposals: ProposalPolicy::NONE,
     }
 }
 
@@ -104,12 +106,12 @@ fn governance() -> Governance {
         gateway: PrivateKey::from_seed(&[22; 32]).public(),
         payout: PrivateKey::from_seed(&[23; 32]).public(),
         treasury: actor("treasury"),
-        measurements: [Measurement(digest(20))].into(),
+        measurements: [(Measurement(digest(20)), EnclaveCode::founded(Purpose::Any))].into(),
         platforms: (1..=9)
             .map(|of| platform(of).public())
-            .map(|platform| (platform_id(&platform), platform))
+            .map(|platform| (platform_id(&platform), Platform::founded(platform)))
             .collect(),
-        platforms_revoked: BTreeSet::new(),
+        council: BTreeMap::new(),
     };
     let semantics =
         Semantics { version: SemanticVersion(1), attributes: BTreeMap::new(), rules: BTreeMap::new() };
@@ -118,6 +120,7 @@ fn governance() -> Governance {
         active: PolicyVersion(1),
         registry,
         semantics,
+        sequence: GovernanceSequence(0),
     }
 }
 
@@ -133,8 +136,12 @@ fn query() -> ResolvedQuery {
     }
 }
 
-const VERSIONS: Versions =
-    Versions { schema: SchemaVersion(1), semantic: SemanticVersion(1), policy: PolicyVersion(1) };
+const VERSIONS: Versions = Versions {
+    schema: SchemaVersion(1),
+    semantic: SemanticVersion(1),
+    policy: PolicyVersion(1),
+    governance: GovernanceSequence(0),
+};
 
 fn admission() -> AdmissionRequest {
     let request = TaskRequest {
@@ -480,4 +487,17 @@ fn each_service_is_for_its_own_callers() {
     }
     assert!(asking(&request(Some(NodeRole::Gateway))).is_err());
     assert_eq!(asking(&request(Some(NodeRole::Master))).unwrap(), node(1));
+}
+
+/// R194, R195: a master endorses the head of the log that its own state has, and no standing by itself.
+#[test]
+fn the_head_of_the_log_is_the_states_own() {
+    let state = State::genesis(governance());
+    let own = state.proposals.log.head();
+    assert_eq!(of_state(&state, &Subject::LogHead), Some(own.digest()));
+    assert_eq!(of_state(&state, &Subject::Standing(digest(1))), None);
+    let mut other = governance();
+    other.registry.council.insert(actor("council-1"), PrivateKey::from_seed(&[24; 32]).public());
+    let other = State::genesis(other);
+    assert_ne!(of_state(&other, &Subject::LogHead), Some(own.digest()), "of another network");
 }

@@ -1,6 +1,7 @@
 //! Roles of the master cluster that are processes of their own with keys of their own, so that one key never
 //! does another's work (R118, R170, R205).
 
+mod follower;
 pub mod payout;
 pub mod verifier;
 

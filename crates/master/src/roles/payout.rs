@@ -81,7 +81,7 @@ impl PayoutNode for Service {
                 .map_err(|error| refusal(Code::PayoutFailed, format!("{error:#}")))?
         };
         tracing::info!(epoch = %confirmation.epoch, version = confirmation.version, "epoch paid");
-        Ok(Response::new(SignedDocument { document: encode(&self.key.sign(confirmation)) }))
+        Ok(Response::new(SignedDocument { document: encode(&self.key.sign(confirmation)), standing: vec![] }))
     }
 }
 

@@ -10,7 +10,7 @@ use symphony_types::key::Document;
 use symphony_types::time::OrderedMillis;
 
 use super::request::AdmissionRequest;
-use crate::artifact::{AggregationMethod, CoordinationEnvelope, Plan, SignedReceipt, TaskEnvelope};
+use crate::artifact::{AggregationMethod, CoordinationEnvelope, Plan, SignedReceipt, TaskEnvelope, Versions};
 use crate::governance::Governance;
 use crate::governance::epoch::epoch_of;
 
@@ -72,7 +72,7 @@ pub fn assemble(
         request: request.request.clone(),
         submitter: request.submitter.clone(),
         scope: request.scope.clone(),
-        versions: admission.versions,
+        versions: Versions { governance: governance.sequence, ..admission.versions },
         epoch: epoch_of(governance.policy(), at),
         admitted_at: at,
         execute_by: admission.execute_by,
@@ -89,7 +89,7 @@ pub fn assemble(
                 Plan::Training(_) => AggregationMethod::FederatedAverage,
             },
             aggregator: governance.registry.aggregator.clone(),
-            measurements: governance.registry.measurements.iter().copied().collect(),
+            measurements: governance.registry.active_code(),
             software_admitted: governance.policy().software_admitted,
         },
         recipient: request.recipient.clone(),

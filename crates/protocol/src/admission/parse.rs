@@ -8,10 +8,11 @@ use super::request::SCHEMA;
 use crate::artifact::Versions;
 use crate::artifact::parse::{ParseOrder, SignedTicket};
 use crate::governance::Governance;
+use crate::governance::approval::Purpose;
 use crate::governance::epoch::epoch_of;
 
 /// The order that a ticket becomes. **Errors**: `ADM-0012` when the Vault is not approved, `ADM-0003` when the ticket is not
-/// its own or is out of time, `ADM-0019` when no enclave may serve it.
+/// its own or is out of time, `ADM-0019` and `GOV-0013` when no enclave may serve it.
 pub fn judge(governance: &Governance, ticket: &SignedTicket, at: OrderedMillis) -> Result<ParseOrder, Code> {
     let body = &ticket.body;
     let vault = governance.registry.vaults.get(&body.vault).ok_or(Code::VaultUnknown)?;
@@ -26,6 +27,10 @@ pub fn judge(governance: &Governance, ticket: &SignedTicket, at: OrderedMillis) 
     if !policy.software_admitted {
         return Err(Code::PlatformRefused);
     }
+    let measurements = governance.registry.active_code();
+    if !governance.registry.can_serve(&measurements, &[Purpose::Slices]) {
+        return Err(Code::CodeInactive);
+    }
     Ok(ParseOrder {
         task: body.task(),
         ticket: body.clone(),
@@ -33,11 +38,12 @@ pub fn judge(governance: &Governance, ticket: &SignedTicket, at: OrderedMillis) 
             schema: SCHEMA,
             semantic: governance.semantics.version,
             policy: governance.active,
+            governance: governance.sequence,
         },
         epoch: epoch_of(policy, at),
         admitted_at: at,
         execute_by: at.plus(policy.deadlines.execute_ms),
-        measurements: governance.registry.measurements.iter().copied().collect(),
+        measurements,
         software_admitted: policy.software_admitted,
     })
 }

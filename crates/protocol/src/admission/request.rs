@@ -13,6 +13,7 @@ use super::{identity, semantics, training};
 use crate::artifact::training::Environment;
 use crate::artifact::{Fee, LockFact, Plan, Preparation, PrivacyCharge, TaskRequest, Versions, Work};
 use crate::governance::Governance;
+use crate::governance::approval::Purpose;
 use crate::governance::epoch::epoch_of;
 use crate::governance::pricing::{self, Rounds};
 
@@ -95,6 +96,7 @@ pub fn terms(governance: &Governance, request: &TaskRequest, at: OrderedMillis) 
     if !policy.software_admitted {
         return Err(Code::PlatformRefused);
     }
+    servable(governance)?;
     let (plan, charge, worst_case) = meaning(governance, request, vaults.len() as u64, at)?;
     let lock_until = lock_until(governance, &plan, at);
     Ok(Terms { worst_case, plan, charge, vaults, lock_until })
@@ -171,11 +173,19 @@ pub fn judge(
             schema: SCHEMA,
             semantic: governance.semantics.version,
             policy: governance.active,
+            governance: governance.sequence,
         },
         epoch: epoch_of(policy, at),
         vaults: terms.vaults,
         prepare_by: at.plus(policy.deadlines.prepare_ms),
     })
+}
+
+/// Whether active code can serve a task (R120). **Errors**: `GOV-0013`.
+pub fn servable(governance: &Governance) -> Result<(), Code> {
+    let registry = &governance.registry;
+    let wanted = [Purpose::Slices, Purpose::Aggregation];
+    if registry.can_serve(&registry.active_code(), &wanted) { Ok(()) } else { Err(Code::CodeInactive) }
 }
 
 /// Whether a lock was made by the submitter's own account for this very request.

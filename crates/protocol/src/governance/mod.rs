@@ -2,16 +2,20 @@
 //! (R188-R194).
 
 pub mod accountant;
+pub mod approval;
+pub mod change;
 pub mod epoch;
+pub mod log;
 pub mod policy;
 pub mod pricing;
+pub mod proposal;
 pub mod registry;
 pub mod semantics;
 
 use serde::{Deserialize, Serialize};
 use symphony_types::catalogue::Code;
-use symphony_types::id::PolicyVersion;
-use symphony_types::limits::ENDORSEMENTS_MAX;
+use symphony_types::id::{GovernanceSequence, PolicyVersion};
+use symphony_types::limits::{COUNCIL_MAX, ENDORSEMENTS_MAX};
 
 use alloc::collections::{BTreeMap, BTreeSet};
 
@@ -31,6 +35,8 @@ pub struct Governance {
     pub registry: Registry,
     /// Attributes and rules.
     pub semantics: Semantics,
+    /// How many changes were enacted since the network was founded.
+    pub sequence: GovernanceSequence,
 }
 
 impl Governance {
@@ -53,11 +59,28 @@ impl Governance {
             return Err("the active policy version is not in the store");
         }
         self.check_masters()?;
+        self.check_council()?;
         let alone = self.registry.masters.len() < 2;
         if alone && self.policies.values().any(|policy| policy.train.environment == Environment::Mpc) {
             return Err("two masters are needed to compute on shares");
         }
         self.policies.values().try_for_each(Policy::check)
+    }
+
+    /// One member with two names would have two votes.
+    fn check_council(&self) -> Result<(), &'static str> {
+        let council = &self.registry.council;
+        if council.len() > COUNCIL_MAX {
+            return Err("the council has too many members");
+        }
+        if council.values().collect::<BTreeSet<_>>().len() != council.len() {
+            return Err("two members of the council have the same key");
+        }
+        let platforms = &self.registry.platforms;
+        if platforms.iter().any(|(id, platform)| platform.key.platform() != *id) {
+            return Err("a platform has another's key");
+        }
+        Ok(())
     }
 
     /// Two names for one key would make a majority of less than it looks like.

@@ -35,6 +35,29 @@ pub struct Policy {
     pub producer_stake_min: Sym,
     /// Whether enclaves of class `software` may serve tasks: development only (R130).
     pub software_admitted: bool,
+    /// How the council changes what governs.
+    pub proposals: ProposalPolicy,
+}
+
+/// How proposals are voted on (R191).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProposalPolicy {
+    /// The part of the council that must vote.
+    pub quorum: Bps,
+    /// The part of the votes that must be for it: more than half.
+    pub majority: Bps,
+    /// How long votes count. **Units**: milliseconds of ordered time.
+    pub voting_ms: u64,
+    /// From acceptance to enactment; a revocation does not wait. **Units**: milliseconds of ordered time.
+    pub timelock_ms: u64,
+    /// How many proposals may be open or accepted at once.
+    pub open_max: u16,
+}
+
+impl ProposalPolicy {
+    /// Nothing is proposed.
+    pub const NONE: Self =
+        Self { quorum: Bps::WHOLE, majority: Bps::WHOLE, voting_ms: 1, timelock_ms: 0, open_max: 0 };
 }
 
 /// Prices of a query (R152).
@@ -222,6 +245,11 @@ impl Policy {
         let stages = [prepare_ms, execute_ms, aggregate_ms, verify_ms, challenge_ms, review_ms];
         if stages.contains(&0) || [lease_ms, self.epoch_ms].contains(&0) {
             return Err("a deadline or the epoch length is zero");
+        }
+        let ProposalPolicy { quorum, majority, voting_ms, .. } = self.proposals;
+        let part = |rate: Bps| rate > Bps(0) && rate <= Bps::WHOLE;
+        if !part(quorum) || !part(majority) || majority.0 <= Bps::WHOLE.0 / 2 || voting_ms == 0 {
+            return Err("the council decides by a quorum and more than half of the votes, in some time");
         }
         if self.train.round_ms == 0 || self.train.minimum_cohort == 0 {
             return Err("the length of a round and the minimum cohort must be positive");

@@ -8,8 +8,10 @@ use serde::{Deserialize, Serialize};
 use symphony_types::digest::Digest;
 use symphony_types::id::{AccountId, ActorId, Measurement, NodeId, PlatformId, UsageScope, VaultId};
 use symphony_types::key::{
-    Document, Endorsed, Gateway, Master, Payout, PublicKey, SoftwarePlatform, Vault, Verifier,
+    Document, Endorsed, Gateway, Governance, Master, Payout, PublicKey, Vault, Verifier,
 };
+
+use super::approval::{EnclaveCode, Platform};
 
 /// Everyone who may act, with the keys and accounts that they act by.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,12 +32,12 @@ pub struct Registry {
     pub payout: PublicKey<Payout>,
     /// The actor that the treasury's account belongs to.
     pub treasury: ActorId,
-    /// Approved enclave code.
-    pub measurements: BTreeSet<Measurement>,
-    /// Known platforms of class `software` and the keys that sign their boot reports.
-    pub platforms: BTreeMap<PlatformId, PublicKey<SoftwarePlatform>>,
-    /// Platforms that are no longer believed.
-    pub platforms_revoked: BTreeSet<PlatformId>,
+    /// Enclave code, revoked code among it.
+    pub measurements: BTreeMap<Measurement, EnclaveCode>,
+    /// Platforms of class `software`, revoked ones among them.
+    pub platforms: BTreeMap<PlatformId, Platform>,
+    /// Who proposes changes and votes on them.
+    pub council: BTreeMap<ActorId, PublicKey<Governance>>,
 }
 
 impl Registry {

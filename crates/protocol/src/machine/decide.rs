@@ -11,8 +11,8 @@ use symphony_types::limits::OPEN_TASKS_MAX;
 use symphony_types::time::OrderedMillis;
 
 use super::{
-    Answer, Cause, Command, Effect, Event, Order, Refusal, State, challenge, epoch, lease, parse, training,
-    version,
+    Answer, Cause, Command, Effect, Event, Order, Refusal, State, challenge, council, epoch, lease, parse,
+    training, version,
 };
 use crate::admission::envelope::{self, PrepareAnswer};
 use crate::admission::request;
@@ -53,6 +53,7 @@ fn judge(state: &State, at: OrderedMillis, order: &Order) -> Result<Vec<Event>, 
         Command::RecordDividends { epoch, statements } => epoch::dividends(state, *epoch, statements),
         Command::RecordPayout { confirmation } => epoch::payout(state, confirmation),
         Command::AnnounceProtocol { version } => version::announce(state, at, &order.by, *version),
+        Command::Govern { motion } => council::motion(state, at, motion),
     }
 }
 
@@ -112,12 +113,15 @@ fn preparations(
     let submission = state.requests.get(task).ok_or(Code::NotFound)?;
     let Answer::Preparing(admission) = &submission.answer else { return Ok(vec![]) };
     let prepared = envelope::prepared(&state.governance, admission, answers);
-    if prepared.receipts.len() < usize::from(admission.request.quorum) {
+    let quorum = prepared.receipts.len() >= usize::from(admission.request.quorum);
+    // The code may have been revoked while the Vaults were asked.
+    let servable = request::servable(&state.governance);
+    if let Err(code) = if quorum { servable } else { Err(Code::QuorumNotPrepared) } {
         return Ok(vec![Event::AdmissionRefused {
             task: *task,
             submitter: admission.request.submitter.clone(),
             fingerprint: submission.fingerprint,
-            code: Code::QuorumNotPrepared,
+            code,
             at,
             // Also those whose receipt was lost on its way.
             release: admission.vaults.clone(),
@@ -338,6 +342,8 @@ fn advance(state: &State, at: OrderedMillis, by: &NodeId) -> Result<Vec<Event>, 
     for known in due().filter_map(|task| state.parses.get(task)) {
         events.extend(parse::due(state, at, known)?);
     }
+    let closing = events.iter().filter_map(Event::task).collect();
+    events.extend(council::pass(state, at, &closing));
     let closing = events.iter().filter_map(Event::task).collect();
     events.extend(epoch::close(state, at));
     events.extend(lease::lapse(state, at, by, &closing));

@@ -88,7 +88,8 @@ pub(super) fn begun(state: &State, event: &Event) -> Vec<Effect> {
         | Event::LeasesRenewed { .. }
         | Event::LeaseDropped { .. }
         | Event::ProtocolAnnounced { .. }
-        | Event::ProtocolActivated { .. } => vec![],
+        | Event::ProtocolActivated { .. }
+        | Event::Governed { .. } => vec![],
     }
 }
 
@@ -130,7 +131,8 @@ pub(super) fn ended(event: &Event) -> Vec<Effect> {
         | Event::EffectLeased { .. }
         | Event::LeasesRenewed { .. }
         | Event::ProtocolAnnounced { .. }
-        | Event::ProtocolActivated { .. } => vec![],
+        | Event::ProtocolActivated { .. }
+        | Event::Governed { .. } => vec![],
     }
 }
 

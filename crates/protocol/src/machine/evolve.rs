@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use symphony_types::id::TaskId;
 use symphony_types::time::OrderedMillis;
 
-use super::{Answer, Event, State, Submission, challenge, lease, parse, training, version};
+use super::{Answer, Event, State, Submission, challenge, council, lease, parse, training, version};
 use crate::artifact::{RecipientClass, SettlementContext};
 use crate::lifecycle::training::Position;
 use crate::lifecycle::{Stage, Task, TaskState};
@@ -107,6 +107,7 @@ fn apply(state: &mut State, at: OrderedMillis, event: &Event) {
                 *delivered_at = Some(*at);
             }
         }
+        Event::Governed { event } => council::evolve(state, at, event),
         Event::EpochClosed { epoch } => state.epochs.get_or_default(*epoch).stage = EpochStage::Closing,
         Event::PayoutIssued { instructions, statements } => {
             let vaults: Vec<_> = state.contributors.keys().cloned().collect();

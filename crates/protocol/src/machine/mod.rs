@@ -5,6 +5,7 @@
 //! and [`State::held_by`] tells a restarted one the same from the state alone. This module alone sees all planes.
 
 mod challenge;
+mod council;
 mod decide;
 mod effect;
 mod epoch;
@@ -37,6 +38,7 @@ use crate::artifact::{
 use crate::execution::aggregate::EndorsedAggregate;
 use crate::execution::failure::SignedFailure;
 use crate::governance::Governance;
+use crate::governance::proposal::{Motion, ProposalEvent, Proposals};
 use crate::lifecycle::{Task, TaskState};
 use crate::settlement::challenge::Challenge;
 use crate::settlement::payout::{
@@ -75,6 +77,8 @@ pub struct State {
     pub due: Table<(OrderedMillis, TaskId), ()>,
     /// Which version of the protocol is in force, and who is ready for the next.
     pub upgrade: Upgrade,
+    /// What the council proposes, and the log of what it changed.
+    pub proposals: Proposals,
 }
 
 impl State {
@@ -83,6 +87,7 @@ impl State {
         let contributors = governance.registry.vaults.keys().map(|vault| (vault.clone(), Default::default()));
         Self {
             contributors: contributors.collect(),
+            proposals: Proposals::new(&governance),
             governance,
             requests: Table::new(),
             tasks: Table::new(),
@@ -101,7 +106,7 @@ impl State {
         let tasks = self.due.keys().next().map(|(at, _)| *at);
         let epochs = epoch::ends(self);
         let leases = self.leases.values().map(|lease| lease.until);
-        epochs.chain(tasks).chain(leases).chain(version::due(self)).min()
+        epochs.chain(tasks).chain(leases).chain(version::due(self)).chain(self.proposals.timer()).min()
     }
 
     /// How many requests and tasks are not finished.
@@ -143,6 +148,7 @@ impl State {
             self.contributors.digest(),
             self.leases.digest(),
             self.due.digest(),
+            self.proposals.digest(),
         ];
         Digest::of("symphony/master-state/v1", &(&self.governance, tables, &self.upgrade))
     }
@@ -279,6 +285,11 @@ pub enum Command {
     AnnounceProtocol {
         /// The highest.
         version: ProtocolVersion,
+    },
+    /// A member of the council proposes, votes or withdraws (R191).
+    Govern {
+        /// Its word.
+        motion: Motion,
     },
 }
 
@@ -496,6 +507,11 @@ pub enum Event {
         /// The epoch in which it came into force.
         epoch: EpochId,
     },
+    /// Something happened to a proposal of the council.
+    Governed {
+        /// What.
+        event: ProposalEvent,
+    },
 }
 
 impl Event {
@@ -526,7 +542,8 @@ impl Event {
             | Self::PayoutConfirmed { .. }
             | Self::LeasesRenewed { .. }
             | Self::ProtocolAnnounced { .. }
-            | Self::ProtocolActivated { .. } => None,
+            | Self::ProtocolActivated { .. }
+            | Self::Governed { .. } => None,
         }
     }
 }

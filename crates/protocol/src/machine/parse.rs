@@ -203,7 +203,13 @@ pub(super) fn due(state: &State, at: OrderedMillis, known: &ParseTask) -> Result
     ])
 }
 
-fn close(state: &State, at: OrderedMillis, known: &ParseTask, to: TaskState, code: Code) -> Vec<Event> {
+pub(super) fn close(
+    state: &State,
+    at: OrderedMillis,
+    known: &ParseTask,
+    to: TaskState,
+    code: Code,
+) -> Vec<Event> {
     let task = known.order.task;
     let cause = if to == TaskState::TimedOut { Cause::Expired(code) } else { Cause::Refused(code) };
     vec![Event::ParseClosed { task, to, code }, transition(state, at, task, known.state(), to, cause)]

@@ -80,6 +80,7 @@ fn attested(
         input_root: body.words,
         output: body.output(),
         measurements: order.measurements.clone(),
+        governance: order.versions.governance,
         purged: true,
     };
     let appraised = appraise(&evidence.attestation, &expectation)?;

@@ -25,6 +25,7 @@ pub(crate) fn slice_expectation(envelope: &TaskEnvelope, header: &SliceHeader, p
         input_root: header.input_root,
         output: header.bundle,
         measurements: envelope.coordination.measurements.clone(),
+        governance: envelope.versions.governance,
         purged,
     }
 }
@@ -55,6 +56,7 @@ pub(crate) fn aggregation_expectation(
         input_root: bundles_root(slices.iter().map(|slice| slice.body.bundle)),
         output,
         measurements: envelope.coordination.measurements.clone(),
+        governance: envelope.versions.governance,
         purged: true,
     }
 }

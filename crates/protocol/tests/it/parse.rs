@@ -24,7 +24,7 @@ use crate::world::{Act, Disturbance, Script, World, master};
 
 const OWNER: &str = "mei";
 
-fn ticket(document: &str) -> ParseTicket {
+pub(crate) fn ticket(document: &str) -> ParseTicket {
     ParseTicket {
         vault: vault("vault-b"),
         document: Commitment(Digest::of_bytes(document.as_bytes())),
@@ -34,7 +34,7 @@ fn ticket(document: &str) -> ParseTicket {
     }
 }
 
-fn submission(ticket: ParseTicket) -> Command {
+pub(crate) fn submission(ticket: ParseTicket) -> Command {
     Command::SubmitParse { ticket: key::<Vault>(ticket.vault.as_str()).sign(ticket) }
 }
 

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use symphony_protocol::artifact::training::Environment;
 use symphony_protocol::artifact::*;
 use symphony_protocol::governance::Governance;
+use symphony_protocol::governance::approval::{EnclaveCode, Platform, Purpose};
 use symphony_protocol::governance::policy::{
-    Deadlines, ParsePolicy, Policy, Privacy, QueryFees, Shares, TrainPolicy,
+    Deadlines, ParsePolicy, Policy, Privacy, ProposalPolicy, QueryFees, Shares, TrainPolicy,
 };
 use symphony_protocol::governance::registry::{Actor, Registry, Role, VaultRecord, VerifierRecord};
 use symphony_protocol::governance::semantics::*;
@@ -15,8 +16,8 @@ use symphony_types::digest::Digest;
 use symphony_types::epsilon::Epsilon;
 use symphony_types::id::*;
 use symphony_types::key::{
-    Document, Endorsed, Gateway, KeyClass, Master, Payout, PrivateKey, PublicKey, SoftwareEnclave,
-    SoftwarePlatform, Vault, Verifier,
+    Document, Endorsed, Gateway, Governance as CouncilKey, KeyClass, Master, Payout, PrivateKey, PublicKey,
+    SoftwareEnclave, SoftwarePlatform, Vault, Verifier,
 };
 use symphony_types::time::{DAY_MS, OrderedMillis};
 
@@ -26,6 +27,12 @@ pub(crate) const START: OrderedMillis = OrderedMillis(1_800_000_000_000);
 pub(crate) const EPOCH_MS: u64 = 3_600_000;
 /// How long a master may stay silent.
 pub(crate) const LEASE_MS: u64 = 1_000;
+/// Members of the council.
+pub(crate) const COUNCIL: usize = 5;
+/// How long votes count: far longer than a task takes.
+pub(crate) const VOTING_MS: u64 = 100_000;
+/// From acceptance to enactment.
+pub(crate) const TIMELOCK_MS: u64 = 20_000;
 /// The company that runs the campaign.
 pub(crate) const SUBMITTER: &str = "luckin";
 
@@ -110,6 +117,13 @@ pub(crate) fn policy() -> Policy {
         unstaked: Bps(5_000),
         producer_stake_min: Sym(100 * SYM_UNIT),
         software_admitted: true,
+        proposals: ProposalPolicy {
+            quorum: Bps(6_000),
+            majority: Bps(6_000),
+            voting_ms: VOTING_MS,
+            timelock_ms: TIMELOCK_MS,
+            open_max: 4,
+        },
     }
 }
 
@@ -136,6 +150,7 @@ pub(crate) fn governance() -> Governance {
         active,
         registry: registry(),
         semantics: semantics(),
+        sequence: GovernanceSequence(0),
     };
     assert_eq!(governance.check(), Ok(()));
     governance
@@ -184,14 +199,34 @@ fn registry() -> Registry {
         gateway: key::<Gateway>("gateway").public(),
         payout: key::<Payout>("payout").public(),
         treasury: actor("treasury"),
-        measurements: [Measurement(Digest::of_bytes(b"enclave"))].into(),
-        platforms: [(
-            PlatformId(Digest::of_bytes(b"platform")),
-            key::<SoftwarePlatform>("platform").public(),
-        )]
-        .into(),
-        platforms_revoked: [].into(),
+        measurements: [(code("enclave"), EnclaveCode::founded(Purpose::Any))].into(),
+        platforms: [platform("platform")].map(|key| (key.platform(), Platform::founded(key))).into(),
+        council: council(),
     }
+}
+
+fn council() -> BTreeMap<ActorId, PublicKey<CouncilKey>> {
+    (1..=COUNCIL).map(|number| (member(number), council_key(number).public())).collect()
+}
+
+/// Enclave code by a name.
+pub(crate) fn code(name: &str) -> Measurement {
+    Measurement(Digest::of_bytes(name.as_bytes()))
+}
+
+/// The key of a machine that hosts enclaves.
+pub(crate) fn platform(name: &str) -> PublicKey<SoftwarePlatform> {
+    key::<SoftwarePlatform>(name).public()
+}
+
+/// A member of the council, by number.
+pub(crate) fn member(number: usize) -> ActorId {
+    actor(&format!("council-{number}"))
+}
+
+/// Its key.
+pub(crate) fn council_key(number: usize) -> PrivateKey<CouncilKey> {
+    key(&format!("council-{number}"))
 }
 
 /// So many masters by node, with their keys.

@@ -1,5 +1,6 @@
 //! The words of the command line. Its help is pinned by a snapshot.
 
+pub(crate) mod governance;
 pub(crate) mod training;
 
 use std::path::PathBuf;
@@ -56,6 +57,9 @@ pub(crate) struct Connection {
     /// Folder of trained models; `models` of the profile's folder when absent
     #[arg(long, global = true, env = "SYMPHONY_MODELS", value_name = "DIR")]
     pub(crate) models: Option<PathBuf>,
+    /// Key file of a council member
+    #[arg(long, global = true, env = "SYMPHONY_COUNCIL", value_name = "FILE")]
+    pub(crate) council: Option<PathBuf>,
     /// Name of the chain
     #[arg(long, global = true, env = "SYMPHONY_CHAIN")]
     pub(crate) chain: Option<String>,
@@ -152,6 +156,9 @@ pub(crate) enum Command {
     /// The evidence of a task
     #[command(subcommand)]
     Evidence(Evidence),
+    /// What governs, and the council that changes it
+    #[command(subcommand)]
+    Governance(governance::Governance),
     /// Check an evidence bundle, without a network and without trust in any node
     Verify {
         /// The bundle

@@ -2,6 +2,7 @@
 
 pub(crate) mod args;
 mod challenge;
+mod governance;
 mod model;
 mod parse;
 mod plot;

@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use serde::Deserialize;
 use symphony_chain::transaction::ChainId;
+use symphony_protocol::governance::Governance;
 use symphony_sdk::client::Client;
 use symphony_sdk::erasure;
 use symphony_sdk::recipient::Recipient;
 use symphony_sdk::submission::Submitter;
 use symphony_sdk::wallet::Wallet;
 use symphony_types::id::ActorId;
+use symphony_types::key::{Governance as CouncilKey, PrivateKey};
 
 use super::args::Connection;
 use super::run::Usage;
@@ -25,6 +27,7 @@ struct File {
     wallet: Option<PathBuf>,
     recipient: Option<PathBuf>,
     trust: Option<PathBuf>,
+    council: Option<PathBuf>,
     models: Option<PathBuf>,
     actor: Option<ActorId>,
     chain: Option<String>,
@@ -54,6 +57,7 @@ impl Profile {
             wallet: given.wallet.or_else(|| inside(file.wallet)),
             recipient: given.recipient.or_else(|| inside(file.recipient)),
             trust: given.trust.or_else(|| inside(file.trust)),
+            council: given.council.or_else(|| inside(file.council)),
             models: given.models.or_else(|| inside(Some(file.models.unwrap_or_else(|| "models".into())))),
             chain: given.chain.or(file.chain),
         }))
@@ -80,6 +84,19 @@ impl Profile {
         let governance =
             governance.map_err(|fault| Usage(format!("trusting {}: {fault}", path.display())))?;
         Ok(client.sealing(governance, self.actor()?.clone()))
+    }
+
+    /// The governance that the caller trusts: what the network was founded with.
+    pub(super) fn trusted(&self) -> Result<Governance> {
+        let path = wanted(self.0.trust.as_ref(), "trust")?;
+        Ok(erasure::governance(&read(path)?)
+            .map_err(|fault| Usage(format!("trusting {}: {fault}", path.display())))?)
+    }
+
+    /// A council member's key.
+    pub(super) fn council(&self) -> Result<PrivateKey<CouncilKey>> {
+        let seed = symphony_sdk::secret::read(wanted(self.0.council.as_ref(), "council")?)?;
+        Ok(PrivateKey::from_seed(&seed))
     }
 
     /// Who asks.

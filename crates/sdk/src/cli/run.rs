@@ -118,6 +118,7 @@ async fn run(cli: Cli) -> Result<ExitCode> {
                 format!("{} bytes in {}", bundle.len(), out.display())
             });
         }
+        Command::Governance(command) => return session.governance(command).await,
         Command::Verify { file, governance } => return session.verify(&file, governance),
         Command::Replay { journal } => {
             let status = replay(&journal, cli.json)?;

@@ -195,7 +195,7 @@ pub(super) fn report(report: &Report) -> String {
     });
     let mut lines = vec![table(["", "check", "proves"], rows)];
     lines.push(format!("task        {}", report.task));
-    lines.push(format!("governance  {}", report.governance));
+    lines.push(format!("governance  {}, {} changes", report.governance, report.sequence));
     if !report.pinned {
         lines.push("            not pinned: compare it, then give it with --governance".to_owned());
     }

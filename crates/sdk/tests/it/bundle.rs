@@ -6,9 +6,11 @@ use symphony_protocol::artifact::training::Environment;
 use symphony_protocol::artifact::*;
 use symphony_protocol::evidence::EvidenceBundle;
 use symphony_protocol::execution::{aggregate::aggregate_nonce, coordinate::slice_nonce};
+use symphony_protocol::governance::approval::{EnclaveCode, Platform, Purpose};
 use symphony_protocol::governance::epoch::epoch_of;
+use symphony_protocol::governance::log::{LogEntry, replay};
 use symphony_protocol::governance::policy::{
-    Deadlines, ParsePolicy, Policy, Privacy, QueryFees, Shares, TrainPolicy,
+    Deadlines, ParsePolicy, Policy, Privacy, ProposalPolicy, QueryFees, Shares, TrainPolicy,
 };
 use symphony_protocol::governance::registry::{Actor, Registry, VaultRecord, VerifierRecord};
 use symphony_protocol::governance::semantics::Semantics;
@@ -125,6 +127,7 @@ fn policy() -> Policy {
         unstaked: Bps(5_000),
         producer_stake_min: Sym(1),
         software_admitted: true,
+        proposals: ProposalPolicy::NONE,
     }
 }
 
@@ -153,15 +156,16 @@ pub(crate) fn governance(keys: &Keys) -> Governance {
             gateway: PrivateKey::from_seed(&[9; 32]).public(),
             payout: keys.payout.public(),
             treasury: actor("treasury"),
-            measurements: BTreeSet::from([Measurement(digest(20))]),
-            platforms: BTreeMap::from([(platform_id(&keys.platform.public()), keys.platform.public())]),
-            platforms_revoked: BTreeSet::new(),
+            measurements: [(Measurement(digest(20)), EnclaveCode::founded(Purpose::Any))].into(),
+            platforms: [keys.platform.public()].map(|key| (platform_id(&key), Platform::founded(key))).into(),
+            council: (1..=3).map(member).map(|(name, key)| (name, key.public())).collect(),
         },
         semantics: Semantics {
             version: SemanticVersion(1),
             attributes: BTreeMap::new(),
             rules: BTreeMap::new(),
         },
+        sequence: GovernanceSequence(0),
     }
 }
 
@@ -176,6 +180,7 @@ pub(crate) fn envelope(governance: &Governance, receipts: &[SignedReceipt], task
             schema: SchemaVersion(1),
             semantic: SemanticVersion(1),
             policy: PolicyVersion(1),
+            governance: governance.sequence,
         },
         epoch: EpochId(0),
         admitted_at: OrderedMillis(1_000),
@@ -338,7 +343,13 @@ pub(crate) fn aggregate(
 
 /// The whole bundle, not yet signed.
 pub(crate) fn bundle(keys: &Keys) -> EvidenceBundle {
-    let governance = governance(keys);
+    bundle_after(keys, vec![])
+}
+
+/// The same of a task that was admitted after these changes.
+pub(crate) fn bundle_after(keys: &Keys, changes: Vec<LogEntry>) -> EvidenceBundle {
+    let founded = governance(keys);
+    let governance = replay(&founded, &changes).unwrap();
     let task = TaskId(digest(70));
     let epsilon = pricing::charge(governance.policy()).per_subject().unwrap();
     let receipts = receipts(keys, epsilon, task);
@@ -353,7 +364,12 @@ pub(crate) fn bundle(keys: &Keys) -> EvidenceBundle {
     let aggregate = aggregate(keys, &envelope, &slices, (aggregate_nonce(&envelope), outcome, digest(60)));
     let result = Combined { slices, aggregate, helper: None };
     let evidence = Evidence { envelope: keys.master.endorsed(envelope), receipts, rounds: vec![], result };
-    settled(keys, governance, evidence)
+    EvidenceBundle { governance: founded, changes, ..settled(keys, governance, evidence) }
+}
+
+/// A member of the council, by number.
+pub(crate) fn member(number: u8) -> (ActorId, PrivateKey<key::Governance>) {
+    (actor(&format!("council-{number}")), PrivateKey::from_seed(&[number + 30; 32]))
 }
 
 /// Evidence with the verdict, the settlement and the payout that follow from it.
@@ -406,5 +422,14 @@ pub(crate) fn settled(keys: &Keys, governance: Governance, evidence: Evidence) -
         version: 9,
     });
     let payout = Some(PayoutEvidence { instructions, statements, confirmation });
-    EvidenceBundle { network: NETWORK.to_owned(), governance, evidence, verdict, context, root, payout }
+    EvidenceBundle {
+        network: NETWORK.to_owned(),
+        governance,
+        changes: vec![],
+        evidence,
+        verdict,
+        context,
+        root,
+        payout,
+    }
 }

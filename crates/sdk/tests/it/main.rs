@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test panics rather than returning errors")]
 
 mod bundle;
+mod council;
 mod gateway;
 mod models;
 mod own;

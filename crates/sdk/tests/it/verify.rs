@@ -2,6 +2,7 @@
 
 use symphony_protocol::artifact::{Decision, Outcome, RecipientClass};
 use symphony_protocol::evidence::EvidenceBundle;
+use symphony_protocol::governance::approval::Mark;
 use symphony_protocol::settlement::finalize;
 use symphony_protocol::settlement::payout::PayoutEvidence;
 use symphony_sdk::verify::{Report, governance_digest, verify};
@@ -137,8 +138,9 @@ fn each_check_of_the_result_can_fail() {
             bundle.evidence.result.aggregate.0 = keys.enclave.sign(header);
         }),
         ("aggregate-attestation", |bundle, _| {
-            let platforms = bundle.governance.registry.platforms.keys().copied().collect();
-            bundle.governance.registry.platforms_revoked = platforms;
+            for platform in bundle.governance.registry.platforms.values_mut() {
+                platform.revoked = Some(Mark::FOUNDED);
+            }
         }),
         ("verdict-signature", |bundle, _| bundle.verdict.body.reasons.push("none".to_owned())),
         ("verdict-accepted", |bundle, keys| {

@@ -10,8 +10,8 @@ use symphony_protocol::artifact::training::Environment;
 use symphony_protocol::governance::policy::Policy;
 use symphony_tee::keys::PlatformSeed;
 use symphony_tee::measure;
-use symphony_types::id::{AccountId, NodeId, UsageScope, VaultId};
-use symphony_types::key::{PrivateKey, Treasury, Wallet};
+use symphony_types::id::{AccountId, ActorId, NodeId, UsageScope, VaultId};
+use symphony_types::key::{Governance as CouncilKey, PrivateKey, Treasury, Wallet};
 use symphony_vault::keys::VaultKeys;
 use symphony_wire::documents::encode;
 use symphony_wire::tls::authority::{Authority, write_secret};
@@ -35,6 +35,12 @@ const NAME: &str = "symphony-dev";
 const CHAIN: &str = "symphony-dev-ledger";
 /// Submitters that a development network knows.
 const SUBMITTERS: [&str; 2] = ["luckin", "brand-b"];
+/// The council, each with a client profile and a key in it.
+const COUNCIL: [&str; 3] = ["council-1", "council-2", "council-3"];
+/// A council member's key, in the folder of its profile.
+const COUNCIL_KEY: &str = "council.key";
+/// What a reader of the folder sees first.
+const README_FILE: &str = "README.md";
 /// How long tokens in the client profiles last. **Units**: seconds.
 const TOKEN_S: u64 = 30 * 86_400;
 
@@ -115,14 +121,41 @@ pub(super) fn network(
     clients(dir, &network, &vaults)?;
     // What a client checks signatures of Vaults by.
     fs::write(dir.join(GOVERNANCE_FILE), encode(&network.governance))?;
+    fs::write(dir.join(README_FILE), README)?;
     // Last, so that a half-made network is made again and not started.
     network.store(&dir.join(NETWORK_FILE))
 }
 
+/// What lies where in the folder.
+const README: &str = "\
+# A development network
+
+Made by `symphonyd dev`. Everything here is for development: enclaves are of class software, keys lie in files.
+
+| where | what |
+|---|---|
+| `network.bcs` | addresses, chain, and what the network was founded with |
+| `governance.bcs` | the founding governance alone; clients check logs, evidence and erasures against it |
+| `clients/<name>` | a profile for `symphony --profile`: token, keys, addresses |
+| `clients/council-1` to `council-3` | the council: `council.key` is the member's key for proposals and votes |
+| `<node>/keys`, `<node>/tls`, `<node>/data` | a node's keys, certificate and data |
+| `<node>/node.toml` | a node's configuration; `enclave` names another enclave program |
+| `treasury` | the keys that release from the treasury, two of three |
+| `authority`, `issuer` | who issues certificates and tokens |
+| `logs`, `run` | logs and process ids |
+
+A change of what governs takes two of the three members:
+
+    symphony --profile clients/council-1 governance propose --summary why register MEASUREMENT --recipe DIGEST
+    symphony --profile clients/council-1 governance vote PROPOSAL
+    symphony --profile clients/council-2 governance vote PROPOSAL
+    symphony --profile clients/council-1 governance log
+";
+
 /// Whether the enclave program is still the one that governance approved. **Errors**: it is another.
 pub(super) fn check_enclave(network: &Network, dir: &Path) -> Result<()> {
     let measurement = measure::program(&beside("symphony-enclave")?)?;
-    if !network.governance.registry.measurements.contains(&measurement) {
+    if !network.governance.registry.measurements.contains_key(&measurement) {
         bail!(
             "the enclave program changed since {} was made and governance has not approved it: start with --fresh",
             dir.display()
@@ -184,7 +217,12 @@ fn parties(dir: &Path, masters: &[NodeId], vaults: &[VaultId]) -> Result<Parties
     };
     let submitters =
         SUBMITTERS.iter().map(|name| Ok(((*name).to_owned(), client(name)?))).collect::<Result<_>>()?;
+    let council = COUNCIL.iter().map(|name| {
+        let secret = seed(&client_folder(dir, name).join(COUNCIL_KEY))?;
+        Ok((ActorId::new(name)?, PrivateKey::<CouncilKey>::from_seed(&secret).public()))
+    });
     Ok(Parties {
+        council: council.collect::<Result<_>>()?,
         vaults: vault_keys,
         masters: masters
             .iter()
@@ -220,6 +258,7 @@ fn clients(dir: &Path, network: &Network, vaults: &[VaultId]) -> Result<()> {
     let mut clients: Vec<(String, &str)> = SUBMITTERS.map(|name| (name.to_owned(), "submitter")).into();
     clients.push((PRODUCER.to_owned(), "producer"));
     clients.extend(vaults.iter().map(|vault| (genesis::operator(vault), "operator")));
+    clients.extend(COUNCIL.map(|name| (name.to_owned(), "council")));
     for (actor, role) in clients {
         let folder = client_folder(dir, &actor);
         fs::create_dir_all(&folder)?;
@@ -231,7 +270,9 @@ fn clients(dir: &Path, network: &Network, vaults: &[VaultId]) -> Result<()> {
             "gateway = \"https://{gateway}\"\nca = \"ca.pem\"\ntoken_file = \"token\"\nwallet = \"wallet.key\"\n\
              recipient = \"recipient.key\"\ntrust = \"../../{GOVERNANCE_FILE}\"\nactor = \"{actor}\"\nchain = \"{CHAIN}\"\n"
         );
-        fs::write(folder.join("client.toml"), profile)?;
+        let council =
+            if role == "council" { format!("council = \"{COUNCIL_KEY}\"\n") } else { String::new() };
+        fs::write(folder.join("client.toml"), profile + &council)?;
     }
     Ok(())
 }
@@ -257,6 +298,8 @@ fn override_policy(policy: &mut Policy, text: &str) -> Result<()> {
         "verify" => &mut policy.deadlines.verify_ms,
         "challenge" => &mut policy.deadlines.challenge_ms,
         "review" => &mut policy.deadlines.review_ms,
+        "voting" => &mut policy.proposals.voting_ms,
+        "timelock" => &mut policy.proposals.timelock_ms,
         "epoch" => &mut policy.epoch_ms,
         "subject_cap" => &mut policy.privacy.subject_cap.0,
         scope => {

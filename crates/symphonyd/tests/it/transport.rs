@@ -98,7 +98,7 @@ async fn a_certificate_of_the_wrong_role_is_refused(network: &Network) {
         unheard(health(channel(network, &own, vault("enterprise-vault-b"))).await);
     }
     let ledger = || peer(NodeRole::Chain, "ledger");
-    let question = || SignedDocument { document: vec![] };
+    let question = || SignedDocument { document: vec![], standing: vec![] };
     ChainNodeClient::new(channel(network, &master, ledger())).query(question()).await.unwrap();
     for node in ["gateway", "enterprise-vault-a", "verifier"] {
         let own = credentials(network, node);
@@ -124,7 +124,7 @@ async fn a_vault_obeys_only_what_a_majority_of_masters_endorses(network: &Networ
     let strange = [PrivateKey::<Master>::from_seed(&[7; 32])];
     let document = |keys: &[PrivateKey<Master>], body: Release| {
         let endorsements = keys.iter().map(|key| key.endorse(&body.digest())).collect();
-        SignedDocument { document: encode(&Endorsed { body, endorsements }) }
+        SignedDocument { document: encode(&Endorsed { body, endorsements }), standing: vec![] }
     };
     for too_few in [&strange[..], &genuine[1..]] {
         let refused = client.release_budget(document(too_few, release.clone())).await.unwrap_err();

@@ -4,7 +4,9 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use sha2::{Digest as _, Sha256};
 use symphony_types::digest::Digest;
-use symphony_types::merkle::{inclusion_proof, leaf, root, verify_inclusion};
+use symphony_types::merkle::{
+    Frontier, consistency_proof, inclusion_proof, leaf, root, verify_consistency, verify_inclusion,
+};
 
 /// MTH of the RFC, over raw leaves, by the largest power of two that is smaller than the count.
 fn naive(leaves: &[Vec<u8>]) -> [u8; 32] {
@@ -70,6 +72,56 @@ fn proofs_hold_for_their_leaf_alone() {
             );
         }
         assert_eq!(inclusion_proof(&leaves, count), None);
+    }
+}
+
+/// A tree that grows leaf by leaf has the root of the whole at every size.
+#[test]
+fn a_frontier_has_the_root_of_its_leaves() {
+    let leaves = numbered(130);
+    let mut frontier = Frontier::default();
+    for count in 0..=leaves.len() {
+        assert_eq!((frontier.count(), frontier.root()), (count as u64, root(&leaves[..count])));
+        if let Some(next) = leaves.get(count) {
+            frontier.push(*next);
+        }
+    }
+}
+
+/// Section 2.1.5 of the RFC: in the tree of seven leaves the proof of size 3 is [c, d, g, l], that of 4 is [l], and that of
+/// 6 is [i, j, k].
+#[test]
+fn consistency_proofs_are_those_of_the_example() {
+    let leaves = numbered(7);
+    let (g, h, l) = (root(&leaves[..2]), root(&leaves[2..4]), root(&leaves[4..]));
+    let (i, j, k) = (root(&leaves[4..6]), leaves[6], root(&leaves[..4]));
+    assert_eq!(consistency_proof(&leaves, 3), Some(vec![leaves[2], leaves[3], g, l]));
+    assert_eq!(consistency_proof(&leaves, 4), Some(vec![l]));
+    assert_eq!(consistency_proof(&leaves, 6), Some(vec![i, j, k]));
+    assert_ne!(g, h);
+}
+
+/// Every prefix of every tree up to forty leaves is shown to be its beginning, and nothing else is.
+#[test]
+fn consistency_holds_for_the_beginning_alone() {
+    for count in 0..40 {
+        let leaves = numbered(count);
+        let (top, size) = (root(&leaves), count as u64);
+        for first in 0..=count {
+            let path = consistency_proof(&leaves, first).unwrap();
+            let (before, first) = (root(&leaves[..first]), first as u64);
+            assert!(verify_consistency(first, before, size, top, &path), "{first} of {count}");
+            assert!(!verify_consistency(first, leaf(b"other"), size, top, &path));
+            assert!(first == 0 || !verify_consistency(first, before, size, leaf(b"other"), &path));
+            assert!(first == 0 || !verify_consistency(first - 1, before, size, top, &path));
+            let mut longer = path.clone();
+            longer.push(Digest::ZERO);
+            assert!(!verify_consistency(first, before, size, top, &longer));
+            if !path.is_empty() {
+                assert!(!verify_consistency(first, before, size, top, &path[..path.len() - 1]));
+            }
+        }
+        assert_eq!(consistency_proof(&leaves, count + 1), None);
     }
 }
 

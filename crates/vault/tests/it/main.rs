@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod documents;
+mod governing;
 mod ingest;
 mod ledger;
 mod parse;

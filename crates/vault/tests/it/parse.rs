@@ -12,7 +12,7 @@ use symphony_tee::report::EnclaveRole;
 use symphony_tee::{governed, measure};
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
-use symphony_types::id::{EpochId, PolicyVersion, SchemaVersion, SemanticVersion};
+use symphony_types::id::{EpochId, GovernanceSequence, PolicyVersion, SchemaVersion, SemanticVersion};
 use symphony_types::time::OrderedMillis;
 use symphony_vault::agent::Agent;
 use symphony_vault::parse::Parsed;
@@ -71,11 +71,12 @@ impl Desk {
                 schema: SchemaVersion(1),
                 semantic: SemanticVersion(1),
                 policy: PolicyVersion(1),
+                governance: GovernanceSequence(0),
             },
             epoch: EpochId(0),
             admitted_at: OrderedMillis(1_000),
             execute_by: OrderedMillis(60_000),
-            measurements: self.world.governance.registry.measurements.iter().copied().collect(),
+            measurements: self.world.governance.registry.active_code(),
             software_admitted: true,
         }
     }
@@ -158,6 +159,7 @@ async fn a_picture_becomes_a_record_once() {
         input_root: body.words,
         output: body.output(),
         measurements: order.measurements.clone(),
+        governance: order.versions.governance,
         purged: true,
     };
     let attestation = Attestation { boot: parsed.boot.clone(), report: parsed.report.clone() };

@@ -4,8 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use symphony_protocol::artifact::{Bucket, DividendRequest, EndorsedAssignment};
-use symphony_tee::appraise::AppraisalPolicy;
 use symphony_tee::boot::Identity;
+use symphony_tee::governed;
 use symphony_tee::measure;
 use symphony_tee::report::EnclaveRole;
 use symphony_types::amount::Sym;
@@ -33,7 +33,7 @@ pub(crate) fn agent(world: &World, program: &Path, folder: &Path, name: &str, ro
 }
 
 /// The assignment as a master makes it: with the aggregator's boot report and the keys that it sealed.
-fn assign(
+pub(crate) fn assign(
     world: &World,
     aggregator: &Agent,
     slice: &Agent,
@@ -43,13 +43,7 @@ fn assign(
     let mut assignment = world.assignment(receipt);
     assert_eq!(assignment.envelope.task, task(name));
     let registry = &world.governance.registry;
-    let policy = AppraisalPolicy {
-        chain: NETWORK.into(),
-        measurements: registry.measurements.clone(),
-        platforms: registry.platforms.clone(),
-        revoked_platforms: registry.platforms_revoked.clone(),
-        software_admitted: true,
-    };
+    let policy = governed::policy(NETWORK, &world.governance);
     let call = Call::OpenTask {
         envelope: world.master.endorsed(assignment.envelope.clone()),
         slices: vec![(vault_id(), slice.boot().to_vec())],

@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use prost::Message as _;
 use symphony_protocol::artifact::*;
 use symphony_protocol::governance::Governance;
+use symphony_protocol::governance::approval::{EnclaveCode, Platform, Purpose};
 use symphony_protocol::governance::policy::{
-    Deadlines, ParsePolicy, Policy, Privacy, QueryFees, Shares, TrainPolicy,
+    Deadlines, ParsePolicy, Policy, Privacy, ProposalPolicy, QueryFees, Shares, TrainPolicy,
 };
 use symphony_protocol::governance::registry::{Registry, VaultRecord, VerifierRecord};
 use symphony_protocol::governance::semantics::{
@@ -21,7 +22,7 @@ use symphony_types::amount::{Bps, Sym};
 use symphony_types::digest::Digest;
 use symphony_types::epsilon::Epsilon;
 use symphony_types::id::*;
-use symphony_types::key::{Document as _, Gateway, Master, PrivateKey, PublicKey};
+use symphony_types::key::{Document as _, Gateway, Governance as CouncilKey, Master, PrivateKey, PublicKey};
 use symphony_types::time::{OrderedMillis, RecordMillis};
 use symphony_vault::enterprise::{Enterprise, Quota};
 use symphony_vault::keys::VaultKeys;
@@ -41,6 +42,16 @@ pub(crate) struct World {
     pub(crate) gateway: PrivateKey<Gateway>,
     pub(crate) platform: PlatformSeed,
     pub(crate) reader: ReaderConfig,
+}
+
+/// A member of the council, by number.
+pub(crate) fn member(number: u8) -> ActorId {
+    actor(&format!("council-{number}"))
+}
+
+/// Its key.
+pub(crate) fn council_key(number: u8) -> PrivateKey<CouncilKey> {
+    PrivateKey::from_seed(&[number + 40; 32])
 }
 
 pub(crate) const OPERATOR: (&str, &str) = ("acme", "operator");
@@ -71,15 +82,19 @@ impl World {
             gateway: gateway.public(),
             payout: PublicKey::from_bytes([0; 32]),
             treasury: actor("treasury"),
-            measurements: measurements.iter().copied().collect(),
-            platforms: [(platform.platform(), platform.public())].into(),
-            platforms_revoked: [].into(),
+            measurements: measurements
+                .iter()
+                .map(|measurement| (*measurement, EnclaveCode::founded(Purpose::Any)))
+                .collect(),
+            platforms: [(platform.platform(), Platform::founded(platform.public()))].into(),
+            council: (1..=3).map(|number| (member(number), council_key(number).public())).collect(),
         };
         let governance = Governance {
             policies: [(PolicyVersion(1), policy())].into(),
             active: PolicyVersion(1),
             registry,
             semantics: semantics(),
+            sequence: GovernanceSequence(0),
         };
         let now = Arc::new(AtomicU64::new(1_000));
         // Nothing is read unless a test names a reader; what is measured then does not matter.
@@ -203,6 +218,7 @@ impl World {
                 schema: SchemaVersion(1),
                 semantic: SemanticVersion(1),
                 policy: PolicyVersion(1),
+                governance: GovernanceSequence(0),
             },
             epoch: EpochId(0),
             admitted_at: OrderedMillis(1_000),
@@ -217,7 +233,7 @@ impl World {
                 minimum_vault_quorum: 1,
                 aggregation_method: AggregationMethod::Union,
                 aggregator: actor("aggregator"),
-                measurements: self.governance.registry.measurements.iter().copied().collect(),
+                measurements: self.governance.registry.active_code(),
                 software_admitted: true,
             },
             recipient: SealingKey::from_seed(&[6; 32]).public().to_vec(),
@@ -380,5 +396,6 @@ fn policy() -> Policy {
         unstaked: Bps(5_000),
         producer_stake_min: Sym(1),
         software_admitted: true,
+        proposals: ProposalPolicy::NONE,
     }
 }

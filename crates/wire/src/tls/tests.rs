@@ -16,9 +16,9 @@ use tonic::{Request, Response, Status};
 use super::authority::{Authority, present};
 use super::revocation::Fault;
 use super::*;
-use crate::v1::SignedDocument;
 use crate::v1::verifier_node_client::VerifierNodeClient;
 use crate::v1::verifier_node_server::{VerifierNode, VerifierNodeServer};
+use crate::v1::{GovernancePosition, GovernanceUpdate, SignedDocument};
 
 fn peer(role: NodeRole, node: &str) -> Peer {
     Peer { role, node: NodeId::new(node).unwrap() }
@@ -220,7 +220,7 @@ impl VerifierNode for Mirror {
             std::future::pending::<()>().await;
         }
         let peer = request.extensions().get::<Peer>().unwrap().to_string();
-        Ok(Response::new(SignedDocument { document: peer.into_bytes() }))
+        Ok(Response::new(SignedDocument { document: peer.into_bytes(), standing: vec![] }))
     }
 
     async fn verify_parse(
@@ -228,6 +228,13 @@ impl VerifierNode for Mirror {
         request: Request<SignedDocument>,
     ) -> Result<Response<SignedDocument>, Status> {
         self.verify(request).await
+    }
+
+    async fn follow_governance(
+        &self,
+        _: Request<GovernanceUpdate>,
+    ) -> Result<Response<GovernancePosition>, Status> {
+        Ok(Response::new(GovernancePosition::default()))
     }
 }
 
@@ -251,7 +258,7 @@ async fn served(folder: &Path) -> Served {
 }
 
 async fn ask(client: &VerifierNodeClient<Channel>) -> Result<String, Status> {
-    let answer = client.clone().verify(SignedDocument { document: vec![1] }).await?;
+    let answer = client.clone().verify(SignedDocument { document: vec![1], standing: vec![] }).await?;
     Ok(String::from_utf8(answer.into_inner().document).unwrap())
 }
 
@@ -265,7 +272,8 @@ async fn no_call_fails_while_certificates_are_replaced() {
     let client = VerifierNodeClient::new(connect(server.address, &own, verifier()).unwrap());
     assert_eq!(ask(&client).await.unwrap(), "master/m1");
     let mut long = client.clone();
-    let waiting = tokio::spawn(async move { long.verify(SignedDocument { document: vec![] }).await });
+    let waiting =
+        tokio::spawn(async move { long.verify(SignedDocument { document: vec![], standing: vec![] }).await });
     for round in 0..4 {
         let (changed, credentials) =
             if round % 2 == 0 { (master(), &own) } else { (verifier(), &server.credentials) };
@@ -297,7 +305,8 @@ async fn a_revoked_certificate_is_cut_off_and_never_heard_again() {
     own.look();
     ask(&thief).await.expect("a former certificate that nobody revoked");
     let mut open = thief.clone();
-    let waiting = tokio::spawn(async move { open.verify(SignedDocument { document: vec![] }).await });
+    let waiting =
+        tokio::spawn(async move { open.verify(SignedDocument { document: vec![], standing: vec![] }).await });
     let authority = place.authority();
     authority.revoke(&[former]).unwrap();
     authority.publish(&place.of(&verifier())).unwrap();

@@ -6,12 +6,16 @@ use alloc::string::String;
 use proptest::prelude::*;
 use symphony_types::amount::{Bps, Sym};
 use symphony_types::canonical;
-use symphony_types::id::{ActorId, LockRef, NodeId, RequestId, SchemaVersion, SemanticVersion};
+use symphony_types::id::{
+    ActorId, GovernanceSequence, LockRef, NodeId, RequestId, SchemaVersion, SemanticVersion,
+};
 use symphony_types::key::PrivateKey;
 
 use super::*;
 use crate::artifact::*;
-use crate::governance::policy::{Deadlines, ParsePolicy, Privacy, QueryFees, Shares, TrainPolicy};
+use crate::governance::policy::{
+    Deadlines, ParsePolicy, Privacy, ProposalPolicy, QueryFees, Shares, TrainPolicy,
+};
 use crate::vault::consent::{Standing, Statement};
 
 mod training;
@@ -52,6 +56,7 @@ pub(crate) fn policy() -> Policy {
         unstaked: Bps(5_000),
         producer_stake_min: Sym(1),
         software_admitted: true,
+        proposals: ProposalPolicy::NONE,
     }
 }
 
@@ -107,6 +112,7 @@ fn assignment_of(name: u8, scope_name: &str, epsilon: u64) -> Assignment {
             schema: SchemaVersion(1),
             semantic: SemanticVersion(1),
             policy: PolicyVersion(1),
+            governance: GovernanceSequence(0),
         },
         epoch: EpochId(0),
         admitted_at: OrderedMillis(0),

@@ -1,0 +1,110 @@
+//! JSON shapes of governance.
+
+use serde::Serialize;
+use symphony_wire::v1;
+use utoipa::ToSchema;
+
+use super::{each, read, same};
+
+fn hexes(values: Vec<Vec<u8>>) -> Vec<String> {
+    values.into_iter().map(hex::encode).collect()
+}
+
+answers! {
+    /// What governs.
+    GovernanceView {
+        /// Digest of what the network was founded with; it names the network.
+        foundation: String = hex::encode;
+        /// Entries of the log.
+        sequence: u64 = same;
+        /// Digest of the last entry.
+        last: String = hex::encode;
+        /// Root of the tree over all entries.
+        root: String = hex::encode;
+        policy_version: u32 = same;
+        measurements: Vec<MeasurementEntry> = each;
+        platforms: Vec<PlatformEntry> = each;
+        council: Vec<CouncilEntry> = each;
+        /// Open ones and the last closed ones.
+        proposals: Vec<ProposalEntry> = each;
+    }
+
+    /// Enclave code.
+    MeasurementEntry {
+        measurement: String = hex::encode;
+        /// `registered`, `active` or `revoked`.
+        status: String = same;
+        /// `any`, `slices` or `aggregation`.
+        purpose: String = same;
+        /// Digest of the recipe that it is built by.
+        recipe: String = hex::encode;
+        /// Of its status.
+        since: Option<GovernanceMark> = |mark: Option<v1::GovernanceMark>| mark.map(GovernanceMark::from);
+    }
+
+    /// A machine that hosts enclaves.
+    PlatformEntry {
+        platform: String = hex::encode;
+        /// `admitted` or `revoked`.
+        status: String = same;
+        since: Option<GovernanceMark> = |mark: Option<v1::GovernanceMark>| mark.map(GovernanceMark::from);
+    }
+
+    /// When something came to hold, and by which proposal; zeros for what the network was founded with.
+    GovernanceMark {
+        sequence: u64 = same;
+        at_ms: u64 = same;
+        proposal: String = hex::encode;
+    }
+
+    /// A member of the council.
+    CouncilEntry {
+        member: String = same;
+        key: String = hex::encode;
+        /// Of its last proposal.
+        number: u64 = same;
+    }
+
+    /// A proposal of the council.
+    ProposalEntry {
+        proposal_id: String = hex::encode;
+        proposer: String = same;
+        number: u64 = same;
+        /// `register_measurement`, `activate_measurement`, `revoke_measurement`, `admit_platform` or `revoke_platform`.
+        change: String = same;
+        /// The measurement or the platform.
+        subject: String = hex::encode;
+        summary: String = same;
+        /// `open`, `accepted`, `executed`, `rejected`, `withdrawn` or `expired`.
+        state: String = same;
+        /// Why it was rejected, where it was not the votes.
+        code: String = same;
+        vote_by_ms: u64 = same;
+        /// Of an accepted one.
+        execute_at_ms: u64 = same;
+        /// Of an executed one.
+        sequence: u64 = same;
+        approvals: Vec<String> = same;
+        rejections: Vec<String> = same;
+    }
+
+    /// Entries of the governance log.
+    GovernanceLog {
+        /// Canonical bytes each.
+        entries: Vec<String> = hexes;
+        /// Endorsed head of the whole log, canonical bytes.
+        head: String = hex::encode;
+    }
+
+    /// What shows that an entry is in the log.
+    GovernanceProof {
+        /// Canonical bytes.
+        entry: String = hex::encode;
+        /// Audit path from the bottom up.
+        inclusion: Vec<String> = hexes;
+        /// That the log goes on from the earlier one.
+        consistency: Vec<String> = hexes;
+        /// Endorsed head, canonical bytes.
+        head: String = hex::encode;
+    }
+}

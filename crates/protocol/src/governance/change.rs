@@ -1,0 +1,142 @@
+//! What the council may change, one kind a variant: whether a change fits what governs, and what it does to it (R128, R129,
+//! R130, R194).
+//!
+//! A new kind is a variant with an arm in each function here. Proposals, votes, the log and its followers keep their shape.
+
+use serde::{Deserialize, Serialize};
+use symphony_types::catalogue::Code;
+use symphony_types::digest::Digest;
+use symphony_types::id::{Measurement, PlatformId};
+use symphony_types::key::{PublicKey, SoftwarePlatform};
+
+use super::Governance;
+use super::approval::{EnclaveCode, Platform, Purpose};
+use super::log::LogEntry;
+
+/// What the council may change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Change {
+    /// Makes enclave code known.
+    RegisterMeasurement {
+        /// The code.
+        measurement: Measurement,
+        /// What it is for.
+        purpose: Purpose,
+        /// Digest of the recipe that it is built by.
+        recipe: Digest,
+    },
+    /// Lets new tasks be served by registered code, beside what is active already (R128).
+    ActivateMeasurement {
+        /// The code.
+        measurement: Measurement,
+    },
+    /// Ends all dispatch to code at once (R129).
+    RevokeMeasurement {
+        /// The code.
+        measurement: Measurement,
+    },
+    /// Believes the boot reports of a machine from now on.
+    AdmitPlatform {
+        /// The key that it quotes with.
+        key: PublicKey<SoftwarePlatform>,
+    },
+    /// Believes a machine no more, at once.
+    RevokePlatform {
+        /// The machine.
+        platform: PlatformId,
+    },
+}
+
+impl Change {
+    /// The word that stands in the API.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::RegisterMeasurement { .. } => "register_measurement",
+            Self::ActivateMeasurement { .. } => "activate_measurement",
+            Self::RevokeMeasurement { .. } => "revoke_measurement",
+            Self::AdmitPlatform { .. } => "admit_platform",
+            Self::RevokePlatform { .. } => "revoke_platform",
+        }
+    }
+
+    /// The digest of what it is about: the measurement or the platform.
+    pub fn subject(&self) -> Digest {
+        match self {
+            Self::RegisterMeasurement { measurement, .. }
+            | Self::ActivateMeasurement { measurement }
+            | Self::RevokeMeasurement { measurement } => measurement.0,
+            Self::AdmitPlatform { key } => key.platform().0,
+            Self::RevokePlatform { platform } => platform.0,
+        }
+    }
+
+    /// Whether it only takes away, so that there is nothing to wait for.
+    pub const fn revokes(&self) -> bool {
+        match self {
+            Self::RevokeMeasurement { .. } | Self::RevokePlatform { .. } => true,
+            Self::RegisterMeasurement { .. }
+            | Self::ActivateMeasurement { .. }
+            | Self::AdmitPlatform { .. } => false,
+        }
+    }
+
+    /// Whether it fits what governs. **Errors**: `GOV-0012`; `ADM-0019` for a machine of class `software` where policy
+    /// refuses that class (R130).
+    pub fn check(&self, governance: &Governance) -> Result<(), Code> {
+        let registry = &governance.registry;
+        let fits = match self {
+            Self::RegisterMeasurement { measurement, .. } => !registry.measurements.contains_key(measurement),
+            Self::ActivateMeasurement { measurement } => registry
+                .measurements
+                .get(measurement)
+                .is_some_and(|code| code.activated.is_none() && code.revoked.is_none()),
+            Self::RevokeMeasurement { measurement } => {
+                registry.measurements.get(measurement).is_some_and(|code| code.revoked.is_none())
+            }
+            Self::AdmitPlatform { key } => {
+                if !governance.policy().software_admitted {
+                    return Err(Code::PlatformRefused);
+                }
+                !registry.platforms.contains_key(&key.platform())
+            }
+            Self::RevokePlatform { platform } => {
+                registry.platforms.get(platform).is_some_and(|known| known.revoked.is_none())
+            }
+        };
+        if fits { Ok(()) } else { Err(Code::ChangeUnfit) }
+    }
+}
+
+impl Governance {
+    /// Enacts an entry of the log whose change fits.
+    pub fn enact(&mut self, entry: &LogEntry) {
+        let (mark, registry) = (entry.mark(), &mut self.registry);
+        self.sequence = entry.sequence;
+        match &entry.proposal.body.change {
+            Change::RegisterMeasurement { measurement, purpose, recipe } => {
+                let (purpose, recipe) = (*purpose, *recipe);
+                let code = EnclaveCode { purpose, recipe, registered: mark, activated: None, revoked: None };
+                registry.measurements.insert(*measurement, code);
+            }
+            Change::ActivateMeasurement { measurement } => {
+                if let Some(code) = registry.measurements.get_mut(measurement) {
+                    code.activated = Some(mark);
+                }
+            }
+            Change::RevokeMeasurement { measurement } => {
+                if let Some(code) = registry.measurements.get_mut(measurement) {
+                    code.revoked = Some(mark);
+                }
+            }
+            Change::AdmitPlatform { key } => {
+                let platform = Platform { key: *key, admitted: mark, revoked: None };
+                registry.platforms.insert(key.platform(), platform);
+            }
+            Change::RevokePlatform { platform } => {
+                if let Some(platform) = registry.platforms.get_mut(platform) {
+                    platform.revoked = Some(mark);
+                }
+            }
+        }
+    }
+}

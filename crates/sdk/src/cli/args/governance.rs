@@ -1,0 +1,109 @@
+//! The words of `symphony governance`.
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+use symphony_protocol::governance::approval::Purpose;
+use symphony_types::digest::Digest;
+
+use super::digest;
+
+#[derive(Subcommand)]
+pub(crate) enum Governance {
+    /// Propose a change to the council
+    Propose {
+        /// Why, in one line
+        #[arg(long, default_value = "")]
+        summary: String,
+        #[command(subcommand)]
+        change: Change,
+    },
+    /// Vote on a proposal
+    Vote {
+        /// Proposal, 64 hexadecimal digits
+        #[arg(value_parser = digest)]
+        proposal: Digest,
+        /// Vote against it
+        #[arg(long)]
+        against: bool,
+    },
+    /// Take back your own proposal
+    Withdraw {
+        /// Proposal, 64 hexadecimal digits
+        #[arg(value_parser = digest)]
+        proposal: Digest,
+    },
+    /// List proposals
+    List,
+    /// Show what governs: enclave code, machines, the council
+    Show,
+    /// Fetch the log of changes and check every vote in it against the governance that you trust
+    Log {
+        /// Keep the log in this file
+        #[arg(long, short)]
+        out: Option<PathBuf>,
+    },
+    /// Check that an entry is in the log
+    Proof {
+        /// The entry, from 1
+        sequence: u64,
+        /// A log kept before: the log must go on from it
+        #[arg(long, value_name = "FILE")]
+        since: Option<PathBuf>,
+    },
+    /// Check a kept log, without a network and without trust in any node
+    Verify {
+        /// The log
+        file: PathBuf,
+    },
+    /// Measure an enclave program
+    Measure {
+        /// The program
+        program: PathBuf,
+    },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Change {
+    /// Make enclave code known
+    Register {
+        /// Measurement of the code
+        #[arg(value_parser = digest)]
+        measurement: Digest,
+        /// What it is for: any, slices or aggregation
+        #[arg(long, default_value = "any", value_parser = purpose)]
+        purpose: Purpose,
+        /// Digest of the recipe that it is built by
+        #[arg(long, value_name = "HEX", value_parser = digest)]
+        recipe: Digest,
+    },
+    /// Let new tasks be served by registered code
+    Activate {
+        /// Measurement of the code
+        #[arg(value_parser = digest)]
+        measurement: Digest,
+    },
+    /// End all dispatch to code at once
+    Revoke {
+        /// Measurement of the code
+        #[arg(value_parser = digest)]
+        measurement: Digest,
+    },
+    /// Believe a machine
+    AdmitPlatform {
+        /// Its quoting key
+        #[arg(value_parser = digest)]
+        key: Digest,
+    },
+    /// Believe a machine no more, at once
+    RevokePlatform {
+        /// The machine
+        #[arg(value_parser = digest)]
+        platform: Digest,
+    },
+}
+
+fn purpose(word: &str) -> Result<Purpose, String> {
+    let known = Purpose::ALL.into_iter().find(|purpose| purpose.as_str() == word);
+    known.ok_or_else(|| "a purpose is any, slices or aggregation".to_owned())
+}

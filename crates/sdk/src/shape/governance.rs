@@ -1,0 +1,79 @@
+//! JSON shapes of governance; see [`super`].
+
+use serde::{Deserialize, Serialize};
+
+shapes! {
+    /// What governs.
+    GovernanceView {
+        foundation: String,
+        sequence: u64,
+        last: String,
+        root: String,
+        policy_version: u32,
+        measurements: Vec<MeasurementEntry>,
+        platforms: Vec<PlatformEntry>,
+        council: Vec<CouncilEntry>,
+        proposals: Vec<ProposalEntry>,
+    }
+
+    /// Enclave code.
+    MeasurementEntry {
+        measurement: String,
+        status: String,
+        purpose: String,
+        recipe: String,
+        since: Option<GovernanceMark>,
+    }
+
+    /// A machine that hosts enclaves.
+    PlatformEntry {
+        platform: String,
+        status: String,
+        since: Option<GovernanceMark>,
+    }
+
+    /// When something came to hold, and by which proposal.
+    GovernanceMark {
+        sequence: u64,
+        at_ms: u64,
+        proposal: String,
+    }
+
+    /// A member of the council.
+    CouncilEntry {
+        member: String,
+        key: String,
+        number: u64,
+    }
+
+    /// A proposal of the council.
+    ProposalEntry {
+        proposal_id: String,
+        proposer: String,
+        number: u64,
+        change: String,
+        subject: String,
+        summary: String,
+        state: String,
+        code: String,
+        vote_by_ms: u64,
+        execute_at_ms: u64,
+        sequence: u64,
+        approvals: Vec<String>,
+        rejections: Vec<String>,
+    }
+
+    /// Entries of the log, in hexadecimal digits.
+    GovernanceLog {
+        entries: Vec<String>,
+        head: String,
+    }
+
+    /// What shows that an entry is in the log.
+    GovernanceProof {
+        entry: String,
+        inclusion: Vec<String>,
+        consistency: Vec<String>,
+        head: String,
+    }
+}

@@ -1,0 +1,78 @@
+//! Governance as a Vault knows it (R129, R194, R195): it follows the log that the masters keep, checks every change itself,
+//! keeps it, and computes nothing for an order that rests on another state of governance than this.
+//!
+//! A change is durable before it is in force. What the council cannot change yet (keys, policy, meaning) is that of the
+//! founding governance, [`Enterprise::governance`](crate::enterprise::Enterprise); enclave code and machines are judged by
+//! what is followed.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use symphony_protocol::governance::Governance;
+use symphony_protocol::governance::log::{EndorsedStanding, Followed, LogEntry, LogUpdate};
+use symphony_types::catalogue::Code;
+use symphony_types::digest::Digest;
+use symphony_types::id::GovernanceSequence;
+use symphony_wire::documents;
+
+use crate::enterprise::Enterprise;
+use crate::problem::Problem;
+use crate::store::{self, Store};
+
+/// The log as far as it is known.
+pub(crate) struct Governing(Mutex<Arc<Followed>>);
+
+impl Governing {
+    /// What is kept of the log, over the founding governance. **Errors**: storage, or what is kept does not verify.
+    pub(crate) fn open(founded: &Governance, store: &Store) -> Result<Self, Problem> {
+        let mut followed = Followed::new(founded.clone());
+        for bytes in store.read()?.governance()? {
+            let entry: LogEntry = documents::decode(&bytes)
+                .map_err(|error| Problem::fault("an entry of the governance log is damaged", error))?;
+            followed.enact(&entry)?;
+        }
+        Ok(Self(Mutex::new(Arc::new(followed))))
+    }
+
+    /// What governs now.
+    pub(crate) fn now(&self) -> Arc<Followed> {
+        Arc::clone(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Enterprise {
+    /// What governs now, as far as this Vault knows.
+    pub fn followed(&self) -> Arc<Followed> {
+        self.governing.now()
+    }
+
+    /// Enacts what is new of an update and says where it is. Blocks. **Errors**: `GOV-0015` when it does not verify; an
+    /// update with a gap is no error, the answer says from where on entries are missing.
+    pub fn follow(&self, update: &LogUpdate) -> Result<GovernanceSequence, Problem> {
+        let mut known = self.governing.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut followed = Followed::clone(&known);
+        let new = match followed.follow(update) {
+            Err(Code::GovernanceBehind) => return Ok(known.governance().sequence),
+            new => new?,
+        };
+        if !new.is_empty() {
+            self.store.write(|transaction| store::put_governance(transaction, new))?;
+            for entry in new {
+                let (sequence, change) = (entry.sequence, entry.proposal.body.change.as_str());
+                tracing::info!(vault = %self.vault, %sequence, change, "governance changed");
+            }
+            *known = Arc::new(followed);
+        }
+        Ok(known.governance().sequence)
+    }
+
+    /// Whether an order rests on the state of governance that this Vault knows. **Errors**: `ADM-0003`, `GOV-0014`.
+    pub fn stands(&self, standing: &[u8], order: Digest) -> Result<(), Problem> {
+        let standing: EndorsedStanding = documents::decode(standing)
+            .map_err(|_| Problem::refused(Code::Malformed, "the order says not what it rests on"))?;
+        let known = self.followed();
+        known.check(&standing, order).map_err(|code| {
+            let (here, there) = (known.governance().sequence, standing.body.sequence);
+            Problem::refused(code, format!("governance is at {here} here, the order rests on {there}"))
+        })
+    }
+}
