@@ -314,7 +314,7 @@ fn wrong_orders_are_refused_on_both_sides() {
     assert_eq!(both(&course, &tampered), invalid);
     assert_eq!(changed(&|order| order.round = 0), invalid);
     assert_eq!(changed(&|order| order.round = 4), invalid);
-    assert_eq!(changed(&|order| drop(order.subjects.pop())), invalid);
+    assert_eq!(changed(&|order| order.subjects.truncate(1)), invalid);
     assert_eq!(changed(&|order| order.subjects.push(1)), invalid);
     assert_eq!(changed(&|order| (order.round, order.last) = (5, true)), invalid);
     assert_eq!(changed(&|order| order.round = 1), invalid);

@@ -80,6 +80,7 @@ fn ends(state: &State, at: OrderedMillis, after: &Governance, closing: &BTreeSet
                 Stage::Aggregating { .. } => &[Purpose::Aggregation],
                 Stage::Verifying { .. }
                 | Stage::AwaitingSettlement { .. }
+                | Stage::Challenged { .. }
                 | Stage::Completed { .. }
                 | Stage::Rejected { .. }
                 | Stage::TimedOut { .. } => &[],
