@@ -144,7 +144,11 @@ async fn a_second_program_comes_by_votes_and_the_first_is_revoked() {
     let mut started = Some(started);
     let first = request("first");
     let spec = spec();
-    let campaign = luckin.run(&spec, &first, |_| drop(started.take().map(|started| started.send(()))));
+    let campaign = luckin.run(&spec, &first, |_| {
+        if let Some(started) = started.take() {
+            started.send(()).unwrap();
+        }
+    });
     let votes = async {
         running.await.unwrap();
         enact(&network, register).await;
