@@ -1,7 +1,7 @@
 //! What a master endorses of a state, and what it does not: the second master of three sees the same state and is asked
 //! by the first.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use symphony_protocol::admission::request::AdmissionRequest;
 use symphony_protocol::artifact::*;
