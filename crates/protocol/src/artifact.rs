@@ -357,7 +357,7 @@ pub struct TaskEnvelope {
 }
 
 impl Document for TaskEnvelope {
-    const TAG: &'static str = "symphony/task-envelope/v2";
+    const TAG: &'static str = "symphony/task-envelope/v3";
 }
 
 /// An envelope that masters endorse.
