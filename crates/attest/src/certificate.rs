@@ -115,7 +115,7 @@ pub(crate) fn revokes(
         let detail = format!("{} did not sign the list of revoked certificates", issuer.subject());
         return Err(Fault::new(FaultCode::ChainInvalid, detail));
     }
-    let expired = list.next_update().is_none_or(|next| at > millis(next));
+    let expired = list.next_update().is_none_or(|next| at >= millis(next));
     if at < millis(list.last_update()) || expired {
         let detail = format!("the list of revoked certificates of {} does not hold", issuer.subject());
         return Err(Fault::new(FaultCode::NotValidAt, detail));

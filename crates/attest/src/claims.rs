@@ -1,10 +1,14 @@
 //! What verified evidence says: the class of hardware, the program that was launched, the machine, its firmware and the
 //! bytes that the program bound to itself (R123). Nothing here is a judgement.
 
-use serde::{Deserialize, Serialize};
+use std::fmt::Display;
+
+use serde::{Deserialize, Serialize, Serializer};
 use symphony_types::digest::Digest;
 use symphony_types::id::{Measurement, PlatformId};
 use symphony_types::time::OrderedMillis;
+
+use crate::moment;
 
 /// The vendor and kind of hardware that stands behind evidence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -35,13 +39,14 @@ impl Class {
 }
 
 /// Everything that verified evidence says.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Claims {
     /// The kind of hardware.
     pub class: Class,
     /// Whether the path ends at a root of our own making: no hardware vouches for anything here (R130).
     pub development: bool,
     /// The program as it was launched, in the project's form: tagged SHA-256 over class and `launch`.
+    #[serde(serialize_with = "digits")]
     pub measurement: Measurement,
     /// The program as the vendor measures it. **Shape**: 32 or 48 bytes.
     #[serde(with = "hex::serde")]
@@ -62,10 +67,13 @@ pub struct Claims {
     /// How the program runs.
     pub traits: Traits,
     /// From when all of it holds: the latest beginning in the path and the collateral.
+    #[serde(serialize_with = "date")]
     pub valid_from: OrderedMillis,
     /// Until when all of it holds: the earliest end in the path and the collateral.
+    #[serde(serialize_with = "date")]
     pub valid_until: OrderedMillis,
     /// SHA-256 of the root certificate.
+    #[serde(serialize_with = "digits")]
     pub root: Digest,
     /// The path of certificates, from the one that signed the evidence to the root.
     pub signers: Vec<Signer>,
@@ -107,9 +115,10 @@ impl Register {
 pub struct Hex(#[serde(with = "hex::serde")] pub Vec<u8>);
 
 /// Which machine made the evidence.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Platform {
     /// Tagged SHA-256 over class and `raw`; absent when the machine hides itself.
+    #[serde(serialize_with = "some_digits")]
     pub id: Option<PlatformId>,
     /// What the vendor tells machines apart by: PPID, chip id or module id.
     #[serde(with = "hex::serde")]
@@ -192,15 +201,18 @@ pub struct Traits {
 }
 
 /// One certificate of the path.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Signer {
     /// Its subject.
     pub subject: String,
     /// Its first moment.
+    #[serde(serialize_with = "date")]
     pub not_before: OrderedMillis,
     /// Its last moment.
+    #[serde(serialize_with = "date")]
     pub not_after: OrderedMillis,
     /// SHA-256 over it.
+    #[serde(serialize_with = "digits")]
     pub fingerprint: Digest,
 }
 
@@ -213,6 +225,21 @@ pub fn measurement(class: Class, launch: &[u8]) -> Measurement {
 pub fn platform_id(class: Class, raw: &[u8]) -> Option<PlatformId> {
     let shown = raw.iter().any(|byte| *byte != 0);
     shown.then(|| PlatformId(Digest::of(PLATFORM_TAG, &(class, raw))))
+}
+
+fn digits<S: Serializer, T: Display>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
+}
+
+fn some_digits<S: Serializer, T: Display>(value: &Option<T>, serializer: S) -> Result<S::Ok, S::Error> {
+    match value {
+        Some(value) => serializer.collect_str(value),
+        None => serializer.serialize_none(),
+    }
+}
+
+fn date<S: Serializer>(at: &OrderedMillis, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&moment::text(*at))
 }
 
 const MEASUREMENT_TAG: &str = "symphony/vendor-measurement/v1";

@@ -18,6 +18,7 @@ pub mod evidence;
 pub mod fault;
 pub mod inspect;
 pub mod intel;
+pub mod moment;
 pub mod nitro;
 pub mod policy;
 pub mod roots;

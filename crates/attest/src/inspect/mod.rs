@@ -13,6 +13,7 @@ use crate::collateral::Collateral;
 use crate::container::{self, Content};
 use crate::evidence::{Evidence, Format};
 use crate::fault::{Fault, FaultCode};
+use crate::moment;
 use crate::roots::Roots;
 use crate::verify::verify_under;
 use crate::{intel, nitro};
@@ -27,9 +28,9 @@ pub struct Inspection {
     /// Length of the vendor's bytes.
     pub bytes: usize,
     /// Digest that a decision names the evidence by.
-    pub evidence: Digest,
+    pub evidence: String,
     /// Digest that a decision names the collateral by.
-    pub collateral: Digest,
+    pub collateral: String,
     /// The time that everything was judged at, RFC 3339.
     pub at: String,
     /// Whether a vendor vouches for it.
@@ -42,6 +43,8 @@ pub struct Inspection {
     pub claims: Option<Claims>,
     /// What speaks against relying on it, by code and sentence.
     pub concerns: Vec<Refusal>,
+    /// What was checked and held, where not everything was.
+    pub checked: Vec<String>,
     /// What could not be checked, and what would be needed.
     pub unchecked: Vec<String>,
 }
@@ -122,14 +125,15 @@ pub fn inspect_under(
         kind: kind(&evidence),
         forms: unpacked.forms,
         bytes: evidence.body.len(),
-        evidence: evidence.digest(),
-        collateral: collateral.digest(),
-        at: text::moment(at),
+        evidence: evidence.digest().to_hex(),
+        collateral: collateral.digest().to_hex(),
+        at: moment::text(at),
         verdict: Verdict::Genuine,
         fault: None,
         would_hold: None,
         claims: None,
         concerns: Vec::new(),
+        checked: Vec::new(),
         unchecked: Vec::new(),
     };
     match verify_under(roots, &evidence, &collateral, at) {
@@ -166,14 +170,15 @@ fn refused(
         && let Some(claims) = moment_of(evidence, collateral)
             .and_then(|then| verify_under(roots, evidence, collateral, then).ok())
     {
-        let (from, until) = (text::moment(claims.valid_from), text::moment(claims.valid_until));
+        let (from, until) = (moment::text(claims.valid_from), moment::text(claims.valid_until));
         inspection.would_hold = Some(Window { from, until });
         inspection.claims = Some(claims);
     }
     if inspection.claims.is_none() {
         inspection.claims = stated(evidence, inspection, roots, at);
     }
-    inspection.fault = Some(Refusal { code: fault.code.as_str(), detail: fault.detail });
+    // A check that failed outweighs one that could not be made.
+    inspection.fault.get_or_insert(Refusal { code: fault.code.as_str(), detail: fault.detail });
 }
 
 /// What evidence says without, or with only a part of, its checks.
@@ -261,14 +266,15 @@ fn local(report: &[u8], forms: Vec<&'static str>, at: OrderedMillis) -> Inspecti
         kind: "Intel TDX report for the same machine (not a quote)".to_owned(),
         forms,
         bytes: report.len(),
-        evidence: Digest::of_bytes(report),
-        collateral: Collateral::None.digest(),
-        at: text::moment(at),
+        evidence: Digest::of_bytes(report).to_hex(),
+        collateral: Collateral::None.digest().to_hex(),
+        at: moment::text(at),
         verdict: Verdict::Uncheckable,
         fault: None,
         would_hold: None,
         claims: None,
         concerns: Vec::new(),
+        checked: Vec::new(),
         unchecked: vec![
             "the report carries a code that only the processor which made it can check; \
              its quoting enclave turns it into a quote, and a quote can be checked anywhere"
@@ -327,7 +333,7 @@ fn concerns(claims: &Claims) -> Vec<Refusal> {
         "nothing is bound to it: anybody can replay it, and no key belongs to it",
     );
     concern(
-        claims.platform.id.is_none(),
+        claims.platform.id.is_none() && !claims.platform.raw.is_empty(),
         "platform-masked",
         "the machine hides itself, so no list of machines can admit it",
     );

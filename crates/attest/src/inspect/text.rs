@@ -2,12 +2,9 @@
 
 use std::fmt;
 
-use symphony_types::time::OrderedMillis;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
-
 use crate::claims::{Claims, Class, Hex};
 use crate::inspect::{Inspection, Verdict};
+use crate::moment;
 
 impl fmt::Display for Inspection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -27,6 +24,9 @@ impl fmt::Display for Inspection {
         }
         for concern in &self.concerns {
             line(f, "concern", format_args!("{} ({})", concern.detail, concern.code))?;
+        }
+        for held in &self.checked {
+            line(f, "checked", format_args!("{held}"))?;
         }
         for open in &self.unchecked {
             line(f, "unchecked", format_args!("{open}"))?;
@@ -70,12 +70,12 @@ fn describe(f: &mut fmt::Formatter<'_>, claims: &Claims) -> fmt::Result {
     firmware(f, claims)?;
     for (index, signer) in claims.signers.iter().enumerate() {
         let name = if index == 0 { "signed by" } else { "made by" };
-        let dates = format!("{} to {}", moment(signer.not_before), moment(signer.not_after));
+        let dates = format!("{} to {}", moment::text(signer.not_before), moment::text(signer.not_after));
         line(f, name, format_args!("{}", signer.subject))?;
         line(f, "", format_args!("{dates}"))?;
     }
     if claims.valid_until.0 > 0 {
-        let (from, until) = (moment(claims.valid_from), moment(claims.valid_until));
+        let (from, until) = (moment::text(claims.valid_from), moment::text(claims.valid_until));
         line(f, "holds", format_args!("from {from} to {until}"))?;
     }
     Ok(())
@@ -160,12 +160,6 @@ fn bytes(bytes: &[u8]) -> String {
         bytes if bytes.iter().all(|byte| *byte == 0) => format!("{} bytes of zero", bytes.len()),
         bytes => hex::encode(bytes),
     }
-}
-
-/// RFC 3339; a moment that has no such form in milliseconds.
-pub(super) fn moment(at: OrderedMillis) -> String {
-    let seconds = i64::try_from(at.0 / 1000).ok().and_then(|at| OffsetDateTime::from_unix_timestamp(at).ok());
-    seconds.and_then(|at| at.format(&Rfc3339).ok()).unwrap_or_else(|| format!("{} ms", at.0))
 }
 
 const fn launch_name(class: Class) -> &'static str {

@@ -59,7 +59,7 @@ fn dated(quote: &Quote, collateral: &IntelCollateral, roots: &Roots, at: Ordered
         }
     }
     for list in lists(collateral).iter() {
-        if at < millis(list.last_update()) || list.next_update().is_none_or(|next| at > millis(next)) {
+        if at < millis(list.last_update()) || list.next_update().is_none_or(|next| at >= millis(next)) {
             let detail = format!("the list of revoked certificates of {} does not hold", list.issuer());
             return Some(Fault::new(FaultCode::NotValidAt, detail));
         }
@@ -100,18 +100,20 @@ struct Dates {
 }
 
 /// Parts of the crate's sentences, the more telling first.
-const SENTENCES: [(&str, FaultCode); 24] = [
+const SENTENCES: [(&str, FaultCode); 26] = [
     ("Failed to decode quote", FaultCode::Malformed),
+    ("Failed to decode TcbInfo", FaultCode::CollateralMalformed),
+    ("Failed to decode QeIdentity", FaultCode::CollateralMalformed),
+    ("QE Identity id", FaultCode::CollateralDiffers),
     ("Unsupported", FaultCode::Unsupported),
     ("must have version", FaultCode::Unsupported),
     ("Unknown QE vendor", FaultCode::Unsupported),
-    ("Revoked", FaultCode::TcbRevoked),
+    ("invalid: Revoked", FaultCode::TcbRevoked),
     ("No matching TCB level", FaultCode::TcbUnknown),
     ("below minimum required", FaultCode::TcbUnknown),
     ("No matching QE TCB level", FaultCode::TcbUnknown),
     ("Fmspc mismatch", FaultCode::CollateralDiffers),
     ("TCB info in the collateral", FaultCode::CollateralDiffers),
-    ("QE Identity id", FaultCode::CollateralDiffers),
     ("No TDX module identity", FaultCode::CollateralDiffers),
     ("TDX module", FaultCode::AttributesForbidden),
     ("TD migration", FaultCode::AttributesForbidden),

@@ -18,7 +18,7 @@ use crate::claims::{
     Claims, Hex, Platform, Register, Signer, Tcb, TcbStatus, Traits, measurement, platform_id,
 };
 use crate::collateral::IntelCollateral;
-use crate::fault::Fault;
+use crate::fault::{Fault, FaultCode};
 use crate::roots::Roots;
 
 /// Verifies a quote as of `at`.
@@ -70,15 +70,6 @@ pub fn signatures_alone(body: &[u8], roots: &Roots, at: OrderedMillis) -> Result
     claims.platform.model = hex::encode_upper(ppid.fmspc);
     claims.signers = signers(&path, roots)?;
     claims.root = Digest::of_bytes(&roots.intel);
-    let parsed = path.iter().map(|der| certificate::parse(der)).collect::<Result<Vec<_>, _>>()?;
-    let root = certificate::parse(&roots.intel)?;
-    let issuers = parsed.iter().skip(1).chain([&root]);
-    for (child, issuer) in parsed.iter().zip(issuers) {
-        // A path may bring the root itself along.
-        if child.subject() != root.subject() {
-            certificate::made_by(child, issuer)?;
-        }
-    }
     for signer in &claims.signers {
         certificate::holds_at(signer, at)?;
     }
@@ -132,12 +123,36 @@ fn tcb(verified: &QuoteClaims, mut versions: Vec<Register>) -> Tcb {
     }
 }
 
+/// The path from the platform's key to the root, with every signature on it checked. A quote may carry other
+/// certificates besides; they are not shown.
+///
+/// **Errors**: `root-unknown` when no path is found, `chain-invalid`.
 fn signers(path: &[Vec<u8>], roots: &Roots) -> Result<Vec<Signer>, Fault> {
-    let mut signers = Vec::new();
-    for der in path.iter().filter(|der| der.as_slice() != roots.intel.as_ref()) {
-        signers.push(signer(&certificate::parse(der)?, der));
+    let root = certificate::parse(&roots.intel)?;
+    let Some((leaf, above)) = path.split_first() else {
+        return Err(Fault::malformed("the quote's path of certificates is empty"));
+    };
+    let key = certificate::parse(leaf)?;
+    let mut signers = vec![signer(&key, leaf)];
+    if key.issuer().as_raw() == root.subject().as_raw() {
+        certificate::made_by(&key, &root)?;
+    } else {
+        let mut found = None;
+        for der in above {
+            let issuer = certificate::parse(der)?;
+            if issuer.subject().as_raw() == key.issuer().as_raw()
+                && certificate::made_by(&key, &issuer).is_ok()
+                && certificate::made_by(&issuer, &root).is_ok()
+            {
+                found = Some(signer(&issuer, der));
+                break;
+            }
+        }
+        let missing =
+            || Fault::new(FaultCode::RootUnknown, "no path from the platform's key to Intel's root");
+        signers.push(found.ok_or_else(missing)?);
     }
-    signers.push(signer(&certificate::parse(&roots.intel)?, &roots.intel));
+    signers.push(signer(&root, &roots.intel));
     Ok(signers)
 }
 

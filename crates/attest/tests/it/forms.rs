@@ -25,6 +25,12 @@ fn base64(bytes: &[u8], alphabet: &str) -> String {
     text
 }
 
+fn padded64(bytes: &[u8]) -> String {
+    let text = base64(bytes, STANDARD);
+    let padding = (4 - text.len() % 4) % 4;
+    text + &"="[..1].repeat(padding)
+}
+
 const STANDARD: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 const URL: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
@@ -71,8 +77,7 @@ fn responses_and_wrappers_of_a_report_are_unpacked() {
 
 #[test]
 fn collateral_comes_as_der_pem_hex_table_or_json() {
-    let pem =
-        format!("-----BEGIN CERTIFICATE-----\n{}=\n-----END CERTIFICATE-----\n", base64(SNP_KEY, STANDARD));
+    let pem = format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", padded64(SNP_KEY));
     let hex = hex(SNP_KEY);
     let table = table(&[SNP_KEY]);
     let padded = [SNP, &table].concat();

@@ -8,4 +8,5 @@ mod forms;
 mod hostile;
 mod purity;
 mod samples;
+mod sources;
 mod verified;

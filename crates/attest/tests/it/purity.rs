@@ -33,7 +33,7 @@ fn the_same_evidence_is_decided_alike_at_every_given_time() {
     for (name, evidence, collateral, at) in good() {
         let claims = verify(&evidence, &collateral, at).unwrap();
         for seconds in
-            [claims.valid_from.0 / 1000 - 1, claims.valid_from.0 / 1000, claims.valid_until.0 / 1000]
+            [claims.valid_from.0 / 1000 - 1, claims.valid_from.0 / 1000, claims.valid_until.0 / 1000 - 1]
         {
             let then = OrderedMillis(seconds * 1000);
             let twice = [(); 2].map(|()| verify(&evidence, &collateral, then));
