@@ -38,27 +38,42 @@ pub(crate) fn verify(
     Ok(claims(&report, &path, roots, !collateral.revocations.is_empty()))
 }
 
+/// What the report itself says, without any check.
+///
+/// **Errors**: `evidence-malformed` or `evidence-unsupported`.
+pub fn unverified(body: &[u8]) -> Result<Claims, Fault> {
+    Ok(described(&Report::read(body)?))
+}
+
 fn claims(report: &Report, path: &Path<'_>, roots: &Roots, revocation_checked: bool) -> Claims {
-    let class = Class::AmdSevSnp;
     let signers = path.signers();
+    let mut claims = described(report);
+    claims.development = roots.development;
+    claims.platform.model = path.generation().to_owned();
+    claims.valid_from = signers.iter().map(|signer| signer.not_before).max().unwrap_or(OrderedMillis(0));
+    claims.valid_until = signers.iter().map(|signer| signer.not_after).min().unwrap_or(OrderedMillis(0));
+    claims.root = signers.last().map_or(Digest::ZERO, |root| root.fingerprint);
+    claims.signers = signers;
+    claims.revocation_checked = revocation_checked;
+    claims
+}
+
+fn described(report: &Report) -> Claims {
+    let class = Class::AmdSevSnp;
     let raw = report.chip_id.to_vec();
+    let model = report.generation.unwrap_or_default().to_owned();
+    let versions = report.tcbs().map(|(name, tcb)| Register::new(name, tcb.components().to_vec())).to_vec();
     Claims {
         class,
-        development: roots.development,
+        development: false,
         measurement: measurement(class, &report.measurement),
         launch: report.measurement.to_vec(),
         registers: report.registers(),
         report_data: report.report_data.to_vec(),
         nonce: None,
         public_key: None,
-        platform: Platform { id: platform_id(class, &raw), raw, model: path.generation().to_owned() },
-        tcb: Tcb {
-            versions: report
-                .tcbs()
-                .map(|(name, tcb)| Register::new(name, tcb.components().to_vec()))
-                .to_vec(),
-            ..Tcb::default()
-        },
+        platform: Platform { id: platform_id(class, &raw), raw, model },
+        tcb: Tcb { versions, ..Tcb::default() },
         traits: Traits {
             debug: report.debug,
             migratable: report.migratable(),
@@ -66,10 +81,10 @@ fn claims(report: &Report, path: &Path<'_>, roots: &Roots, revocation_checked: b
             smt: Some(report.smt),
             ..Traits::default()
         },
-        valid_from: signers.iter().map(|signer| signer.not_before).max().unwrap_or(OrderedMillis(0)),
-        valid_until: signers.iter().map(|signer| signer.not_after).min().unwrap_or(OrderedMillis(0)),
-        root: signers.last().map_or(Digest::ZERO, |root| root.fingerprint),
-        signers,
-        revocation_checked,
+        valid_from: OrderedMillis(0),
+        valid_until: OrderedMillis(0),
+        root: Digest::ZERO,
+        signers: Vec::new(),
+        revocation_checked: false,
     }
 }

@@ -7,8 +7,7 @@ use serde::Serialize;
 use symphony_types::digest::Digest;
 use symphony_types::time::OrderedMillis;
 
-use crate::amd::report::Report;
-use crate::claims::{Claims, Class, Platform, Register, Tcb, TcbStatus, Traits, measurement, platform_id};
+use crate::claims::{Claims, TcbStatus};
 use crate::collateral::Collateral;
 use crate::container::{self, Content};
 use crate::evidence::{Evidence, Format};
@@ -16,7 +15,7 @@ use crate::fault::{Fault, FaultCode};
 use crate::moment;
 use crate::roots::Roots;
 use crate::verify::verify_under;
-use crate::{intel, nitro};
+use crate::{amd, intel, nitro};
 
 /// What is known of a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -190,23 +189,23 @@ fn stated(
 ) -> Option<Claims> {
     match evidence.format {
         Format::IntelQuote => {
-            if inspection.verdict == Verdict::Unproven {
-                match intel::signatures_alone(&evidence.body, roots, at) {
-                    Ok(claims) => {
-                        let detail = "every signature up to Intel's root was checked and holds";
-                        inspection.unchecked.push(detail.to_owned());
-                        return Some(claims);
-                    }
-                    Err(fault) if fault.code == FaultCode::CollateralMissing => {}
-                    Err(fault) => {
-                        inspection.verdict = Verdict::Refused;
-                        inspection.concerns.push(Refusal { code: fault.code.as_str(), detail: fault.detail });
-                    }
+            match intel::signatures_alone(&evidence.body, roots, at) {
+                Ok(claims) => {
+                    let detail = "every signature from the program's report up to Intel's root";
+                    inspection.checked.push(detail.to_owned());
+                    return Some(claims);
                 }
+                Err(fault) if fault.code == FaultCode::CollateralMissing => {}
+                // Without collateral this is the only word on the evidence.
+                Err(fault) if inspection.verdict == Verdict::Unproven => {
+                    inspection.verdict = Verdict::Refused;
+                    inspection.fault = Some(Refusal { code: fault.code.as_str(), detail: fault.detail });
+                }
+                Err(_) => {}
             }
             intel::unverified(&evidence.body).ok()
         }
-        Format::AmdReport => Report::read(&evidence.body).ok().map(|report| amd_claims(&report)),
+        Format::AmdReport => amd::unverified(&evidence.body).ok(),
         Format::NitroDocument => nitro::unverified(&evidence.body).ok(),
     }
 }
@@ -227,37 +226,6 @@ fn moment_of(evidence: &Evidence, collateral: &Collateral) -> Option<OrderedMill
             let certificates = given.iter().chain(&evidence.certificates);
             certificates.filter_map(|der| crate::certificate::begins(der)).max()
         }
-    }
-}
-
-fn amd_claims(report: &Report) -> Claims {
-    let class = Class::AmdSevSnp;
-    let raw = report.chip_id.to_vec();
-    let model = report.generation.unwrap_or_default().to_owned();
-    let versions = report.tcbs().map(|(name, tcb)| Register::new(name, tcb.components().to_vec())).to_vec();
-    Claims {
-        class,
-        development: false,
-        measurement: measurement(class, &report.measurement),
-        launch: report.measurement.to_vec(),
-        registers: report.registers(),
-        report_data: report.report_data.to_vec(),
-        nonce: None,
-        public_key: None,
-        platform: Platform { id: platform_id(class, &raw), raw, model },
-        tcb: Tcb { versions, ..Tcb::default() },
-        traits: Traits {
-            debug: report.debug,
-            migratable: report.migratable(),
-            vmpl: Some(report.vmpl),
-            smt: Some(report.smt),
-            ..Traits::default()
-        },
-        valid_from: OrderedMillis(0),
-        valid_until: OrderedMillis(0),
-        root: Digest::ZERO,
-        signers: Vec::new(),
-        revocation_checked: false,
     }
 }
 

@@ -1,7 +1,9 @@
 //! Which fault a refused quote has. The pinned crate answers in sentences; dates and revocation are looked up here in
 //! what was given, and only the rest is told apart by those sentences. A refusal stays a refusal whatever this finds.
 
+use dcap_qvl::intel::parse_pck_extension;
 use dcap_qvl::quote::Quote;
+use dcap_qvl::{SvnComponent, TcbInfo};
 use serde::Deserialize;
 use symphony_types::time::OrderedMillis;
 use time::OffsetDateTime;
@@ -26,7 +28,9 @@ pub(super) fn fault(
         return fault;
     }
     let found = SENTENCES.iter().find(|(part, _)| sentence.contains(part));
-    Fault::new(found.map_or(FaultCode::ChainInvalid, |(_, code)| *code), sentence)
+    let code = found.map_or(FaultCode::ChainInvalid, |(_, code)| *code);
+    let missing = (code == FaultCode::TcbUnknown).then(|| shortfall(quote, collateral)).flatten();
+    Fault::new(code, missing.map_or_else(|| sentence.to_owned(), |missing| format!("{sentence}: {missing}")))
 }
 
 /// The first moment at which the vendor's levels, identities and lists all were issued.
@@ -86,6 +90,32 @@ fn revoked(quote: &Quote, collateral: &IntelCollateral) -> Option<Fault> {
         }
     }
     None
+}
+
+/// What the firmware lacks to the level that it is nearest to.
+fn shortfall(quote: &Quote, collateral: &IntelCollateral) -> Option<String> {
+    let levels: TcbInfo = serde_json::from_str(&collateral.tcb_info).ok()?;
+    let path = quote::path(quote, collateral.pck_certificate_chain.as_deref()).ok()?;
+    let platform = parse_pck_extension(path.first()?).ok()?;
+    let domain = quote.report.as_td10().map(|domain| &domain.tee_tcb_svn);
+    let lacks = levels.tcb_levels.iter().filter_map(|level| {
+        let lacks = level.shortfalls(&platform.cpu_svn, platform.pce_svn, domain).ok()?;
+        (!lacks.is_empty()).then_some(lacks)
+    });
+    let nearest = lacks.min_by_key(Vec::len)?;
+    let parts: Vec<String> = nearest
+        .iter()
+        .map(|lack| {
+            let component = match lack.component {
+                SvnComponent::Sgx(part) => format!("platform component {part}"),
+                SvnComponent::Tdx(part) => format!("domain component {part}"),
+                SvnComponent::PceSvn => "provisioning enclave".to_owned(),
+                SvnComponent::TdxModuleIsvSvn => "domain module".to_owned(),
+            };
+            format!("{component} is at {}, the nearest level asks for {}", lack.have, lack.needs)
+        })
+        .collect();
+    Some(parts.join("; "))
 }
 
 fn lists(collateral: &IntelCollateral) -> Vec<CertificateRevocationList<'_>> {

@@ -46,6 +46,10 @@ pub(crate) fn verify(
     claims.root = Digest::of_bytes(&roots.intel);
     claims.valid_from = seconds(verified.latest_issue_date);
     claims.valid_until = seconds(verified.earliest_expiration_date);
+    // The crate lets a list of revoked certificates be from after the given time.
+    if at < claims.valid_from {
+        return Err(Fault::new(FaultCode::NotValidAt, "the collateral is from after the given time"));
+    }
     claims.revocation_checked = true;
     claims.platform.model = hex::encode_upper(verified.platform.pck.fmspc);
     let pck = &verified.platform.pck;
