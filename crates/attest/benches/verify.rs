@@ -53,11 +53,12 @@ fn main() {
         },
     ];
     println!("\nverification: one piece of evidence, on one thread\n");
-    println!("| evidence | us | its signatures alone, us | whole / signatures |");
-    println!("|---|---:|---:|---:|");
+    println!("| evidence | quickest, us | median, us | its signatures alone, us | median / signatures |");
+    println!("|---|---:|---:|---:|---:|");
     for sample in &samples {
-        let (whole, alone) = sample.measure();
-        println!("| {} | {whole:.0} | {alone:.0} | {:.2} |", sample.name, whole / alone);
+        let (quickest, whole, alone) = sample.measure();
+        let ratio = whole / alone;
+        println!("| {} | {quickest:.0} | {whole:.0} | {alone:.0} | {ratio:.2} |", sample.name);
     }
 }
 
@@ -71,8 +72,8 @@ struct Sample {
 }
 
 impl Sample {
-    /// Medians in microseconds: the verification, and its signatures alone, in alternating pairs.
-    fn measure(&self) -> (f64, f64) {
+    /// In microseconds, in alternating pairs: the quickest verification, their median, the median of the signatures alone.
+    fn measure(&self) -> (f64, f64, f64) {
         let p256 =
             Signed::new(&aws_lc_rs::signature::ECDSA_P256_SHA256_FIXED_SIGNING, &ECDSA_P256_SHA256_FIXED);
         let p384 =
@@ -87,7 +88,8 @@ impl Sample {
                 (0..self.p384).for_each(|_| p384.check());
             }));
         }
-        (median(wholes), median(alones))
+        let quickest = wholes.iter().copied().fold(f64::INFINITY, f64::min);
+        (quickest, median(wholes), median(alones))
     }
 }
 

@@ -95,7 +95,14 @@ pub(crate) fn collateral(format: Format, files: &[&[u8]]) -> Result<Collateral, 
         };
         let begins = file.iter().find(|byte| !byte.is_ascii_whitespace());
         if begins == Some(&b'{') {
-            intel = Some(IntelCollateral::from_json(&file)?);
+            match json_chains(&file) {
+                Some(chains) => {
+                    for der in certificate::pem(chains.as_bytes())? {
+                        sort(der, &mut amd)?;
+                    }
+                }
+                None => intel = Some(IntelCollateral::from_json(&file)?),
+            }
         } else if file.windows(PEM_BEGIN.len()).any(|window| window == PEM_BEGIN) {
             for der in certificate::pem(&file)? {
                 sort(der, &mut amd)?;
@@ -122,6 +129,17 @@ pub(crate) fn collateral(format: Format, files: &[&[u8]]) -> Result<Collateral, 
     };
     collateral.within_limits()?;
     Ok(collateral)
+}
+
+/// The PEM texts of an object that has certificates and no levels, as clouds hand out AMD's.
+fn json_chains(file: &[u8]) -> Option<String> {
+    let Ok(Value::Object(members)) = serde_json::from_slice(file) else { return None };
+    if members.contains_key("tcb_info") {
+        return None;
+    }
+    let texts = members.values().filter_map(Value::as_str).filter(|text| text.contains("-----BEGIN "));
+    let chains: Vec<&str> = texts.collect();
+    (!chains.is_empty()).then(|| chains.join("\n"))
 }
 
 fn sort(der: Vec<u8>, amd: &mut AmdCollateral) -> Result<(), Fault> {

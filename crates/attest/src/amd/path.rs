@@ -42,9 +42,17 @@ impl<'a> Path<'a> {
             return Err(Fault::new(FaultCode::CollateralMissing, detail));
         };
         let built_in = roots.amd.iter().map(|root| read(&root.issuer)).collect::<Result<Vec<_>, Fault>>()?;
-        let above = key.parsed.issuer().as_raw().to_vec();
-        let issuer =
-            issuers.into_iter().chain(built_in).find(|issuer| issuer.parsed.subject().as_raw() == above);
+        let mut makers: Vec<Certificate<'a>> = issuers
+            .into_iter()
+            .chain(built_in)
+            .filter(|issuer| issuer.parsed.subject().as_raw() == key.parsed.issuer().as_raw())
+            .collect();
+        makers.dedup_by(|one, other| one.der == other.der);
+        // Of several with one name, the one that made the key.
+        let made =
+            |issuer: &Certificate<'_>| makers.len() == 1 || made_by(&key.parsed, &issuer.parsed).is_ok();
+        let maker = makers.iter().position(made).unwrap_or(0);
+        let issuer = makers.into_iter().nth(maker);
         let Some(issuer) = issuer else {
             let detail = format!("the certificate of {} was not given", key.parsed.issuer());
             return Err(Fault::new(FaultCode::CollateralMissing, detail));

@@ -42,7 +42,7 @@ pub(crate) fn verify(
         .map_err(|error| blame::fault(&format!("{error:#}"), &quote, collateral, roots, at))?;
     let path = quote::path(&quote, collateral.pck_certificate_chain.as_deref())?;
     let mut claims = described(&quote, &verified.platform.pck.ppid, roots)?;
-    claims.signers = signers(&path, roots)?;
+    claims.signers = signers(&path, roots, true)?;
     claims.root = Digest::of_bytes(&roots.intel);
     claims.valid_from = seconds(verified.latest_issue_date);
     claims.valid_until = seconds(verified.earliest_expiration_date);
@@ -72,7 +72,7 @@ pub fn signatures_alone(body: &[u8], roots: &Roots, at: OrderedMillis) -> Result
         .map_err(|error| Fault::collateral(format!("platform certificate: {error}")))?;
     let mut claims = described(&quote, &ppid.ppid, roots)?;
     claims.platform.model = hex::encode_upper(ppid.fmspc);
-    claims.signers = signers(&path, roots)?;
+    claims.signers = signers(&path, roots, false)?;
     claims.root = Digest::of_bytes(&roots.intel);
     for signer in &claims.signers {
         certificate::holds_at(signer, at)?;
@@ -127,11 +127,11 @@ fn tcb(verified: &QuoteClaims, mut versions: Vec<Register>) -> Tcb {
     }
 }
 
-/// The path from the platform's key to the root, with every signature on it checked. A quote may carry other
-/// certificates besides; they are not shown.
+/// The path from the platform's key to the root. A quote may carry other certificates besides; they are not shown. Where
+/// the crate `verified` a path and only one is possible, it is that one; otherwise every signature on it is checked.
 ///
 /// **Errors**: `root-unknown` when no path is found, `chain-invalid`.
-fn signers(path: &[Vec<u8>], roots: &Roots) -> Result<Vec<Signer>, Fault> {
+fn signers(path: &[Vec<u8>], roots: &Roots, verified: bool) -> Result<Vec<Signer>, Fault> {
     let root = certificate::parse(&roots.intel)?;
     let Some((leaf, above)) = path.split_first() else {
         return Err(Fault::malformed("the quote's path of certificates is empty"));
@@ -141,12 +141,14 @@ fn signers(path: &[Vec<u8>], roots: &Roots) -> Result<Vec<Signer>, Fault> {
     if key.issuer().as_raw() == root.subject().as_raw() {
         certificate::made_by(&key, &root)?;
     } else {
+        let between: Vec<&Vec<u8>> = above.iter().filter(|der| **der != roots.intel.as_ref()).collect();
+        let sure = verified && between.len() == 1;
         let mut found = None;
-        for der in above {
+        for der in between {
             let issuer = certificate::parse(der)?;
             if issuer.subject().as_raw() == key.issuer().as_raw()
-                && certificate::made_by(&key, &issuer).is_ok()
-                && certificate::made_by(&issuer, &root).is_ok()
+                && (sure || certificate::made_by(&key, &issuer).is_ok())
+                && (sure || certificate::made_by(&issuer, &root).is_ok())
             {
                 found = Some(signer(&issuer, der));
                 break;

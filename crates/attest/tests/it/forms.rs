@@ -79,10 +79,17 @@ fn responses_and_wrappers_of_a_report_are_unpacked() {
 fn collateral_comes_as_der_pem_hex_table_or_json() {
     let pem = format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", padded64(SNP_KEY));
     let hex = hex(SNP_KEY);
+    let cloud = format!("{{\"vcekCert\":\"{}\",\"tcbm\":\"00\"}}", pem.replace('\n', "\\n"));
     let table = table(&[SNP_KEY]);
     let padded = [SNP, &table].concat();
-    for collateral in [&[SNP_KEY][..], &[SNP_CHAIN, SNP_KEY], &[pem.as_bytes()], &[hex.as_bytes()], &[&table]]
-    {
+    for collateral in [
+        &[SNP_KEY][..],
+        &[SNP_CHAIN, SNP_KEY],
+        &[pem.as_bytes()],
+        &[hex.as_bytes()],
+        &[cloud.as_bytes()],
+        &[&table],
+    ] {
         assert!(inspect(SNP, collateral, SUMMER_2025).unwrap().is_good());
     }
     assert!(inspect(&padded, &[], SUMMER_2025).unwrap().is_good());
