@@ -5,6 +5,7 @@
 
 mod bundle;
 mod gateway;
+mod hardware;
 mod models;
 mod own;
 mod parses;
