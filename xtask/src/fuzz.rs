@@ -11,8 +11,13 @@ use xtask::repo;
 
 use crate::cargo;
 
-/// The folder of each target, below the root, and its name.
-const TARGETS: [(&str, &str); 1] = [("crates/compute/fuzz", "extract")];
+/// The folder of each target, below the root, its name, and how many bytes an input has at most.
+const TARGETS: [(&str, &str, u32); 4] = [
+    ("crates/compute/fuzz", "extract", 8192),
+    ("crates/attest/fuzz", "evidence", 8192),
+    ("crates/attest/fuzz", "collateral", 32_768),
+    ("crates/attest/fuzz", "inspect", 16_384),
+];
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -25,13 +30,13 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let there = cargo::output(&mut cargo::cargo(["fuzz", "--version"])).is_ok();
     ensure!(there, "cargo-fuzz not found; install it: cargo install cargo-fuzz --locked");
     let build = repo::target_dir().unwrap_or_else(|| repo::root().join("target")).join("fuzz");
-    for (folder, target) in TARGETS {
-        fuzz(&repo::root().join(folder), target, &build, args.seconds)?;
+    for (folder, target, bytes_max) in TARGETS {
+        fuzz(&repo::root().join(folder), target, &build, args.seconds, bytes_max)?;
     }
     Ok(())
 }
 
-fn fuzz(folder: &Path, target: &str, build: &Path, seconds: u32) -> Result<()> {
+fn fuzz(folder: &Path, target: &str, build: &Path, seconds: u32, bytes_max: u32) -> Result<()> {
     // The same versions as everywhere; what only the target needs is added.
     fs::copy(repo::root().join("Cargo.lock"), folder.join("Cargo.lock")).context("copying Cargo.lock")?;
     let found = build.join("found").join(target);
@@ -42,6 +47,6 @@ fn fuzz(folder: &Path, target: &str, build: &Path, seconds: u32) -> Result<()> {
     command.current_dir(folder).env("CARGO_TARGET_DIR", build).env("RUSTC_BOOTSTRAP", "1");
     command.arg(corpus).arg(Path::new("seeds").join(target)).arg("--");
     command.arg(format!("-max_total_time={seconds}")).arg(format!("-artifact_prefix={}/", found.display()));
-    command.args(["-max_len=8192", "-timeout=10"]);
+    command.arg(format!("-max_len={bytes_max}")).arg("-timeout=10");
     cargo::run(&mut command)
 }

@@ -90,8 +90,8 @@ fn only_the_chain_crate_names_its_vendor() {
 }
 
 #[test]
-fn only_the_tee_crate_names_tee_vendors() {
-    assert_none(&vendor_words(&["tee"], &["sgx", "tdx", "sev", "nitro"]));
+fn only_the_attest_crate_names_vendors_of_trusted_hardware() {
+    assert_none(&vendor_words(&["attest"], &["sgx", "tdx", "sev", "nitro"]));
 }
 
 /// R003

@@ -11,6 +11,7 @@ use symphony_sdk::client::Upload;
 use symphony_types::amount::{SYM_DECIMALS, SYM_UNIT, Sym};
 use symphony_types::digest::Digest;
 use symphony_types::id::{ActorId, RequestId, UsageScope};
+use symphony_types::time::OrderedMillis;
 
 /// The Symphony platform: audiences across Vaults, without the records
 #[derive(Parser)]
@@ -167,6 +168,9 @@ pub(crate) enum Command {
         #[arg(long, value_name = "HEX", value_parser = digest)]
         governance: Option<Digest>,
     },
+    /// Evidence of trusted hardware
+    #[command(subcommand)]
+    Tee(Tee),
     /// Rebuild the state from a master's journal and compare the state hash
     Replay {
         /// A journal export, or the journal database of a master that does not run
@@ -354,6 +358,21 @@ pub(crate) enum Recipient {
 }
 
 #[derive(Subcommand)]
+pub(crate) enum Tee {
+    /// Explain evidence: what it is, who vouches for it, what it says, what speaks against it; without a network
+    Inspect {
+        /// A quote, report or document of a vendor: binary, hexadecimal, base64, PEM, JSON, or in a cloud's wrapper
+        file: PathBuf,
+        /// Certificates and lists of revoked ones (DER or PEM), or collateral as JSON; may be given again and again
+        #[arg(long, value_name = "FILE")]
+        collateral: Vec<PathBuf>,
+        /// The moment to judge at, such as 2026-01-31T00:00:00Z; now when absent
+        #[arg(long, value_name = "TIME", value_parser = moment)]
+        at: Option<OrderedMillis>,
+    },
+}
+
+#[derive(Subcommand)]
 pub(crate) enum Evidence {
     /// Write the bundle of a completed task
     Export {
@@ -403,6 +422,11 @@ impl From<TierName> for Tier {
 fn correction(text: &str) -> Result<(String, String), &'static str> {
     let (field, value) = text.split_once('=').ok_or("FIELD=VALUE")?;
     Ok((field.to_owned(), value.to_owned()))
+}
+
+fn moment(text: &str) -> Result<OrderedMillis, String> {
+    symphony_attest::moment::parse(text)
+        .ok_or_else(|| "not a date and time such as 2026-01-31T00:00:00Z".to_owned())
 }
 
 fn digest(text: &str) -> Result<Digest, &'static str> {

@@ -11,4 +11,5 @@ mod reading;
 mod receipt;
 pub(crate) mod run;
 mod show;
+mod tee;
 mod train;

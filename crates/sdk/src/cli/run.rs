@@ -120,6 +120,7 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         }
         Command::Governance(command) => return session.governance(command).await,
         Command::Verify { file, governance } => return session.verify(&file, governance),
+        Command::Tee(command) => return session.tee(command),
         Command::Replay { journal } => {
             let status = replay(&journal, cli.json)?;
             return Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::from(UNVERIFIED) });

@@ -6,6 +6,7 @@
 mod bundle;
 mod council;
 mod gateway;
+mod hardware;
 mod models;
 mod own;
 mod parses;
