@@ -60,13 +60,20 @@ pub(crate) fn verify() -> Result<()> {
     for (name, digests) in &catalogue.modules {
         let bytes = fs::read(built(name)).with_context(|| format!("reading {name}.wasm"))?;
         let measured = Digest::of_bytes(&bytes).to_hex();
-        ensure!(digests.module == measured, "{name}.wasm is not the module of guests/modules.toml: {measured}");
+        ensure!(
+            digests.module == measured,
+            "{name}.wasm is not the module of guests/modules.toml: {measured}"
+        );
         let source = catalogue.source(name)?;
-        let stale = format!("the sources of {name} or the recipe have changed; build it: cargo xtask guests --write");
+        let stale =
+            format!("the sources of {name} or the recipe have changed; build it: cargo xtask guests --write");
         ensure!(digests.source == source, stale);
     }
     let there = fs::read_dir(repo::root().join("guests/built")).context("listing guests/built")?;
-    ensure!(there.count() == catalogue.modules.len(), "guests/built has files that no module of the catalogue is");
+    ensure!(
+        there.count() == catalogue.modules.len(),
+        "guests/built has files that no module of the catalogue is"
+    );
     Ok(())
 }
 

@@ -74,7 +74,9 @@ fn ready(catalogue: &[Built]) {
         let compile = time(&|| drop(black_box(compiled.prepare(&module))));
         let interpret = time(&|| drop(black_box(Interpreted::new().prepare(&module))));
         let name = &built.declaration.name;
-        println!("ready: {name}: checked in {check} us, compiled in {compile} us, for replays in {interpret} us");
+        println!(
+            "ready: {name}: checked in {check} us, compiled in {compile} us, for replays in {interpret} us"
+        );
     }
 }
 

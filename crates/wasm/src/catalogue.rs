@@ -53,7 +53,8 @@ pub fn built() -> Result<Vec<Built>, Broken> {
 fn one(entry: Entry) -> Result<Built, Broken> {
     let name = &entry.declaration.name;
     let bytes = BYTES.iter().find(|(of, _)| of == name);
-    let digest = |text: &str| Digest::from_hex(text).ok_or_else(|| Broken::Entry(format!("a digest of {name}")));
+    let digest =
+        |text: &str| Digest::from_hex(text).ok_or_else(|| Broken::Entry(format!("a digest of {name}")));
     let (_, bytes) = bytes.ok_or_else(|| Broken::Entry(format!("there is no {name}.wasm")))?;
     let (measurement, source) = (digest(&entry.sha256)?, digest(&entry.source)?);
     Ok(Built { about: entry.about, declaration: entry.declaration, measurement, source, bytes })

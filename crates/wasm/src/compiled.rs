@@ -4,16 +4,17 @@
 //! the module, so that an enclave can give up executable memory behind it; running needs none. Instances come
 //! out of a pool and go back with their memory cleared. There is no clock: fuel alone ends a call.
 
+use wasmparser::WasmFeatures;
 use wasmtime::{
-    Config, Engine as Compiler, Error, InstanceAllocationStrategy, InstancePre, Linker, Memory, Module as Code,
-    OptLevel, PoolingAllocationConfig, Store, Strategy, Trap, TypedFunc,
+    Config, Engine as Compiler, Error, InstanceAllocationStrategy, InstancePre, Linker, Memory,
+    Module as Code, OptLevel, PoolingAllocationConfig, Store, Strategy, Trap, TypedFunc,
 };
 
 use crate::declaration::Declaration;
 use crate::engine::{Ending, Engine, Fault, Prepared};
 use crate::guest::{Guest, Source, Stop, drive, probe};
 use crate::job::Job;
-use crate::module::{MEMORY_PAGES_MAX, Module};
+use crate::module::{FEATURES, MEMORY_PAGES_MAX, Module};
 use crate::output::Output;
 
 /// The compiler and its pool of instances.
@@ -43,15 +44,7 @@ impl Compiled {
             .max_wasm_stack(STACK_BYTES_MAX)
             .memory_init_cow(false)
             .wasm_backtrace_max_frames(None)
-            .wasm_tail_call(false)
-            .wasm_relaxed_simd(false)
-            .wasm_simd(true)
-            .wasm_bulk_memory(false)
-            .wasm_multi_memory(false)
-            .wasm_memory64(false)
-            .wasm_extended_const(false)
-            .wasm_custom_page_sizes(false)
-            .wasm_wide_arithmetic(false)
+            .wasm_features(WasmFeatures::WASM3.difference(FEATURES.union(WasmFeatures::FLOATS)), false)
             .concurrency_support(false)
             .allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
         Compiler::new(&config).map(Self).map_err(|error| failed(&error))

@@ -295,7 +295,7 @@ fn at_most(count: u32, max: u32) -> Result<(), Refused> {
 
 /// The features of version 1: integers, SIMD without its relaxed part, and what compilers take for granted. Without bulk
 /// memory: one such instruction costs one unit of fuel on one engine, whatever it moves.
-const FEATURES: WasmFeatures = WasmFeatures::GC_TYPES
+pub(crate) const FEATURES: WasmFeatures = WasmFeatures::GC_TYPES
     .union(WasmFeatures::MUTABLE_GLOBAL)
     .union(WasmFeatures::SIGN_EXTENSION)
     .union(WasmFeatures::SATURATING_FLOAT_TO_INT)

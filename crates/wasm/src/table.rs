@@ -137,10 +137,8 @@ impl<'a> TableBuilder<'a> {
         parameters.check(declaration)?;
         let kinds: Vec<_> = declaration.inputs.iter().map(|input| input.kind).collect();
         let mut lists = parameters.lists.iter();
-        let lists = kinds
-            .iter()
-            .map(|kind| listed(*kind).and_then(|_| lists.next()).map(Vec::as_slice))
-            .collect();
+        let lists =
+            kinds.iter().map(|kind| listed(*kind).and_then(|_| lists.next()).map(Vec::as_slice)).collect();
         let columns = kinds.iter().map(|_| Zeroizing::new(Vec::new())).collect();
         let order = declaration.order.map(|at| at as usize);
         Ok(Self { kinds, lists, order, subjects: Vec::new(), columns })
@@ -218,8 +216,9 @@ fn grouped(of_rows: &[u32]) -> (Vec<u32>, Vec<usize>, Vec<u32>) {
 }
 
 fn is_of(kind: InputKind, cells: &Cells<'_>, rows: usize) -> bool {
-    let covers =
-        |validity: &Validity<'_>| validity.offset.checked_add(rows).is_some_and(|bits| bits <= validity.bytes.len() * 8);
+    let covers = |validity: &Validity<'_>| {
+        validity.offset.checked_add(rows).is_some_and(|bits| bits <= validity.bytes.len() * 8)
+    };
     match (kind, cells) {
         (InputKind::Time | InputKind::Cents, Cells::Numbers { values, validity }) => {
             values.len() == rows && validity.as_ref().is_none_or(covers)
@@ -229,9 +228,7 @@ fn is_of(kind: InputKind, cells: &Cells<'_>, rows: usize) -> bool {
             let inside = |(row, key): (usize, &i32)| {
                 !there(row) || usize::try_from(*key).is_ok_and(|key| key < dictionary.len())
             };
-            keys.len() == rows
-                && validity.as_ref().is_none_or(covers)
-                && keys.iter().enumerate().all(inside)
+            keys.len() == rows && validity.as_ref().is_none_or(covers) && keys.iter().enumerate().all(inside)
         }
         (InputKind::Time | InputKind::Cents, Cells::Texts { .. })
         | (InputKind::Listed { .. }, Cells::Numbers { .. }) => false,
@@ -241,17 +238,20 @@ fn is_of(kind: InputKind, cells: &Cells<'_>, rows: usize) -> bool {
 fn append(cells: &Cells<'_>, list: &[String], out: &mut Vec<i64>) {
     match cells {
         Cells::Numbers { values, validity } => {
-            let number = |value: &u64| i64::try_from(*value).map_or(NUMBER_MAX, |value| value.min(NUMBER_MAX));
+            let number =
+                |value: &u64| i64::try_from(*value).map_or(NUMBER_MAX, |value| value.min(NUMBER_MAX));
             match validity {
                 None => out.extend(values.iter().map(number)),
                 Some(bits) => out.extend(
-                    values.iter().enumerate().map(|(row, value)| if bits.at(row) { number(value) } else { ABSENT }),
+                    values
+                        .iter()
+                        .enumerate()
+                        .map(|(row, value)| if bits.at(row) { number(value) } else { ABSENT }),
                 ),
             }
         }
         Cells::Texts { keys, dictionary, validity } => {
-            let positions: BTreeMap<&str, i64> =
-                list.iter().map(String::as_str).zip(0..).collect();
+            let positions: BTreeMap<&str, i64> = list.iter().map(String::as_str).zip(0..).collect();
             let of_key: Vec<i64> =
                 dictionary.iter().map(|text| positions.get(text).copied().unwrap_or(ABSENT)).collect();
             out.extend(keys.iter().enumerate().map(|(row, key)| {

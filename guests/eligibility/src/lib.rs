@@ -26,8 +26,7 @@ pub fn person(input: &Input<'_>, _step: u32) -> Word {
             spend[lane] += if hit { amounts[lane].max(0) } else { 0 };
         }
     }
-    let eligible =
-        purchases.iter().sum::<i64>() >= purchases_min && spend.iter().sum::<i64>() >= spend_min;
+    let eligible = purchases.iter().sum::<i64>() >= purchases_min && spend.iter().sum::<i64>() >= spend_min;
     Word::attribute(i64::from(eligible))
 }
 

@@ -187,16 +187,27 @@ fn no_write_is_forgotten() {
     let written: Vec<&str> = all
         .iter()
         .filter(|(proposal, name)| {
-            on.contains(proposal)
-                && verbs.iter().any(|verb| name.contains(verb))
-                && !harmless.contains(name)
+            on.contains(proposal) && verbs.iter().any(|verb| name.contains(verb)) && !harmless.contains(name)
         })
         .map(|(_, name)| *name)
         .collect();
     let known = [
-        "GlobalSet", "I32Store", "I64Store", "F32Store", "F64Store", "I32Store8", "I32Store16", "I64Store8",
-        "I64Store16", "I64Store32", "MemoryGrow", "V128Store", "V128Store8Lane", "V128Store16Lane",
-        "V128Store32Lane", "V128Store64Lane",
+        "GlobalSet",
+        "I32Store",
+        "I64Store",
+        "F32Store",
+        "F64Store",
+        "I32Store8",
+        "I32Store16",
+        "I64Store8",
+        "I64Store16",
+        "I64Store32",
+        "MemoryGrow",
+        "V128Store",
+        "V128Store8Lane",
+        "V128Store16Lane",
+        "V128Store32Lane",
+        "V128Store64Lane",
     ];
     let mut sorted = written.clone();
     sorted.sort_unstable();

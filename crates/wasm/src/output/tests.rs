@@ -6,7 +6,8 @@ use super::*;
 use crate::declaration::Unit;
 
 fn groups() -> Vec<Group> {
-    let group = |name: &str, unit, cells, clip, touches| Group { name: name.into(), unit, cells, clip, touches };
+    let group =
+        |name: &str, unit, cells, clip, touches| Group { name: name.into(), unit, cells, clip, touches };
     vec![group("people", Unit::Count, 4, 1, 2), group("spend", Unit::Cents, 3, 500, 1)]
 }
 

@@ -64,7 +64,8 @@ fn engines_and_native_code_agree_on_all_built_modules() {
 /// Rows of a person beyond the declared number are left out, from the end.
 #[test]
 fn people_with_very_many_rows_are_cut_and_stay_within_their_fuel() {
-    let rows: Vec<Row> = (0..5000).map(|at| (u32::from(at % 50 == 0), [at % 1500, at % 7, 3], 0xff)).collect();
+    let rows: Vec<Row> =
+        (0..5000).map(|at| (u32::from(at % 50 == 0), [at % 1500, at % 7, 3], 0xff)).collect();
     for built in built().unwrap() {
         let declared = &built.declaration;
         let parameters = parameters(declared, 7);
@@ -90,7 +91,10 @@ fn parameters(declared: &Declaration, seed: u64) -> Parameters {
         InputKind::Listed { texts_max } => Some(list(texts_max)),
         InputKind::Time | InputKind::Cents => None,
     });
-    Parameters { numbers: declared.parameters.iter().enumerate().map(number).collect(), lists: lists.collect() }
+    Parameters {
+        numbers: declared.parameters.iter().enumerate().map(number).collect(),
+        lists: lists.collect(),
+    }
 }
 
 fn table(declared: &Declaration, parameters: &Parameters, rows: &[Row]) -> Table {

@@ -162,20 +162,16 @@ fn fuel_output_and_columns_are_decided_before_the_run() {
     for engine in engines() {
         let prepared = engine.prepare(&module).unwrap();
         let run = |fuel_max, output_bytes_max| {
-            let job = Job { table: &table, parameters: &parameters, fuel_max, output_bytes_max, left_out: &[] };
+            let job =
+                Job { table: &table, parameters: &parameters, fuel_max, output_bytes_max, left_out: &[] };
             prepared.run(&job).map(|output| output.fuel_allotted)
         };
         assert_eq!(run(fuel, bytes), Ok(fuel));
         assert_eq!(run(fuel - 1, bytes), Err(Ending::OutOfFuel));
         assert_eq!(run(fuel, bytes - 1), Err(Ending::OutputTooLarge));
         let wrong = Parameters { numbers: vec![1], lists: vec![] };
-        let job = Job {
-            table: &table,
-            parameters: &wrong,
-            fuel_max: fuel,
-            output_bytes_max: bytes,
-            left_out: &[],
-        };
+        let job =
+            Job { table: &table, parameters: &wrong, fuel_max: fuel, output_bytes_max: bytes, left_out: &[] };
         assert_eq!(prepared.run(&job), Err(Ending::Parameters));
     }
 }

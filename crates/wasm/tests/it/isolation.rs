@@ -1,7 +1,7 @@
 //! What a module answers for a person does not depend on who else is there: hostile modules that try to carry something.
 
-use symphony_wasm::declaration::{Declaration, FloatMode, Isolation, OutputShape, Unit};
 use symphony_wasm::declaration::Group;
+use symphony_wasm::declaration::{Declaration, FloatMode, Isolation, OutputShape, Unit};
 use symphony_wasm::job::Parameters;
 use symphony_wasm::output::{attributes, cells};
 
@@ -9,11 +9,30 @@ use crate::{declaration, engines, module, run, table};
 
 /// People with more and fewer rows than those before them.
 const ROWS: [(u32, u64); 24] = [
-    (0, 1), (0, 2), (0, 3), (0, 4), (0, 5), (0, 6), (0, 7), (0, 8), (0, 9), (0, 10),
+    (0, 1),
+    (0, 2),
+    (0, 3),
+    (0, 4),
+    (0, 5),
+    (0, 6),
+    (0, 7),
+    (0, 8),
+    (0, 9),
+    (0, 10),
     (3, 11),
-    (5, 12), (5, 13), (5, 14), (5, 15), (5, 16), (5, 17), (5, 18), (5, 19), (5, 20),
-    (6, 21), (6, 22),
-    (9, 23), (9, 24),
+    (5, 12),
+    (5, 13),
+    (5, 14),
+    (5, 15),
+    (5, 16),
+    (5, 17),
+    (5, 18),
+    (5, 19),
+    (5, 20),
+    (6, 21),
+    (6, 22),
+    (9, 23),
+    (9, 24),
 ];
 
 /// Adds up all words of the memory, with their places.
@@ -104,7 +123,8 @@ fn one_person_more_changes_an_aggregate_by_its_bound() {
     declared.output = OutputShape::Aggregate(vec![group]);
     declared.words_max = 8;
     // Cell `step` gets an amount far beyond the bound, again and again.
-    let greedy = "(i64.or (i64.shl (i64.extend_i32_u (i32.rem_u (local.get $step) (i32.const 3))) (i64.const 48))
+    let greedy =
+        "(i64.or (i64.shl (i64.extend_i32_u (i32.rem_u (local.get $step) (i32.const 3))) (i64.const 48))
         (i64.const 0xffffffffffff))";
     let module = module(&text("", "i32.const 1", greedy), &declared);
     for engine in engines() {
