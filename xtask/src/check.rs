@@ -2,17 +2,18 @@
 
 use anyhow::{Result, bail};
 
-use crate::{api, cargo, generated, proto};
+use crate::{api, cargo, generated, guests, proto};
 
 type Check = fn() -> Result<()>;
 
 pub(crate) fn run() -> Result<()> {
-    let checks: [(&str, Check); 5] = [
+    let checks: [(&str, Check); 6] = [
         ("format", format),
         ("lints", lints),
         ("layers and tidy", guards),
         ("generated code (proto)", protos),
         ("generated files (api, errors)", api::verify),
+        ("guest modules", guests::verify),
     ];
     let mut failed = Vec::new();
     for (name, check) in checks {

@@ -14,6 +14,7 @@ mod engines;
 mod fix;
 mod fuzz;
 mod generated;
+mod guests;
 mod proof;
 mod proto;
 mod replay;
@@ -48,6 +49,8 @@ enum Command {
     Sim(sim::Args),
     /// Runs a proof over real processes
     Proof(proof::Args),
+    /// Builds the guest modules from source and compares them with those that are committed
+    Guests(guests::Args),
     /// Runs the fuzz targets
     Fuzz(fuzz::Args),
     /// Generates the Rust code of the protobuf files
@@ -70,6 +73,7 @@ fn main() -> Result<()> {
         Command::Replay(args) => replay::run(&args),
         Command::Sim(args) => sim::run(&args),
         Command::Proof(args) => proof::run(&args),
+        Command::Guests(args) => guests::run(&args),
         Command::Fuzz(args) => fuzz::run(&args),
         Command::Proto(args) => proto::run(&args),
         Command::Api(args) => api::run(&args),
