@@ -13,6 +13,9 @@ use symphony_wasm::table::{Batch, Cells, Table, TableBuilder, Validity};
 
 use crate::{engines, run};
 
+/// A drawn column: its kind, its numbers, the keys of its texts, and which cells are there.
+type Drawn = (InputKind, Vec<u64>, Vec<i32>, Vec<u8>);
+
 type Native = fn(&Input<'_>, u32) -> Word;
 
 const NATIVE: [(&str, Native); 6] = [
@@ -113,7 +116,7 @@ fn table(declared: &Declaration, parameters: &Parameters, rows: &[Row]) -> Table
             bytes
         };
         let inputs = declared.inputs.iter().enumerate();
-        let columns: Vec<(InputKind, Vec<u64>, Vec<i32>, Vec<u8>)> =
+        let columns: Vec<Drawn> =
             inputs.map(|(at, input)| (input.kind, values(at), keys(at), bits(at))).collect();
         let cells: Vec<Cells<'_>> = columns
             .iter()

@@ -180,7 +180,7 @@ fn a_round_weighs_the_vaults_averages() {
     }
     // Who is not of the round has no weight in it.
     let stranger = (vault("vault-9"), parts[0].1.clone());
-    let error = combined(&plan, &at, &learner, &[stranger.clone()]).unwrap_err();
+    let error = combined(&plan, &at, &learner, std::slice::from_ref(&stranger)).unwrap_err();
     assert_eq!(error, TrainError::UpdateTurn(stranger.0));
 }
 

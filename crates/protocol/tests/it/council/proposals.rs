@@ -18,6 +18,9 @@ use symphony_types::time::OrderedMillis;
 use super::{activate, order, proposal, propose, register, revoke, vote, withdraw};
 use crate::stage::{COUNCIL, START, TIMELOCK_MS, VOTING_MS, code, council_key, governance, member, platform};
 
+/// What is done in a line of the table, when, and whose vote it is.
+type Step<'a> = (&'a str, u64, Option<(usize, bool)>);
+
 fn fresh() -> State {
     State::genesis(governance())
 }
@@ -47,7 +50,7 @@ fn line(step: &str, made: &Result<Vec<Event>, Refusal>, state: &State, id: &Dige
 #[test]
 fn the_table_of_a_proposal_is_pinned() {
     let mut rows = Vec::new();
-    let mut play = |title: &str, change: Change, steps: &[(&str, u64, Option<(usize, bool)>)]| {
+    let mut play = |title: &str, change: Change, steps: &[Step<'_>]| {
         rows.push(format!("# {title}"));
         let mut state = fresh();
         let made = proposal(&state, 1, 1, change);
