@@ -8,6 +8,7 @@
 
 pub mod combine;
 pub mod material;
+pub mod modules;
 pub mod parse;
 pub mod slice;
 pub mod train;

@@ -1,10 +1,13 @@
 //! The aggregator's enclave: makes a task's keys, then combines the slices and seals the result to the submitter
 //! (R088-R093, R112, R115-R117, D18, D19).
 
+use serde::de::DeserializeOwned;
 use symphony_compute::combine::combine;
+use symphony_compute::modules::{self, ModuleSums};
 use symphony_compute::slice::SliceSignals;
+use symphony_protocol::artifact::compute::ComputePlan;
 use symphony_protocol::artifact::{
-    AggregateHeader, EndorsedEnvelope, HelperShare, Outcome, SignedAggregate, TaskEnvelope,
+    AggregateHeader, EndorsedEnvelope, HelperShare, Outcome, Plan, SignedAggregate, TaskEnvelope,
 };
 use symphony_tee::report::{AGGREGATE_STEP, EnclaveRole};
 use symphony_tee::session::Work;
@@ -65,8 +68,14 @@ pub(crate) fn aggregate<S: Station>(
 ) -> Result<Answer, Refusal> {
     let envelope = own_order(handler, envelope, masters)?;
     check_vaults(envelope, bundles.iter().map(|(vault, _)| vault))?;
-    let seed = Digest(*handler.secret(SEED_TAG, envelope.task, AGGREGATE_STEP.as_bytes()));
-    let (sealed, outcome) = result(handler, envelope, bundles, &seed)?;
+    let (sealed, outcome, seed) = match &envelope.plan {
+        Plan::Compute(plan) => answer(handler, envelope, plan, bundles)?,
+        Plan::Audience(_) | Plan::Training(_) => {
+            let seed = Digest(*handler.secret(SEED_TAG, envelope.task, AGGREGATE_STEP.as_bytes()));
+            let (sealed, outcome) = result(handler, envelope, bundles, &seed)?;
+            (sealed, outcome, seed)
+        }
+    };
     // Bundles, handles and the result wiped themselves on return from there.
     let made = Made { bundles, outcome, result: Digest::of_bytes(&sealed), seed: &seed, helper: None };
     let (header, report) = stated(handler, envelope, nonce, made);
@@ -116,6 +125,7 @@ pub(crate) fn reported<S: Station>(
         task: envelope.task,
         step: AGGREGATE_STEP.into(),
         nonce,
+        module: None,
         input_root: merkle::root(&leaves),
         output,
         schema: envelope.versions.schema,
@@ -142,34 +152,64 @@ fn result<S: Station>(
     bundles: &[(VaultId, Vec<u8>)],
     seed: &Digest,
 ) -> Result<(Vec<u8>, Outcome), Refusal> {
-    let mut slices = Vec::with_capacity(bundles.len());
+    let mut slices: Vec<SliceSignals> = Vec::with_capacity(bundles.len());
     for (vault, bundle) in bundles {
-        slices.push(open_bundle(handler, envelope.task, vault, bundle)?);
+        let signals: SliceSignals = open_bundle(handler, envelope.task, vault, bundle)?;
+        if signals.task != envelope.task || signals.vault != *vault {
+            return Err(stranger(vault));
+        }
+        slices.push(signals);
     }
     let mut result = combine(envelope.task, query(envelope)?, slices, envelope.charge.noised, seed);
     let outcome = result.outcome;
     let plaintext = Zeroizing::new(documents::encode(&result));
     result.handles.zeroize();
-    let aad = documents::encode(&envelope.task);
-    let sealed = seal(&envelope.recipient, purpose::RESULT, &aad, &plaintext)
-        .map_err(|error| Refusal::new(Code::SealInvalid, error.to_string()))?;
-    Ok((sealed, outcome))
+    Ok((to_submitter(envelope, &plaintext)?, outcome))
 }
 
-fn open_bundle<S: Station>(
+/// Opens the sums of a module, adds up, noises, seals; with the seed of the noise. What was opened is wiped on return.
+fn answer<S: Station>(
+    handler: &Handler<S>,
+    envelope: &TaskEnvelope,
+    plan: &ComputePlan,
+    bundles: &[(VaultId, Vec<u8>)],
+) -> Result<(Vec<u8>, Outcome, Digest), Refusal> {
+    let mut slices: Vec<ModuleSums> = Vec::with_capacity(bundles.len());
+    for (vault, bundle) in bundles {
+        let sums: ModuleSums = open_bundle(handler, envelope.task, vault, bundle)?;
+        if sums.task != envelope.task || sums.vault != *vault {
+            return Err(stranger(vault));
+        }
+        slices.push(sums);
+    }
+    let combined = modules::combine(envelope.task, plan, slices);
+    let (result, seed) = combined.map_err(|vault| {
+        Refusal::new(Code::AggregationFailed, format!("{vault}: the sums are not those of the module"))
+    })?;
+    let plaintext = Zeroizing::new(documents::encode(&result));
+    Ok((to_submitter(envelope, &plaintext)?, result.outcome, seed))
+}
+
+fn to_submitter(envelope: &TaskEnvelope, plaintext: &[u8]) -> Result<Vec<u8>, Refusal> {
+    let aad = documents::encode(&envelope.task);
+    seal(&envelope.recipient, purpose::RESULT, &aad, plaintext)
+        .map_err(|error| Refusal::new(Code::SealInvalid, error.to_string()))
+}
+
+fn stranger(vault: &VaultId) -> Refusal {
+    Refusal::new(Code::AggregationFailed, format!("{vault}: the bundle is of another slice"))
+}
+
+fn open_bundle<S: Station, T: DeserializeOwned>(
     handler: &Handler<S>,
     task: TaskId,
     vault: &VaultId,
     bundle: &[u8],
-) -> Result<SliceSignals, Refusal> {
+) -> Result<T, Refusal> {
     let refuse = |detail: &str| Refusal::new(Code::AggregationFailed, format!("{vault}: {detail}"));
     let opened = handler.sealing.open(purpose::BUNDLE, &task_and_vault(task, vault), bundle);
     let opened = Zeroizing::new(opened.map_err(|_| refuse("the bundle does not open"))?);
-    let signals: SliceSignals = documents::decode(&opened).map_err(|_| refuse("the bundle is malformed"))?;
-    if signals.task != task || signals.vault != *vault {
-        return Err(refuse("the bundle is of another slice"));
-    }
-    Ok(signals)
+    documents::decode(&opened).map_err(|_| refuse("the bundle is malformed"))
 }
 
 /// The order, if the masters endorse it and it names this enclave's actor as aggregator.

@@ -16,6 +16,7 @@ use symphony_wire::enclave::{Answer, Call};
 use symphony_wire::sealed::SealingKey;
 use zeroize::Zeroizing;
 
+use crate::modules::Modules;
 use crate::refusal::Refusal;
 use crate::station::Station;
 use crate::training::Contribution;
@@ -28,6 +29,8 @@ use crate::{aggregate, parse, slice, training};
 pub struct Handler<S> {
     pub(crate) station: S,
     pub(crate) sealing: SealingKey,
+    /// Code that was made ready before the enclave was locked down.
+    pub(crate) modules: Modules,
     /// What stays in memory between the rounds of a training.
     datasets: Mutex<Datasets>,
     /// What has been added of rounds that are not combined yet.
@@ -36,9 +39,9 @@ pub struct Handler<S> {
 
 impl<S: Station> Handler<S> {
     /// A handler in this enclave.
-    pub fn new(station: S) -> Self {
+    pub fn new(station: S, modules: Modules) -> Self {
         let sealing = SealingKey::from_seed(station.hpke_secret());
-        Self { station, sealing, datasets: Mutex::default(), open: Mutex::default() }
+        Self { station, sealing, modules, datasets: Mutex::default(), open: Mutex::default() }
     }
 
     /// The canonical [`Answer`] to a canonical [`Call`]. Any bytes have an answer.

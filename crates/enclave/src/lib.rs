@@ -5,6 +5,7 @@
 
 mod aggregate;
 mod handler;
+mod modules;
 mod parse;
 mod refusal;
 mod slice;
@@ -12,4 +13,5 @@ mod station;
 mod training;
 
 pub use handler::Handler;
+pub use modules::Modules;
 pub use station::Station;

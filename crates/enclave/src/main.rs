@@ -3,7 +3,7 @@
 use std::alloc::System;
 
 use rayon::ThreadPoolBuilder;
-use symphony_enclave::Handler;
+use symphony_enclave::{Handler, Modules};
 use symphony_tee::session;
 use zeroizing_alloc::ZeroAlloc;
 
@@ -15,8 +15,8 @@ static HEAP: ZeroAlloc<System> = ZeroAlloc(System);
 fn main() -> anyhow::Result<()> {
     // Training kernels ask for a pool. An enclave has one thread and may start no other, so that one is the pool.
     ThreadPoolBuilder::new().num_threads(1).use_current_thread().build_global()?;
-    session::run(|context| {
-        let handler = Handler::new(context.clone());
+    session::run(Modules::prepare, |context, modules| {
+        let handler = Handler::new(context.clone(), modules);
         move |request: &[u8]| handler.answer(request)
     })?;
     Ok(())

@@ -39,6 +39,7 @@ pub(crate) fn extract<S: Station>(
         task: order.task,
         step: slice_step(&ticket.vault),
         nonce: parse_nonce(order),
+        module: None,
         input_root: sheet.root(),
         output: outcome.digest(&ticket.document),
         schema: order.versions.schema,

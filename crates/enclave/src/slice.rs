@@ -1,19 +1,21 @@
-//! The slice enclave: evaluates a query over one Vault's sealed material and seals the signals to the
+//! The slice enclave: evaluates a query or runs a module over one Vault's sealed material and seals what it finds to the
 //! aggregator's enclave (R087, R092, R110, R126, R127).
 
 use symphony_compute::{material, slice};
-use symphony_protocol::artifact::{Assignment, EndorsedAssignment};
-use symphony_tee::report::{EnclaveRole, slice_step};
+use symphony_protocol::artifact::{Assignment, EndorsedAssignment, Plan, TaskEnvelope};
+use symphony_tee::report::{EnclaveRole, ModuleRun, slice_step};
 use symphony_tee::session::Work;
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
 use symphony_types::key::{Document as _, Master, PublicKey};
+use symphony_types::subjects::SubjectIndex;
 use symphony_wire::documents;
 use symphony_wire::enclave::{Answer, SignedTaskKeys, TaskKeys, purpose};
 use symphony_wire::sealed::seal;
 use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::handler::Handler;
+use crate::modules;
 use crate::refusal::{Refusal, admit_boot, check_envelope, query, task_and_vault, verify_order};
 use crate::station::Station;
 
@@ -32,14 +34,15 @@ pub(crate) fn evaluate<S: Station>(
         return Err(Refusal::new(Code::EnvelopeInvalid, "the vault does not take part"));
     }
     let mut keys = task_keys(handler, order, policy)?;
-    let result = signals(handler, order, material, &keys);
+    let result = found(handler, order, material, &keys);
     keys.dedupe.zeroize();
-    let (bundle, input_root) = result?;
+    let Some(Found { bundle, input_root, derived }) = result? else { return Ok(Answer::ModuleWanted) };
     // Everything opened for this call is wiped and gone by here: material and signals wipe themselves.
     let report = handler.station.report(Work {
         task: envelope.task,
         step: slice_step(&order.vault),
         nonce: order.nonce,
+        module: ran(envelope),
         input_root,
         output: Digest::of_bytes(&bundle),
         schema: envelope.versions.schema,
@@ -47,7 +50,7 @@ pub(crate) fn evaluate<S: Station>(
         policy: envelope.versions.policy,
         purged: true,
     });
-    Ok(Answer::Evaluated { bundle, input_root, report: documents::encode(&report) })
+    Ok(Answer::Evaluated { bundle, derived, input_root, report: documents::encode(&report) })
 }
 
 /// The keys that the aggregator's enclave made for this Vault's slice of this task, and nobody else.
@@ -79,24 +82,59 @@ fn task_keys<S: Station>(
     Ok(keys)
 }
 
-/// Opens the material, evaluates, seals the signals. What was opened is wiped on return.
-fn signals<S: Station>(
+/// What came of a slice.
+struct Found {
+    bundle: Vec<u8>,
+    input_root: Digest,
+    derived: Vec<(SubjectIndex, u64)>,
+}
+
+/// Opens the material, evaluates, seals what goes to the aggregator; `None` when the module is not there. What was opened is
+/// wiped on return.
+fn found<S: Station>(
     handler: &Handler<S>,
     order: &Assignment,
     sealed: &[u8],
     keys: &TaskKeys,
-) -> Result<(Vec<u8>, Digest), Refusal> {
+) -> Result<Option<Found>, Refusal> {
+    let envelope = &order.envelope;
+    let module = match &envelope.plan {
+        Plan::Compute(plan) => match handler.modules.get(&plan.code)? {
+            Some(module) => Some((plan, module)),
+            None => return Ok(None),
+        },
+        Plan::Audience(_) | Plan::Training(_) => None,
+    };
     let opened = handler.sealing.open(purpose::MATERIAL, &order.digest().0, sealed);
     let opened = opened.map_err(|_| Refusal::new(Code::SealInvalid, "the material does not open"))?;
     let material =
         material::read(opened).map_err(|error| Refusal::new(Code::RecordInvalid, error.to_string()))?;
-    let envelope = &order.envelope;
-    let finished = slice::evaluate(envelope.task, &order.vault, query(envelope)?, &material, &keys.dedupe)
-        .map_err(|error| Refusal::new(Code::RecordInvalid, error.to_string()))?;
+    let input_root = material.root();
+    let (plaintext, derived) = match module {
+        Some((plan, module)) => {
+            let (sums, derived) = modules::evaluate(handler, order, plan, module, &material)?;
+            (Zeroizing::new(documents::encode(&sums)), derived)
+        }
+        None => {
+            let query = query(envelope)?;
+            let finished = slice::evaluate(envelope.task, &order.vault, query, &material, &keys.dedupe)
+                .map_err(|error| Refusal::new(Code::RecordInvalid, error.to_string()))?;
+            (Zeroizing::new(documents::encode(&finished.signals)), vec![])
+        }
+    };
     drop(material);
-    let plaintext = Zeroizing::new(documents::encode(&finished.signals));
     let aad = task_and_vault(envelope.task, &order.vault);
     let bundle = seal(&keys.aggregator_key, purpose::BUNDLE, &aad, &plaintext)
         .map_err(|error| Refusal::new(Code::SealInvalid, error.to_string()))?;
-    Ok((bundle, finished.input_root))
+    Ok(Some(Found { bundle, input_root, derived }))
+}
+
+/// The module of an order, as the report names it.
+fn ran(envelope: &TaskEnvelope) -> Option<ModuleRun> {
+    let plan = envelope.plan.compute()?;
+    Some(ModuleRun {
+        code: plan.code,
+        fuel_schedule: modules::FUEL_SCHEDULE.into(),
+        fuel_max: plan.fuel_max(),
+    })
 }

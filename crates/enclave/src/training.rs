@@ -97,6 +97,7 @@ pub(crate) fn contribute<S: Station>(
         task: envelope.task,
         step: slice_step(asked.vault),
         nonce: slice_nonce(&name.envelope, asked.vault, &position),
+        module: None,
         input_root: asked.input_root,
         output: Digest::of_bytes(&bundle),
         schema: envelope.versions.schema,

@@ -76,6 +76,8 @@ pub struct Handed {
     pub vault: VaultId,
     /// The attempt.
     pub attempt: u32,
+    /// Whether it is for a review.
+    pub review: bool,
     /// Boot report of the aggregator's enclave.
     pub aggregator_boot: Vec<u8>,
     /// Task keys, sealed to the Vault's enclave.
@@ -90,6 +92,7 @@ impl Handed {
             vault: self.vault.clone(),
             nonce: slice_nonce(envelope, &self.vault),
             attempt: self.attempt,
+            review: self.review,
             aggregator_boot: self.aggregator_boot.clone(),
             sealed_keys: self.sealed_keys.clone(),
         }
@@ -142,7 +145,7 @@ pub fn parse<'a>(state: &'a State, task: &TaskId) -> Option<&'a ParseOrder> {
 
 /// Who may assign the slices of a task now, and as which attempt. While slices are awaited it is the holder of that
 /// lease. Once they are accepted, whoever takes over the aggregation has them computed anew for his own enclave: he
-/// counts on from the attempt that was accepted.
+/// counts on from the attempt that was accepted, and so does who computes a disputed run again.
 pub fn assigning<'a>(state: &'a State, task: &TaskId) -> Option<(&'a Lease, u32)> {
     match &state.tasks.get(task)?.stage {
         Stage::Computing => {
@@ -153,16 +156,24 @@ pub fn assigning<'a>(state: &'a State, task: &TaskId) -> Option<(&'a Lease, u32)
             let lease = state.leases.get(&Effect::Aggregate(*task))?;
             Some((lease, coordinate::attempt(slices).saturating_add(lease.attempt)))
         }
+        Stage::Challenged { slices, .. } => {
+            let lease = state.leases.get(&Effect::Review(*task))?;
+            Some((lease, coordinate::attempt(slices).saturating_add(lease.attempt).saturating_add(1)))
+        }
         Stage::Accepted
         | Stage::Resolving
         | Stage::Training { .. }
         | Stage::Verifying { .. }
         | Stage::AwaitingSettlement { .. }
-        | Stage::Challenged { .. }
         | Stage::Completed { .. }
         | Stage::Rejected { .. }
         | Stage::TimedOut { .. } => None,
     }
+}
+
+/// Whether a task is looked at again.
+pub fn reviewing(state: &State, task: &TaskId) -> bool {
+    state.tasks.get(task).is_some_and(|known| matches!(known.stage, Stage::Challenged { .. }))
 }
 
 /// The instructions of an epoch that is to be paid.

@@ -231,6 +231,9 @@ fn assignment(network: &str, state: &State, master: &NodeId, handed: &Handed) ->
     if lease.runner != *master || attempt != handed.attempt {
         return Err(Doubt::Other("the slices are not that master's to assign"));
     }
+    if claim::reviewing(state, &handed.task) != handed.review {
+        return Err(Doubt::Other("the slices are not for that"));
+    }
     let envelope = claim::envelope(state, &handed.task).ok_or(UNSEEN)?;
     if !envelope.coordination.participating_vault_ids.contains(&handed.vault) {
         return Err(Doubt::Wrong(Code::EnvelopeInvalid, "the vault does not take part".to_owned()));

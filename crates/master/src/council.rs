@@ -2,15 +2,17 @@
 //! messages, with proofs that a client checks itself.
 
 use symphony_protocol::governance::approval::{Mark, Status as Standing};
+use symphony_protocol::governance::change::Change;
 use symphony_protocol::governance::proposal::{Motion, ProposalRecord, ProposalStage};
 use symphony_protocol::machine::{Command, State};
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
 use symphony_types::id::GovernanceSequence;
 use symphony_types::limits::PROPOSAL_BYTES_MAX;
+use symphony_wasm::module::Module;
 use symphony_wire::documents::{decode, encode};
 use symphony_wire::status::refusal;
-use symphony_wire::v1;
+use symphony_wire::{convert, v1};
 use tonic::Status;
 
 use crate::effects::Fault;
@@ -20,12 +22,25 @@ use crate::node::Node;
 /// Entries of one answer.
 const ENTRIES_MAX: u32 = 256;
 
+/// What no enclave would load is not put to the vote (R095). **Errors**: `GOV-0016`.
+fn check(motion: &Motion) -> Result<(), Status> {
+    if let Motion::Propose(proposal) = motion
+        && let Change::ApproveModule { code, declaration, .. } = &proposal.body.change
+    {
+        let checked = Module::check(code, declaration, &Digest::of_bytes(code));
+        checked
+            .map_err(|refused| refusal(Code::ModuleRefused, format!("the module is refused: {refused}")))?;
+    }
+    Ok(())
+}
+
 /// Orders a motion; the proposal as it is then. **Errors**: it is no motion, or the rules' refusal.
 pub(crate) async fn submit(node: &Node, motion: &[u8]) -> Result<v1::ProposalEntry, Status> {
     if motion.len() > PROPOSAL_BYTES_MAX + 8 {
         return Err(refusal(Code::BodyTooLarge, "a motion is smaller"));
     }
     let motion: Motion = decode(motion).map_err(|error| refusal(Code::Malformed, error))?;
+    check(&motion)?;
     let id = motion.proposal();
     let ordered = node.order(Command::Govern { motion }).await;
     ordered.map_err(|error| refusal(error.code, error.detail))?;
@@ -56,6 +71,10 @@ pub(crate) fn view(state: &State) -> v1::GovernanceView {
         status: if platform.revoked.is_some() { "revoked" } else { "admitted" }.to_owned(),
         since: Some(mark(platform.revoked.unwrap_or(platform.admitted))),
     });
+    let modules = registry
+        .modules
+        .iter()
+        .map(|(code, module)| convert::module(code, module, mark(module.revoked.unwrap_or(module.approved))));
     let council = registry.council.iter().map(|(member, key)| v1::CouncilEntry {
         member: member.to_string(),
         key: key.as_bytes().to_vec(),
@@ -69,6 +88,7 @@ pub(crate) fn view(state: &State) -> v1::GovernanceView {
         policy_version: state.governance.active.0,
         measurements: measurements.collect(),
         platforms: platforms.collect(),
+        modules: modules.collect(),
         council: council.collect(),
         proposals: state.proposals.iter().map(|(id, record)| proposal(id, record)).collect(),
     }

@@ -119,23 +119,31 @@ async fn slices(
     vaults: &[VaultId],
     by: OrderedMillis,
 ) -> Result<Vec<SignedSlice>, Fault> {
+    let orders = assignments(node, state, envelope, vaults).await?;
+    Ok(join_all(orders.iter().map(|order| collect(node, order, by))).await.into_iter().flatten().collect())
+}
+
+/// The assignments of some Vaults, with keys of this master's aggregator. **Errors**: as [`slices`].
+pub(crate) async fn assignments(
+    node: &Arc<Node>,
+    state: &State,
+    envelope: &TaskEnvelope,
+    vaults: &[VaultId],
+) -> Result<Vec<Ordered<Assignment>>, Fault> {
     let task = envelope.task;
     let Some((_, attempt)) = claim::assigning(state, &task) else { return Err(moved()) };
     check_own(node, state, envelope)?;
+    let review = claim::reviewing(state, &task);
     let opened = open_task(node, envelope, attempt).await?;
     let handed = opened.keys.into_iter().filter(|(vault, _)| vaults.contains(vault));
     let handed = handed.map(|(vault, sealed_keys)| {
         let aggregator_boot = encode(node.aggregator.boot());
-        let handed = Handed { task, vault, attempt, aggregator_boot, sealed_keys };
+        let handed = Handed { task, vault, attempt, review, aggregator_boot, sealed_keys };
         let assignment = handed.assignment(envelope);
         (Subject::Assignment(handed), assignment)
     });
-    let orders = match ordered(node, handed.collect()).await {
-        // What the others refuse is no verdict on the task.
-        Err(fault) => return Err(Fault::Again(fault.to_string())),
-        Ok(orders) => orders,
-    };
-    Ok(join_all(orders.iter().map(|order| collect(node, order, by))).await.into_iter().flatten().collect())
+    // What the others refuse is no verdict on the task.
+    ordered(node, handed.collect()).await.map_err(|fault| Fault::Again(fault.to_string()))
 }
 
 /// Whether this master's own aggregator may serve a task: its code is the task's, and not revoked since (R120, R129).
@@ -250,7 +258,11 @@ async fn call(
 }
 
 /// Checks that a result is what its header says, and keeps the bulk of it at a majority of the masters.
-async fn keep(node: &Node, order: &Assignment, result: SliceResult) -> Result<SignedSlice, String> {
+pub(crate) async fn keep(
+    node: &Node,
+    order: &Assignment,
+    result: SliceResult,
+) -> Result<SignedSlice, String> {
     let slice: SignedSlice = decode(&result.header).map_err(|error| error.to_string())?;
     let body = &slice.body;
     let named =
@@ -290,15 +302,32 @@ pub async fn aggregate(node: &Arc<Node>, task: &TaskId) -> Result<(), Fault> {
         };
         bundles.push((body.vault.clone(), bundle));
     }
+    let recorded = match combined(node, &state, envelope, bundles).await {
+        Ok(header) => record(node, header).await,
+        Err(fault) => Err(fault),
+    };
+    match recorded {
+        Err(fault) => failed(node, *task, Step::Aggregate, fault).await,
+        recorded => recorded,
+    }
+}
+
+/// Has this master's aggregator combine bundles, and keeps what it made at a majority of the masters. **Errors**: [`Fault`].
+pub(crate) async fn combined(
+    node: &Arc<Node>,
+    state: &State,
+    envelope: &TaskEnvelope,
+    bundles: Vec<(VaultId, Vec<u8>)>,
+) -> Result<SignedAggregate, Fault> {
     let call = Call::Aggregate {
         envelope: order(node, envelope).await?,
         nonce: aggregate_nonce(envelope),
         bundles,
-        masters: masters(&state),
+        masters: masters(state),
     };
     match enclave(node, call).await? {
         Answer::Aggregated { header, sealed, report } => {
-            let place = |kind, digest| Place { task: *task, kind, digest };
+            let place = |kind, digest| Place { task: envelope.task, kind, digest };
             let named = header.body.report;
             let blobs = [
                 (place(Kind::Result, header.body.result), sealed),
@@ -306,15 +335,10 @@ pub async fn aggregate(node: &Arc<Node>, task: &TaskId) -> Result<(), Fault> {
                 (place(Kind::AggregateBoot, named), encode(node.aggregator.boot())),
             ];
             bulk::secure(node, &blobs).await.map_err(Fault::Again)?;
-            match record(node, header).await {
-                Err(fault) => failed(node, *task, Step::Aggregate, fault).await,
-                recorded => recorded,
-            }
+            Ok(header)
         }
-        Answer::Refused { code, detail } => {
-            failed(node, *task, Step::Aggregate, Fault::Refused(code, detail)).await
-        }
-        _ => failed(node, *task, Step::Aggregate, wrong_answer()).await,
+        Answer::Refused { code, detail } => Err(Fault::Refused(code, detail)),
+        _ => Err(wrong_answer()),
     }
 }
 

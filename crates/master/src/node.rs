@@ -347,7 +347,7 @@ fn start_enclave(
     let log = folder.join("enclave.log");
     let boot = |sealed_keys| {
         let (identity, platform_seed) = (identity.clone(), seed.clone());
-        Boot { identity, platform_seed, nonce: Digest(nonce), sealed_keys }
+        Boot { identity, platform_seed, nonce: Digest(nonce), sealed_keys, ready: vec![] }
     };
     let sealed_keys = std::fs::read(&keys_file).ok();
     let again = sealed_keys.is_some();

@@ -169,7 +169,7 @@ pub fn progress(state: &State, known: &Task) -> Option<v1::TrainingProgress> {
                 Some(*evaluation)
             }
             Outcome::Withheld { evaluation } => Some(*evaluation),
-            Outcome::Audience { .. } | Outcome::Suppressed => None,
+            Outcome::Audience { .. } | Outcome::Suppressed | Outcome::Computed { .. } => None,
         };
         curve.extend(evaluation.map(|evaluation| v1::EvaluationEntry {
             step: at.round - 1,

@@ -9,6 +9,7 @@ use futures::Stream;
 use symphony_chain::port::{Request as ChainRequest, Response as ChainResponse, Transport};
 use symphony_protocol::admission::request::{SCHEMA, terms};
 use symphony_protocol::admission::training::rounds_possible;
+use symphony_protocol::artifact::compute::ComputePlan;
 use symphony_protocol::artifact::{Plan, TaskRequest, Work};
 use symphony_protocol::evidence::EndorsedBundle;
 use symphony_protocol::governance::epoch::epoch_of;
@@ -195,13 +196,15 @@ impl Platform for Service {
             minimum_result_cardinality: match &terms.plan {
                 Plan::Audience(query) => query.minimum_result_cardinality,
                 Plan::Training(plan) => plan.minimum_cohort,
+                Plan::Compute(plan) => plan.minimum_cohort,
             },
             rounds_possible: match &terms.plan {
-                Plan::Audience(_) => 0,
+                Plan::Audience(_) | Plan::Compute(_) => 0,
                 Plan::Training(plan) => {
                     rounds_possible(&state.governance, &asked.scope, &plan.training).map_err(plain)?
                 }
             },
+            fuel_max: terms.plan.compute().map_or(0, ComputePlan::fuel_max),
             coverage: coverage.collect(),
             lock_until_ms: terms.lock_until.0,
         }))

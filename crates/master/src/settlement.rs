@@ -102,16 +102,21 @@ pub async fn evidence(
         });
         return Evidence { envelope, receipts, rounds, result };
     }
+    let result = combined(node, slices, aggregate).await;
+    Evidence { envelope, receipts, rounds: vec![], result }
+}
+
+/// Slices and what was made of them, with their attestations, absent where no master has them.
+pub async fn combined(node: &Node, slices: &[SignedSlice], aggregate: &SignedAggregate) -> Combined {
     let mut attested = Vec::with_capacity(slices.len());
     for slice in slices {
-        let (vault, report) = (slice.body.vault.clone(), slice.body.report);
+        let (task, vault, report) = (slice.body.task, slice.body.vault.clone(), slice.body.report);
         let attestation =
-            attestation(node, id, Kind::SliceReport(vault.clone()), Kind::SliceBoot(vault), report);
+            attestation(node, task, Kind::SliceReport(vault.clone()), Kind::SliceBoot(vault), report);
         attested.push((slice.clone(), attestation.await));
     }
     let of_aggregate = attestation_of(node, aggregate).await;
-    let result = Combined { slices: attested, aggregate: (aggregate.clone(), of_aggregate), helper: None };
-    Evidence { envelope, receipts, rounds: vec![], result }
+    Combined { slices: attested, aggregate: (aggregate.clone(), of_aggregate), helper: None }
 }
 
 /// The attestation of an aggregation, absent where no master has it.

@@ -142,7 +142,10 @@ pub const fn code_of(outcome: &Outcome) -> Option<Code> {
     match outcome {
         Outcome::Suppressed => Some(Code::BelowCardinality),
         Outcome::Withheld { .. } => Some(Code::BelowThreshold),
-        Outcome::Audience { .. } | Outcome::Step { .. } | Outcome::Model { .. } => None,
+        Outcome::Audience { .. }
+        | Outcome::Step { .. }
+        | Outcome::Model { .. }
+        | Outcome::Computed { .. } => None,
     }
 }
 

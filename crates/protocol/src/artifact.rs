@@ -21,6 +21,8 @@ use symphony_types::key::{Document, Endorsed, Master, Signed, SoftwareEnclave, V
 use symphony_types::time::{OrderedMillis, RecordMillis};
 
 pub mod challenge;
+pub mod compute;
+pub mod module;
 pub mod parse;
 mod settled;
 pub mod training;
@@ -29,6 +31,7 @@ pub use settled::{
     DividendRequest, DividendStatement, Fee, RecipientClass, SettlementContext, Share, SignedDividends,
 };
 
+use compute::{ComputePlan, ComputeRequest};
 use training::{Evaluation, TrainingPlan, TrainingRequest};
 
 /// The four classes of work (R022).
@@ -100,6 +103,8 @@ pub enum Work {
     Audience(AudienceQuery),
     /// A model.
     Training(TrainingRequest),
+    /// What approved code answers.
+    Compute(ComputeRequest),
 }
 
 /// What work means, and what is done: its class never changes after admission (R098).
@@ -110,6 +115,8 @@ pub enum Plan {
     Audience(ResolvedQuery),
     /// Rounds of a training.
     Training(TrainingPlan),
+    /// A run of a module in each Vault.
+    Compute(ComputePlan),
 }
 
 impl Plan {
@@ -118,6 +125,7 @@ impl Plan {
         match self {
             Self::Audience(_) => TaskClass::Query,
             Self::Training(_) => TaskClass::Train,
+            Self::Compute(_) => TaskClass::Compute,
         }
     }
 
@@ -125,7 +133,7 @@ impl Plan {
     pub const fn query(&self) -> Option<&ResolvedQuery> {
         match self {
             Self::Audience(query) => Some(query),
-            Self::Training(_) => None,
+            Self::Training(_) | Self::Compute(_) => None,
         }
     }
 
@@ -133,8 +141,21 @@ impl Plan {
     pub const fn training(&self) -> Option<&TrainingPlan> {
         match self {
             Self::Training(plan) => Some(plan),
-            Self::Audience(_) => None,
+            Self::Audience(_) | Self::Compute(_) => None,
         }
+    }
+
+    /// The computation, if it is one.
+    pub const fn compute(&self) -> Option<&ComputePlan> {
+        match self {
+            Self::Compute(plan) => Some(plan),
+            Self::Audience(_) | Self::Training(_) => None,
+        }
+    }
+
+    /// Whether it is a series of rounds; anything else has one slice a Vault and one aggregate.
+    pub const fn trains(&self) -> bool {
+        self.training().is_some()
     }
 
     /// The attributes that are read of records, in ascending order.
@@ -142,6 +163,7 @@ impl Plan {
         match self {
             Self::Audience(query) => query.operands.iter().map(|one| one.attribute.clone()).collect(),
             Self::Training(plan) => plan.training.attributes(),
+            Self::Compute(plan) => plan.attributes(),
         }
     }
 }
@@ -286,6 +308,8 @@ pub enum AggregationMethod {
     Union,
     /// Sums over people, or averages of Vaults weighed by their people, noised, then one step of the model.
     FederatedAverage,
+    /// Sums of cells over people and Vaults, noised.
+    Sum,
 }
 
 /// The multi-Vault part of an envelope (R031).
@@ -438,6 +462,8 @@ pub struct Assignment {
     /// Which time the task's slices are assigned. Another master that takes over has another aggregator's enclave, so
     /// the same slice is computed once more, for a higher attempt and without a further charge (R196).
     pub attempt: u32,
+    /// Whether it is computed for a review: a module then runs on the second engine as well (R140).
+    pub review: bool,
     /// Boot report of the aggregator's enclave, canonical bytes, for the Vault's own appraisal.
     pub aggregator_boot: Vec<u8>,
     /// Task keys that the aggregator's enclave sealed to the slice enclave of this Vault.
@@ -445,7 +471,7 @@ pub struct Assignment {
 }
 
 impl Document for Assignment {
-    const TAG: &'static str = "symphony/assignment/v2";
+    const TAG: &'static str = "symphony/assignment/v3";
 }
 
 /// An assignment that masters endorse.
@@ -514,6 +540,11 @@ pub enum Outcome {
         /// How good it is.
         evaluation: Evaluation,
     },
+    /// What a module answered, noised and sealed to the submitter.
+    Computed {
+        /// Digest of the noised cells under the task's seed: equal for equal slices, whoever combines them.
+        answer: Digest,
+    },
 }
 
 impl Outcome {
@@ -521,7 +552,11 @@ impl Outcome {
     pub const fn returned(&self) -> u32 {
         match self {
             Self::Audience { returned } => *returned,
-            Self::Suppressed | Self::Step { .. } | Self::Model { .. } | Self::Withheld { .. } => 0,
+            Self::Suppressed
+            | Self::Step { .. }
+            | Self::Model { .. }
+            | Self::Withheld { .. }
+            | Self::Computed { .. } => 0,
         }
     }
 }

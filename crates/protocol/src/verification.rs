@@ -42,6 +42,8 @@ pub struct Expectation {
     pub measurements: Vec<Measurement>,
     /// Where governance was then.
     pub governance: GovernanceSequence,
+    /// SHA-256 of the module that ran, where one did (R095).
+    pub module: Option<Digest>,
     /// Whether the inputs must be wiped: always, but between two rounds of a training (R127).
     pub purged: bool,
 }
@@ -213,17 +215,24 @@ pub fn round(
     combined: &Combined,
     appraise: Appraise<'_>,
 ) -> Result<(), Fault> {
-    let part = Part { combined, step: Step::Round(position) };
-    part.headers(governance, envelope)?;
-    part.order(envelope)?;
-    part.slices_attested(governance, envelope, appraise)?;
-    part.aggregate_attested(envelope, appraise)
+    Part { combined, step: Step::Round(position) }.holds(governance, envelope, appraise)
 }
 
-/// The combinations of slices that a result rests on, in order: one of a query, one for each round of a training.
+/// Whether a run that was made again is what the order allows, and approved enclaves made all of it. **Errors**: the first
+/// check that fails.
+pub fn run(
+    governance: &Governance,
+    envelope: &TaskEnvelope,
+    combined: &Combined,
+    appraise: Appraise<'_>,
+) -> Result<(), Fault> {
+    Part { combined, step: Step::Single }.holds(governance, envelope, appraise)
+}
+
+/// The combinations of slices that a result rests on, in order: one of a query or a computation, one for each round of a training.
 fn parts(evidence: &Evidence) -> Vec<Part<'_>> {
     let Some(plan) = evidence.envelope.body.plan.training() else {
-        return vec![Part { combined: &evidence.result, step: Step::Query }];
+        return vec![Part { combined: &evidence.result, step: Step::Single }];
     };
     let mut position = Some(Position::FIRST);
     let rounds = evidence.rounds.iter().chain([&evidence.result]);
@@ -240,9 +249,11 @@ fn parts(evidence: &Evidence) -> Vec<Part<'_>> {
 fn finished(evidence: &Evidence) -> Result<(), Fault> {
     match evidence.result.aggregate.0.body.outcome {
         Outcome::Step { .. } => Err(fault(Code::ResultRejected, "the last round is missing")),
-        Outcome::Audience { .. } | Outcome::Suppressed | Outcome::Model { .. } | Outcome::Withheld { .. } => {
-            Ok(())
-        }
+        Outcome::Audience { .. }
+        | Outcome::Suppressed
+        | Outcome::Model { .. }
+        | Outcome::Withheld { .. }
+        | Outcome::Computed { .. } => Ok(()),
     }
 }
 
@@ -254,8 +265,8 @@ struct Part<'a> {
 
 /// What a combination answers.
 enum Step {
-    /// A query.
-    Query,
+    /// A query or a computation: all in one step.
+    Single,
     /// A round of a training.
     Round(Position),
     /// Nothing: it comes after the last round.
@@ -263,10 +274,22 @@ enum Step {
 }
 
 impl Part<'_> {
+    fn holds(
+        &self,
+        governance: &Governance,
+        envelope: &TaskEnvelope,
+        appraise: Appraise<'_>,
+    ) -> Result<(), Fault> {
+        self.headers(governance, envelope)?;
+        self.order(envelope)?;
+        self.slices_attested(governance, envelope, appraise)?;
+        self.aggregate_attested(envelope, appraise)
+    }
+
     fn headers(&self, governance: &Governance, envelope: &TaskEnvelope) -> Result<(), Fault> {
         let slices = self.combined.headers();
         let accepted = match &self.step {
-            Step::Query => coordinate::accepted(governance, envelope, &slices),
+            Step::Single => coordinate::accepted(governance, envelope, &slices),
             Step::Round(position) => training::accepted(governance, envelope, position, &slices),
             Step::None => Err(Code::ResultRejected),
         };
@@ -285,7 +308,7 @@ impl Part<'_> {
     ) -> Result<(), Fault> {
         let slices = self.combined.slices.iter();
         let purged = match &self.step {
-            Step::Query | Step::None => true,
+            Step::Single | Step::None => true,
             Step::Round(position) => position.last,
         };
         slices.map(|(slice, attestation)| (&slice.body, attestation)).try_for_each(|(body, attestation)| {
@@ -296,7 +319,7 @@ impl Part<'_> {
     fn order(&self, envelope: &TaskEnvelope) -> Result<(), Fault> {
         let (slices, aggregate) = (self.combined.headers(), &self.combined.aggregate.0);
         let checked = match &self.step {
-            Step::Query => aggregate::check(envelope, &slices, aggregate),
+            Step::Single => aggregate::check(envelope, &slices, aggregate),
             Step::Round(position) => training::check(envelope, position, &slices, aggregate),
             Step::None => Err(Code::ResultRejected),
         };
@@ -305,7 +328,7 @@ impl Part<'_> {
 
     fn aggregate_attested(&self, envelope: &TaskEnvelope, appraise: Appraise<'_>) -> Result<(), Fault> {
         let nonce = match &self.step {
-            Step::Query => aggregate::aggregate_nonce(envelope),
+            Step::Single => aggregate::aggregate_nonce(envelope),
             Step::Round(position) => training::aggregate_nonce(&envelope.digest(), position),
             Step::None => return Err(fault(Code::ResultRejected, "a round after the last")),
         };
@@ -317,7 +340,7 @@ impl Part<'_> {
                 let nonce = training::helper_nonce(&envelope.digest(), position);
                 helper_attested(envelope, nonce, &slices, (share, attestation), &first, appraise)
             }
-            (Step::Query | Step::Round(_), None, None) => Ok(()),
+            (Step::Single | Step::Round(_), None, None) => Ok(()),
             _ => Err(fault(Code::AttestationMissing, "the second aggregator's attestation is not there")),
         }
     }
@@ -343,6 +366,7 @@ fn slice_attested(
         output: body.bundle,
         measurements: envelope.coordination.measurements.clone(),
         governance: envelope.versions.governance,
+        module: envelope.plan.compute().map(|plan| plan.code),
         purged,
     };
     let appraised = appraise(attestation, &expectation)?;
@@ -408,6 +432,7 @@ fn aggregation_of(
         output,
         measurements: envelope.coordination.measurements.clone(),
         governance: envelope.versions.governance,
+        module: None,
         purged: true,
     }
 }

@@ -51,6 +51,7 @@ impl CampaignSpec {
             audience_cap: self.cap,
             evaluate_at_ms: self.evaluate_at_ms,
             training: None,
+            compute: None,
         }
     }
 }

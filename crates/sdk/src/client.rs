@@ -27,8 +27,8 @@ use crate::own::Trust;
 use crate::shape::challenge::{ChallengeFiling, ChallengeList};
 use crate::shape::training::SealedStep;
 use crate::shape::{
-    BudgetEntry, ConsentEntry, DividendEntry, ErrorEntry, Quote, RecordEntry, Status, SubmitTaskRequest,
-    Task, TaskResult, TaskSpec, UploadReport, VaultEntry, VaultList,
+    AttributeEntry, BudgetEntry, ConsentEntry, DividendEntry, ErrorEntry, Quote, RecordEntry, Status,
+    SubmitTaskRequest, Task, TaskResult, TaskSpec, UploadReport, VaultEntry, VaultList,
 };
 
 /// A refusal as RFC 9457 writes it.
@@ -302,6 +302,14 @@ impl Client {
             return self.own_records(trust).await;
         }
         self.read(&["vaults", vault, "subjects", subject, "records"]).await
+    }
+
+    /// What modules found of a person.
+    pub async fn attributes(&self, vault: &str, subject: &str) -> Result<Vec<AttributeEntry>, ClientError> {
+        if let Some(trust) = self.trust.as_ref().filter(|trust| trust.covers(vault, subject)) {
+            return self.own_attributes(trust).await;
+        }
+        self.read(&["vaults", vault, "subjects", subject, "attributes"]).await
     }
 
     /// A person's dividends.

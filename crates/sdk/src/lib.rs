@@ -3,6 +3,7 @@
 
 pub mod campaign;
 pub mod client;
+pub mod computation;
 pub mod council;
 pub mod erasure;
 pub mod model;

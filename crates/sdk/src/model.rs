@@ -97,9 +97,10 @@ impl Proven {
             Outcome::Withheld { evaluation } => {
                 return Err(ModelError::Withheld(evaluation.quality, plan.training.accept_from));
             }
-            Outcome::Audience { .. } | Outcome::Suppressed | Outcome::Step { .. } => {
-                return Err(ModelError::NotTraining);
-            }
+            Outcome::Audience { .. }
+            | Outcome::Suppressed
+            | Outcome::Step { .. }
+            | Outcome::Computed { .. } => return Err(ModelError::NotTraining),
         };
         Ok(Self { bundle, plan, model, evaluation })
     }

@@ -18,14 +18,14 @@ use symphony_wire::enclave::{between, purpose};
 use symphony_wire::sealed::{SealingKey, seal};
 use symphony_wire::v1::vault_operation::Operation;
 use symphony_wire::v1::{
-    self, DrawReceipt, ListReceipts, ParseReceipt, PutReceipt, ReadReceipt, ReadRecords, VaultAnswer,
-    VaultOperation,
+    self, DrawReceipt, ListReceipts, ParseReceipt, PutReceipt, ReadAttributes, ReadReceipt, ReadRecords,
+    VaultAnswer, VaultOperation,
 };
 
 use crate::client::{Client, ClientError, ProblemDetails, body, patiently};
 use crate::receipts::Uploaded;
 use crate::shape::{
-    ReadBox, ReadCheck, ReadField, ReadItem, ReceiptEntry, ReceiptReading, RecordEntry, Task,
+    AttributeEntry, ReadBox, ReadCheck, ReadField, ReadItem, ReceiptEntry, ReceiptReading, RecordEntry, Task,
 };
 
 /// What tells the caller its Vault and the Vault's key.
@@ -149,6 +149,22 @@ impl Client {
             json: record.json,
         };
         Ok(answer.records.into_iter().map(entry).collect())
+    }
+
+    /// What modules found of the caller there.
+    pub(crate) async fn own_attributes(&self, trust: &Trust) -> Result<Vec<AttributeEntry>, ClientError> {
+        let read = ReadAttributes { subject: trust.actor.as_str().to_owned() };
+        let answer = self.own(trust, &unique()?, Operation::ReadAttributes(read)).await?;
+        let entry = |one: v1::AttributeEntry| AttributeEntry {
+            module: one.module,
+            version: one.version,
+            code: hex::encode(one.code),
+            task_id: hex::encode(one.task_id),
+            evaluated_at_ms: one.evaluated_at_ms,
+            value: one.value,
+            label: one.label,
+        };
+        Ok(answer.attributes.into_iter().map(entry).collect())
     }
 
     /// The Vault's ticket, then the task that it is good for.

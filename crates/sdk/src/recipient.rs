@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde::de::DeserializeOwned;
 use symphony_protocol::artifact::AudienceResult;
+use symphony_protocol::artifact::compute::ComputedResult;
 use symphony_protocol::artifact::training::{StepTranscript, TrainedModel};
 use symphony_types::id::TaskId;
 use symphony_wire::documents;
@@ -56,6 +57,12 @@ impl Recipient {
     pub fn open_model(&self, task: TaskId, sealed: &[u8]) -> Result<TrainedModel, OpenError> {
         let model: TrainedModel = self.read(purpose::RESULT, &documents::encode(&task), sealed)?;
         if model.task == task { Ok(model) } else { Err(OpenError::Foreign) }
+    }
+
+    /// Opens the sealed result of a computation. **Errors**: [`OpenError`].
+    pub fn open_computed(&self, task: TaskId, sealed: &[u8]) -> Result<ComputedResult, OpenError> {
+        let result: ComputedResult = self.read(purpose::RESULT, &documents::encode(&task), sealed)?;
+        if result.task == task { Ok(result) } else { Err(OpenError::Foreign) }
     }
 
     /// Opens the sealed transcript of one step of a training. **Errors**: [`OpenError`].

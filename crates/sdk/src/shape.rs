@@ -17,13 +17,15 @@ macro_rules! shapes {
 }
 
 pub mod challenge;
+pub mod compute;
 pub mod governance;
 pub mod training;
 
+use compute::Compute;
 use training::{Training, TrainingProgress};
 
 shapes! {
-    /// An audience query, or a training in place of operands, output and cap, as the interface takes it.
+    /// An audience query, or a training or a computation in place of operands, output and cap, as the interface takes it.
     TaskSpec {
         task_class: String,
         usage_scope: String,
@@ -36,6 +38,8 @@ shapes! {
         evaluate_at_ms: Option<u64>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         training: Option<Training>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        compute: Option<Compute>,
     }
 
     /// A task to admit.
@@ -46,7 +50,7 @@ shapes! {
         recipient_key: String,
     }
 
-    /// What a query would cost and reach.
+    /// What a task would cost and reach.
     Quote {
         policy_version: u32,
         semantic_version: u32,
@@ -59,6 +63,9 @@ shapes! {
         /// Of a training: what a person's whole budget allows under its terms.
         #[serde(default)]
         rounds_possible: u32,
+        /// Of a computation: what is set aside for one Vault at most.
+        #[serde(default)]
+        fuel_max: u64,
     }
 
     /// How many people of a Vault consented, as a power of two.
@@ -83,6 +90,9 @@ shapes! {
         /// Of a training.
         #[serde(default, with = "base_units")]
         aggregation: Sym,
+        /// Of a computation.
+        #[serde(default, with = "base_units")]
+        fuel: Sym,
     }
 
     /// A task as its submitter sees it.
@@ -271,6 +281,17 @@ shapes! {
         expires_ms: u64,
     }
 
+    /// A derived attribute of a person.
+    AttributeEntry {
+        module: String,
+        version: u32,
+        code: String,
+        task_id: String,
+        evaluated_at_ms: u64,
+        value: u64,
+        label: String,
+    }
+
     /// A record as its Vault holds it.
     RecordEntry {
         commitment: String,
@@ -415,6 +436,7 @@ impl TaskSpec {
             audience_cap: self.audience_cap,
             evaluate_at_ms: self.evaluate_at_ms,
             training: self.training.as_ref().map(Training::message),
+            compute: self.compute.as_ref().map(Compute::message),
         };
         convert::task(actor, request.clone(), spec, recipient.to_vec())
     }

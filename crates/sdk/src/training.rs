@@ -3,6 +3,7 @@
 
 mod units;
 
+pub(crate) use units::MILLIONTHS;
 pub use units::Misfit;
 
 use serde::{Deserialize, Serialize};
@@ -12,7 +13,7 @@ use symphony_types::id::RequestId;
 use crate::shape::training as whole;
 use crate::shape::{Operand, Task, TaskSpec};
 use crate::submission::{Step, Submission, SubmissionError, Submitter};
-use units::{BILLIONTHS, MILLIONTHS, THOUSANDTHS, TRILLIONTHS, Unit};
+use units::{BILLIONTHS, THOUSANDTHS, TRILLIONTHS, Unit};
 
 /// A training as its author writes it, in JSON or TOML. Unknown fields are errors.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -234,6 +235,7 @@ impl Submission for TrainingSpec {
             audience_cap: 0,
             evaluate_at_ms: self.evaluate_at_ms,
             training: Some(self.training()?),
+            compute: None,
         })
     }
 }

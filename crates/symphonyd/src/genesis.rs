@@ -10,15 +10,16 @@ use symphony_chain::transaction::ChainId;
 use symphony_protocol::artifact::training::Environment;
 use symphony_protocol::artifact::{PrivacyClass, SelectionRule};
 use symphony_protocol::governance::Governance;
-use symphony_protocol::governance::approval::{EnclaveCode, Platform, Purpose};
+use symphony_protocol::governance::approval::{ApprovedModule, EnclaveCode, Mark, Platform, Purpose};
 use symphony_protocol::governance::policy::{
-    Deadlines, ParsePolicy, Policy, Privacy, ProposalPolicy, QueryFees, Shares, TrainPolicy,
+    ComputePolicy, Deadlines, ParsePolicy, Policy, Privacy, ProposalPolicy, QueryFees, Shares, TrainPolicy,
 };
 use symphony_protocol::governance::registry::{Actor, Registry, Role, VaultRecord, VerifierRecord};
 use symphony_protocol::governance::semantics::{
     Attribute, AttributeLifecycle, CrossDomainPolicy, Queryability, Rule, RuleKind, Semantics, ValueType,
 };
 use symphony_types::amount::{Bps, SYM_UNIT, Sym};
+use symphony_types::digest::Digest;
 use symphony_types::epsilon::Epsilon;
 use symphony_types::id::{
     AccountId, ActorId, AttributeName, GovernanceSequence, Measurement, NameError, NodeId, PlatformId,
@@ -28,6 +29,7 @@ use symphony_types::key::{
     Gateway, Governance as CouncilKey, Master, Payout, PublicKey, SoftwarePlatform, Treasury, Vault, Verifier,
 };
 use symphony_types::time::DAY_MS;
+use symphony_wasm::catalogue::{self, Built};
 
 /// What the network's makers decide about its policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -178,6 +180,16 @@ fn policy(profile: Profile) -> Result<Policy> {
             environment: Environment::Tee,
             round_ms: 10_000,
         },
+        compute: ComputePolicy {
+            base: sym(5),
+            per_vault: Sym(SYM_UNIT / 2),
+            per_giga_fuel: Sym(SYM_UNIT / 100),
+            per_million_records: Sym(SYM_UNIT / 10),
+            per_epsilon: sym(2),
+            fuel_max: 100_000_000_000,
+            epsilon_max: Epsilon(1_000_000),
+            minimum_cohort: 50,
+        },
         privacy: Privacy {
             scope_limits: BTreeMap::from([
                 (UsageScope::new("marketing")?, Epsilon(3_000_000)),
@@ -252,12 +264,23 @@ fn registry(parties: &Parties) -> Result<Registry> {
         treasury,
         measurements: BTreeMap::from([(parties.measurement, EnclaveCode::founded(Purpose::Any))]),
         platforms: parties.platforms.iter().map(|(id, key)| (*id, Platform::founded(*key))).collect(),
+        modules: modules()?,
         council: parties.council.clone(),
     })
 }
 
 fn actor(account: AccountId, role: Role, scopes: BTreeSet<UsageScope>) -> Actor {
     Actor { account, roles: BTreeSet::from([role]), scopes, suspended: false }
+}
+
+/// The modules that come with the program (R095).
+fn modules() -> Result<BTreeMap<Digest, ApprovedModule>> {
+    let founded = |built: Built| {
+        let Built { about, declaration, measurement, source, recipe, .. } = built;
+        let approved = Mark::FOUNDED;
+        (measurement, ApprovedModule { about, declaration, source, recipe, approved, revoked: None })
+    };
+    Ok(catalogue::built()?.into_iter().map(founded).collect())
 }
 
 /// Meaning, version 1: commerce, geography and identity (R044-R050).

@@ -45,6 +45,8 @@ pub struct Expected {
     pub actor: ActorId,
     /// What its enclave must be there for.
     pub role: EnclaveRole,
+    /// SHA-256 of the module that must have run, where one must.
+    pub module: Option<Digest>,
     /// Whether the inputs must be wiped.
     pub purged: bool,
 }
@@ -88,6 +90,7 @@ pub fn appraise(
     require(work.nonce == expected.nonce, Reason::Nonce);
     require(expected.input_root.is_none_or(|root| work.input_root == root), Reason::InputRoot);
     require(work.output == expected.output, Reason::Output);
+    require(work.module.as_ref().map(|module| module.code) == expected.module, Reason::Module);
     require(work.purged || !expected.purged, Reason::NotPurged);
     require(work.notice == work.class.notice(), Reason::ReportNotice);
     verdict(faults)
@@ -184,6 +187,8 @@ reasons! {
     InputRoot = "input-root-differs";
     /// The report is about another output.
     Output = "output-differs";
+    /// Another module ran, or none.
+    Module = "module-differs";
     /// Inputs were not wiped.
     NotPurged = "not-purged";
     /// The report does not say what its class is.

@@ -34,12 +34,14 @@ pub struct Boot {
     pub nonce: Digest,
     /// The keys of an earlier start; without them the enclave makes new ones.
     pub sealed_keys: Option<Vec<u8>>,
+    /// What the program makes ready before it is locked down, in a shape of its own. Nothing private.
+    pub ready: Vec<u8>,
 }
 
 impl Boot {
     /// The first frame. Wiped on drop.
     pub(crate) fn to_frame(&self) -> Zeroizing<Vec<u8>> {
-        let rest = canonical::to_bytes(&(&self.identity, self.nonce, &self.sealed_keys));
+        let rest = canonical::to_bytes(&(&self.identity, self.nonce, &self.sealed_keys, &self.ready));
         let mut frame = Zeroizing::new(Vec::with_capacity(SEED_LEN + rest.len()));
         frame.extend_from_slice(self.platform_seed.expose());
         frame.extend_from_slice(&rest);
@@ -49,8 +51,8 @@ impl Boot {
     /// Reads the first frame; `None` when it is not one.
     pub(crate) fn from_frame(frame: &[u8]) -> Option<Self> {
         let (seed, rest) = frame.split_first_chunk::<SEED_LEN>()?;
-        let (identity, nonce, sealed_keys) = bcs::from_bytes(rest).ok()?;
-        Some(Self { identity, platform_seed: PlatformSeed::new(*seed), nonce, sealed_keys })
+        let (identity, nonce, sealed_keys, ready) = bcs::from_bytes(rest).ok()?;
+        Some(Self { identity, platform_seed: PlatformSeed::new(*seed), nonce, sealed_keys, ready })
     }
 }
 
@@ -93,11 +95,13 @@ mod tests {
                 platform_seed: PlatformSeed::new([9; 32]),
                 nonce: Digest([3; 32]),
                 sealed_keys,
+                ready: vec![5; 40],
             };
             let frame = boot.to_frame();
             let again = Boot::from_frame(&frame).unwrap();
             assert_eq!(again.identity, boot.identity);
             assert_eq!(again.nonce, boot.nonce);
+            assert_eq!(again.ready, boot.ready);
             assert_eq!(again.sealed_keys, boot.sealed_keys);
             assert_eq!(again.platform_seed.expose(), boot.platform_seed.expose());
             for length in 0..frame.len() {

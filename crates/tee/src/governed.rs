@@ -130,6 +130,7 @@ pub fn judge(
         output: expectation.output,
         actor: expectation.actor.clone(),
         role,
+        module: expectation.module,
         purged: expectation.purged,
     };
     appraise(&boot, &report, &policy, &expected).map_err(|reasons| {

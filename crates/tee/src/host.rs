@@ -58,7 +58,7 @@ pub enum HostError {
 pub struct EnclaveProcess {
     program: PathBuf,
     log: PathBuf,
-    boot: Boot,
+    boot: Mutex<Boot>,
     booted: Booted,
     deadline: Duration,
     pid: AtomicU32,
@@ -75,7 +75,7 @@ impl EnclaveProcess {
         Ok(Self {
             program: program.into(),
             log: log.into(),
-            boot: Boot { sealed_keys: Some(booted.sealed_keys.clone()), ..boot },
+            boot: Mutex::new(Boot { sealed_keys: Some(booted.sealed_keys.clone()), ..boot }),
             booted,
             deadline: CALL_DEADLINE,
             pid: AtomicU32::new(running.child.id()),
@@ -102,9 +102,22 @@ impl EnclaveProcess {
     ///
     /// **Errors**: as [`Self::spawn`]; the enclave is then down.
     pub fn respawn(&self) -> Result<(), HostError> {
+        self.reborn(|_| {})
+    }
+
+    /// As [`Self::respawn`], and has the program make this ready, as in [`Boot::ready`], now and whenever it starts again.
+    ///
+    /// **Errors**: as [`Self::spawn`]; the enclave is then down.
+    pub fn respawn_with(&self, ready: Vec<u8>) -> Result<(), HostError> {
+        self.reborn(|boot| boot.ready = ready)
+    }
+
+    fn reborn(&self, change: impl FnOnce(&mut Boot)) -> Result<(), HostError> {
         let mut running = self.running();
+        let mut boot = self.boot.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut boot);
         running.end();
-        let (reborn, booted) = start(&self.program, &self.boot, &self.log)?;
+        let (reborn, booted) = start(&self.program, &boot, &self.log)?;
         if booted.boot != self.booted.boot {
             return Err(HostError::Claim("earlier start"));
         }

@@ -84,6 +84,17 @@ impl Document for BootReport {
 /// A boot report with the quote of its platform.
 pub type SignedBoot = Signed<BootReport, SoftwarePlatform>;
 
+/// Which module ran, and what was set aside for it (R095, R123).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModuleRun {
+    /// SHA-256 of its bytes.
+    pub code: Digest,
+    /// Whose instructions the fuel counts, such as `wasmtime-48`.
+    pub fuel_schedule: String,
+    /// The fuel that the order covers: it depends on no record.
+    pub fuel_max: u64,
+}
+
 /// What an enclave did for one step of one task.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttestationReport {
@@ -105,6 +116,8 @@ pub struct AttestationReport {
     pub step: String,
     /// The challenge of who asked for the step.
     pub nonce: Digest,
+    /// The module that ran, where one did.
+    pub module: Option<ModuleRun>,
     /// Root over the inputs.
     pub input_root: Digest,
     /// Hash of the output.
@@ -124,7 +137,7 @@ pub struct AttestationReport {
 }
 
 impl Document for AttestationReport {
-    const TAG: &'static str = "symphony/attestation-report/v1";
+    const TAG: &'static str = "symphony/attestation-report/v2";
 }
 
 /// An attestation report with the signature of its enclave.

@@ -1,6 +1,7 @@
 //! The child's side: becomes an enclave, then answers one frame with one frame until its host closes the pipe.
 //!
-//! Order matters and is fixed here: measure, make or unseal keys, lock down, sign the boot report, forget the
+//! Order matters and is fixed here: measure, make or unseal keys, let the program make ready what needs more than a
+//! sandbox allows, lock down, sign the boot report, forget the
 //! platform seed, answer, serve. Nothing from outside is handled before the sandbox is closed (R121, R123).
 
 use std::io::{self, Read, Write};
@@ -17,7 +18,7 @@ use crate::boot::{Boot, BootAnswer, Booted};
 use crate::frame::{self, FrameError};
 use crate::keys::{EnclaveKeys, KeyError};
 use crate::measure;
-use crate::report::{AttestationReport, BootReport, PlatformClass, SignedReport};
+use crate::report::{AttestationReport, BootReport, ModuleRun, PlatformClass, SignedReport};
 use crate::sandbox::{self, SandboxError};
 
 /// The enclave ended for another reason than its host closing the pipe.
@@ -60,6 +61,8 @@ pub struct Work {
     pub step: String,
     /// The challenge that came with the request.
     pub nonce: Digest,
+    /// The module that ran, where one did.
+    pub module: Option<ModuleRun>,
     /// Root over the inputs.
     pub input_root: Digest,
     /// Hash of the output.
@@ -108,6 +111,7 @@ impl EnclaveContext {
             task: work.task,
             step: work.step,
             nonce: work.nonce,
+            module: work.module,
             input_root: work.input_root,
             output: work.output,
             schema: work.schema,
@@ -126,10 +130,14 @@ impl EnclaveContext {
 }
 
 /// The whole life of an enclave program, on standard input and output. Call first and alone in `main`, from the
-/// only thread. `handler_factory` runs inside the sandbox.
+/// only thread. `prepare` gets what the host told the program to make ready, such as code to compile, and nothing private;
+/// `handler_factory` runs inside the sandbox.
 ///
 /// **Errors**: why the enclave ended; a refused boot was then also told to the host.
-pub fn run<H>(handler_factory: impl FnOnce(&EnclaveContext) -> H) -> Result<(), SessionError>
+pub fn run<P, H>(
+    prepare: impl FnOnce(&[u8]) -> P,
+    handler_factory: impl FnOnce(&EnclaveContext, P) -> H,
+) -> Result<(), SessionError>
 where
     H: FnMut(&[u8]) -> Vec<u8>,
 {
@@ -137,11 +145,11 @@ where
     let (mut input, mut output) = (Pipe(io::stdin()), Pipe(io::stdout()));
     let Some(first) = frame::read(&mut input)? else { return Ok(()) };
     let first = Zeroizing::new(first);
-    match start(&first) {
-        Ok((context, booted)) => {
+    match start(&first, prepare) {
+        Ok((context, prepared, booted)) => {
             drop(first);
             answer(&mut output, &BootAnswer::Booted(Box::new(booted)))?;
-            serve(&mut input, &mut output, handler_factory(&context))
+            serve(&mut input, &mut output, handler_factory(&context, prepared))
         }
         Err(error) => {
             answer(&mut output, &BootAnswer::Refused(chain_of(&error)))?;
@@ -166,8 +174,11 @@ pub fn serve(
     Ok(())
 }
 
-fn start(first: &[u8]) -> Result<(EnclaveContext, Booted), SessionError> {
-    let Boot { identity, platform_seed, nonce, sealed_keys } =
+fn start<P>(
+    first: &[u8],
+    prepare: impl FnOnce(&[u8]) -> P,
+) -> Result<(EnclaveContext, P, Booted), SessionError> {
+    let Boot { identity, platform_seed, nonce, sealed_keys, ready } =
         Boot::from_frame(first).ok_or(SessionError::NotABoot)?;
     let measurement = measure::running().map_err(SessionError::Measure)?;
     let (keys, sealed_keys) = match sealed_keys {
@@ -178,6 +189,7 @@ fn start(first: &[u8]) -> Result<(EnclaveContext, Booted), SessionError> {
             (keys, blob)
         }
     };
+    let prepared = prepare(&ready);
     let lockdown = sandbox::lock_down()?;
     let signing = keys.signing_key();
     let class = PlatformClass::Software;
@@ -199,7 +211,7 @@ fn start(first: &[u8]) -> Result<(EnclaveContext, Booted), SessionError> {
     drop(platform_seed);
     let boot_digest = boot.digest();
     let context = EnclaveContext(Arc::new(Inner { keys, signing, boot, boot_digest }));
-    Ok((context, Booted { boot: quoted, sealed_keys, lockdown }))
+    Ok((context, prepared, Booted { boot: quoted, sealed_keys, lockdown }))
 }
 
 /// The rules of this crate that shape an enclave beyond its program: release, filter and sealing suite.
@@ -274,6 +286,6 @@ mod tests {
 
     #[test]
     fn a_first_frame_of_rubbish_is_not_a_boot() {
-        assert!(matches!(start(b"rubbish"), Err(SessionError::NotABoot)));
+        assert!(matches!(start(b"rubbish", |_| ()), Err(SessionError::NotABoot)));
     }
 }

@@ -101,9 +101,10 @@ catalogue! {
     MethodNotAllowed "ADM-0024" 405 InvalidArgument false "the method is not allowed here";
     TooManyDocuments "ADM-0025" 413 ResourceExhausted false "there are too many documents in one request";
     SubsidyUsedUp "ADM-0026" 429 ResourceExhausted true "the vault has no subsidised task left in this epoch";
-    SettingOutOfRange "ADM-0027" 422 InvalidArgument false "a setting of the training is out of its limits";
+    SettingOutOfRange "ADM-0027" 422 InvalidArgument false "a setting of the task is out of its limits";
     ScopeUnsuited "ADM-0028" 422 FailedPrecondition false "the usage scope is not for this class of task";
     BudgetTooSmall "ADM-0029" 422 FailedPrecondition false "the privacy budget of a person does not allow so many rounds";
+    ModuleUnknown "ADM-0030" 422 InvalidArgument false "there is no such approved module";
     QuorumBroken "EXE-0001" 409 FailedPrecondition true "fewer vaults answered than the quorum";
     BelowCardinality "EXE-0002" 200 FailedPrecondition false "the result is below the minimum cardinality and is suppressed";
     AttestationMissing "EXE-0003" 409 FailedPrecondition false "an attestation report is missing";
@@ -115,6 +116,7 @@ catalogue! {
     AggregationFailed "EXE-0009" 409 FailedPrecondition true "the aggregator could not combine the slices";
     BelowThreshold "EXE-0010" 200 FailedPrecondition false "the model is not as good as the task asked and is withheld";
     UpdateInvalid "EXE-0011" 409 FailedPrecondition false "a vault's update is of the wrong shape, out of bounds or not finite";
+    ModuleStopped "EXE-0012" 409 FailedPrecondition false "the module does not run within its declaration and the task's limits";
     ResultRejected "SET-0001" 409 FailedPrecondition false "the verifier rejected the result";
     PayoutFailed "SET-0002" 503 Unavailable true "the payout batch was not accepted by the chain";
     InsufficientFunds "SET-0003" 402 FailedPrecondition false "the account's balance is too small";
@@ -159,6 +161,7 @@ catalogue! {
     CodeInactive "GOV-0013" 409 FailedPrecondition false "no enclave code that may serve the task is active";
     GovernanceBehind "GOV-0014" 503 Unavailable true "the order and the node know different states of governance";
     GovernanceForged "GOV-0015" 409 FailedPrecondition false "the governance log does not verify";
+    ModuleRefused "GOV-0016" 422 InvalidArgument false "the module is not one that an enclave may load";
 }
 
 impl fmt::Display for Code {

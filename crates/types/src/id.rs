@@ -83,6 +83,8 @@ names! {
     AttributeName;
     /// A governed derivation rule, `domain.rule` (R046).
     RuleName;
+    /// A module of the catalogue (R095).
+    ModuleName;
 }
 
 macro_rules! digests {

@@ -51,7 +51,11 @@ pub const EXHIBITS_MAX: usize = 16;
 /// Members of the council.
 pub const COUNCIL_MAX: usize = 16;
 /// Bytes of one signed proposal.
-pub const PROPOSAL_BYTES_MAX: usize = 4 << 10;
+pub const PROPOSAL_BYTES_MAX: usize = 40 << 10;
+/// Bytes of one module, which its proposal carries.
+pub const MODULE_BYTES_MAX: usize = 32 << 10;
+/// Modules that are approved at once, with revoked ones.
+pub const MODULES_MAX: usize = 256;
 /// Proposals that are open or accepted at once, whatever a policy says.
 pub const PROPOSALS_OPEN_MAX: usize = 64;
 /// Closed proposals that are kept beside the log.

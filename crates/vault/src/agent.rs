@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use symphony_tee::boot::{Boot, Identity};
 use symphony_tee::host::{EnclaveProcess, HostError};
@@ -13,7 +14,7 @@ use symphony_tee::report::SignedBoot;
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
 use symphony_wire::documents;
-use symphony_wire::enclave::{Answer, Call};
+use symphony_wire::enclave::{Answer, Call, ModuleCode};
 
 use crate::keys;
 use crate::problem::Problem;
@@ -22,6 +23,8 @@ use crate::problem::Problem;
 pub struct Agent {
     process: EnclaveProcess,
     boot: Vec<u8>,
+    /// Modules that the enclave has, the latest one last.
+    modules: Mutex<Vec<ModuleCode>>,
 }
 
 /// How a slice enclave is started.
@@ -46,7 +49,8 @@ impl Agent {
                 Some((nonce, sealed_keys)) => (nonce, Some(sealed_keys)),
                 None => (Digest(*keys::random()?), None),
             };
-            Ok(Boot { identity: identity.clone(), platform_seed: platform_seed.clone(), nonce, sealed_keys })
+            let (identity, platform_seed) = (identity.clone(), platform_seed.clone());
+            Ok(Boot { identity, platform_seed, nonce, sealed_keys, ready: vec![] })
         };
         let kept = kept(&keys_file);
         let again = kept.is_some();
@@ -61,7 +65,7 @@ impl Agent {
         let draft = keys_file.with_extension("keys.new");
         fs::write(&draft, documents::encode(&(nonce, process.sealed_keys())))?;
         fs::rename(draft, keys_file)?;
-        Ok(Self { boot: documents::encode(process.boot()), process })
+        Ok(Self { boot: documents::encode(process.boot()), process, modules: Mutex::default() })
     }
 
     /// The signed boot report, canonical bytes.
@@ -77,6 +81,27 @@ impl Agent {
     /// The process id of the enclave.
     pub fn pid(&self) -> u32 {
         self.process.pid()
+    }
+
+    /// Asks the enclave for a run of a module; starts it again with the module when it lacks it, because code is compiled
+    /// before the enclave is locked down. Blocks. **Errors**: as [`Self::call`].
+    pub fn run(&self, call: &Call, module: &ModuleCode) -> Result<Answer, Problem> {
+        match self.call(call)? {
+            Answer::ModuleWanted => {
+                let mut modules = self.modules.lock().unwrap_or_else(PoisonError::into_inner);
+                modules.retain(|known| known.code != module.code);
+                if modules.len() == MODULES_MAX {
+                    modules.remove(0);
+                }
+                modules.push(module.clone());
+                self.process
+                    .respawn_with(documents::encode(&*modules))
+                    .map_err(|error| Problem::fault("the enclave does not start with the module", error))?;
+                drop(modules);
+                self.call(call)
+            }
+            answer => Ok(answer),
+        }
     }
 
     /// Asks the enclave; starts it again once if it has died. Blocks. **Errors**: its refusal, or it is gone.
@@ -100,6 +125,9 @@ impl Agent {
 pub(crate) fn wrong_answer() -> Problem {
     Problem::refused(Code::Internal, "the enclave answered another question")
 }
+
+/// Modules that one enclave has at once; each takes address space for its memory.
+const MODULES_MAX: usize = 16;
 
 fn kept(file: &Path) -> Option<(Digest, Vec<u8>)> {
     documents::decode(&fs::read(file).ok()?).ok()

@@ -154,6 +154,7 @@ impl Enterprise {
             Operation::ReadBudget(read) => return self.read_budget(&authority, &read.subject),
             Operation::ReadConsents(read) => return self.read_consents(&authority, &read.subject),
             Operation::ReadRecords(read) => return self.read_records(&authority, &read.subject, read.limit),
+            Operation::ReadAttributes(read) => return self.read_attributes(&authority, &read.subject),
             Operation::ReadDividends(read) => return self.read_dividends(&authority, &read.subject),
             Operation::PutReceipt(put) => {
                 return self.put_document(&own()?, (&actor, &request), put.content).await;

@@ -13,6 +13,7 @@ mod governing;
 pub mod ingest;
 pub mod keys;
 pub mod machine;
+mod modules;
 pub mod node;
 pub mod parse;
 pub mod problem;

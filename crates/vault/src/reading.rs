@@ -11,11 +11,14 @@ use symphony_types::id::SubjectId;
 use symphony_types::merkle;
 use symphony_types::subjects::{SubjectIndex, SubjectSet};
 use symphony_types::time::OrderedMillis;
-use symphony_wire::v1::{BudgetEntry, BudgetMovement, ConsentEntry, DividendEntry, RecordEntry, VaultAnswer};
+use symphony_wire::v1::{
+    AttributeEntry, BudgetEntry, BudgetMovement, ConsentEntry, DividendEntry, RecordEntry, VaultAnswer,
+};
 
 use crate::enterprise::Enterprise;
 use crate::ingest::Authority;
 use crate::problem::Problem;
+use crate::store::value::DerivedValue;
 
 impl Enterprise {
     /// A person's budget under the active policy.
@@ -65,6 +68,29 @@ impl Enterprise {
             Ok(())
         })?;
         Ok(VaultAnswer { records, ..VaultAnswer::default() })
+    }
+
+    /// What modules found of a person.
+    pub(crate) fn read_attributes(
+        &self,
+        authority: &Authority,
+        subject: &str,
+    ) -> Result<VaultAnswer, Problem> {
+        let subject = self.own(authority, subject)?;
+        let view = self.store.read()?;
+        let key = view.subject(subject)?.data_key(&self.keys, subject);
+        let key = key.map_err(|error| Problem::fault("a person's key cannot be opened", error))?;
+        let entry = |value: DerivedValue| AttributeEntry {
+            module: value.module.to_string(),
+            version: value.version,
+            code: value.code.0.to_vec(),
+            task_id: value.task.0.0.to_vec(),
+            evaluated_at_ms: value.evaluated_at.0,
+            value: value.value,
+            label: value.label.unwrap_or_default(),
+        };
+        let attributes = view.derived(&key, subject)?.into_iter().map(entry).collect();
+        Ok(VaultAnswer { attributes, ..VaultAnswer::default() })
     }
 
     /// What a person may claim, with the proof that the chain asks for.

@@ -26,6 +26,7 @@ use crate::agent::Agent;
 use crate::enterprise::Enterprise;
 use crate::parse::Parsed;
 use crate::problem::Problem;
+use crate::store::Transcript;
 
 /// The service of one Vault.
 pub struct Door {
@@ -85,6 +86,16 @@ impl Door {
     }
 }
 
+fn sent(slice: Transcript) -> SliceResult {
+    SliceResult {
+        header: documents::encode(&slice.header),
+        bundle: slice.bundle,
+        boot: slice.boot,
+        report: slice.report,
+        pieces: vec![],
+    }
+}
+
 #[tonic::async_trait]
 impl VaultNode for Door {
     async fn prepare(&self, request: Request<SignedDocument>) -> Result<Response<SignedDocument>, Status> {
@@ -95,14 +106,7 @@ impl VaultNode for Door {
     async fn assign_slice(&self, request: Request<SignedDocument>) -> Result<Response<SliceResult>, Status> {
         let assignment = self.order(request.get_ref())?;
         let slice = Arc::clone(&self.enterprise).assign(Arc::clone(&self.agent), assignment).await;
-        let slice = slice.map_err(Problem::into_status)?;
-        Ok(Response::new(SliceResult {
-            header: documents::encode(&slice.header),
-            bundle: slice.bundle,
-            boot: slice.boot,
-            report: slice.report,
-            pieces: vec![],
-        }))
+        Ok(Response::new(sent(slice.map_err(Problem::into_status)?)))
     }
 
     async fn compute_round(
@@ -122,6 +126,15 @@ impl VaultNode for Door {
         let part = Arc::clone(&self.enterprise).replay_round(Arc::clone(&self.agent), order, learner).await;
         Ok(Response::new(match part.map_err(Problem::into_status)? {
             Ok(part) => ReplayResult { part: Some(part), refusal: vec![] },
+            Err(refusal) => ReplayResult { part: None, refusal: documents::encode(&refusal) },
+        }))
+    }
+
+    async fn replay_slice(&self, request: Request<SignedDocument>) -> Result<Response<ReplayResult>, Status> {
+        let order = self.order(request.get_ref())?;
+        let slice = Arc::clone(&self.enterprise).replay_slice(Arc::clone(&self.agent), order).await;
+        Ok(Response::new(match slice.map_err(Problem::into_status)? {
+            Ok(slice) => ReplayResult { part: Some(sent(slice)), refusal: vec![] },
             Err(refusal) => ReplayResult { part: None, refusal: documents::encode(&refusal) },
         }))
     }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use symphony_compute::material::{MaterialBuilder, MaterialError};
 use symphony_consensus::orderer::Orderer as _;
+use symphony_protocol::artifact::challenge::{ReplayRefusal, SignedReplayRefusal};
 use symphony_protocol::artifact::{Bucket, EndorsedAssignment, SliceHeader, TaskEnvelope};
 use symphony_protocol::vault::authorize;
 use symphony_protocol::vault::dividend::Usage;
@@ -20,11 +21,12 @@ use symphony_tee::governed::{self, Admitted};
 use symphony_tee::report::EnclaveRole;
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
+use symphony_types::id::TaskId;
 use symphony_types::key::Document as _;
 use symphony_types::merkle;
 use symphony_types::subjects::{SubjectIndex, SubjectSet};
 use symphony_wire::documents;
-use symphony_wire::enclave::{Answer, Call, purpose};
+use symphony_wire::enclave::{Answer, Call, ModuleCode, purpose};
 use symphony_wire::sealed;
 use zeroize::Zeroizing;
 
@@ -45,6 +47,9 @@ impl Enterprise {
     ) -> Result<Transcript, Problem> {
         authorize::endorsed(&assignment, &self.governance.registry.masters)?;
         authorize::addressed(&assignment.body.vault, &self.vault)?;
+        if assignment.body.review {
+            return Err(Problem::refused(Code::EnvelopeInvalid, "an order for a review is computed as one"));
+        }
         let _one_at_a_time = self.computing.lock().await;
         let earlier = self.store.read()?.transcript(&assignment.body.envelope.task)?;
         if let Some(transcript) = earlier.as_ref().filter(|t| t.assignment == assignment.body.digest()) {
@@ -53,10 +58,69 @@ impl Enterprise {
         self.check_receipt(&assignment.body.envelope)?;
         let policy = self.appraise(&assignment.body.envelope, &assignment.body.aggregator_boot)?;
         self.check_own(&agent, Admitted::of(&assignment.body.envelope))?;
+        let module = self.module(&assignment.body.envelope)?;
+        self.check_people(&assignment.body.envelope)?;
         self.commit(&assignment).await?;
         let this = Arc::clone(&self);
-        let work = tokio::task::spawn_blocking(move || this.compute(&agent, assignment, &policy, earlier));
+        let task = Slice { assignment, module, policy, earlier };
+        let work = tokio::task::spawn_blocking(move || this.compute(&agent, task));
         work.await.map_err(|error| Problem::fault("a slice panicked", error))?
+    }
+
+    /// Runs the module of a slice again that this Vault has computed, on both engines, over the same records of the same people,
+    /// so that nobody loses anything by it (D10, R135, R140). When that cannot be, because somebody has withdrawn consent or the
+    /// module is approved no more, the Vault says so under its own name.
+    ///
+    /// **Errors**: as [`Enterprise::assign`]; `ADM-0003` for a slice that this Vault has not computed.
+    pub(crate) async fn replay_slice(
+        self: Arc<Self>,
+        agent: Arc<Agent>,
+        assignment: EndorsedAssignment,
+    ) -> Result<Result<Transcript, SignedReplayRefusal>, Problem> {
+        authorize::endorsed(&assignment, &self.governance.registry.masters)?;
+        let order = &assignment.body;
+        authorize::assignment(order, &self.vault)?;
+        let (task, computes) = (order.envelope.task, order.envelope.plan.compute().is_some());
+        if !(order.review && computes) {
+            return Err(Problem::refused(Code::EnvelopeInvalid, "no order for a review of a computation"));
+        }
+        let _one_at_a_time = self.computing.lock().await;
+        self.check_receipt(&order.envelope)?;
+        let policy = self.appraise(&order.envelope, &order.aggregator_boot)?;
+        self.check_own(&agent, Admitted::of(&order.envelope))?;
+        let earlier = self.store.read()?.transcript(&task)?.ok_or(Code::Forbidden)?;
+        let module = self.module(&order.envelope);
+        let approved = !matches!(&module, Err(problem) if problem.code() == Code::ModuleUnknown);
+        if !approved || !self.all_consent(&task)? {
+            let refusal = ReplayRefusal { task, round: RUN, vault: self.vault.clone() };
+            return Ok(Err(self.keys.signing.sign(refusal)));
+        }
+        let slice = Slice { assignment, module: module?, policy, earlier: Some(earlier) };
+        let this = Arc::clone(&self);
+        let work = tokio::task::spawn_blocking(move || this.compute(&agent, slice));
+        work.await.map_err(|error| Problem::fault("a slice panicked", error))?.map(Ok)
+    }
+
+    /// Whether a computation may have so many people, before anybody loses anything by it. **Errors**: `EXE-0012`.
+    fn check_people(&self, envelope: &TaskEnvelope) -> Result<(), Problem> {
+        let Some(plan) = envelope.plan.compute() else { return Ok(()) };
+        let state = self.state();
+        let entry = state.ledger.entry(&envelope.task).ok_or(Code::ReservationUnknown)?;
+        if entry.reserved.set().len() > u64::from(plan.people_max) {
+            return Err(Problem::refused(
+                Code::ModuleStopped,
+                "the vault has more people than the quote covers",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Whether everybody whose data a task was given still consents.
+    fn all_consent(&self, task: &TaskId) -> Result<bool, Problem> {
+        let (state, at) = (self.state(), self.now());
+        let entry = state.ledger.entry(task).ok_or(Code::ReservationUnknown)?;
+        let consents = |subject| state.consents.standing(&entry.scope, subject).allows(at);
+        Ok(committed(entry)?.iter().all(consents))
     }
 
     /// Consumes the budget of everybody whose consent still holds, before anything is computed (R057, R065). For a later
@@ -122,9 +186,7 @@ impl Enterprise {
     fn compute(
         &self,
         agent: &Agent,
-        assignment: EndorsedAssignment,
-        policy: &AppraisalPolicy,
-        earlier: Option<Transcript>,
+        Slice { assignment, module, policy, earlier }: Slice,
     ) -> Result<Transcript, Problem> {
         let (body, digest) = (&assignment.body, assignment.body.digest());
         let state = self.state();
@@ -141,10 +203,14 @@ impl Enterprise {
         let call = Call::Evaluate {
             assignment: assignment.clone(),
             material,
-            policy: documents::encode(policy),
+            policy: documents::encode(&policy),
             masters: self.governance.registry.masters.values().copied().collect(),
         };
-        let Answer::Evaluated { bundle, input_root, report } = agent.call(&call)? else {
+        let answer = match &module {
+            Some(module) => agent.run(&call, module)?,
+            None => agent.call(&call)?,
+        };
+        let Answer::Evaluated { bundle, derived, input_root, report } = answer else {
             return Err(wrong_answer());
         };
         if input_root != gathered.root {
@@ -166,12 +232,18 @@ impl Enterprise {
         let header = self.keys.signing.sign(header);
         let boot = agent.boot().to_vec();
         let transcript = Transcript { assignment: digest, header, bundle, boot, report };
-        self.store.write(|transaction| store::put_transcript(transaction, &transcript, &gathered.usage))?;
+        if body.review {
+            return Ok(transcript);
+        }
+        let derived = self.derived(&body.envelope, &derived)?;
+        self.store.write(|transaction| {
+            store::put_transcript(transaction, &transcript, &gathered.usage, &derived)
+        })?;
         Ok(transcript)
     }
 
     /// Opens the records of these people with the attributes of the plan, and nothing else (R087): for a query those that
-    /// have every attribute, for a training those that say when they happened. Of what was `used` before, no more: a person's records only grow, so the first ones are those of the earlier attempt.
+    /// have every attribute, for a training those that say when they happened, for a module those that have any. Of what was `used` before, no more: a person's records only grow, so the first ones are those of the earlier attempt.
     pub(crate) fn gather(
         &self,
         envelope: &TaskEnvelope,
@@ -195,6 +267,9 @@ impl Enterprise {
         view.each_record(&self.keys, &self.slots, people, |subject, commitment, record| {
             let whole = match envelope.plan.training() {
                 Some(plan) => record.values.contains_key(&plan.training.time),
+                None if envelope.plan.compute().is_some() => {
+                    attributes.keys().any(|name| record.values.contains_key(name))
+                }
                 None => attributes.keys().all(|name| record.values.contains_key(name)),
             };
             if !whole {
@@ -221,6 +296,17 @@ impl Enterprise {
         let usage = Usage { epsilon: entry.epsilon, records: counts };
         Ok(Gathered { material, root: merkle::root(&leaves), usage })
     }
+}
+
+/// The only run of a computation, as a challenge names it.
+const RUN: u32 = 1;
+
+/// A slice on its way.
+struct Slice {
+    assignment: EndorsedAssignment,
+    module: Option<ModuleCode>,
+    policy: AppraisalPolicy,
+    earlier: Option<Transcript>,
 }
 
 /// Records of a task, ready for the enclave.

@@ -6,6 +6,7 @@
 
 pub mod document;
 pub mod reading;
+pub mod value;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use crate::keys::{DataKey, KeyError, VaultKeys};
 use crate::problem::Problem;
 use crate::slots::KeySlots;
 use reading::Derived;
+use value::{DerivedRow, put_values};
 
 /// Who a person is. Sealed under the person's key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -213,13 +215,15 @@ pub fn put_receipt(transaction: &WriteTransaction, receipt: &SignedReceipt) -> R
     put(transaction, RECEIPTS, receipt.body.task.0, receipt)
 }
 
-/// The transcript of a task with what it used of each person, in place of an earlier attempt's. **Errors**: storage.
+/// The transcript of a task with what it used of each person and derived of them, in place of an earlier attempt's. **Errors**: storage.
 pub fn put_transcript(
     transaction: &WriteTransaction,
     transcript: &Transcript,
     usage: &Usage,
+    derived: &[DerivedRow],
 ) -> Result<(), redb::Error> {
     let task = transcript.header.body.task.0;
+    put_values(transaction, derived)?;
     put(transaction, TRANSCRIPTS, task, transcript)?;
     put(transaction, USAGES, task, usage)
 }

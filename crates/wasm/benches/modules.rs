@@ -9,13 +9,14 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use symphony_guest_abi::{Input, Word, padded};
+use symphony_protocol::artifact::compute::Parameters;
+use symphony_protocol::artifact::module::{Declaration, InputKind, Isolation};
 use symphony_types::digest::Digest;
 use symphony_wasm::catalogue::{Built, built};
 use symphony_wasm::compiled::Compiled;
-use symphony_wasm::declaration::{Declaration, InputKind, Isolation};
 use symphony_wasm::engine::{Engine, Prepared};
 use symphony_wasm::interpreted::Interpreted;
-use symphony_wasm::job::{Job, Parameters};
+use symphony_wasm::job::Job;
 use symphony_wasm::module::Module;
 use symphony_wasm::table::{BATCH_ROWS_MAX, Batch, Cells, Table, TableBuilder};
 
@@ -86,7 +87,8 @@ fn native(compiled: &Compiled, built: &Built, rows: &Rows) -> Row {
     let parameters = parameters(declared);
     let table = table(declared, &parameters, rows);
     let prepared = compiled.prepare(&built.module().expect("checked")).expect("compiled");
-    let person = NATIVE.iter().find(|(name, _)| *name == declared.name).expect("every module has its code").1;
+    let person =
+        NATIVE.iter().find(|(name, _)| *name == declared.name.as_str()).expect("every module has its code").1;
     let people = padded_people(declared, &table);
     let ours = || per_unit(table.rows_len(), || run(&*prepared, &table, &parameters));
     let theirs = || {
@@ -101,12 +103,13 @@ fn native(compiled: &Compiled, built: &Built, rows: &Rows) -> Row {
             }
         })
     };
-    compare((&declared.name, ours), ("natively", theirs), PAIRS)
+    compare((declared.name.as_str(), ours), ("natively", theirs), PAIRS)
 }
 
 /// What it costs a person that its memory is its own: one instance that cannot write, or a new one each.
 fn apart(compiled: &Compiled, catalogue: &[Built], rows: &Rows) -> [Row; 2] {
-    let built = catalogue.iter().find(|built| built.declaration.name == "histogram").expect("it is built");
+    let built =
+        catalogue.iter().find(|built| built.declaration.name.as_str() == "histogram").expect("it is built");
     let parameters = parameters(&built.declaration);
     let table = table(&built.declaration, &parameters, rows);
     let mut fresh = built.declaration.clone();
@@ -135,11 +138,12 @@ fn replay(compiled: &Compiled, built: &Built, rows: &Rows) -> Row {
     let time = |prepared: &dyn Prepared| per_unit(table.rows_len(), || run(prepared, &table, &parameters));
     let bytes = |prepared: &dyn Prepared| run(prepared, &table, &parameters);
     assert!(bytes(&*first) == bytes(&*second), "invariant: both engines answer alike");
-    compare((&declared.name, || time(&*second)), ("first engine", || time(&*first)), PAIRS)
+    compare((declared.name.as_str(), || time(&*second)), ("first engine", || time(&*first)), PAIRS)
 }
 
 fn grouped(catalogue: &[Built], rows: &Rows) -> Row {
-    let built = catalogue.iter().find(|built| built.declaration.name == "histogram").expect("it is built");
+    let built =
+        catalogue.iter().find(|built| built.declaration.name.as_str() == "histogram").expect("it is built");
     let parameters = parameters(&built.declaration);
     let ours = || per_unit(rows.subjects.len(), || table(&built.declaration, &parameters, rows));
     let copy = || per_unit(rows.subjects.len(), || (rows.times.clone(), rows.amounts.clone()));
@@ -213,7 +217,7 @@ fn padded_people(declared: &Declaration, table: &Table) -> Vec<(Vec<i64>, usize)
 
 /// Parameters that most rows meet.
 fn parameters(declared: &Declaration) -> Parameters {
-    let number = |range: &symphony_wasm::declaration::ParameterRange| {
+    let number = |range: &symphony_protocol::artifact::module::ParameterRange| {
         let wanted = match range.name.as_str() {
             "from_ms" => YEAR_MS as i64 / 10,
             "until_ms" | "now_ms" => YEAR_MS as i64 / 2,

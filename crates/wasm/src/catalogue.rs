@@ -2,11 +2,11 @@
 //!
 //! A network of development begins with them as its approved modules. `cargo xtask guests` builds them again from source.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use symphony_types::digest::Digest;
 
-use crate::declaration::Declaration;
 use crate::module::{Module, Refused};
+use symphony_protocol::artifact::module::Declaration;
 
 /// One module of the catalogue.
 #[derive(Clone, Debug)]
@@ -19,6 +19,8 @@ pub struct Built {
     pub measurement: Digest,
     /// Digest of the sources that it was built from.
     pub source: Digest,
+    /// Digest of the recipe that it was built by.
+    pub recipe: Digest,
     /// Its bytes.
     pub bytes: &'static [u8],
 }
@@ -47,22 +49,33 @@ pub fn built() -> Result<Vec<Built>, Broken> {
     if catalogue.module.len() != BYTES.len() {
         return Err(Broken::Entry("not as many entries as modules".into()));
     }
-    catalogue.module.into_iter().map(one).collect()
+    let recipe = Digest::of("symphony.module-recipe.v1", &catalogue.recipe);
+    catalogue.module.into_iter().map(|entry| one(entry, recipe)).collect()
 }
 
-fn one(entry: Entry) -> Result<Built, Broken> {
+fn one(entry: Entry, recipe: Digest) -> Result<Built, Broken> {
     let name = &entry.declaration.name;
-    let bytes = BYTES.iter().find(|(of, _)| of == name);
+    let bytes = BYTES.iter().find(|(of, _)| *of == name.as_str());
     let digest =
         |text: &str| Digest::from_hex(text).ok_or_else(|| Broken::Entry(format!("a digest of {name}")));
     let (_, bytes) = bytes.ok_or_else(|| Broken::Entry(format!("there is no {name}.wasm")))?;
     let (measurement, source) = (digest(&entry.sha256)?, digest(&entry.source)?);
-    Ok(Built { about: entry.about, declaration: entry.declaration, measurement, source, bytes })
+    Ok(Built { about: entry.about, declaration: entry.declaration, measurement, source, recipe, bytes })
 }
 
 #[derive(Deserialize)]
 struct Catalogue {
+    recipe: Recipe,
     module: Vec<Entry>,
+}
+
+/// How modules are built: packages of the compiler, and what compiler and linker are told.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Recipe {
+    packages: Vec<String>,
+    rustc: Vec<String>,
+    linker: Vec<String>,
 }
 
 #[derive(Deserialize)]

@@ -10,12 +10,12 @@ use wasmtime::{
     Module as Code, OptLevel, PoolingAllocationConfig, Store, Strategy, Trap, TypedFunc,
 };
 
-use crate::declaration::Declaration;
 use crate::engine::{Ending, Engine, Fault, Prepared};
 use crate::guest::{Guest, Source, Stop, drive, probe};
 use crate::job::Job;
 use crate::module::{FEATURES, MEMORY_PAGES_MAX, Module};
 use crate::output::Output;
+use symphony_protocol::artifact::module::Declaration;
 
 /// The compiler and its pool of instances.
 pub struct Compiled(Compiler);

@@ -5,11 +5,11 @@
 //! same calls before it. So what a module answers for a person is a function of that person's rows and
 //! the task's parameters, whatever the module does: who else there is, or how many came before, it cannot know.
 
-use crate::declaration::{Declaration, Isolation};
 use crate::engine::{Ending, Fault, Faults};
 use crate::job::{Job, allotment};
 use crate::output::{Collected, Output, bytes_max};
 use crate::table::{ABSENT, Person, TABLE_ROWS_MAX, Table};
+use symphony_protocol::artifact::module::{Declaration, Isolation};
 
 /// Instances of a module on one engine.
 pub(crate) trait Source {
@@ -115,7 +115,7 @@ pub(crate) fn drive<S: Source>(
 
 /// Everything that is decided before a row is shown: parameters, columns, fuel, output.
 fn admit(declaration: &Declaration, job: &Job<'_>) -> Result<u64, Ending> {
-    job.parameters.check(declaration)?;
+    job.parameters.check(declaration).map_err(|_| Ending::Parameters)?;
     let table: &Table = job.table;
     if table.columns().len() != declaration.inputs.len() || table.rows_len() > TABLE_ROWS_MAX {
         return Err(Ending::Inputs);
@@ -202,7 +202,7 @@ impl Window {
         let mut end = self.head;
         for index in 0..self.columns {
             let column = &job.table.column(index, person)[..rows];
-            let stride = crate::declaration::padded(rows) * 8;
+            let stride = symphony_protocol::artifact::module::padded(rows) * 8;
             let places = room[end..end + stride].as_chunks_mut().0;
             let (filled, padding) = places.split_at_mut(rows);
             for (place, value) in filled.iter_mut().zip(column) {

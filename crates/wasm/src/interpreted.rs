@@ -8,12 +8,12 @@ use wasmi::{
     TrapCode, TypedFunc,
 };
 
-use crate::declaration::Declaration;
 use crate::engine::{Ending, Engine, Fault, Prepared};
 use crate::guest::{Guest, Source, Stop, drive, probe};
 use crate::job::Job;
 use crate::module::Module;
 use crate::output::Output;
+use symphony_protocol::artifact::module::Declaration;
 
 /// The interpreter.
 pub struct Interpreted(Interpreter);

@@ -6,6 +6,7 @@
 //! module is refused for its bytes and its declaration alone, so every node refuses alike.
 
 use symphony_types::digest::Digest;
+use symphony_types::limits::MODULE_BYTES_MAX;
 use wasmparser::{
     BinaryReaderError, ExternalKind, FuncToValidate, FuncValidatorAllocations, FunctionBody,
     MemorySectionReader, Operator, Parser, Payload, ValType, ValidPayload, Validator, ValidatorResources,
@@ -13,7 +14,7 @@ use wasmparser::{
 };
 
 use crate::calls::Calls;
-use crate::declaration::{Declaration, FloatMode, Isolation, Unsound};
+use symphony_protocol::artifact::module::{Declaration, FloatMode, Isolation, Unsound};
 
 /// A module that may be loaded. There is no other way to get one than [`Module::check`].
 #[derive(Clone, Debug)]
@@ -309,8 +310,6 @@ const EXPORTS: [(&str, &[ValType], &[ValType]); 3] = [
     ("run", &[ValType::I32, ValType::I32, ValType::I32], &[ValType::I64]),
 ];
 
-/// Bytes of a module.
-pub const MODULE_BYTES_MAX: usize = 1 << 20;
 /// Pages of a module's memory: 64 MiB.
 pub const MEMORY_PAGES_MAX: u64 = 1024;
 const TYPES_MAX: u32 = 1024;

@@ -4,8 +4,8 @@
 //! at most as many times as declared, each time with at most the declared amount: that is the sensitivity that
 //! noise is scaled to.
 
-use crate::declaration::{Group, OutputShape};
 use crate::engine::{Fault, Faults};
+use symphony_protocol::artifact::module::{Group, OutputShape};
 
 /// The output of one run over one Vault. Before noise: of an aggregate nothing but the noised cells may leave the enclave.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 use symphony_types::limits::SUBJECTS_PER_VAULT_MAX;
 use zeroize::Zeroizing;
 
-use crate::declaration::{Declaration, InputKind, NUMBER_MAX};
 use crate::engine::Ending;
-use crate::job::{Parameters, listed};
+use symphony_protocol::artifact::compute::Parameters;
+use symphony_protocol::artifact::module::{Declaration, InputKind, NUMBER_MAX};
 
 /// What stands for a value that is not there, or a text that is in no list.
 pub const ABSENT: i64 = -1;
@@ -134,11 +134,11 @@ impl<'a> TableBuilder<'a> {
     ///
     /// **Errors**: [`Ending::Parameters`].
     pub fn new(declaration: &Declaration, parameters: &'a Parameters) -> Result<Self, Ending> {
-        parameters.check(declaration)?;
+        parameters.check(declaration).map_err(|_| Ending::Parameters)?;
         let kinds: Vec<_> = declaration.inputs.iter().map(|input| input.kind).collect();
         let mut lists = parameters.lists.iter();
         let lists =
-            kinds.iter().map(|kind| listed(*kind).and_then(|_| lists.next()).map(Vec::as_slice)).collect();
+            kinds.iter().map(|kind| kind.texts_max().and_then(|_| lists.next()).map(Vec::as_slice)).collect();
         let columns = kinds.iter().map(|_| Zeroizing::new(Vec::new())).collect();
         let order = declaration.order.map(|at| at as usize);
         Ok(Self { kinds, lists, order, subjects: Vec::new(), columns })

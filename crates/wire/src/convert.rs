@@ -13,9 +13,11 @@ use symphony_types::time::OrderedMillis;
 use crate::v1;
 
 mod challenge;
+mod compute;
 mod training;
 
 pub use challenge::{challenges, filing};
+pub use compute::module;
 
 /// A message that is not a valid request: the code and what is wrong.
 pub type Refused = (Code, String);
@@ -81,25 +83,29 @@ pub fn task(
 
 /// What a specification of a class that several Vaults serve asks for.
 fn work(spec: v1::TaskSpec) -> Result<Work, Refused> {
-    match (spec.task_class.as_str(), spec.training) {
-        ("query", None) => Ok(Work::Audience(AudienceQuery {
+    let plain = spec.operands.is_empty() && spec.output_attribute.is_empty() && spec.audience_cap == 0;
+    match (spec.task_class.as_str(), spec.training, spec.compute) {
+        ("query", None, None) => Ok(Work::Audience(AudienceQuery {
             operands: operands(spec.operands, 1)?,
             output: AttributeName::new(&spec.output_attribute)
                 .map_err(|error| malformed(format!("output_attribute: {error}")))?,
             cap: spec.audience_cap,
             evaluate_at: spec.evaluate_at_ms.map(OrderedMillis),
         })),
-        ("train", Some(_))
-            if !spec.operands.is_empty() || !spec.output_attribute.is_empty() || spec.audience_cap > 0 =>
-        {
+        ("train", Some(_), None) | ("compute", None, Some(_)) if !plain => {
             Err(malformed("operands, output_attribute and audience_cap are of queries"))
         }
-        ("train", Some(training)) => Ok(Work::Training(TrainingRequest {
+        ("train", Some(training), None) => Ok(Work::Training(TrainingRequest {
             training: training::training(training)?,
             evaluate_at: spec.evaluate_at_ms.map(OrderedMillis),
         })),
-        ("query" | "train", _) => Err(malformed("training is given for task_class train, and only for it")),
-        (other, _) => Err((Code::ClassUnknown, format!("task_class {other:?}"))),
+        ("compute", None, Some(compute)) => {
+            Ok(Work::Compute(compute::request(compute, spec.evaluate_at_ms.map(OrderedMillis))?))
+        }
+        ("query" | "train" | "compute", ..) => Err(malformed(
+            "training is given for task_class train, compute for task_class compute, and only for it",
+        )),
+        (other, ..) => Err((Code::ClassUnknown, format!("task_class {other:?}"))),
     }
 }
 
@@ -149,6 +155,7 @@ pub fn fee(fee: &Fee) -> v1::Fee {
         vaults: fee.vaults.0,
         records: fee.records.0,
         aggregation: fee.aggregation.0,
+        fuel: fee.fuel.0,
         epsilon: fee.epsilon.0,
         total: fee.total.0,
     }
@@ -184,5 +191,6 @@ pub const fn outcome(outcome: &Outcome) -> &'static str {
         Outcome::Step { .. } => "step",
         Outcome::Model { .. } => "model",
         Outcome::Withheld { .. } => "withheld",
+        Outcome::Computed { .. } => "computed",
     }
 }

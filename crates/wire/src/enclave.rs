@@ -2,6 +2,7 @@
 //! output. Attestation documents are opaque here; the `tee` crate knows them.
 
 use serde::{Deserialize, Serialize};
+use symphony_protocol::artifact::module::Declaration;
 use symphony_protocol::artifact::parse::{EndorsedParse, Quality};
 use symphony_protocol::artifact::training::EndorsedRoundOrder;
 use symphony_protocol::artifact::{EndorsedAssignment, EndorsedEnvelope, SignedAggregate};
@@ -10,6 +11,7 @@ use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
 use symphony_types::id::{ActorId, TaskId, VaultId};
 use symphony_types::key::{Document, Master, PublicKey, Signed, SoftwareEnclave};
+use symphony_types::subjects::SubjectIndex;
 
 /// A request of the host to its enclave.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -36,7 +38,7 @@ pub enum Call {
         /// The masters: a majority of them must endorse the envelope.
         masters: Vec<PublicKey<Master>>,
     },
-    /// To a slice enclave: evaluate the query on sealed material.
+    /// To a slice enclave: evaluate the query, or run the module, on sealed material.
     Evaluate {
         /// The order, with the aggregator's boot report and the task keys inside.
         assignment: EndorsedAssignment,
@@ -112,6 +114,15 @@ pub enum Call {
     },
 }
 
+/// A module that an enclave makes ready before it is locked down, as a list in `tee::boot::Boot::ready`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModuleCode {
+    /// Its bytes.
+    pub code: Vec<u8>,
+    /// What is enforced about it.
+    pub declaration: Declaration,
+}
+
 /// The enclave's answer.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[allow(clippy::large_enum_variant)] // One exists at a time, and it is encoded at once.
@@ -121,6 +132,8 @@ pub enum Answer {
         /// Canonical sealed `SignedTaskKeys` by Vault.
         keys: Vec<(VaultId, Vec<u8>)>,
     },
+    /// The module of the task was not made ready when the enclave started.
+    ModuleWanted,
     /// The aggregate.
     Aggregated {
         /// What the aggregator says of it.
@@ -132,8 +145,10 @@ pub enum Answer {
     },
     /// The slice.
     Evaluated {
-        /// Signals sealed to the aggregator's enclave.
+        /// Signals or sums, sealed to the aggregator's enclave.
         bundle: Vec<u8>,
+        /// Values of derived attributes, which stay in the Vault.
+        derived: Vec<(SubjectIndex, u64)>,
         /// Merkle root over the commitments of the rows that went in.
         input_root: Digest,
         /// Canonical signed attestation report.

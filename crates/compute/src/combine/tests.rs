@@ -97,7 +97,7 @@ proptest! {
                 prop_assert!(result.handles.iter().all(|handle| everybody.contains(handle)));
                 prop_assert!(result.eligible_noised.is_some());
             }
-            Outcome::Step { .. } | Outcome::Model { .. } | Outcome::Withheld { .. } => {
+            Outcome::Step { .. } | Outcome::Model { .. } | Outcome::Withheld { .. } | Outcome::Computed { .. } => {
                 prop_assert!(false, "a query has made a model");
             }
         }

@@ -87,7 +87,7 @@ fn reports_verify_and_state_the_purge() {
     let material = stage.material(&order, &people()[0]);
     let slice = &stage.slices[&vault(1)];
     let answer = slice.call(&stage.evaluate_call(&stage.master.endorsed(order.clone()), material));
-    let Answer::Evaluated { bundle, input_root, report } = answer else { panic!("{}", name_of(&answer)) };
+    let Answer::Evaluated { bundle, input_root, report, .. } = answer else { panic!("{}", name_of(&answer)) };
     let report: SignedReport = decode(&report).unwrap();
     let expected = Expected {
         task: envelope.body.task,
@@ -97,6 +97,7 @@ fn reports_verify_and_state_the_purge() {
         output: Digest::of_bytes(&bundle),
         actor: ActorId::new("operator-1").unwrap(),
         role: EnclaveRole::Slice,
+        module: None,
         purged: true,
     };
     assert_eq!(appraise(&slice.boot, &report, &stage.policy, &expected), Ok(()));
@@ -120,6 +121,7 @@ fn reports_verify_and_state_the_purge() {
     let expected = Expected {
         step: "aggregate".into(),
         nonce: Digest([3; 32]),
+        module: None,
         input_root: None,
         output: header.body.result,
         actor: ActorId::new("aggregator").unwrap(),

@@ -107,6 +107,7 @@ fn words_become_an_attested_record() {
         output: outcome.digest(&order.body.ticket.document),
         actor: ActorId::new("operator-1").unwrap(),
         role: EnclaveRole::Slice,
+        module: None,
         purged: true,
     };
     assert_eq!(appraise(&slice.boot, &report, &stage.policy, &expected), Ok(()));

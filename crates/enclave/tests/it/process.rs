@@ -17,6 +17,7 @@ use symphony_types::id::{ActorId, NodeId};
 use symphony_wire::enclave::Answer;
 
 use crate::course::{Course, plan, records};
+use crate::modules::{Scene, ready};
 use crate::stage::{Enclave, name_of, slice, vault};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_symphony-enclave");
@@ -26,6 +27,7 @@ fn start(
     role: EnclaveRole,
     actor: &str,
     folder: &Path,
+    ready: Vec<u8>,
 ) -> (Rc<EnclaveProcess>, Enclave) {
     let identity = Identity {
         chain: "test".into(),
@@ -33,7 +35,7 @@ fn start(
         actor: ActorId::new(actor).unwrap(),
         role,
     };
-    let boot = Boot { identity, platform_seed: seed.clone(), nonce: Digest::ZERO, sealed_keys: None };
+    let boot = Boot { identity, platform_seed: seed.clone(), nonce: Digest::ZERO, sealed_keys: None, ready };
     let process = EnclaveProcess::spawn(Path::new(PROGRAM), boot, &folder.join(actor)).unwrap();
     let process = Rc::new(process);
     let caller = process.clone();
@@ -53,7 +55,7 @@ fn a_training_runs_in_locked_down_processes() {
     policy.measurements = BTreeSet::from([measurement]);
     policy.platforms = BTreeMap::from([(seed.platform(), seed.public())]);
     course.envelope.coordination.measurements = vec![measurement];
-    let start = |role, actor: &str| start(&seed, role, actor, folder.path());
+    let start = |role, actor: &str| start(&seed, role, actor, folder.path(), vec![]);
     let (aggregator, enclave) = start(EnclaveRole::Aggregator, "aggregator");
     course.stage.aggregator = enclave;
     let mut slices = Vec::new();
@@ -72,6 +74,28 @@ fn a_training_runs_in_locked_down_processes() {
     let lefts = course.rest();
     assert_eq!(lefts.len(), 3);
     assert!(matches!(lefts[2].header.body.outcome, Outcome::Model { .. }));
+}
+
+/// R094, R122: a module is compiled before the lock-down and runs under it, on both engines; started again, the enclave has it
+/// again, under the same keys.
+#[test]
+fn a_module_runs_in_a_locked_down_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let seed = PlatformSeed::generate().unwrap();
+    let measurement = measure::program(Path::new(PROGRAM)).unwrap();
+    let mut scene = Scene::new("histogram");
+    scene.stage.policy.measurements.insert(measurement);
+    scene.stage.policy.platforms.insert(seed.platform(), seed.public());
+    scene.envelope.coordination.measurements.push(measurement);
+    let (process, enclave) = start(&seed, EnclaveRole::Slice, "operator-1", folder.path(), vec![]);
+    scene.stage.slices.insert(vault(1), enclave);
+    let first = vault(1);
+    assert!(matches!(scene.slice(&first, false), Answer::ModuleWanted));
+    process.respawn_with(ready(&["histogram"])).unwrap();
+    let expected = scene.result(false);
+    process.respawn().unwrap();
+    assert_eq!(scene.result(true), expected, "a review has the same answer");
+    assert_eq!(expected.groups[0].cells, scene.expected());
 }
 
 /// What a process holds of memory. **Units**: bytes.
@@ -105,7 +129,7 @@ fn an_aggregator_holds_one_vector_of_sums() {
     course.envelope.coordination.measurements.push(measurement);
     course.stage.policy.measurements.insert(measurement);
     course.stage.policy.platforms.insert(seed.platform(), seed.public());
-    let (aggregator, enclave) = start(&seed, EnclaveRole::Aggregator, "aggregator", folder.path());
+    let (aggregator, enclave) = start(&seed, EnclaveRole::Aggregator, "aggregator", folder.path(), vec![]);
     course.stage.aggregator = enclave;
     let order = course.stage.master.endorsed(course.order(&course.vaults()));
     let before = held(&aggregator);

@@ -133,6 +133,7 @@ fn both_reports_bind_the_round() {
             output,
             actor: ActorId::new("aggregator").unwrap(),
             role: EnclaveRole::Aggregator,
+            module: None,
             purged: true,
         };
         assert_eq!(appraise(boot, &decode(report).unwrap(), &stage.policy, &expected), Ok(()));

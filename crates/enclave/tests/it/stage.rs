@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use symphony_compute::material::MaterialBuilder;
-use symphony_enclave::{Handler, Station};
+use symphony_enclave::{Handler, Modules, Station};
 use symphony_protocol::artifact::{
     AggregationMethod, Assignment, AudienceResult, CoordinationEnvelope, EndorsedAssignment,
     EndorsedEnvelope, Plan, Predicate, PrivacyCharge, PrivacyClass, ResolvedOperand, ResolvedQuery,
@@ -64,6 +64,7 @@ impl Station for TestStation {
             task: work.task,
             step: work.step,
             nonce: work.nonce,
+            module: work.module,
             input_root: work.input_root,
             output: work.output,
             schema: work.schema,
@@ -231,6 +232,7 @@ impl Stage {
             vault: vault.clone(),
             nonce: Digest::of_bytes(vault.as_str().as_bytes()),
             attempt: 0,
+            review: false,
             aggregator_boot: encode(&self.aggregator.boot),
             sealed_keys,
         }
@@ -310,6 +312,7 @@ pub(crate) fn name_of(answer: &Answer) -> String {
         Answer::Asked { .. } => "asked".into(),
         Answer::Helped(_) => "helped".into(),
         Answer::RecordsWanted => "records wanted".into(),
+        Answer::ModuleWanted => "module wanted".into(),
         Answer::Combined { .. } => "combined".into(),
         Answer::PartRefused { vault, code, detail } => format!("{vault}: {code}: {detail}"),
         Answer::Refused { code, detail } => format!("{code}: {detail}"),
@@ -357,6 +360,11 @@ pub(crate) fn slice(number: u8) -> Enclave {
     enclave(number, EnclaveRole::Slice, &format!("operator-{number}"), &platform(SLICES))
 }
 
+/// The same, started with modules.
+pub(crate) fn slice_with(number: u8, modules: Modules) -> Enclave {
+    enclave_with(number, EnclaveRole::Slice, &format!("operator-{number}"), &platform(SLICES), modules)
+}
+
 /// The machine of all slice enclaves.
 const SLICES: u8 = 40;
 
@@ -365,6 +373,16 @@ fn platform(number: u8) -> PrivateKey<SoftwarePlatform> {
 }
 
 fn enclave(number: u8, role: EnclaveRole, actor: &str, platform: &PrivateKey<SoftwarePlatform>) -> Enclave {
+    enclave_with(number, role, actor, platform, Modules::default())
+}
+
+fn enclave_with(
+    number: u8,
+    role: EnclaveRole,
+    actor: &str,
+    platform: &PrivateKey<SoftwarePlatform>,
+    modules: Modules,
+) -> Enclave {
     let hpke = [number; 32];
     let signing = PrivateKey::from_seed(&[number + 100; 32]);
     let boot = BootReport {
@@ -382,6 +400,6 @@ fn enclave(number: u8, role: EnclaveRole, actor: &str, platform: &PrivateKey<Sof
         notice: PlatformClass::Software.notice().into(),
     };
     let quoted = platform.sign(boot.clone());
-    let handler = Handler::new(TestStation { hpke, secret: [number + 1; 32], signing, boot });
+    let handler = Handler::new(TestStation { hpke, secret: [number + 1; 32], signing, boot }, modules);
     Enclave::new(quoted, move |request| handler.answer(request))
 }

@@ -120,6 +120,7 @@ fn reports_bind_the_round_and_tell_what_stays() {
                 output: Digest::of_bytes(bundle),
                 actor: ActorId::new(&format!("operator-{number}")).unwrap(),
                 role: EnclaveRole::Slice,
+                module: None,
                 purged: true,
             };
             let report: SignedReport = decode(report).unwrap();
@@ -136,6 +137,7 @@ fn reports_bind_the_round_and_tell_what_stays() {
             output: header.result,
             actor: ActorId::new("aggregator").unwrap(),
             role: EnclaveRole::Aggregator,
+            module: None,
             purged: true,
         };
         let boot = &course.stage.aggregator.boot;

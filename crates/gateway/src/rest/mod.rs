@@ -51,6 +51,7 @@ fn quick_routes() -> Routes {
         .routes(routes!(vaults::budget))
         .routes(routes!(vaults::consents))
         .routes(routes!(vaults::records))
+        .routes(routes!(vaults::attributes))
         .routes(routes!(vaults::dividends))
         .routes(routes!(vaults::grant, vaults::withdraw))
         .routes(routes!(receipts::list))

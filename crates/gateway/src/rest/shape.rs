@@ -9,7 +9,7 @@ use super::request::hex32;
 use crate::problem::Problem;
 use crate::upload;
 
-/// An audience query, or a training in place of operands, output and cap.
+/// An audience query, or a training or a computation in place of operands, output and cap.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct TaskSpec {
@@ -36,6 +36,9 @@ pub(crate) struct TaskSpec {
     /// Of class `train`, and only of it.
     #[serde(default)]
     training: Option<Training>,
+    /// Of class `compute`, and only of it.
+    #[serde(default)]
+    compute: Option<Compute>,
 }
 
 /// One condition: a governed rule and exactly one argument.
@@ -84,6 +87,7 @@ impl TaskSpec {
             audience_cap: self.audience_cap,
             evaluate_at_ms: self.evaluate_at_ms,
             training: self.training.map(Training::into_message).transpose()?,
+            compute: self.compute.map(Compute::into_message).transpose()?,
         })
     }
 }
@@ -144,10 +148,12 @@ macro_rules! answers {
 }
 
 mod challenge;
+mod compute;
 mod governance;
 mod training;
 
 pub(crate) use challenge::{ChallengeFiling, ChallengeList};
+use compute::{Compute, ModuleEntry};
 pub(crate) use governance::{GovernanceLog, GovernanceProof, GovernanceView, ProposalEntry};
 pub(crate) use training::SealedStep;
 use training::{Training, TrainingProgress};
@@ -170,7 +176,7 @@ fn each<A, B: From<A>>(values: Vec<A>) -> Vec<B> {
 }
 
 answers! {
-    /// What a query or a training would cost and reach.
+    /// What a task would cost and reach.
     Quote {
         policy_version: u32 = same;
         semantic_version: u32 = same;
@@ -186,6 +192,8 @@ answers! {
         lock_until_ms: u64 = same;
         /// Of a training: what the whole budget of a person allows under its terms.
         rounds_possible: u32 = same;
+        /// Of a computation: what is set aside for one Vault at most.
+        fuel_max: u64 = same;
     }
 
     /// How many people of a Vault consented to the scope.
@@ -205,6 +213,8 @@ answers! {
         total: String = amount;
         /// Of a training.
         aggregation: String = amount;
+        /// Of a computation.
+        fuel: String = amount;
     }
 
     /// One of the caller's tasks.
@@ -398,6 +408,21 @@ answers! {
         since_ms: u64 = same;
         /// 0: never.
         expires_ms: u64 = same;
+    }
+
+    /// A derived attribute of a person: it never leaves the Vault but to that person and the operator.
+    AttributeEntry {
+        /// That found it.
+        module: String = same;
+        version: u32 = same;
+        /// SHA-256 of the module's bytes.
+        code: String = hex::encode;
+        task_id: String = hex::encode;
+        evaluated_at_ms: u64 = same;
+        /// The number, or the position of the label.
+        value: u64 = same;
+        /// Of a module that answers labels.
+        label: String = same;
     }
 
     /// A record as its Vault holds it.

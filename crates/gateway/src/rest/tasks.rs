@@ -17,7 +17,7 @@ use crate::gateway::{Gateway, Proven};
 use crate::problem::Problem;
 use crate::watch::watch;
 
-/// Prices an audience query or a training. Nothing is recorded.
+/// Prices an audience query, a training or a computation. Nothing is recorded.
 #[utoipa::path(
     post, path = "/v1/quotes", operation_id = "getQuote", tag = "tasks",
     request_body = TaskSpec,

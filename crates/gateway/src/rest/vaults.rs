@@ -18,12 +18,14 @@ use symphony_types::limits::DOCUMENT_BYTES_MAX;
 use symphony_wire::caller::Caller;
 use symphony_wire::v1::vault_operation::Operation;
 use symphony_wire::v1::{
-    ReadBudget, ReadConsents, ReadDividends, ReadRecords, SealedOperation, UploadFormat, VaultAnswer,
+    ReadAttributes, ReadBudget, ReadConsents, ReadDividends, ReadRecords, SealedOperation, UploadFormat,
+    VaultAnswer,
 };
 
 use super::request::{JSON, JsonBody, OCTETS, RequestKey, json, media, require_media};
 use super::shape::{
-    BudgetEntry, ConsentEntry, ConsentGrant, DividendEntry, RecordEntry, UploadReport, VaultEntry, VaultList,
+    AttributeEntry, BudgetEntry, ConsentEntry, ConsentGrant, DividendEntry, RecordEntry, UploadReport,
+    VaultEntry, VaultList,
 };
 use crate::gateway::{Gateway, Proven};
 use crate::operations::ASSIGNED;
@@ -192,6 +194,9 @@ readings! {
     /// A person's records, at most 1000.
     records "/v1/vaults/{vault}/subjects/{subject}/records" "getRecords" RecordEntry records
         |subject| Operation::ReadRecords(ReadRecords { subject, limit: RECORDS_MAX });
+    /// What modules found of a person.
+    attributes "/v1/vaults/{vault}/subjects/{subject}/attributes" "getAttributes" AttributeEntry attributes
+        |subject| Operation::ReadAttributes(ReadAttributes { subject });
     /// A person's dividends, each with the proof that claims it.
     dividends "/v1/vaults/{vault}/subjects/{subject}/dividends" "getDividends" DividendEntry dividends
         |subject| Operation::ReadDividends(ReadDividends { subject });

@@ -8,7 +8,7 @@ use symphony_protocol::artifact::*;
 use symphony_protocol::governance::Governance;
 use symphony_protocol::governance::approval::{EnclaveCode, Platform, Purpose};
 use symphony_protocol::governance::policy::{
-    Deadlines, ParsePolicy, Policy, Privacy, ProposalPolicy, QueryFees, Shares, TrainPolicy,
+    ComputePolicy, Deadlines, ParsePolicy, Policy, Privacy, ProposalPolicy, QueryFees, Shares, TrainPolicy,
 };
 use symphony_protocol::governance::registry::{Registry, VerifierRecord};
 use symphony_protocol::governance::semantics::Semantics;
@@ -68,6 +68,7 @@ fn policy() -> Policy {
         },
         parse: ParsePolicy::NONE,
         train: TrainPolicy::NONE,
+        compute: ComputePolicy::NONE,
         privacy: Privacy {
             scope_limits: [(UsageScope::new("marketing").unwrap(), Epsilon(30))].into(),
             subject_cap: Epsilon(40),
@@ -107,6 +108,7 @@ fn governance() -> Governance {
         payout: PrivateKey::from_seed(&[23; 32]).public(),
         treasury: actor("treasury"),
         measurements: [(Measurement(digest(20)), EnclaveCode::founded(Purpose::Any))].into(),
+        modules: [].into(),
         platforms: (1..=9)
             .map(|of| platform(of).public())
             .map(|platform| (platform_id(&platform), Platform::founded(platform)))
@@ -272,6 +274,7 @@ fn boot(of: u8, role: EnclaveRole, name: &str, measured: u8) -> SignedBoot {
 /// What the aggregator of a master made for vault a.
 fn handed(of: u8, attempt: u32) -> Handed {
     Handed {
+        review: false,
         task: task(),
         vault: vault("a"),
         attempt,
@@ -419,6 +422,7 @@ fn aggregated(
         task: task(),
         step: AGGREGATE_STEP.to_owned(),
         nonce: aggregate::aggregate_nonce(&order()),
+        module: None,
         input_root: bundles_root(slices.iter().map(|slice| slice.body.bundle)),
         output: header.result,
         schema: VERSIONS.schema,

@@ -3,6 +3,7 @@
 //! The order of checks is fixed: identity, authorization, escrow, meaning, constraints; then the Vaults are
 //! asked for consent and budget; then the envelope is assembled.
 
+pub mod compute;
 pub mod envelope;
 pub mod identity;
 pub mod parse;

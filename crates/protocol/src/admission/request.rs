@@ -9,7 +9,7 @@ use symphony_types::id::{ActorId, EpochId, SchemaVersion, VaultId};
 use symphony_types::limits::FILINGS_PER_TASK_MAX;
 use symphony_types::time::OrderedMillis;
 
-use super::{identity, semantics, training};
+use super::{compute, identity, semantics, training};
 use crate::artifact::training::Environment;
 use crate::artifact::{Fee, LockFact, Plan, Preparation, PrivacyCharge, TaskRequest, Versions, Work};
 use crate::governance::Governance;
@@ -142,6 +142,13 @@ fn meaning(
             let worst_case = pricing::training_fee(&policy.train, done, consumed)?;
             Ok((Plan::Training(plan), charge, worst_case))
         }
+        Work::Compute(asked) => {
+            let plan = compute::resolve(governance, &request.scope, asked, at)?;
+            let charge = compute::charge(&plan);
+            let run = compute::worst_case(&plan, vaults);
+            let worst_case = pricing::compute_fee(&policy.compute, run, charge.noised)?;
+            Ok((Plan::Compute(plan), charge, worst_case))
+        }
     }
 }
 
@@ -228,7 +235,7 @@ fn suspended(governance: &Governance, operator: &ActorId) -> bool {
 fn execute_by(governance: &Governance, plan: &Plan, at: OrderedMillis) -> OrderedMillis {
     let policy = governance.policy();
     let rounds_ms = match plan {
-        Plan::Audience(_) => 0,
+        Plan::Audience(_) | Plan::Compute(_) => 0,
         Plan::Training(plan) => (u64::from(plan.training.rounds) + 1).saturating_mul(policy.train.round_ms),
     };
     at.plus(policy.deadlines.prepare_ms).plus(policy.deadlines.execute_ms).plus(rounds_ms)

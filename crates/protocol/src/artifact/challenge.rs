@@ -17,7 +17,8 @@ use super::training::Round;
 pub enum Dispute {
     /// What the nodes said does not support the result. Every master judges the evidence itself, whatever the verifier said.
     Evidence,
-    /// A round of a training has another outcome when it is computed again, with an aggregator of another master.
+    /// A round of a training, or the run of a module as the first one, has another outcome when it is computed again, with an
+    /// aggregator of another master; a module on the second engine.
     Round(u32),
 }
 

@@ -18,10 +18,12 @@ pub struct Fee {
     pub base: Sym,
     /// Per accepted Vault; of a training, per Vault and round.
     pub vaults: Sym,
-    /// Per record returned.
+    /// Per record returned; of a computation, per record read.
     pub records: Sym,
     /// Per round of a training.
     pub aggregation: Sym,
+    /// Per fuel that a computation sets aside.
+    pub fuel: Sym,
     /// Per epsilon consumed.
     pub epsilon: Sym,
     /// The sum.

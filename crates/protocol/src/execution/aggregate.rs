@@ -8,7 +8,7 @@ use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
 use symphony_types::key::{Document, Endorsed, Master};
 
-use crate::artifact::{Outcome, SignedAggregate, SignedSlice, TaskEnvelope};
+use crate::artifact::{Outcome, Plan, SignedAggregate, SignedSlice, TaskEnvelope};
 
 /// An aggregate whose attestation a master has appraised, and whose result and attestation it holds. The rules cannot
 /// look into an attestation, and anybody can sign a header with a key of his own.
@@ -37,19 +37,22 @@ pub fn combines(slices: &[SignedSlice], aggregate: &SignedAggregate) -> bool {
 }
 
 /// Checks an aggregate against its order. The signature's key is appraised by the masters that endorse it and by the
-/// verifier; here it must at least fit the document. **Errors**: `EXE-0009`, `EXE-0006` when the task is no query.
+/// verifier; here it must at least fit the document. **Errors**: `EXE-0009`, `EXE-0006` when the task is a training.
 pub fn check(
     envelope: &TaskEnvelope,
     slices: &[SignedSlice],
     aggregate: &SignedAggregate,
 ) -> Result<(), Code> {
-    let query = envelope.plan.query().ok_or(Code::EnvelopeInvalid)?;
-    let within = match aggregate.body.outcome {
-        Outcome::Audience { returned } => {
+    let within = match (&envelope.plan, aggregate.body.outcome) {
+        (Plan::Training(_), _) => return Err(Code::EnvelopeInvalid),
+        (Plan::Audience(query), Outcome::Audience { returned }) => {
             returned <= query.cap && returned >= query.minimum_result_cardinality
         }
-        Outcome::Suppressed => true,
-        Outcome::Step { .. } | Outcome::Model { .. } | Outcome::Withheld { .. } => false,
+        (Plan::Compute(_), Outcome::Computed { .. }) => true,
+        (Plan::Audience(_) | Plan::Compute(_), Outcome::Suppressed) => true,
+        (Plan::Audience(_), Outcome::Computed { .. })
+        | (Plan::Compute(_), Outcome::Audience { .. })
+        | (_, Outcome::Step { .. } | Outcome::Model { .. } | Outcome::Withheld { .. }) => false,
     };
     let alone = aggregate.body.helper.is_none();
     let fits = within && alone && combines(slices, aggregate) && made_by_order(envelope, aggregate);

@@ -84,7 +84,7 @@ pub fn check(
         }
         Outcome::Model { evaluation, .. } => position.last && evaluation.quality >= training.accept_from,
         Outcome::Withheld { evaluation } => position.last && evaluation.quality < training.accept_from,
-        Outcome::Audience { .. } | Outcome::Suppressed => false,
+        Outcome::Audience { .. } | Outcome::Suppressed | Outcome::Computed { .. } => false,
     };
     let shared = aggregate.body.helper.is_some() == (*environment == Environment::Mpc);
     let fits = allowed && shared && combines(slices, aggregate) && made_by_order(envelope, aggregate);

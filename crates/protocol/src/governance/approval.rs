@@ -4,20 +4,23 @@
 //! ```text
 //! code:     (register) -> registered -> active -> revoked      registered -> revoked
 //! platform: (admit) -> admitted -> revoked
+//! module:   (approve) -> approved -> revoked
 //! ```
 //!
 //! Nothing that is revoked comes back. What holds is told by the place in the governance log, so that a task is judged by
 //! what held when it was admitted, whatever came later.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 use symphony_types::digest::Digest;
-use symphony_types::id::{GovernanceSequence, Measurement};
+use symphony_types::id::{GovernanceSequence, Measurement, ModuleName};
 use symphony_types::key::{PublicKey, SoftwarePlatform};
 use symphony_types::time::OrderedMillis;
 
 use super::registry::Registry;
+use crate::artifact::module::Declaration;
 
 /// When something came to hold, and by which proposal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -147,7 +150,39 @@ impl Platform {
     }
 }
 
+/// A module that tasks may name (R095).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApprovedModule {
+    /// What it is for, in a sentence.
+    pub about: String,
+    /// What is enforced about it.
+    pub declaration: Declaration,
+    /// Digest of the sources that it is built from.
+    pub source: Digest,
+    /// Digest of the recipe that it is built by.
+    pub recipe: Digest,
+    /// Since when tasks may name it.
+    pub approved: Mark,
+    /// Since when they may not, and nothing is run any more.
+    pub revoked: Option<Mark>,
+}
+
 impl Registry {
+    /// The latest version of a module that tasks may name, with the SHA-256 of its bytes.
+    pub fn module(&self, name: &ModuleName) -> Option<(Digest, &ApprovedModule)> {
+        let usable = self
+            .modules
+            .iter()
+            .filter(|(_, module)| module.revoked.is_none() && module.declaration.name == *name);
+        usable.max_by_key(|(_, module)| module.declaration.version).map(|(code, module)| (*code, module))
+    }
+
+    /// Whether these bytes may run now for a task that was admitted when governance was at a place (R128, R129).
+    pub fn runs(&self, code: &Digest, admitted: GovernanceSequence) -> bool {
+        let module = self.modules.get(code);
+        module.is_some_and(|module| module.revoked.is_none() && module.approved.sequence <= admitted)
+    }
+
     /// The code that a new task is admitted with, in ascending order.
     pub fn active_code(&self) -> Vec<Measurement> {
         let active = self.measurements.iter().filter(|(_, code)| code.status() == Status::Active);

@@ -3,15 +3,21 @@
 //!
 //! A new kind is a variant with an arm in each function here. Proposals, votes, the log and its followers keep their shape.
 
+use alloc::string::String;
+use alloc::vec::Vec;
+
 use serde::{Deserialize, Serialize};
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
 use symphony_types::id::{Measurement, PlatformId};
 use symphony_types::key::{PublicKey, SoftwarePlatform};
+use symphony_types::limits::{MODULE_BYTES_MAX, MODULES_MAX, TEXT_LEN_MAX};
 
 use super::Governance;
-use super::approval::{EnclaveCode, Platform, Purpose};
+use super::approval::{ApprovedModule, EnclaveCode, Platform, Purpose};
 use super::log::LogEntry;
+use super::semantics::AttributeLifecycle;
+use crate::artifact::module::{Declaration, Input};
 
 /// What the council may change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +51,24 @@ pub enum Change {
         /// The machine.
         platform: PlatformId,
     },
+    /// Lets tasks name a module (R095). A version above those of the same name that are there replaces them for new tasks.
+    ApproveModule {
+        /// What it is for, in a sentence.
+        about: String,
+        /// Its bytes, so that every Vault has what was approved.
+        code: Vec<u8>,
+        /// What is enforced about it.
+        declaration: Declaration,
+        /// Digest of the sources that it is built from.
+        source: Digest,
+        /// Digest of the recipe that it is built by.
+        recipe: Digest,
+    },
+    /// Runs a module no more, at once.
+    RevokeModule {
+        /// SHA-256 of its bytes.
+        code: Digest,
+    },
 }
 
 impl Change {
@@ -56,10 +80,12 @@ impl Change {
             Self::RevokeMeasurement { .. } => "revoke_measurement",
             Self::AdmitPlatform { .. } => "admit_platform",
             Self::RevokePlatform { .. } => "revoke_platform",
+            Self::ApproveModule { .. } => "approve_module",
+            Self::RevokeModule { .. } => "revoke_module",
         }
     }
 
-    /// The digest of what it is about: the measurement or the platform.
+    /// The digest of what it is about: the measurement, the platform or the module.
     pub fn subject(&self) -> Digest {
         match self {
             Self::RegisterMeasurement { measurement, .. }
@@ -67,16 +93,19 @@ impl Change {
             | Self::RevokeMeasurement { measurement } => measurement.0,
             Self::AdmitPlatform { key } => key.platform().0,
             Self::RevokePlatform { platform } => platform.0,
+            Self::ApproveModule { code, .. } => Digest::of_bytes(code),
+            Self::RevokeModule { code } => *code,
         }
     }
 
     /// Whether it only takes away, so that there is nothing to wait for.
     pub const fn revokes(&self) -> bool {
         match self {
-            Self::RevokeMeasurement { .. } | Self::RevokePlatform { .. } => true,
+            Self::RevokeMeasurement { .. } | Self::RevokePlatform { .. } | Self::RevokeModule { .. } => true,
             Self::RegisterMeasurement { .. }
             | Self::ActivateMeasurement { .. }
-            | Self::AdmitPlatform { .. } => false,
+            | Self::AdmitPlatform { .. }
+            | Self::ApproveModule { .. } => false,
         }
     }
 
@@ -102,9 +131,36 @@ impl Change {
             Self::RevokePlatform { platform } => {
                 registry.platforms.get(platform).is_some_and(|known| known.revoked.is_none())
             }
+            Self::ApproveModule { about, code, declaration, .. } => {
+                about.len() <= TEXT_LEN_MAX
+                    && code.len() <= MODULE_BYTES_MAX
+                    && registry.modules.len() < MODULES_MAX
+                    && !registry.modules.contains_key(&Digest::of_bytes(code))
+                    && registry.modules.values().all(|known| {
+                        known.declaration.name != declaration.name
+                            || known.declaration.version < declaration.version
+                    })
+                    && declared(governance, declaration)
+            }
+            Self::RevokeModule { code } => {
+                registry.modules.get(code).is_some_and(|known| known.revoked.is_none())
+            }
         };
         if fits { Ok(()) } else { Err(Code::ChangeUnfit) }
     }
+}
+
+/// Whether a declaration is sound, and reads attributes that are there, in their own types and under their own class.
+fn declared(governance: &Governance, declaration: &Declaration) -> bool {
+    let known = |input: &Input| {
+        let attribute = governance.semantics.attributes.get(&input.attribute);
+        attribute.is_some_and(|attribute| {
+            attribute.lifecycle == AttributeLifecycle::Active
+                && attribute.value == input.kind.value_type()
+                && attribute.privacy_class <= declaration.privacy_class
+        })
+    };
+    declaration.check().is_ok() && declaration.inputs.iter().all(known)
 }
 
 impl Governance {
@@ -135,6 +191,17 @@ impl Governance {
             Change::RevokePlatform { platform } => {
                 if let Some(platform) = registry.platforms.get_mut(platform) {
                     platform.revoked = Some(mark);
+                }
+            }
+            Change::ApproveModule { about, code, declaration, source, recipe } => {
+                let (about, declaration) = (about.clone(), declaration.clone());
+                let (source, recipe, revoked) = (*source, *recipe, None);
+                let module = ApprovedModule { about, declaration, source, recipe, approved: mark, revoked };
+                registry.modules.insert(Digest::of_bytes(code), module);
+            }
+            Change::RevokeModule { code } => {
+                if let Some(module) = registry.modules.get_mut(code) {
+                    module.revoked = Some(mark);
                 }
             }
         }

@@ -21,6 +21,8 @@ pub struct Policy {
     pub parse: ParsePolicy,
     /// Prices and limits of a training.
     pub train: TrainPolicy,
+    /// Prices and limits of a computation.
+    pub compute: ComputePolicy,
     /// Privacy limits and charges.
     pub privacy: Privacy,
     /// Deadlines of stages.
@@ -155,6 +157,41 @@ impl TrainPolicy {
     };
 }
 
+/// Prices and limits of a computation (R094, R152).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ComputePolicy {
+    /// Per task.
+    pub base: Sym,
+    /// Per Vault.
+    pub per_vault: Sym,
+    /// Per billion of fuel that is set aside.
+    pub per_giga_fuel: Sym,
+    /// Per million records that are read.
+    pub per_million_records: Sym,
+    /// Per whole epsilon consumed in a Vault.
+    pub per_epsilon: Sym,
+    /// The most fuel that is set aside for one Vault.
+    pub fuel_max: u64,
+    /// The most epsilon of one task.
+    pub epsilon_max: Epsilon,
+    /// Fewer people than this are not computed on.
+    pub minimum_cohort: u32,
+}
+
+impl ComputePolicy {
+    /// No computation is admitted.
+    pub const NONE: Self = Self {
+        base: Sym::ZERO,
+        per_vault: Sym::ZERO,
+        per_giga_fuel: Sym::ZERO,
+        per_million_records: Sym::ZERO,
+        per_epsilon: Sym::ZERO,
+        fuel_max: 0,
+        epsilon_max: Epsilon::ZERO,
+        minimum_cohort: u32::MAX,
+    };
+}
+
 /// Rates that sum to the whole (R157, R158, D3, D4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shares {
@@ -253,6 +290,9 @@ impl Policy {
         }
         if self.train.round_ms == 0 || self.train.minimum_cohort == 0 {
             return Err("the length of a round and the minimum cohort must be positive");
+        }
+        if self.compute.minimum_cohort == 0 {
+            return Err("the minimum cohort of a computation must be positive");
         }
         if self.train.scopes.iter().any(|scope| !self.privacy.scope_limits.contains_key(scope)) {
             return Err("a scope of trainings has no limit");

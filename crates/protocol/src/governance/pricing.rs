@@ -4,11 +4,13 @@ use symphony_types::amount::{self, Sym};
 use symphony_types::catalogue::Code;
 use symphony_types::epsilon::Epsilon;
 
-use super::policy::{Policy, QueryFees, TrainPolicy};
+use super::policy::{ComputePolicy, Policy, QueryFees, TrainPolicy};
 use crate::artifact::{Fee, PrivacyCharge};
 
 /// Millionths in one epsilon.
 const MICRO: u64 = 1_000_000;
+/// Fuel of one unit of its price.
+const GIGA: u64 = 1_000_000_000;
 
 /// The most that a query can cost: all Vaults answer and the audience fills its cap.
 /// **Errors**: `ADM-0001` when the amount does not fit.
@@ -33,7 +35,7 @@ pub fn fee(fees: &QueryFees, vaults: u64, records: u64, charge: PrivacyCharge) -
     );
     let (Some(vaults), Some(records), Some(epsilon)) = terms else { return Err(Code::Malformed) };
     let total: Sym = amount::sum([fees.base, vaults, records, epsilon]).ok_or(Code::Malformed)?;
-    Ok(Fee { base: fees.base, vaults, records, aggregation: Sym::ZERO, epsilon, total })
+    Ok(Fee { base: fees.base, vaults, records, aggregation: Sym::ZERO, fuel: Sym::ZERO, epsilon, total })
 }
 
 /// What was computed in a training.
@@ -55,5 +57,32 @@ pub fn training_fee(policy: &TrainPolicy, done: Rounds, consumed: Epsilon) -> Re
     );
     let (Some(vaults), Some(aggregation), Some(epsilon)) = terms else { return Err(Code::Malformed) };
     let total: Sym = amount::sum([policy.base, vaults, aggregation, epsilon]).ok_or(Code::Malformed)?;
-    Ok(Fee { base: policy.base, vaults, records: Sym::ZERO, aggregation, epsilon, total })
+    Ok(Fee { base: policy.base, vaults, records: Sym::ZERO, aggregation, fuel: Sym::ZERO, epsilon, total })
+}
+
+/// What Vaults did for a computation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Run {
+    /// Vaults.
+    pub vaults: u64,
+    /// Fuel that was set aside in all of them.
+    pub fuel: u64,
+    /// Records that were read in all of them.
+    pub records: u64,
+}
+
+/// `base + vaults * per_vault + fuel * per_giga_fuel + records * per_million_records + epsilon * per_epsilon`, where the
+/// epsilon is that of a person summed over the Vaults (R094, R152). Spending rounds up. **Errors**: `ADM-0001` when an amount
+/// does not fit.
+pub fn compute_fee(policy: &ComputePolicy, run: Run, epsilon: Epsilon) -> Result<Fee, Code> {
+    let consumed = epsilon.checked_mul(run.vaults);
+    let terms = (
+        policy.per_vault.checked_mul(run.vaults),
+        policy.per_giga_fuel.share_ceil(run.fuel, GIGA),
+        policy.per_million_records.share_ceil(run.records, MICRO),
+        consumed.and_then(|Epsilon(micro)| policy.per_epsilon.share_ceil(micro, MICRO)),
+    );
+    let (Some(vaults), Some(fuel), Some(records), Some(epsilon)) = terms else { return Err(Code::Malformed) };
+    let total: Sym = amount::sum([policy.base, vaults, fuel, records, epsilon]).ok_or(Code::Malformed)?;
+    Ok(Fee { base: policy.base, vaults, records, aggregation: Sym::ZERO, fuel, epsilon, total })
 }

@@ -11,7 +11,7 @@ use symphony_types::key::{
     Document, Endorsed, Gateway, Governance, Master, Payout, PublicKey, Vault, Verifier,
 };
 
-use super::approval::{EnclaveCode, Platform};
+use super::approval::{ApprovedModule, EnclaveCode, Platform};
 
 /// Everyone who may act, with the keys and accounts that they act by.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +36,8 @@ pub struct Registry {
     pub measurements: BTreeMap<Measurement, EnclaveCode>,
     /// Platforms of class `software`, revoked ones among them.
     pub platforms: BTreeMap<PlatformId, Platform>,
+    /// Modules by the SHA-256 of their bytes, revoked ones among them (R095).
+    pub modules: BTreeMap<Digest, ApprovedModule>,
     /// Who proposes changes and votes on them.
     pub council: BTreeMap<ActorId, PublicKey<Governance>>,
 }

@@ -15,15 +15,17 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use symphony_types::catalogue::Code;
+use symphony_types::digest::Digest;
 use symphony_types::id::TaskId;
 use symphony_types::limits::FILINGS_PER_TASK_MAX;
 use symphony_types::time::OrderedMillis;
 
 use super::decide::{close, find, policy_of, transition};
 use super::{Cause, Event, Refusal, State};
+use crate::artifact::TaskEnvelope;
 use crate::artifact::challenge::{Dismissal, Dispute, EndorsedFinding, Filing, Replay, Ruling};
 use crate::artifact::training::Round;
-use crate::execution::training;
+use crate::execution::{aggregate, coordinate, training};
 use crate::lifecycle::training::{Position, plan};
 use crate::lifecycle::{Stage, Task, TaskState};
 use crate::settlement::challenge::{self, Challenge};
@@ -32,6 +34,18 @@ impl State {
     /// The challenges of a task with their numbers, in order.
     pub fn challenges_of<'a>(&'a self, task: &'a TaskId) -> impl Iterator<Item = (u32, &'a Challenge)> + 'a {
         (1..).map_while(|number| Some((number, self.challenges.get(&(*task, number))?)))
+    }
+
+    /// What a dispute about a round is compared with: the round as it is recorded. A computation has one round, its run.
+    pub fn disputed(&self, known: &Task, round: u32) -> Option<Round> {
+        let task = known.envelope.task;
+        if known.envelope.plan.trains() {
+            return self.rounds.get(&(task, round)).cloned();
+        }
+        let Stage::Challenged { slices, aggregate, .. } = &known.stage else { return None };
+        let (slices, aggregate) = (slices.clone(), aggregate.clone());
+        let single = (1..=runs(&known.envelope)).contains(&round);
+        single.then(|| Round { task, round, slices, aggregate, bulk: Digest::ZERO, absent: vec![] })
     }
 
     /// Where a training was at a round that is recorded.
@@ -54,8 +68,11 @@ pub(super) fn file(state: &State, at: OrderedMillis, filing: &Filing) -> Result<
     if challenge::filed(state.challenges_of(&task).map(|(_, known)| known), filing) {
         return Ok(vec![]);
     }
-    let rounds = state.rounds_of(&task).count();
-    challenge::check(&state.governance, filing, u32::try_from(rounds).unwrap_or(u32::MAX))?;
+    let rounds = match known.envelope.plan.trains() {
+        true => u32::try_from(state.rounds_of(&task).count()).unwrap_or(u32::MAX),
+        false => runs(&known.envelope),
+    };
+    challenge::check(&state.governance, filing, rounds)?;
     let from = known.state();
     let disputable = matches!(from, TaskState::Verifying | TaskState::AwaitingSettlement);
     if !disputable || known.timer().is_none_or(|end| end <= at) {
@@ -97,12 +114,12 @@ pub(super) fn record(
     }
     let recorded = match challenge.dispute {
         Dispute::Evidence => None,
-        Dispute::Round(round) => state.rounds.get(&(task, round)),
+        Dispute::Round(round) => state.disputed(known, round),
     };
     if let Replay::Computed(replay) = &finding.replay {
         plausible(state, known, replay)?;
     }
-    let ruling = challenge::ruling(&state.governance, challenge.dispute, recorded, finding)?;
+    let ruling = challenge::ruling(&state.governance, challenge.dispute, recorded.as_ref(), finding)?;
     if !state.governance.registry.endorsed(endorsed) {
         return Err(Code::Undecided.into());
     }
@@ -119,9 +136,21 @@ pub(super) fn record(
     Ok(events)
 }
 
+/// How many runs of a task that is no training can be made again: that of a module.
+fn runs(envelope: &TaskEnvelope) -> u32 {
+    u32::from(envelope.plan.compute().is_some())
+}
+
 /// Whether a round that was computed again is one that the plan allows at its place.
 fn plausible(state: &State, known: &Task, replay: &Round) -> Result<(), Code> {
     let envelope = &known.envelope;
+    if envelope.plan.compute().is_some() {
+        let accepted = coordinate::accepted(&state.governance, envelope, &replay.slices)?;
+        if accepted != replay.slices {
+            return Err(Code::QuorumBroken);
+        }
+        return aggregate::check(envelope, &replay.slices, &replay.aggregate);
+    }
     plan(envelope)?;
     let position = state.position_at(known, replay.round).ok_or(Code::Malformed)?;
     let accepted = training::accepted(&state.governance, envelope, &position, &replay.slices)?;

@@ -17,13 +17,14 @@ use symphony_types::merkle;
 use symphony_types::time::OrderedMillis;
 
 use super::reward::{self, Served};
+use crate::artifact::compute::ComputePlan;
 use crate::artifact::training::Extra;
 use crate::artifact::{
     Fee, Plan, SettlementContext, SignedAggregate, SignedSlice, SignedVerdict, TaskEnvelope,
 };
 use crate::governance::Governance;
 use crate::governance::epoch::epoch_of;
-use crate::governance::pricing::{self, Rounds};
+use crate::governance::pricing::{self, Rounds, Run};
 use crate::lifecycle::training::{Position, plan};
 
 /// What a settlement rests on.
@@ -41,7 +42,8 @@ pub struct Settled<'a> {
 
 impl Settled<'_> {
     /// What is charged for what was done (D5, D13): for a query, the Vaults whose slices count, the records that were
-    /// returned and the epsilon that was committed; for a training, its rounds and the epsilon of those (R104).
+    /// returned and the epsilon that was committed; for a training, its rounds and the epsilon of those (R104); for a
+    /// computation, its Vaults, and fuel and records by the sizes that they signed (R094).
     /// **Errors**: those of pricing and policy.
     pub fn charged(&self, governance: &Governance) -> Result<Fee, Code> {
         let policy = governance.policy_of(self.envelope.versions.policy)?;
@@ -58,7 +60,25 @@ impl Settled<'_> {
                 };
                 pricing::training_fee(&policy.train, done, self.consumed()?)
             }
+            Plan::Compute(plan) => {
+                let run = self.run(plan);
+                pricing::compute_fee(&policy.compute, run, self.envelope.charge.noised)
+            }
         }
+    }
+
+    /// What Vaults did for a computation, by the buckets of their headers: never more than was quoted, and nothing that tells
+    /// how many people or records there are to the last.
+    fn run(&self, plan: &ComputePlan) -> Run {
+        self.slices.iter().map(|slice| &slice.body).fold(Run::default(), |run, body| {
+            let people = body.coverage.0.min(plan.people_max.into());
+            let records = body.records.0.min(plan.records_max);
+            Run {
+                vaults: run.vaults + 1,
+                fuel: run.fuel.saturating_add(plan.declaration.fuel_bound(people, records)),
+                records: run.records.saturating_add(records),
+            }
+        })
     }
 
     /// What a person lost by the last round that its Vault has a slice of, summed over the Vaults; not what a Vault says
@@ -84,7 +104,7 @@ impl Settled<'_> {
         for slice in self.rounds.iter().flat_map(|(slices, _)| slices).chain(self.slices) {
             let body = &slice.body;
             let weight = match &self.envelope.plan {
-                Plan::Audience(_) => body.records.0.saturating_mul(body.epsilon.0),
+                Plan::Audience(_) | Plan::Compute(_) => body.records.0.saturating_mul(body.epsilon.0),
                 // Each round spends a part of one reservation, alike in every Vault.
                 Plan::Training(_) => body.records.0,
             };

@@ -9,7 +9,7 @@ use symphony_types::key::{Document, Endorsed, Master, PublicKey};
 use symphony_types::time::OrderedMillis;
 
 use crate::artifact::training::RoundOrder;
-use crate::artifact::{Assignment, Preparation, TaskClass};
+use crate::artifact::{Assignment, Preparation};
 use crate::governance::registry::majority;
 use crate::lifecycle::training;
 
@@ -64,7 +64,7 @@ pub fn assignment(body: &Assignment, vault: &VaultId) -> Result<(), Code> {
     let ascending = coordination.participating_vault_ids.is_sorted_by(|one, next| one < next);
     let asked = coordination.participating_vault_ids.contains(vault);
     let receipts = envelope.reservations.len() == coordination.participating_vault_ids.len();
-    if !ascending || !asked || !receipts || envelope.plan.class() != TaskClass::Query {
+    if !ascending || !asked || !receipts || envelope.plan.trains() {
         return Err(Code::EnvelopeInvalid);
     }
     Ok(())

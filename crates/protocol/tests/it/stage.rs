@@ -7,7 +7,7 @@ use symphony_protocol::artifact::*;
 use symphony_protocol::governance::Governance;
 use symphony_protocol::governance::approval::{EnclaveCode, Platform, Purpose};
 use symphony_protocol::governance::policy::{
-    Deadlines, ParsePolicy, Policy, Privacy, ProposalPolicy, QueryFees, Shares, TrainPolicy,
+    ComputePolicy, Deadlines, ParsePolicy, Policy, Privacy, ProposalPolicy, QueryFees, Shares, TrainPolicy,
 };
 use symphony_protocol::governance::registry::{Actor, Registry, Role, VaultRecord, VerifierRecord};
 use symphony_protocol::governance::semantics::*;
@@ -82,6 +82,7 @@ pub(crate) fn policy() -> Policy {
             treasury: Bps(750),
         },
         train: train_policy(),
+        compute: compute_policy(),
         parse: ParsePolicy {
             operator: Sym(50),
             executor: Sym(30),
@@ -124,6 +125,19 @@ pub(crate) fn policy() -> Policy {
             timelock_ms: TIMELOCK_MS,
             open_max: 4,
         },
+    }
+}
+
+fn compute_policy() -> ComputePolicy {
+    ComputePolicy {
+        base: Sym(5 * SYM_UNIT),
+        per_vault: Sym(SYM_UNIT),
+        per_giga_fuel: Sym(SYM_UNIT / 10),
+        per_million_records: Sym(SYM_UNIT / 2),
+        per_epsilon: Sym(2 * SYM_UNIT),
+        fuel_max: 10_000_000_000,
+        epsilon_max: Epsilon(1_000_000),
+        minimum_cohort: 50,
     }
 }
 
@@ -200,6 +214,7 @@ fn registry() -> Registry {
         payout: key::<Payout>("payout").public(),
         treasury: actor("treasury"),
         measurements: [(code("enclave"), EnclaveCode::founded(Purpose::Any))].into(),
+        modules: [].into(),
         platforms: [platform("platform")].map(|key| (key.platform(), Platform::founded(key))).into(),
         council: council(),
     }
@@ -336,7 +351,7 @@ pub(crate) const PLENTY: Sym = Sym(1_000 * SYM_UNIT);
 pub(crate) fn asked(request: &mut TaskRequest) -> &mut AudienceQuery {
     match &mut request.work {
         Work::Audience(query) => query,
-        Work::Training(_) => panic!("the request is for a training"),
+        Work::Training(_) | Work::Compute(_) => panic!("the request is for no audience"),
     }
 }
 
@@ -344,6 +359,6 @@ pub(crate) fn asked(request: &mut TaskRequest) -> &mut AudienceQuery {
 pub(crate) fn query(plan: &mut Plan) -> &mut ResolvedQuery {
     match plan {
         Plan::Audience(query) => query,
-        Plan::Training(_) => panic!("the plan is a training"),
+        Plan::Training(_) | Plan::Compute(_) => panic!("the plan is for no audience"),
     }
 }

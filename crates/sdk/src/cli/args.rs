@@ -1,5 +1,6 @@
 //! The words of the command line. Its help is pinned by a snapshot.
 
+pub(crate) mod compute;
 pub(crate) mod governance;
 pub(crate) mod training;
 
@@ -119,6 +120,9 @@ pub(crate) enum Command {
     /// Trainings: models out of many people's records, without the records
     #[command(subcommand)]
     Train(training::Train),
+    /// Computations: approved modules over many people's records, without the records
+    #[command(subcommand)]
+    Compute(compute::Compute),
     /// Your trained models
     #[command(subcommand)]
     Model(training::Model),
@@ -145,6 +149,8 @@ pub(crate) enum Command {
     Receipt(Receipt),
     /// A person's records
     Records(Person),
+    /// What modules found of a person, which stays in the Vault
+    Attributes(Person),
     /// Your dividends
     #[command(subcommand)]
     Dividends(Dividends),
@@ -192,7 +198,7 @@ pub(crate) enum Challenge {
         /// Why, in at most 1000 characters
         #[arg(long)]
         grounds: String,
-        /// Have this round of a training computed again; without it every master judges the evidence anew
+        /// Have this round of a training, or 1 of a computation, computed again; without it every master judges the evidence anew
         #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
         round: Option<u32>,
         /// What shows it: its hash is filed; to open a dispute again, one that was not shown before

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use serde_json::json;
+use symphony_protocol::artifact::module::Declaration;
 use symphony_protocol::governance::change;
 use symphony_protocol::governance::log::{LogEntry, LogHead, LogUpdate};
 use symphony_protocol::governance::proposal::Motion;
@@ -14,6 +15,7 @@ use symphony_tee::measure;
 use symphony_types::digest::Digest;
 use symphony_types::id::{GovernanceSequence, Measurement, PlatformId};
 use symphony_types::key::{Document as _, PublicKey};
+use symphony_wasm::module::Module;
 use symphony_wire::documents::{decode, encode};
 
 use super::args::governance::{Change, Governance};
@@ -64,7 +66,7 @@ impl Session {
         let known = governance.council.iter().find(|member| member.member == name.as_str());
         let known = known.ok_or_else(|| Usage(format!("{name} is no member of the council")))?;
         let member = Member { name, key: &key };
-        let (motion, _) = member.proposes(foundation, known.number + 1, wanted(change), summary);
+        let (motion, _) = member.proposes(foundation, known.number + 1, wanted(change)?, summary);
         let proposal = client.govern(&motion).await?;
         show::print(self.json, &proposal, |proposal| list(std::slice::from_ref(proposal)));
         Ok(())
@@ -142,8 +144,8 @@ fn kept(file: &Path) -> Result<LogUpdate> {
     Ok(decode(&bytes).map_err(|error| Usage(format!("{} is no log: {error}", file.display())))?)
 }
 
-fn wanted(change: &Change) -> change::Change {
-    match change {
+fn wanted(change: &Change) -> Result<change::Change> {
+    Ok(match change {
         Change::Register { measurement, purpose, recipe } => change::Change::RegisterMeasurement {
             measurement: Measurement(*measurement),
             purpose: *purpose,
@@ -159,7 +161,20 @@ fn wanted(change: &Change) -> change::Change {
         Change::RevokePlatform { platform } => {
             change::Change::RevokePlatform { platform: PlatformId(*platform) }
         }
-    }
+        Change::ApproveModule { code, declaration, about, source, recipe } => {
+            let file =
+                |path: &Path| std::fs::read(path).with_context(|| format!("reading {}", path.display()));
+            let (code, text) = (file(code)?, file(declaration)?);
+            let declaration: Declaration = toml::from_slice(&text)
+                .map_err(|error| Usage(format!("{}: {error}", declaration.display())))?;
+            // What no enclave would load is not worth a vote.
+            Module::check(&code, &declaration, &Digest::of_bytes(&code))
+                .map_err(|refused| Usage(format!("no enclave would load the module: {refused}")))?;
+            let (about, source, recipe) = (about.clone(), *source, *recipe);
+            change::Change::ApproveModule { about, code, declaration, source, recipe }
+        }
+        Change::RevokeModule { code } => change::Change::RevokeModule { code: *code },
+    })
 }
 
 fn entry(entry: &LogEntry) -> serde_json::Value {

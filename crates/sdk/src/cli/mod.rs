@@ -2,6 +2,7 @@
 
 pub(crate) mod args;
 mod challenge;
+mod compute;
 mod governance;
 mod model;
 mod parse;

@@ -97,6 +97,7 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         }
         Command::Challenge(command) => session.challenge(command).await?,
         Command::Train(command) => session.train(command).await?,
+        Command::Compute(command) => session.compute(command).await?,
         Command::Model(command) => return session.model(command).await,
         Command::Consent(command) => session.consent(command).await?,
         Command::Budget(person) => session.budget(&person).await?,
@@ -105,6 +106,7 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         }
         Command::Receipt(command) => return session.receipt(command).await,
         Command::Records(person) => session.records(&person).await?,
+        Command::Attributes(person) => session.attributes(&person).await?,
         Command::Dividends(command) => session.dividends(command).await?,
         Command::Wallet(command) => session.wallet(command).await?,
         Command::Recipient(args::Recipient::New) => {
@@ -264,6 +266,19 @@ impl Session {
         show::print(self.json, &records, |records| {
             let rows = records.iter().map(|record| [record.commitment.clone(), record.json.clone()]);
             show::table(["commitment", "record"], rows)
+        });
+        Ok(())
+    }
+
+    async fn attributes(&self, person: &Person) -> Result<()> {
+        let subject = self.profile.subject(person.subject.as_deref())?;
+        let attributes = self.profile.own_client()?.attributes(&person.vault, subject).await?;
+        show::print(self.json, &attributes, |attributes| {
+            let rows = attributes.iter().map(|one| {
+                let value = if one.label.is_empty() { one.value.to_string() } else { one.label.clone() };
+                [format!("{} {}", one.module, one.version), value, one.task_id.clone()]
+            });
+            show::table(["module", "value", "task"], rows)
         });
         Ok(())
     }

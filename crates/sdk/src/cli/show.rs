@@ -114,15 +114,21 @@ pub(super) fn quote(quote: &Quote) -> String {
             ("vaults", fee.vaults),
             ("records", fee.records),
             ("aggregation", fee.aggregation),
+            ("fuel", fee.fuel),
             ("epsilon", fee.epsilon),
             ("worst case", fee.total),
         ];
-        let of_training = quote.rounds_possible > 0;
-        let parts = parts.into_iter().filter(move |(name, _)| *name != "aggregation" || of_training);
+        let (trains, computes) = (quote.rounds_possible > 0, quote.fuel_max > 0);
+        let parts = parts.into_iter().filter(move |(name, _)| match *name {
+            "aggregation" => trains,
+            "fuel" => computes,
+            _ => true,
+        });
         parts.map(|(name, amount)| [name.to_owned(), sym(amount)])
     });
     let noised = epsilon(quote.noised_micro_epsilon);
     let loss = match quote.rounds_possible {
+        0 if quote.fuel_max > 0 => format!("{noised} for the whole result; fuel {} a vault", quote.fuel_max),
         0 => format!("{} exposure, {noised} noised count", epsilon(quote.exposure_micro_epsilon)),
         rounds => format!("{noised} for all rounds; a whole budget allows {rounds}"),
     };
@@ -231,7 +237,10 @@ pub(super) fn summary(result: &AudienceResult) -> String {
             format!("{returned} people; about {eligible} eligible (noised, epsilon {noise})")
         }
         Outcome::Suppressed => "suppressed: fewer people than the minimum".to_owned(),
-        Outcome::Step { .. } | Outcome::Model { .. } | Outcome::Withheld { .. } => "no audience".to_owned(),
+        Outcome::Step { .. }
+        | Outcome::Model { .. }
+        | Outcome::Withheld { .. }
+        | Outcome::Computed { .. } => "no audience".to_owned(),
     }
 }
 

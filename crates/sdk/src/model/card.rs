@@ -381,9 +381,11 @@ fn quality(proven: &Proven) -> Quality {
     };
     let evaluated = |combined: &Combined| match combined.aggregate.0.body.outcome {
         Outcome::Step { evaluation, .. } => evaluation,
-        Outcome::Model { .. } | Outcome::Withheld { .. } | Outcome::Audience { .. } | Outcome::Suppressed => {
-            None
-        }
+        Outcome::Model { .. }
+        | Outcome::Withheld { .. }
+        | Outcome::Audience { .. }
+        | Outcome::Suppressed
+        | Outcome::Computed { .. } => None,
     };
     let rounds = (0..).zip(&proven.bundle.evidence.rounds);
     Quality {

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::compute::ModuleEntry;
+
 shapes! {
     /// What governs.
     GovernanceView {
@@ -12,6 +14,8 @@ shapes! {
         policy_version: u32,
         measurements: Vec<MeasurementEntry>,
         platforms: Vec<PlatformEntry>,
+        #[serde(default)]
+        modules: Vec<ModuleEntry>,
         council: Vec<CouncilEntry>,
         proposals: Vec<ProposalEntry>,
     }

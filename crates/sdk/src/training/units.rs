@@ -16,18 +16,18 @@ pub struct Misfit {
 }
 
 /// A unit: a power of a tenth.
-pub(super) struct Unit {
+pub(crate) struct Unit {
     decimals: usize,
 }
 
 pub(super) const THOUSANDTHS: Unit = Unit { decimals: 3 };
-pub(super) const MILLIONTHS: Unit = Unit { decimals: 6 };
+pub(crate) const MILLIONTHS: Unit = Unit { decimals: 6 };
 pub(super) const BILLIONTHS: Unit = Unit { decimals: 9 };
 pub(super) const TRILLIONTHS: Unit = Unit { decimals: 12 };
 
 impl Unit {
     /// So many units. **Errors**: more decimals than the unit has; below or above what `T` holds.
-    pub(super) fn of<T: TryFrom<i128>>(&self, field: &str, value: f64) -> Result<T, Misfit> {
+    pub(crate) fn of<T: TryFrom<i128>>(&self, field: &str, value: f64) -> Result<T, Misfit> {
         let decimals = self.decimals;
         let misfit = |fault: String| Misfit { field: field.to_owned(), value, fault };
         if !value.is_finite() {

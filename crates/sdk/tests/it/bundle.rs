@@ -10,7 +10,7 @@ use symphony_protocol::governance::approval::{EnclaveCode, Platform, Purpose};
 use symphony_protocol::governance::epoch::epoch_of;
 use symphony_protocol::governance::log::{LogEntry, replay};
 use symphony_protocol::governance::policy::{
-    Deadlines, ParsePolicy, Policy, Privacy, ProposalPolicy, QueryFees, Shares, TrainPolicy,
+    ComputePolicy, Deadlines, ParsePolicy, Policy, Privacy, ProposalPolicy, QueryFees, Shares, TrainPolicy,
 };
 use symphony_protocol::governance::registry::{Actor, Registry, VaultRecord, VerifierRecord};
 use symphony_protocol::governance::semantics::Semantics;
@@ -101,6 +101,7 @@ fn policy() -> Policy {
             minimum_cohort: 100,
             round_ms: 20_000,
         },
+        compute: ComputePolicy::NONE,
         privacy: Privacy {
             scope_limits: BTreeMap::from([
                 (scope("marketing"), Epsilon(5_000_000)),
@@ -157,6 +158,7 @@ pub(crate) fn governance(keys: &Keys) -> Governance {
             payout: keys.payout.public(),
             treasury: actor("treasury"),
             measurements: [(Measurement(digest(20)), EnclaveCode::founded(Purpose::Any))].into(),
+            modules: [].into(),
             platforms: [keys.platform.public()].map(|key| (platform_id(&key), Platform::founded(key))).into(),
             council: (1..=3).map(member).map(|(name, key)| (name, key.public())).collect(),
         },
@@ -250,6 +252,7 @@ fn attest(keys: &Keys, task: TaskId, work: Work) -> (Attestation, Digest) {
         task,
         step: work.step,
         nonce: work.nonce,
+        module: None,
         input_root: work.input_root,
         output: work.output,
         schema: SchemaVersion(1),

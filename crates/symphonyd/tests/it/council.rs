@@ -56,7 +56,7 @@ impl Voter {
 }
 
 /// Proposes a change, has enough members vote for it, and waits until it is enacted.
-async fn enact(network: &Network, change: Change) {
+pub async fn enact(network: &Network, change: Change) {
     let foundation = governance_digest(&founded(network));
     let first = voter(network, ENOUGH[0]);
     let known = first.client.governance().await.unwrap();

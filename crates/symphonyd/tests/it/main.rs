@@ -3,6 +3,7 @@
 
 mod certificates;
 mod challenges;
+mod computes;
 mod council;
 mod crash;
 mod disk;

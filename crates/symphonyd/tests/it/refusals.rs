@@ -72,10 +72,18 @@ async fn a_production_policy_refuses_software_enclaves() {
     assert_eq!(code(client.quote(&spec().task()).await), "ADM-0019");
     // Locked all the same, by somebody who did not ask for a quote.
     let none = Sym::ZERO;
-    let fee =
-        |total| Fee { base: total, vaults: none, records: none, aggregation: none, epsilon: none, total };
+    let fee = |base| Fee {
+        base,
+        vaults: none,
+        records: none,
+        aggregation: none,
+        fuel: none,
+        epsilon: none,
+        total: base,
+    };
     let quote = Quote {
         rounds_possible: 0,
+        fuel_max: 0,
         policy_version: 1,
         semantic_version: 1,
         worst_case: Some(fee(Sym(1_000 * SYM_UNIT))),

@@ -136,7 +136,7 @@ async fn until_round(network: &Network, request: &str, rounds: u32) -> Task {
 }
 
 /// Evidence that holds for somebody without a network.
-fn verified(bytes: &[u8]) -> EndorsedBundle {
+pub fn verified(bytes: &[u8]) -> EndorsedBundle {
     let report = verify(bytes, None);
     let faults: Vec<_> = report.checks.iter().filter(|check| check.fault.is_some()).collect();
     assert!(faults.is_empty(), "{faults:?}");

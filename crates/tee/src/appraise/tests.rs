@@ -50,6 +50,7 @@ fn scene() -> Scene {
         task: TaskId(digest(7)),
         step: AGGREGATE_STEP.into(),
         nonce: digest(8),
+        module: None,
         input_root: digest(9),
         output: digest(10),
         schema: SchemaVersion(1),
@@ -74,6 +75,7 @@ fn scene() -> Scene {
         output: report.output,
         actor,
         role: EnclaveRole::Aggregator,
+        module: None,
         purged: true,
     };
     Scene { platform, enclave, boot, report, policy, expected }

@@ -14,9 +14,9 @@ use symphony_types::digest::Digest;
 use symphony_types::id::{PolicyVersion, SchemaVersion, SemanticVersion, TaskId};
 
 fn main() -> ExitCode {
-    match session::run(|context| {
+    match session::run(<[u8]>::to_vec, |context, ready| {
         let context = context.clone();
-        move |request: &[u8]| answer(&context, request)
+        move |request: &[u8]| answer(&context, &ready, request)
     }) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -26,13 +26,15 @@ fn main() -> ExitCode {
     }
 }
 
-fn answer(context: &EnclaveContext, request: &[u8]) -> Vec<u8> {
+fn answer(context: &EnclaveContext, ready: &[u8], request: &[u8]) -> Vec<u8> {
     match request {
+        b"ready" => ready.to_vec(),
         b"attempts" => canonical::to_bytes(&attempts()),
         b"work" => canonical::to_bytes(&context.sign(Work {
             task: TaskId(Digest([1; 32])),
             step: "aggregate".into(),
             nonce: Digest([2; 32]),
+            module: None,
             input_root: Digest([3; 32]),
             output: Digest([4; 32]),
             schema: SchemaVersion(1),

@@ -43,6 +43,7 @@ impl Bench {
             platform_seed: self.seed.clone(),
             nonce: Digest([5; 32]),
             sealed_keys: None,
+            ready: Vec::new(),
         }
     }
 
@@ -70,6 +71,7 @@ fn expected() -> Expected {
         output: Digest([4; 32]),
         actor: ActorId::new("aggregator").unwrap(),
         role: EnclaveRole::Aggregator,
+        module: None,
         purged: true,
     }
 }

@@ -10,7 +10,7 @@ use symphony_protocol::artifact::*;
 use symphony_protocol::governance::Governance;
 use symphony_protocol::governance::approval::{EnclaveCode, Platform, Purpose};
 use symphony_protocol::governance::policy::{
-    Deadlines, ParsePolicy, Policy, Privacy, ProposalPolicy, QueryFees, Shares, TrainPolicy,
+    ComputePolicy, Deadlines, ParsePolicy, Policy, Privacy, ProposalPolicy, QueryFees, Shares, TrainPolicy,
 };
 use symphony_protocol::governance::registry::{Registry, VaultRecord, VerifierRecord};
 use symphony_protocol::governance::semantics::{
@@ -86,6 +86,7 @@ impl World {
                 .iter()
                 .map(|measurement| (*measurement, EnclaveCode::founded(Purpose::Any)))
                 .collect(),
+            modules: [].into(),
             platforms: [(platform.platform(), Platform::founded(platform.public()))].into(),
             council: (1..=3).map(|number| (member(number), council_key(number).public())).collect(),
         };
@@ -246,6 +247,7 @@ impl World {
             vault: vault_id(),
             nonce: Digest([8; 32]),
             attempt: 0,
+            review: false,
             aggregator_boot: vec![],
             sealed_keys: vec![],
         }
@@ -373,6 +375,7 @@ fn policy() -> Policy {
         },
         parse: ParsePolicy::NONE,
         train: TrainPolicy::NONE,
+        compute: ComputePolicy::NONE,
         privacy: Privacy {
             scope_limits: [(UsageScope::new("marketing").unwrap(), Epsilon(30))].into(),
             subject_cap: Epsilon(40),

@@ -3,7 +3,7 @@
 use wat::parse_str;
 
 use super::*;
-use crate::declaration::{Group, Input, InputKind, OutputShape, PrivacyClass, Unit};
+use symphony_protocol::artifact::module::{Group, Input, InputKind, OutputShape, PrivacyClass, Unit};
 
 fn declaration(isolation: Isolation, float_mode: FloatMode) -> Declaration {
     let group = Group { name: "people".into(), unit: Unit::Count, cells: 4, clip: 1, touches: 1 };

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::declaration::Unit;
+use symphony_protocol::artifact::module::Unit;
 
 fn groups() -> Vec<Group> {
     let group =

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use symphony_types::id::AttributeName;
 
 use super::*;
-use crate::declaration::{FloatMode, Input, Isolation, OutputShape, PrivacyClass};
+use symphony_protocol::artifact::module::{FloatMode, Input, Isolation, OutputShape, PrivacyClass};
 
 fn declaration(kinds: &[InputKind], order: Option<u32>) -> Declaration {
     let input = |(at, kind): (usize, &InputKind)| Input {

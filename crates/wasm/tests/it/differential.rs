@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use symphony_guest_abi::{Input, Word, padded};
+use symphony_protocol::artifact::compute::Parameters;
+use symphony_protocol::artifact::module::{Declaration, InputKind, OutputShape};
 use symphony_wasm::catalogue::{Built, built};
-use symphony_wasm::declaration::{Declaration, InputKind, OutputShape};
 use symphony_wasm::engine::Prepared;
-use symphony_wasm::job::Parameters;
 use symphony_wasm::output::{attributes, cells};
 use symphony_wasm::table::{Batch, Cells, Table, TableBuilder, Validity};
 
@@ -85,7 +85,7 @@ fn people_with_very_many_rows_are_cut_and_stay_within_their_fuel() {
 
 /// Numbers within the declared ranges, small enough to meet the rows.
 fn parameters(declared: &Declaration, seed: u64) -> Parameters {
-    let number = |(at, range): (usize, &symphony_wasm::declaration::ParameterRange)| {
+    let number = |(at, range): (usize, &symphony_protocol::artifact::module::ParameterRange)| {
         let spread = (range.max - range.min).min(1500) + 1;
         range.min + (seed.rotate_left(at as u32 * 11) % spread as u64) as i64
     };
@@ -135,7 +135,7 @@ fn table(declared: &Declaration, parameters: &Parameters, rows: &[Row]) -> Table
 
 /// The output as the guest's own code and a plain reading of its words make it.
 fn natively(declared: &Declaration, table: &Table, parameters: &Parameters) -> Vec<u8> {
-    let native = NATIVE.iter().find(|(name, _)| *name == declared.name).unwrap().1;
+    let native = NATIVE.iter().find(|(name, _)| *name == declared.name.as_str()).unwrap().1;
     let mut sums = vec![0_i64; declared.output.cells()];
     let mut values = Vec::new();
     for person in table.people() {

@@ -1,8 +1,9 @@
 //! Modules that loop, trap, lie and grow: each ends as it is catalogued, on every engine, and nothing is lost.
 
-use symphony_wasm::declaration::{Declaration, FloatMode, Isolation};
+use symphony_protocol::artifact::compute::Parameters;
+use symphony_protocol::artifact::module::{Declaration, FloatMode, Isolation};
 use symphony_wasm::engine::{Ending, Fault, Faults};
-use symphony_wasm::job::{Job, Parameters, allotment};
+use symphony_wasm::job::{Job, allotment};
 use symphony_wasm::output::attributes;
 
 use crate::{declaration, engines, module, run, table};

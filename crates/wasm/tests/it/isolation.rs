@@ -1,8 +1,8 @@
 //! What a module answers for a person does not depend on who else is there: hostile modules that try to carry something.
 
-use symphony_wasm::declaration::Group;
-use symphony_wasm::declaration::{Declaration, FloatMode, Isolation, OutputShape, Unit};
-use symphony_wasm::job::Parameters;
+use symphony_protocol::artifact::compute::Parameters;
+use symphony_protocol::artifact::module::Group;
+use symphony_protocol::artifact::module::{Declaration, FloatMode, Isolation, OutputShape, Unit};
 use symphony_wasm::output::{attributes, cells};
 
 use crate::{declaration, engines, module, run, table};

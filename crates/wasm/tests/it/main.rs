@@ -5,14 +5,14 @@ mod differential;
 mod hostile;
 mod isolation;
 
+use symphony_protocol::artifact::PrivacyClass;
+use symphony_protocol::artifact::compute::Parameters;
+use symphony_protocol::artifact::module::{Declaration, FloatMode, Input, InputKind, Isolation, OutputShape};
 use symphony_types::digest::Digest;
-use symphony_types::id::AttributeName;
-use symphony_wasm::declaration::{
-    Declaration, FloatMode, Input, InputKind, Isolation, OutputShape, PrivacyClass,
-};
+use symphony_types::id::{AttributeName, ModuleName};
 use symphony_wasm::engine::{Ending, Engine, Prepared};
 use symphony_wasm::interpreted::Interpreted;
-use symphony_wasm::job::{Job, Parameters};
+use symphony_wasm::job::Job;
 use symphony_wasm::module::Module;
 use symphony_wasm::output::Output;
 use symphony_wasm::table::{Batch, Cells, Table, TableBuilder};
@@ -31,7 +31,7 @@ fn engines() -> Vec<Box<dyn Engine>> {
 fn declaration(isolation: Isolation, float_mode: FloatMode) -> Declaration {
     let attribute = AttributeName::new("commerce.amount").unwrap();
     Declaration {
-        name: "hostile".into(),
+        name: ModuleName::new("hostile").unwrap(),
         version: 1,
         isolation,
         float_mode,

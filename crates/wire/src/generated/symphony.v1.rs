@@ -152,7 +152,7 @@ pub struct VaultOperation {
     pub reply_key: ::prost::alloc::vec::Vec<u8>,
     #[prost(
         oneof = "vault_operation::Operation",
-        tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24"
+        tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25"
     )]
     pub operation: ::core::option::Option<vault_operation::Operation>,
 }
@@ -190,6 +190,8 @@ pub mod vault_operation {
         CorrectReceipt(super::CorrectReceipt),
         #[prost(message, tag = "24")]
         ByCaller(super::SealedOperation),
+        #[prost(message, tag = "25")]
+        ReadAttributes(super::ReadAttributes),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -221,6 +223,12 @@ pub struct ReadBudget {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ReadConsents {
+    #[prost(string, tag = "1")]
+    pub subject: ::prost::alloc::string::String,
+}
+/// What modules found of a person.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReadAttributes {
     #[prost(string, tag = "1")]
     pub subject: ::prost::alloc::string::String,
 }
@@ -338,6 +346,8 @@ pub struct VaultAnswer {
     /// of a parse: a signed ParseTicket
     #[prost(bytes = "vec", tag = "15")]
     pub ticket: ::prost::alloc::vec::Vec<u8>,
+    #[prost(message, repeated, tag = "16")]
+    pub attributes: ::prost::alloc::vec::Vec<AttributeEntry>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct LineRefusal {
@@ -395,6 +405,28 @@ pub struct RecordEntry {
     /// the canonical record, for its owner
     #[prost(string, tag = "2")]
     pub json: ::prost::alloc::string::String,
+}
+/// A derived attribute of a person. It never leaves the Vault but to that person and the Vault's operator.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AttributeEntry {
+    /// that found it
+    #[prost(string, tag = "1")]
+    pub module: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "2")]
+    pub version: u32,
+    /// SHA-256 of the module's bytes
+    #[prost(bytes = "vec", tag = "3")]
+    pub code: ::prost::alloc::vec::Vec<u8>,
+    #[prost(bytes = "vec", tag = "4")]
+    pub task_id: ::prost::alloc::vec::Vec<u8>,
+    #[prost(uint64, tag = "5")]
+    pub evaluated_at_ms: u64,
+    /// the number, or the position of the label
+    #[prost(uint64, tag = "6")]
+    pub value: u64,
+    /// of a module that answers labels
+    #[prost(string, tag = "7")]
+    pub label: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DividendEntry {
@@ -705,6 +737,21 @@ pub mod vault_node_client {
             req.extensions_mut().insert(GrpcMethod::new("symphony.v1.VaultNode", "ReplayRound"));
             self.inner.unary(req, path, codec).await
         }
+        /// Runs the module of a slice again that this Vault has computed, for a challenge: consumes nothing. `Assignment` in.
+        pub async fn replay_slice(
+            &mut self,
+            request: impl tonic::IntoRequest<super::SignedDocument>,
+        ) -> std::result::Result<tonic::Response<super::ReplayResult>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/symphony.v1.VaultNode/ReplaySlice");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("symphony.v1.VaultNode", "ReplaySlice"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Frees what a dead task had reserved. `Release` in. Idempotent.
         pub async fn release_budget(
             &mut self,
@@ -823,6 +870,11 @@ pub mod vault_node_server {
         async fn replay_round(
             &self,
             request: tonic::Request<super::RoundAssignment>,
+        ) -> std::result::Result<tonic::Response<super::ReplayResult>, tonic::Status>;
+        /// Runs the module of a slice again that this Vault has computed, for a challenge: consumes nothing. `Assignment` in.
+        async fn replay_slice(
+            &self,
+            request: tonic::Request<super::SignedDocument>,
         ) -> std::result::Result<tonic::Response<super::ReplayResult>, tonic::Status>;
         /// Frees what a dead task had reserved. `Release` in. Idempotent.
         async fn release_budget(
@@ -1046,6 +1098,40 @@ pub mod vault_node_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ReplayRoundSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/symphony.v1.VaultNode/ReplaySlice" => {
+                    #[allow(non_camel_case_types)]
+                    struct ReplaySliceSvc<T: VaultNode>(pub Arc<T>);
+                    impl<T: VaultNode> tonic::server::UnaryService<super::SignedDocument> for ReplaySliceSvc<T> {
+                        type Response = super::ReplayResult;
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        fn call(&mut self, request: tonic::Request<super::SignedDocument>) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move { <T as VaultNode>::replay_slice(&inner, request).await };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ReplaySliceSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
@@ -2122,6 +2208,47 @@ pub struct TaskSpec {
     pub evaluate_at_ms: ::core::option::Option<u64>,
     #[prost(message, optional, tag = "9")]
     pub training: ::core::option::Option<Training>,
+    #[prost(message, optional, tag = "10")]
+    pub compute: ::core::option::Option<Compute>,
+}
+/// A run of an approved module. `protocol::artifact::compute` has the limits.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Compute {
+    /// its name in the catalogue; the latest approved version is taken
+    #[prost(string, tag = "1")]
+    pub module: ::prost::alloc::string::String,
+    /// one for each that is declared
+    #[prost(message, repeated, tag = "2")]
+    pub parameters: ::prost::alloc::vec::Vec<NamedNumber>,
+    /// one for each listed input
+    #[prost(message, repeated, tag = "3")]
+    pub lists: ::prost::alloc::vec::Vec<NamedTexts>,
+    /// people with a record that satisfies all; everybody when empty
+    #[prost(message, repeated, tag = "4")]
+    pub cohort: ::prost::alloc::vec::Vec<Operand>,
+    /// of the whole result, in millionths
+    #[prost(uint64, tag = "5")]
+    pub epsilon_micro: u64,
+    /// people of one Vault at most
+    #[prost(uint32, tag = "6")]
+    pub people_max: u32,
+    /// records of one Vault at most
+    #[prost(uint64, tag = "7")]
+    pub records_max: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct NamedNumber {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(int64, tag = "2")]
+    pub value: i64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct NamedTexts {
+    #[prost(string, tag = "1")]
+    pub attribute: ::prost::alloc::string::String,
+    #[prost(string, repeated, tag = "2")]
+    pub texts: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// Whole numbers: what is fixed at admission is hashed. `protocol::artifact::training` has the limits.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -2306,6 +2433,9 @@ pub struct Quote {
     /// of a training: what a person's whole budget allows under its terms
     #[prost(uint32, tag = "9")]
     pub rounds_possible: u32,
+    /// of a computation: what is set aside for one Vault at most
+    #[prost(uint64, tag = "10")]
+    pub fuel_max: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct VaultCoverage {
@@ -2332,6 +2462,9 @@ pub struct Fee {
     /// of a training
     #[prost(uint64, tag = "6")]
     pub aggregation: u64,
+    /// of a computation
+    #[prost(uint64, tag = "7")]
+    pub fuel: u64,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SubmitTaskRequest {
@@ -2763,6 +2896,108 @@ pub struct GovernanceView {
     /// open ones and the last closed ones
     #[prost(message, repeated, tag = "9")]
     pub proposals: ::prost::alloc::vec::Vec<ProposalEntry>,
+    #[prost(message, repeated, tag = "10")]
+    pub modules: ::prost::alloc::vec::Vec<ModuleEntry>,
+}
+/// A module that tasks may name, and what is enforced about it.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ModuleEntry {
+    /// SHA-256 of its bytes
+    #[prost(bytes = "vec", tag = "1")]
+    pub code: ::prost::alloc::vec::Vec<u8>,
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "3")]
+    pub version: u32,
+    #[prost(string, tag = "4")]
+    pub about: ::prost::alloc::string::String,
+    /// approved or revoked
+    #[prost(string, tag = "5")]
+    pub status: ::prost::alloc::string::String,
+    /// digest of the sources that it is built from
+    #[prost(bytes = "vec", tag = "6")]
+    pub source: ::prost::alloc::vec::Vec<u8>,
+    /// digest of the recipe that it is built by
+    #[prost(bytes = "vec", tag = "7")]
+    pub recipe: ::prost::alloc::vec::Vec<u8>,
+    /// pure: it writes nothing; fresh: an instance for each person
+    #[prost(string, tag = "8")]
+    pub isolation: ::prost::alloc::string::String,
+    /// none or canonical
+    #[prost(string, tag = "9")]
+    pub float_mode: ::prost::alloc::string::String,
+    /// public, low, sensitive or identifying
+    #[prost(string, tag = "10")]
+    pub privacy_class: ::prost::alloc::string::String,
+    #[prost(message, repeated, tag = "11")]
+    pub inputs: ::prost::alloc::vec::Vec<ModuleInput>,
+    #[prost(message, repeated, tag = "12")]
+    pub parameters: ::prost::alloc::vec::Vec<ModuleParameter>,
+    /// aggregate, number or label; the last two stay in the Vault, and only how many people have one is told
+    #[prost(string, tag = "13")]
+    pub output: ::prost::alloc::string::String,
+    /// of an aggregate
+    #[prost(message, repeated, tag = "14")]
+    pub groups: ::prost::alloc::vec::Vec<ModuleGroup>,
+    /// of a number
+    #[prost(int64, tag = "15")]
+    pub least: i64,
+    /// of a number
+    #[prost(int64, tag = "16")]
+    pub greatest: i64,
+    #[prost(string, repeated, tag = "17")]
+    pub labels: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// rows of one person that it gets
+    #[prost(uint32, tag = "18")]
+    pub rows_max: u32,
+    /// words for one person
+    #[prost(uint32, tag = "19")]
+    pub words_max: u32,
+    /// for one word of one person
+    #[prost(uint64, tag = "20")]
+    pub fuel_base: u64,
+    /// for each row behind it
+    #[prost(uint64, tag = "21")]
+    pub fuel_row: u64,
+    #[prost(message, optional, tag = "22")]
+    pub since: ::core::option::Option<GovernanceMark>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ModuleInput {
+    #[prost(string, tag = "1")]
+    pub attribute: ::prost::alloc::string::String,
+    /// time, cents or listed
+    #[prost(string, tag = "2")]
+    pub kind: ::prost::alloc::string::String,
+    /// of listed
+    #[prost(uint32, tag = "3")]
+    pub texts_max: u32,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ModuleParameter {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(int64, tag = "2")]
+    pub least: i64,
+    #[prost(int64, tag = "3")]
+    pub greatest: i64,
+}
+/// Neighbouring cells with one bound for one person.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ModuleGroup {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// count or cents
+    #[prost(string, tag = "2")]
+    pub unit: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "3")]
+    pub cells: u32,
+    /// most of one person in a cell at a time
+    #[prost(uint64, tag = "4")]
+    pub clip: u64,
+    /// times that one person adds to a cell of the group
+    #[prost(uint32, tag = "5")]
+    pub touches: u32,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct MeasurementEntry {

@@ -4,7 +4,7 @@ use serde::Serialize;
 use symphony_wire::v1;
 use utoipa::ToSchema;
 
-use super::{each, read, same};
+use super::{ModuleEntry, each, read, same};
 
 fn hexes(values: Vec<Vec<u8>>) -> Vec<String> {
     values.into_iter().map(hex::encode).collect()
@@ -24,6 +24,8 @@ answers! {
         policy_version: u32 = same;
         measurements: Vec<MeasurementEntry> = each;
         platforms: Vec<PlatformEntry> = each;
+        /// Modules that tasks may name, revoked ones among them.
+        modules: Vec<ModuleEntry> = each;
         council: Vec<CouncilEntry> = each;
         /// Open ones and the last closed ones.
         proposals: Vec<ProposalEntry> = each;
@@ -70,9 +72,10 @@ answers! {
         proposal_id: String = hex::encode;
         proposer: String = same;
         number: u64 = same;
-        /// `register_measurement`, `activate_measurement`, `revoke_measurement`, `admit_platform` or `revoke_platform`.
+        /// `register_measurement`, `activate_measurement`, `revoke_measurement`, `admit_platform`, `revoke_platform`,
+        /// `approve_module` or `revoke_module`.
         change: String = same;
-        /// The measurement or the platform.
+        /// The measurement, the platform or the module.
         subject: String = hex::encode;
         summary: String = same;
         /// `open`, `accepted`, `executed`, `rejected`, `withdrawn` or `expired`.

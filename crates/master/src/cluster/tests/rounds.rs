@@ -183,6 +183,7 @@ fn handed_over(
         task: task(),
         step: slice_step(&vault("a")),
         nonce: header.nonce,
+        module: None,
         input_root: header.input_root,
         output: header.bundle,
         schema: VERSIONS.schema,

@@ -14,7 +14,7 @@ use symphony_types::key::PrivateKey;
 use super::*;
 use crate::artifact::*;
 use crate::governance::policy::{
-    Deadlines, ParsePolicy, Privacy, ProposalPolicy, QueryFees, Shares, TrainPolicy,
+    ComputePolicy, Deadlines, ParsePolicy, Privacy, ProposalPolicy, QueryFees, Shares, TrainPolicy,
 };
 use crate::vault::consent::{Standing, Statement};
 
@@ -33,6 +33,7 @@ pub(crate) fn policy() -> Policy {
         },
         parse: ParsePolicy::NONE,
         train: TrainPolicy::NONE,
+        compute: ComputePolicy::NONE,
         privacy: Privacy {
             scope_limits: [(scope("marketing"), Epsilon(30)), (scope("training"), Epsilon(20))].into(),
             subject_cap: Epsilon(40),
@@ -145,6 +146,7 @@ fn assignment_of(name: u8, scope_name: &str, epsilon: u64) -> Assignment {
         vault: vault(),
         nonce: Digest::ZERO,
         attempt: 0,
+        review: false,
         aggregator_boot: vec![],
         sealed_keys: vec![],
     }

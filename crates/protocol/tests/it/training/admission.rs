@@ -553,6 +553,7 @@ fn the_worst_case_is_the_sum_of_its_terms() {
         vaults: Sym(150_000_000),
         records: Sym(0),
         aggregation: Sym(100_000_000),
+        fuel: Sym(0),
         epsilon: Sym(1_637_391_000),
         total: Sym(3_887_391_000),
     };

@@ -95,6 +95,29 @@ pub(crate) enum Change {
         #[arg(value_parser = digest)]
         key: Digest,
     },
+    /// Let tasks name a module
+    ApproveModule {
+        /// The module, WebAssembly
+        code: PathBuf,
+        /// What is enforced about it, TOML
+        #[arg(long, value_name = "FILE")]
+        declaration: PathBuf,
+        /// What it is for, in a sentence
+        #[arg(long)]
+        about: String,
+        /// Digest of the sources that it is built from
+        #[arg(long, value_name = "HEX", value_parser = digest)]
+        source: Digest,
+        /// Digest of the recipe that it is built by
+        #[arg(long, value_name = "HEX", value_parser = digest)]
+        recipe: Digest,
+    },
+    /// Run a module no more, at once
+    RevokeModule {
+        /// SHA-256 of its bytes
+        #[arg(value_parser = digest)]
+        code: Digest,
+    },
     /// Believe a machine no more, at once
     RevokePlatform {
         /// The machine

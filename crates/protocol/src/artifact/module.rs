@@ -4,17 +4,23 @@
 //! A declaration is data; its digest is approved together with the measurement of the module's bytes. Nothing in it
 //! is believed about the module: what it says of outputs is enforced outside, what it says of isolation is checked.
 
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
 use serde::{Deserialize, Serialize};
 use symphony_types::digest::Digest;
-use symphony_types::id::AttributeName;
+use symphony_types::id::{AttributeName, ModuleName};
 use symphony_types::limits::{NAME_LEN_MAX, OPERANDS_MAX, SET_VALUES_MAX, TEXT_LEN_MAX};
+
+use crate::artifact::PrivacyClass;
 
 /// Everything that is approved about a module beside its bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Declaration {
-    /// What the module is called in the catalogue.
-    pub name: String,
+    /// What the module is called in the catalogue: lower case.
+    pub name: ModuleName,
     /// Counts up with each approved change.
     pub version: u32,
     /// Why no person can leave anything to the next.
@@ -62,20 +68,6 @@ pub enum FloatMode {
     None,
     /// It may; every NaN that an instruction makes is the canonical one.
     Canonical,
-}
-
-/// How sensitive a result is, in the classes and the order of the protocol (R047).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum PrivacyClass {
-    /// Known about everybody.
-    Public,
-    /// Harmless alone.
-    Low,
-    /// Describes behaviour.
-    Sensitive,
-    /// Identifies a person.
-    Identifying,
 }
 
 /// One column.
@@ -168,9 +160,16 @@ pub enum Unit {
 }
 
 /// A declaration says something that cannot be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the declaration's {0} is empty, too large or not in order")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unsound(pub &'static str);
+
+impl fmt::Display for Unsound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the declaration's {} is empty, too large or not in order", self.0)
+    }
+}
+
+impl core::error::Error for Unsound {}
 
 impl Declaration {
     /// Digest of the canonical bytes.
@@ -181,7 +180,7 @@ impl Declaration {
     /// Sees that every number is within its limit. **Errors**: names the first that is not.
     pub fn check(&self) -> Result<(), Unsound> {
         let within = |ok: bool, what| if ok { Ok(()) } else { Err(Unsound(what)) };
-        within(is_name(&self.name), "name")?;
+        within(is_name(self.name.as_str()), "name")?;
         within((1..=OPERANDS_MAX).contains(&self.inputs.len()), "inputs")?;
         for (at, input) in self.inputs.iter().enumerate() {
             if let InputKind::Listed { texts_max } = input.kind {
@@ -217,12 +216,12 @@ impl Declaration {
     }
 
     /// Bytes of the window: parameters, then the columns of a person with so many rows.
-    pub(crate) fn window_bytes(&self, rows: usize) -> usize {
+    pub fn window_bytes(&self, rows: usize) -> usize {
         (self.head_words() + self.inputs.len() * padded(rows)) * 8
     }
 
     /// Words in front of the columns: the parameters, made even.
-    pub(crate) fn head_words(&self) -> usize {
+    pub fn head_words(&self) -> usize {
         self.parameters.len().next_multiple_of(2)
     }
 }
@@ -263,7 +262,7 @@ impl OutputShape {
 }
 
 /// Rows are given in multiples of eight, so that a module can take eight at once.
-pub(crate) fn padded(rows: usize) -> usize {
+pub fn padded(rows: usize) -> usize {
     rows.next_multiple_of(LANES)
 }
 
