@@ -26,7 +26,7 @@ pub(crate) fn slice_expectation(envelope: &TaskEnvelope, header: &SliceHeader, p
         output: header.bundle,
         measurements: envelope.coordination.measurements.clone(),
         governance: envelope.versions.governance,
-        module: None,
+        module: envelope.plan.compute().map(|plan| plan.code),
         purged,
     }
 }

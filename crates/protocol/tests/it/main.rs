@@ -7,6 +7,7 @@ mod admission;
 mod attempts;
 mod attest;
 mod challenges;
+mod compute;
 mod council;
 mod flow;
 mod governance;

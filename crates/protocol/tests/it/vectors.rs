@@ -28,6 +28,7 @@ use symphony_types::key::{Document, Vault};
 use symphony_types::merkle;
 use symphony_types::time::{OrderedMillis, RecordMillis};
 
+use crate::compute::computation;
 use crate::rounds::propensity;
 use crate::settlement::settled;
 use crate::stage::{PLENTY, START, attribute, campaign, governance, key, policy};
@@ -297,6 +298,38 @@ fn trainings_conform() {
     assert_eq!((read.envelope.digest(), &read), (envelope.digest(), &order));
     let read: Round = bcs::from_bytes(&bytes_of(file, "/round/document/canonical")).unwrap();
     assert_eq!(read, round);
+}
+
+/// R094, R095, R096: `vectors/compute.json`.
+#[test]
+fn computations_conform() {
+    let request = computation("c1");
+    let terms = crate::compute::judged(&request).unwrap();
+    let plan = terms.plan.compute().unwrap();
+    let scales: Vec<_> = plan
+        .groups()
+        .iter()
+        .map(|group| {
+            let scale = plan.noise(group, 3);
+            json!({ "group": group.name, "numerator": scale.numerator.to_string(), "denominator": scale.denominator.to_string() })
+        })
+        .collect();
+    let file = "compute.json";
+    conforms(
+        file,
+        &json!({
+            "about": "the documents of a computation, as in encodings.json; the scale of each group's discrete Laplace noise over three Vaults; what is set aside and what it costs at most",
+            "request": { "value": request, "document": document(&request) },
+            "declaration": { "value": plan.declaration, "canonical": hex::encode(to_bytes(&plan.declaration)), "digest": plan.declaration.digest().to_hex() },
+            "plan": { "value": plan, "canonical": hex::encode(to_bytes(plan)) },
+            "noise": scales,
+            "fuel_max": plan.fuel_max(),
+            "prices": policy().compute,
+            "worst_case": terms.worst_case,
+        }),
+    );
+    let read: TaskRequest = bcs::from_bytes(&bytes_of(file, "/request/document/canonical")).unwrap();
+    assert_eq!(read, request);
 }
 
 /// The fields of an order beside its envelope.
