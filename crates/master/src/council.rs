@@ -55,12 +55,14 @@ pub(crate) fn view(state: &State) -> v1::GovernanceView {
         platform: id.0.0.to_vec(),
         status: if platform.revoked.is_some() { "revoked" } else { "admitted" }.to_owned(),
         since: Some(mark(platform.revoked.unwrap_or(platform.admitted))),
+        class: platform.machine.class().to_owned(),
     });
     let council = registry.council.iter().map(|(member, key)| v1::CouncilEntry {
         member: member.to_string(),
         key: key.as_bytes().to_vec(),
         number: state.proposals.number(member),
     });
+    let rules = state.governance.hardware_at(state.governance.sequence);
     v1::GovernanceView {
         foundation: head.foundation.0.to_vec(),
         sequence: head.sequence.0,
@@ -71,6 +73,7 @@ pub(crate) fn view(state: &State) -> v1::GovernanceView {
         platforms: platforms.collect(),
         council: council.collect(),
         proposals: state.proposals.iter().map(|(id, record)| proposal(id, record)).collect(),
+        hardware_rules: rules.map(|rules| rules.digest().0.to_vec()).unwrap_or_default(),
     }
 }
 

@@ -125,7 +125,7 @@ async fn slices(
     let opened = open_task(node, envelope, attempt).await?;
     let handed = opened.keys.into_iter().filter(|(vault, _)| vaults.contains(vault));
     let handed = handed.map(|(vault, sealed_keys)| {
-        let aggregator_boot = encode(node.aggregator.boot());
+        let aggregator_boot = encode(&node.aggregator.boot());
         let handed = Handed { task, vault, attempt, aggregator_boot, sealed_keys };
         let assignment = handed.assignment(envelope);
         (Subject::Assignment(handed), assignment)
@@ -141,7 +141,7 @@ async fn slices(
 /// Whether this master's own aggregator may serve a task: its code is the task's, and not revoked since (R120, R129).
 /// **Errors**: [`Fault::Refused`]; another master's may.
 pub(crate) fn check_own(node: &Node, state: &State, envelope: &TaskEnvelope) -> Result<(), Fault> {
-    let (boot, role) = (encode(node.aggregator.boot()), EnclaveRole::Aggregator);
+    let (boot, role) = (encode(&node.aggregator.boot()), EnclaveRole::Aggregator);
     let admitted = governed::admit(&node.network, &state.governance, envelope, &boot, role);
     admitted.map(drop).map_err(|(code, detail)| Fault::Refused(code, detail))
 }
@@ -303,7 +303,7 @@ pub async fn aggregate(node: &Arc<Node>, task: &TaskId) -> Result<(), Fault> {
             let blobs = [
                 (place(Kind::Result, header.body.result), sealed),
                 (place(Kind::AggregateReport, named), report),
-                (place(Kind::AggregateBoot, named), encode(node.aggregator.boot())),
+                (place(Kind::AggregateBoot, named), encode(&node.aggregator.boot())),
             ];
             bulk::secure(node, &blobs).await.map_err(Fault::Again)?;
             match record(node, header).await {

@@ -144,7 +144,7 @@ async fn own(node: &Node, state: &State, recorded: &Round) -> bool {
 /// The master whose aggregator made a round.
 async fn ran(node: &Node, recorded: &Round) -> Option<NodeId> {
     let bulk = round::bulk_of(node, recorded).await?;
-    decode::<SignedBoot>(&bulk.aggregate.boot).ok().map(|boot| boot.body.node)
+    SignedBoot::from_canonical(&bulk.aggregate.boot).map(|boot| boot.body.node)
 }
 
 /// Has a recorded round computed again. **Errors**: [`Fault`].

@@ -14,6 +14,7 @@ use symphony_types::digest::Digest;
 use symphony_types::id::{ActorId, GovernanceSequence, Measurement, NodeId, PlatformId, TaskId, VaultId};
 use symphony_types::key::{Document, PublicKey, SoftwareEnclave};
 use symphony_types::merkle;
+use symphony_types::time::OrderedMillis;
 
 use crate::artifact::{
     Attestation, Combined, Decision, Evidence, HelperShare, Outcome, SignedAggregate, SignedSlice,
@@ -42,6 +43,8 @@ pub struct Expectation {
     pub measurements: Vec<Measurement>,
     /// Where governance was then.
     pub governance: GovernanceSequence,
+    /// When that was: evidence of hardware is judged as of then.
+    pub admitted_at: OrderedMillis,
     /// Whether the inputs must be wiped: always, but between two rounds of a training (R127).
     pub purged: bool,
 }
@@ -343,6 +346,7 @@ fn slice_attested(
         output: body.bundle,
         measurements: envelope.coordination.measurements.clone(),
         governance: envelope.versions.governance,
+        admitted_at: envelope.admitted_at,
         purged,
     };
     let appraised = appraise(attestation, &expectation)?;
@@ -408,6 +412,7 @@ fn aggregation_of(
         output,
         measurements: envelope.coordination.measurements.clone(),
         governance: envelope.versions.governance,
+        admitted_at: envelope.admitted_at,
         purged: true,
     }
 }

@@ -5,6 +5,7 @@ pub mod campaign;
 pub mod client;
 pub mod council;
 pub mod erasure;
+pub mod hardware;
 pub mod model;
 pub mod receipts;
 pub mod recipient;

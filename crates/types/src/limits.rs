@@ -51,7 +51,9 @@ pub const EXHIBITS_MAX: usize = 16;
 /// Members of the council.
 pub const COUNCIL_MAX: usize = 16;
 /// Bytes of one signed proposal.
-pub const PROPOSAL_BYTES_MAX: usize = 4 << 10;
+pub const PROPOSAL_BYTES_MAX: usize = 16 << 10;
+/// Bytes of the rules for trusted hardware, with roots of development in them.
+pub const HARDWARE_RULES_BYTES_MAX: usize = 12 << 10;
 /// Proposals that are open or accepted at once, whatever a policy says.
 pub const PROPOSALS_OPEN_MAX: usize = 64;
 /// Closed proposals that are kept beside the log.

@@ -1,14 +1,15 @@
-//! Keeps the slice enclave of a Vault alive, always under the same keys (R116, R121, R199).
+//! Keeps the slice enclave of a Vault alive (R116, R121, R199).
 //!
-//! The enclave's keys, sealed to the platform, and the nonce of its boot report stay in the node's folder, so that
-//! the boot report is the same after every restart of enclave or node. Another program gets other keys.
+//! Without hardware the enclave's keys, sealed to the platform, and the nonce of its boot report stay in the node's folder, so
+//! that the boot report is the same after every restart of enclave or node. Another program gets other keys. On hardware keys
+//! end with the process, and each start has keys and evidence of its own.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use symphony_tee::boot::{Boot, Identity};
 use symphony_tee::host::{EnclaveProcess, HostError};
-use symphony_tee::keys::PlatformSeed;
+use symphony_tee::machine::EnclaveMachine;
 use symphony_tee::report::SignedBoot;
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
@@ -21,7 +22,6 @@ use crate::problem::Problem;
 /// A running slice enclave.
 pub struct Agent {
     process: EnclaveProcess,
-    boot: Vec<u8>,
 }
 
 /// How a slice enclave is started.
@@ -30,8 +30,8 @@ pub struct AgentConfig {
     pub program: PathBuf,
     /// Whom it serves.
     pub identity: Identity,
-    /// The simulated machine under it.
-    pub platform_seed: PlatformSeed,
+    /// The machine under it.
+    pub machine: EnclaveMachine,
     /// The node's folder.
     pub folder: PathBuf,
 }
@@ -39,16 +39,16 @@ pub struct AgentConfig {
 impl Agent {
     /// Starts the enclave and checks its boot report. Blocks. **Errors**: it does not start or does not verify.
     pub fn start(config: AgentConfig) -> anyhow::Result<Self> {
-        let AgentConfig { program, identity, platform_seed, folder } = config;
+        let AgentConfig { program, identity, machine, folder } = config;
         let (keys_file, log) = (folder.join("enclave.keys"), folder.join("enclave.log"));
         let boot = |kept: Option<(Digest, Vec<u8>)>| -> anyhow::Result<Boot> {
             let (nonce, sealed_keys) = match kept {
                 Some((nonce, sealed_keys)) => (nonce, Some(sealed_keys)),
                 None => (Digest(*keys::random()?), None),
             };
-            Ok(Boot { identity: identity.clone(), platform_seed: platform_seed.clone(), nonce, sealed_keys })
+            Ok(Boot { identity: identity.clone(), machine: machine.clone(), nonce, sealed_keys })
         };
-        let kept = kept(&keys_file);
+        let kept = kept(&keys_file).filter(|_| matches!(machine, EnclaveMachine::Software(_)));
         let again = kept.is_some();
         let process = match EnclaveProcess::spawn(&program, boot(kept)?, &log) {
             Err(HostError::Refused(reason)) if again => {
@@ -57,20 +57,22 @@ impl Agent {
             }
             other => other?,
         };
-        let nonce = process.boot().body.nonce;
-        let draft = keys_file.with_extension("keys.new");
-        fs::write(&draft, documents::encode(&(nonce, process.sealed_keys())))?;
-        fs::rename(draft, keys_file)?;
-        Ok(Self { boot: documents::encode(process.boot()), process })
+        if let EnclaveMachine::Software(_) = machine {
+            let nonce = process.boot().body.nonce;
+            let draft = keys_file.with_extension("keys.new");
+            fs::write(&draft, documents::encode(&(nonce, process.sealed_keys())))?;
+            fs::rename(draft, keys_file)?;
+        }
+        Ok(Self { process })
     }
 
     /// The signed boot report, canonical bytes.
-    pub fn boot(&self) -> &[u8] {
-        &self.boot
+    pub fn boot(&self) -> Vec<u8> {
+        self.process.boot().to_canonical()
     }
 
     /// The signed boot report.
-    pub fn report(&self) -> &SignedBoot {
+    pub fn report(&self) -> SignedBoot {
         self.process.boot()
     }
 

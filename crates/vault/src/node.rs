@@ -11,7 +11,7 @@ use symphony_consensus::orderer::Clock;
 use symphony_protocol::governance::Governance;
 use symphony_reader::host::{Config as ReaderConfig, Reader};
 use symphony_tee::boot::Identity;
-use symphony_tee::keys::PlatformSeed;
+use symphony_tee::machine::EnclaveMachine;
 use symphony_tee::report::EnclaveRole;
 use symphony_types::id::{NodeId, VaultId};
 use symphony_types::limits::SEALED_BYTES_MAX;
@@ -43,8 +43,8 @@ pub struct VaultConfig {
     pub enclave_program: PathBuf,
     /// The program that reads receipts.
     pub reader_program: PathBuf,
-    /// The simulated machine under the enclave.
-    pub platform_seed: PlatformSeed,
+    /// The machine under the enclave.
+    pub machine: EnclaveMachine,
     /// What governs.
     pub governance: Governance,
     /// What the Vault takes at most (R080).
@@ -62,7 +62,7 @@ pub async fn run(config: VaultConfig, shutdown: impl Future<Output = ()>) -> any
     let agent_config = AgentConfig {
         program: config.enclave_program,
         identity: Identity { chain: network.clone(), node, actor, role: EnclaveRole::Slice },
-        platform_seed: config.platform_seed,
+        machine: config.machine,
         folder: folder.clone(),
     };
     let quota = config.quota;

@@ -199,7 +199,7 @@ impl Enterprise {
             ledger_head: self.head(),
         };
         let header = documents::encode(&self.keys.signing.sign(header));
-        Ok(SliceResult { header, bundle, boot: agent.boot().to_vec(), report, pieces })
+        Ok(SliceResult { header, bundle, boot: agent.boot(), report, pieces })
     }
 
     /// The records of a training: those that its first round was computed on, without people who have left.

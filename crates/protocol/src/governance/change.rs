@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
 use symphony_types::id::{Measurement, PlatformId};
-use symphony_types::key::{PublicKey, SoftwarePlatform};
 
 use super::Governance;
-use super::approval::{EnclaveCode, Platform, Purpose};
+use super::approval::{EnclaveCode, Machine, Platform, Purpose};
+use super::hardware::HardwareRules;
 use super::log::LogEntry;
 
 /// What the council may change.
@@ -37,13 +37,18 @@ pub enum Change {
     },
     /// Believes the boot reports of a machine from now on.
     AdmitPlatform {
-        /// The key that it quotes with.
-        key: PublicKey<SoftwarePlatform>,
+        /// The key that it quotes with, or what its vendor calls it.
+        machine: Machine,
     },
     /// Believes a machine no more, at once.
     RevokePlatform {
         /// The machine.
         platform: PlatformId,
+    },
+    /// Replaces what is asked of trusted hardware: of tasks that are admitted from now on.
+    SetHardwareRules {
+        /// The rules.
+        rules: HardwareRules,
     },
 }
 
@@ -56,17 +61,19 @@ impl Change {
             Self::RevokeMeasurement { .. } => "revoke_measurement",
             Self::AdmitPlatform { .. } => "admit_platform",
             Self::RevokePlatform { .. } => "revoke_platform",
+            Self::SetHardwareRules { .. } => "set_hardware_rules",
         }
     }
 
-    /// The digest of what it is about: the measurement or the platform.
+    /// The digest of what it is about: the measurement, the platform or the rules.
     pub fn subject(&self) -> Digest {
         match self {
             Self::RegisterMeasurement { measurement, .. }
             | Self::ActivateMeasurement { measurement }
             | Self::RevokeMeasurement { measurement } => measurement.0,
-            Self::AdmitPlatform { key } => key.platform().0,
+            Self::AdmitPlatform { machine } => machine.platform().0,
             Self::RevokePlatform { platform } => platform.0,
+            Self::SetHardwareRules { rules } => rules.digest(),
         }
     }
 
@@ -76,12 +83,13 @@ impl Change {
             Self::RevokeMeasurement { .. } | Self::RevokePlatform { .. } => true,
             Self::RegisterMeasurement { .. }
             | Self::ActivateMeasurement { .. }
-            | Self::AdmitPlatform { .. } => false,
+            | Self::AdmitPlatform { .. }
+            | Self::SetHardwareRules { .. } => false,
         }
     }
 
-    /// Whether it fits what governs. **Errors**: `GOV-0012`; `ADM-0019` for a machine of class `software` where policy
-    /// refuses that class (R130).
+    /// Whether it fits what governs. **Errors**: `GOV-0012`; `ADM-0019` for a machine of class `software`, or for
+    /// rules with roots of development, where policy refuses that class (R130).
     pub fn check(&self, governance: &Governance) -> Result<(), Code> {
         let registry = &governance.registry;
         let fits = match self {
@@ -93,14 +101,21 @@ impl Change {
             Self::RevokeMeasurement { measurement } => {
                 registry.measurements.get(measurement).is_some_and(|code| code.revoked.is_none())
             }
-            Self::AdmitPlatform { key } => {
-                if !governance.policy().software_admitted {
+            Self::AdmitPlatform { machine } => {
+                if machine.quoting_key().is_some() && !governance.policy().software_admitted {
                     return Err(Code::PlatformRefused);
                 }
-                !registry.platforms.contains_key(&key.platform())
+                machine.is_sound() && !registry.platforms.contains_key(&machine.platform())
             }
             Self::RevokePlatform { platform } => {
                 registry.platforms.get(platform).is_some_and(|known| known.revoked.is_none())
+            }
+            Self::SetHardwareRules { rules } => {
+                if rules.development.is_some() && !governance.policy().software_admitted {
+                    return Err(Code::PlatformRefused);
+                }
+                governance.check_hardware(rules).is_ok()
+                    && governance.hardware_at(governance.sequence) != Some(rules)
             }
         };
         if fits { Ok(()) } else { Err(Code::ChangeUnfit) }
@@ -128,14 +143,17 @@ impl Governance {
                     code.revoked = Some(mark);
                 }
             }
-            Change::AdmitPlatform { key } => {
-                let platform = Platform { key: *key, admitted: mark, revoked: None };
-                registry.platforms.insert(key.platform(), platform);
+            Change::AdmitPlatform { machine } => {
+                let platform = Platform { machine: machine.clone(), admitted: mark, revoked: None };
+                registry.platforms.insert(machine.platform(), platform);
             }
             Change::RevokePlatform { platform } => {
                 if let Some(platform) = registry.platforms.get_mut(platform) {
                     platform.revoked = Some(mark);
                 }
+            }
+            Change::SetHardwareRules { rules } => {
+                self.hardware.insert(entry.sequence, rules.clone());
             }
         }
     }

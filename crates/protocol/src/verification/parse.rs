@@ -81,6 +81,7 @@ fn attested(
         output: body.output(),
         measurements: order.measurements.clone(),
         governance: order.versions.governance,
+        admitted_at: order.admitted_at,
         purged: true,
     };
     let appraised = appraise(&evidence.attestation, &expectation)?;

@@ -26,6 +26,7 @@ pub(crate) fn slice_expectation(envelope: &TaskEnvelope, header: &SliceHeader, p
         output: header.bundle,
         measurements: envelope.coordination.measurements.clone(),
         governance: envelope.versions.governance,
+        admitted_at: envelope.admitted_at,
         purged,
     }
 }
@@ -57,6 +58,7 @@ pub(crate) fn aggregation_expectation(
         output,
         measurements: envelope.coordination.measurements.clone(),
         governance: envelope.versions.governance,
+        admitted_at: envelope.admitted_at,
         purged: true,
     }
 }

@@ -14,6 +14,7 @@ shapes! {
         platforms: Vec<PlatformEntry>,
         council: Vec<CouncilEntry>,
         proposals: Vec<ProposalEntry>,
+        hardware_rules: String,
     }
 
     /// Enclave code.
@@ -30,6 +31,7 @@ shapes! {
         platform: String,
         status: String,
         since: Option<GovernanceMark>,
+        class: String,
     }
 
     /// When something came to hold, and by which proposal.

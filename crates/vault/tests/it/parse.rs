@@ -160,6 +160,7 @@ async fn a_picture_becomes_a_record_once() {
         output: body.output(),
         measurements: order.measurements.clone(),
         governance: order.versions.governance,
+        admitted_at: order.admitted_at,
         purged: true,
     };
     let attestation = Attestation { boot: parsed.boot.clone(), report: parsed.report.clone() };

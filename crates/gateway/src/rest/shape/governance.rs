@@ -27,6 +27,8 @@ answers! {
         council: Vec<CouncilEntry> = each;
         /// Open ones and the last closed ones.
         proposals: Vec<ProposalEntry> = each;
+        /// Digest of what is asked of trusted hardware; empty where nothing was said.
+        hardware_rules: String = hex::encode;
     }
 
     /// Enclave code.
@@ -48,6 +50,8 @@ answers! {
         /// `admitted` or `revoked`.
         status: String = same;
         since: Option<GovernanceMark> = |mark: Option<v1::GovernanceMark>| mark.map(GovernanceMark::from);
+        /// `software`, or the kind of trusted hardware.
+        class: String = same;
     }
 
     /// When something came to hold, and by which proposal; zeros for what the network was founded with.
@@ -70,9 +74,10 @@ answers! {
         proposal_id: String = hex::encode;
         proposer: String = same;
         number: u64 = same;
-        /// `register_measurement`, `activate_measurement`, `revoke_measurement`, `admit_platform` or `revoke_platform`.
+        /// `register_measurement`, `activate_measurement`, `revoke_measurement`, `admit_platform`, `revoke_platform` or
+        /// `set_hardware_rules`.
         change: String = same;
-        /// The measurement or the platform.
+        /// The measurement, the platform or the rules.
         subject: String = hex::encode;
         summary: String = same;
         /// `open`, `accepted`, `executed`, `rejected`, `withdrawn` or `expired`.

@@ -2,7 +2,7 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use symphony_protocol::governance::approval::{Purpose, Status};
+use symphony_protocol::governance::approval::{Machine, Purpose, Status};
 use symphony_protocol::governance::change::Change;
 use symphony_protocol::governance::log::{extends, includes};
 use symphony_protocol::governance::proposal::*;
@@ -206,7 +206,7 @@ fn code_is_registered_then_active_then_revoked() {
 #[test]
 fn production_policy_admits_no_software_machine() {
     let machine = platform("another");
-    let change = Change::AdmitPlatform { key: machine };
+    let change = Change::AdmitPlatform { machine: Machine::Software { key: machine } };
     let mut state = fresh();
     let at = enact(&mut state, START, 1, change.clone());
     assert_eq!(change.check(&state.governance), Err(Code::ChangeUnfit));

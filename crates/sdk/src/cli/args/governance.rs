@@ -91,15 +91,23 @@ pub(crate) enum Change {
     },
     /// Believe a machine
     AdmitPlatform {
-        /// Its quoting key
+        /// Its quoting key; of a machine with trusted hardware its name, as `symphony tee inspect` tells it
         #[arg(value_parser = digest)]
         key: Digest,
+        /// Kind of trusted hardware
+        #[arg(long, value_name = "CLASS")]
+        hardware: Option<String>,
     },
     /// Believe a machine no more, at once
     RevokePlatform {
         /// The machine
         #[arg(value_parser = digest)]
         platform: Digest,
+    },
+    /// Replace what is asked of trusted hardware
+    SetHardware {
+        /// The rules
+        file: PathBuf,
     },
 }
 
