@@ -182,7 +182,7 @@ mod tests {
     /// R120, R130
     #[test]
     fn rules_come_back_from_the_file_that_they_are_written_to() {
-        let text = "classes = [\"amd-sev-snp\"]\nrevocation_required = true\n\
+        let text = "classes = [\"some-class\"]\nrevocation_required = true\n\
                     [floors.Milan]\nversions = [4, 0, 23, 213, 0]\ngrace_versions = [3, 0, 20, 206, 0]\n\
                     grace_until = \"2026-03-01T00:00:00Z\"\n";
         let rules = read(text).unwrap();

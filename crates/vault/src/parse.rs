@@ -210,7 +210,7 @@ impl Enterprise {
             scans,
         };
         let words = sheet.root();
-        let aad = documents::encode(&(order.body.task, &ticket.vault));
+        let aad = documents::encode(&(order.body.task, &ticket.vault, order.body.execute_by));
         let plain = Zeroizing::new(documents::encode(&sheet));
         let sealed = sealed::seal(&agent.report().body.hpke_key, purpose::SHEET, &aad, &plain);
         let sheet = sealed.map_err(|error| Problem::fault("a sheet cannot be sealed", error))?;

@@ -65,13 +65,6 @@ impl Default for ReportSpec {
     }
 }
 
-impl ReportSpec {
-    /// The floor that this firmware just reaches: bootloader, tee, snp, microcode, fmc.
-    pub const fn floor(&self) -> [u8; 5] {
-        [self.tcb[0], self.tcb[1], self.tcb[2], self.tcb[3], 0]
-    }
-}
-
 impl Issuers {
     pub(super) fn new(from: OrderedMillis, until: OrderedMillis) -> Result<Self, VendorError> {
         let root = Authority::root(ROOT, Curve::P384, from, until)?;

@@ -9,6 +9,7 @@ mod authority;
 mod intel;
 mod kept;
 mod nitro;
+mod start;
 
 use symphony_types::time::OrderedMillis;
 
@@ -16,6 +17,7 @@ pub use amd::ReportSpec;
 pub use authority::VendorError;
 pub use intel::{DomainSpec, QuoteSpec};
 pub use nitro::DocumentSpec;
+pub use start::{OLD_VERSIONS, STATUSES, StartSpec, VERSIONS};
 
 use crate::roots::{AmdRoot, Roots};
 

@@ -4,6 +4,7 @@
 
 mod course;
 mod flow;
+mod hardware;
 mod parse;
 mod process;
 mod shares;

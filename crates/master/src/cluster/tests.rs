@@ -30,6 +30,7 @@ use symphony_wire::documents::encode;
 use super::*;
 use crate::claim::{envelope, preparation};
 
+mod hardware;
 mod rounds;
 
 const NETWORK: &str = "test";

@@ -1,6 +1,8 @@
 //! A real enclave process: what it cannot do, what survives its death, and what its reports are worth.
 #![allow(clippy::unwrap_used)]
 
+mod hardware;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
