@@ -6,6 +6,7 @@ use std::fs;
 use symphony_attest::claims::Class;
 use symphony_protocol::evidence::EndorsedBundle;
 use symphony_protocol::governance::change::Change;
+use symphony_sdk::campaign::CampaignSpec;
 use symphony_sdk::verify::{governance_digest, verify};
 use symphony_tee::report::{PlatformClass, SignedBoot};
 use symphony_types::id::RequestId;
@@ -50,9 +51,8 @@ async fn a_campaign_runs_on_machines_that_evidence_vouches_for() {
     assert!(!fs::exists(network.dir.join("enterprise-vault-a/data/enclave.keys")).unwrap());
 
     enact(&network, Change::RevokePlatform { platform: boot.body.platform }).await;
-    let two =
-        luckin.run(&symphony_sdk::campaign::CampaignSpec { quorum: 2, ..spec() }, &request("second"), |_| {});
-    let two = two.await.unwrap();
+    let (of_two, second) = (CampaignSpec { quorum: 2, ..spec() }, request("second"));
+    let two = luckin.run(&of_two, &second, |_| {}).await.unwrap();
     assert_eq!((two.task.state.as_str(), two.task.returned), ("completed", 110), "without the third vault");
     let bytes = luckin.client.evidence(two.task.task_id).await.unwrap();
     let report = verify(&bytes, Some(governance_digest(&founded(&network))));

@@ -248,7 +248,7 @@ fn each_fault_of_governance_is_refused_with_its_own_reason() {
     assert_eq!(refused(&|policy| policy.measurements.clear()), ["measurement-unknown"]);
     assert_eq!(refused(&|policy| policy.hardware.machines.clear()), ["platform-unknown"]);
     assert_eq!(
-        refused(&|policy| drop(policy.revoked_platforms.insert(boot.body.platform))),
+        refused(&|policy| policy.revoked_platforms.extend([boot.body.platform])),
         ["platform-revoked"]
     );
     assert_eq!(refused(&|policy| policy.hardware.rules.clear()), ["class-refused"]);
