@@ -111,14 +111,16 @@ fn key<C: KeyClass>(config: &NodeConfig, file: &str) -> Result<PrivateKey<C>> {
 /// development and the network is not.
 fn machine(config: &NodeConfig, network: &Network) -> Result<EnclaveMachine> {
     let seed = || keys::seed(&config.folder.join("keys/platform.seed"));
-    let Some(platform) = config.platform.as_ref().filter(|platform| platform.source != SOFTWARE) else {
-        return Ok(EnclaveMachine::Software(PlatformSeed::new(seed()?)));
-    };
+    let software = || Ok(EnclaveMachine::Software(PlatformSeed::new(seed()?)));
+    let Some(platform) = &config.platform else { return software() };
     if platform.source != DEVELOPMENT {
         ensure!(
             platform.vendor.is_none() && platform.class.is_none(),
             "vendor and class of a platform are for source {DEVELOPMENT}"
         );
+        if platform.source == SOFTWARE {
+            return software();
+        }
         let machine = VendorMachine::of_source(&platform.source, platform.collateral.clone())?;
         return Ok(EnclaveMachine::Vendor(Arc::new(machine)));
     }
