@@ -27,6 +27,11 @@ impl Class {
     /// Every class, in order.
     pub const ALL: [Self; 4] = [Self::IntelSgx, Self::IntelTdx, Self::AmdSevSnp, Self::AwsNitro];
 
+    /// The class of a word.
+    pub fn of_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|class| class.as_str() == word)
+    }
+
     /// The word that stands in policy, metrics and reports.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -151,6 +156,24 @@ pub enum TcbStatus {
 }
 
 impl TcbStatus {
+    /// Every judgement, in order.
+    pub const ALL: [Self; 9] = [
+        Self::UpToDate,
+        Self::SwHardeningNeeded,
+        Self::ConfigurationNeeded,
+        Self::ConfigurationAndSwHardeningNeeded,
+        Self::OutOfDate,
+        Self::OutOfDateConfigurationNeeded,
+        Self::RelaunchAdvised,
+        Self::RelaunchAdvisedConfigurationNeeded,
+        Self::Revoked,
+    ];
+
+    /// The judgement of a vendor's word.
+    pub fn of_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.as_str() == word)
+    }
+
     /// The vendor's word.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 use symphony_types::canonical;
 use symphony_types::digest::Digest;
 
+use crate::container;
+use crate::evidence::Format;
 use crate::fault::{Fault, FaultCode};
 
 /// Collateral of one class.
@@ -60,6 +62,13 @@ pub struct AmdCollateral {
 }
 
 impl Collateral {
+    /// Reads files as services and machines hand them out, all of them for evidence of one format.
+    ///
+    /// **Errors**: `collateral-malformed`, `collateral-differs` or `too-large`.
+    pub fn from_files(format: Format, files: &[&[u8]]) -> Result<Self, Fault> {
+        container::collateral(format, files)
+    }
+
     /// Reads canonical bytes.
     ///
     /// **Errors**: `too-large` or `collateral-malformed`.

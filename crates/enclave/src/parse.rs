@@ -14,7 +14,7 @@ use symphony_wire::enclave::{Answer, purpose};
 use zeroize::Zeroizing;
 
 use crate::handler::Handler;
-use crate::refusal::{Refusal, task_and_vault, verify_order};
+use crate::refusal::{Refusal, verify_order};
 use crate::station::Station;
 
 pub(crate) fn extract<S: Station>(
@@ -27,7 +27,8 @@ pub(crate) fn extract<S: Station>(
     let order = &order.body;
     let ticket = &order.ticket;
     let refuse = |detail| Refusal::new(Code::SealInvalid, detail);
-    let opened = handler.sealing.open(purpose::SHEET, &task_and_vault(order.task, &ticket.vault), sheet);
+    let aad = documents::encode(&(order.task, &ticket.vault, order.execute_by));
+    let opened = handler.sealing.open(purpose::SHEET, &aad, sheet);
     let opened = Zeroizing::new(opened.map_err(|_| refuse("the sheet does not open"))?);
     let sheet: Sheet = documents::decode(&opened).map_err(|_| refuse("the sheet is malformed"))?;
     if sheet.subject.as_str() != ticket.owner.as_str() {

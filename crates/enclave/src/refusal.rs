@@ -3,6 +3,7 @@
 use symphony_protocol::artifact::{ResolvedQuery, TaskEnvelope};
 use symphony_protocol::governance::registry::majority;
 use symphony_tee::appraise::{AppraisalPolicy, appraise_boot};
+use symphony_tee::governed::Admitted;
 use symphony_tee::report::{BootReport, EnclaveRole, SignedBoot};
 use symphony_types::catalogue::Code;
 use symphony_types::id::{TaskId, VaultId};
@@ -90,11 +91,9 @@ pub(crate) fn admit_boot(
     role: EnclaveRole,
 ) -> Result<BootReport, Refusal> {
     let malformed = |what: &str| Refusal::new(Code::Malformed, format!("the {what} is malformed"));
-    let boot: SignedBoot = documents::decode(boot).map_err(|_| malformed("boot report"))?;
+    let boot = SignedBoot::from_canonical(boot).ok_or_else(|| malformed("boot report"))?;
     let mut policy: AppraisalPolicy = documents::decode(policy).map_err(|_| malformed("appraisal policy"))?;
-    let admitted = &envelope.coordination;
-    policy.measurements.retain(|measurement| admitted.measurements.contains(measurement));
-    policy.software_admitted &= admitted.software_admitted;
+    Admitted::of(envelope).narrow(&mut policy);
     appraise_boot(&boot, &policy, role).map_err(|reasons| {
         let reasons: Vec<&str> = reasons.iter().map(|reason| reason.as_str()).collect();
         Refusal::new(Code::AttestationFailed, format!("boot report: {}", reasons.join(", ")))

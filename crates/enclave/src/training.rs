@@ -212,8 +212,8 @@ fn people<S: Station>(
 ) -> Result<Option<Arc<People>>, Refusal> {
     let known = handler.datasets().find(name);
     let Some(sealed) = asked.material.take().filter(|_| known.is_none()) else { return Ok(known) };
-    let task = asked.order.body.envelope.task;
-    let aad = documents::encode(&(task, asked.vault, asked.input_root));
+    let envelope = &asked.order.body.envelope;
+    let aad = documents::encode(&(envelope.task, asked.vault, envelope.execute_by, asked.input_root));
     let opened = handler.sealing.open(purpose::TRAINING, &aad, &sealed);
     let opened = opened.map_err(|_| Refusal::new(Code::SealInvalid, "the records do not open"))?;
     let invalid = |detail: String| Refusal::new(Code::RecordInvalid, detail);
@@ -222,7 +222,7 @@ fn people<S: Station>(
         return Err(invalid("the records are not those of the input root".into()));
     }
     // One key for all Vaults of a task: who is held out is held out everywhere, and nobody is trained and evaluated on.
-    let key = Digest::of(PEOPLE_TAG, &task);
+    let key = Digest::of(PEOPLE_TAG, &envelope.task);
     let people = People::read(plan, &material, &key.0).map_err(|error| invalid(error.to_string()))?;
     drop(material);
     let people = Arc::new(people);

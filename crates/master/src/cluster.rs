@@ -124,7 +124,7 @@ impl MasterNode for Service {
         request: Request<AggregatorRequest>,
     ) -> Result<Response<AggregatorBoot>, Status> {
         asking(&request)?;
-        Ok(Response::new(AggregatorBoot { boot: encode(self.node.aggregator.boot()) }))
+        Ok(Response::new(AggregatorBoot { boot: encode(&self.node.aggregator.boot()) }))
     }
 
     async fn help_round(&self, request: Request<HelpRequest>) -> Result<Response<HelpAnswer>, Status> {

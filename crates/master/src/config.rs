@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 
 use symphony_protocol::governance::Governance;
-use symphony_tee::keys::PlatformSeed;
+use symphony_tee::machine::EnclaveMachine;
 use symphony_types::id::{NodeId, ProtocolVersion, VaultId};
 use symphony_types::key::{Master, PrivateKey};
 use symphony_wire::tls::Credentials;
@@ -31,7 +31,7 @@ pub struct MasterConfig {
     /// The program of the aggregator's enclave.
     pub enclave_program: PathBuf,
     /// The simulated machine that quotes for it.
-    pub platform_seed: PlatformSeed,
+    pub machine: EnclaveMachine,
     /// Where the other nodes are.
     pub peers: Addresses,
     /// The highest version of the protocol that it announces and runs under: at most what its program speaks.

@@ -70,6 +70,7 @@ pub(crate) fn view(state: &State) -> v1::GovernanceView {
         platform: id.0.0.to_vec(),
         status: if platform.revoked.is_some() { "revoked" } else { "admitted" }.to_owned(),
         since: Some(mark(platform.revoked.unwrap_or(platform.admitted))),
+        class: platform.machine.class().to_owned(),
     });
     let modules = registry
         .modules
@@ -80,6 +81,7 @@ pub(crate) fn view(state: &State) -> v1::GovernanceView {
         key: key.as_bytes().to_vec(),
         number: state.proposals.number(member),
     });
+    let rules = state.governance.hardware_at(state.governance.sequence);
     v1::GovernanceView {
         foundation: head.foundation.0.to_vec(),
         sequence: head.sequence.0,
@@ -91,6 +93,7 @@ pub(crate) fn view(state: &State) -> v1::GovernanceView {
         modules: modules.collect(),
         council: council.collect(),
         proposals: state.proposals.iter().map(|(id, record)| proposal(id, record)).collect(),
+        hardware_rules: rules.map(|rules| rules.digest().0.to_vec()).unwrap_or_default(),
     }
 }
 

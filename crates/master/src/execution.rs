@@ -137,7 +137,7 @@ pub(crate) async fn assignments(
     let opened = open_task(node, envelope, attempt).await?;
     let handed = opened.keys.into_iter().filter(|(vault, _)| vaults.contains(vault));
     let handed = handed.map(|(vault, sealed_keys)| {
-        let aggregator_boot = encode(node.aggregator.boot());
+        let aggregator_boot = encode(&node.aggregator.boot());
         let handed = Handed { task, vault, attempt, review, aggregator_boot, sealed_keys };
         let assignment = handed.assignment(envelope);
         (Subject::Assignment(handed), assignment)
@@ -149,7 +149,7 @@ pub(crate) async fn assignments(
 /// Whether this master's own aggregator may serve a task: its code is the task's, and not revoked since (R120, R129).
 /// **Errors**: [`Fault::Refused`]; another master's may.
 pub(crate) fn check_own(node: &Node, state: &State, envelope: &TaskEnvelope) -> Result<(), Fault> {
-    let (boot, role) = (encode(node.aggregator.boot()), EnclaveRole::Aggregator);
+    let (boot, role) = (encode(&node.aggregator.boot()), EnclaveRole::Aggregator);
     let admitted = governed::admit(&node.network, &state.governance, envelope, &boot, role);
     admitted.map(drop).map_err(|(code, detail)| Fault::Refused(code, detail))
 }
@@ -332,7 +332,7 @@ pub(crate) async fn combined(
             let blobs = [
                 (place(Kind::Result, header.body.result), sealed),
                 (place(Kind::AggregateReport, named), report),
-                (place(Kind::AggregateBoot, named), encode(node.aggregator.boot())),
+                (place(Kind::AggregateBoot, named), encode(&node.aggregator.boot())),
             ];
             bulk::secure(node, &blobs).await.map_err(Fault::Again)?;
             Ok(header)

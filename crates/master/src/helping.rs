@@ -79,7 +79,7 @@ async fn boot_of(node: &Node, master: &NodeId) -> Option<Vec<u8>> {
     let mut request = tonic::Request::new(AggregatorRequest {});
     request.set_timeout(BOOT_TIMEOUT);
     let boot = client.get_aggregator(request).await.ok()?.into_inner().boot;
-    let shown: SignedBoot = decode(&boot).ok()?;
+    let shown = SignedBoot::from_canonical(&boot)?;
     (shown.body.node == *master).then_some(boot)
 }
 
@@ -98,7 +98,9 @@ pub(crate) async fn help<'a>(
         _ => return Err(wrong_answer()),
     };
     let boot = order.body.helper_boot.as_deref().unwrap_or_default();
-    let boot: SignedBoot = decode(boot).map_err(|error| Fault::Again(error.to_string()))?;
+    let boot = SignedBoot::from_canonical(boot);
+    let boot =
+        boot.ok_or_else(|| Fault::Again("the other aggregator's boot report is malformed".to_owned()))?;
     let client = node.peers.master(&boot.body.node);
     let mut client = client.ok_or_else(|| Fault::Again("the other aggregator has no address".to_owned()))?;
     let parts = order.body.vaults.iter().zip(parts).map(|(vault, part)| SharedPart {

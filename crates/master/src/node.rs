@@ -17,7 +17,7 @@ use symphony_protocol::governance::log::{EndorsedHead, LogHead};
 use symphony_protocol::machine::{Command, Order, Refusal, State};
 use symphony_tee::boot::{Boot, Identity};
 use symphony_tee::host::{EnclaveProcess, HostError};
-use symphony_tee::keys::PlatformSeed;
+use symphony_tee::machine::EnclaveMachine;
 use symphony_tee::report::EnclaveRole;
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
@@ -226,9 +226,9 @@ pub async fn run(config: MasterConfig, shutdown: impl Future<Output = ()>) -> Re
         actor: config.governance.registry.aggregator.clone(),
         role: EnclaveRole::Aggregator,
     };
-    let (program, folder, seed) = (config.enclave_program, config.folder.clone(), config.platform_seed);
+    let (program, folder, machine) = (config.enclave_program, config.folder.clone(), config.machine);
     let aggregator =
-        tokio::task::spawn_blocking(move || start_enclave(&program, &folder, identity, seed)).await??;
+        tokio::task::spawn_blocking(move || start_enclave(&program, &folder, identity, machine)).await??;
     let node = Arc::new(Node {
         network: config.network,
         id: config.node,
@@ -333,8 +333,14 @@ fn start_enclave(
     program: &Path,
     folder: &Path,
     identity: Identity,
-    seed: PlatformSeed,
+    machine: EnclaveMachine,
 ) -> Result<EnclaveProcess> {
+    let log = folder.join("enclave.log");
+    if let EnclaveMachine::Vendor(_) = machine {
+        // Keys end with the process: each start has its own, under a challenge of its own.
+        let boot = Boot { identity, machine, nonce: Digest(challenge()), sealed_keys: None };
+        return EnclaveProcess::spawn(program, boot, &log).context("starting the enclave");
+    }
     let (nonce_file, keys_file) = (folder.join("enclave.nonce"), folder.join("enclave.keys"));
     let nonce = match std::fs::read(&nonce_file).ok().and_then(|bytes| <[u8; 32]>::try_from(bytes).ok()) {
         Some(nonce) => nonce,
@@ -344,10 +350,9 @@ fn start_enclave(
             nonce
         }
     };
-    let log = folder.join("enclave.log");
     let boot = |sealed_keys| {
-        let (identity, platform_seed) = (identity.clone(), seed.clone());
-        Boot { identity, platform_seed, nonce: Digest(nonce), sealed_keys, ready: vec![] }
+        let (identity, machine) = (identity.clone(), machine.clone());
+        Boot { identity, machine, nonce: Digest(nonce), sealed_keys, ready: vec![] }
     };
     let sealed_keys = std::fs::read(&keys_file).ok();
     let again = sealed_keys.is_some();

@@ -159,7 +159,7 @@ async fn ran(node: &Node, known: &Task, recorded: &Round) -> Option<NodeId> {
         true => round::bulk_of(node, recorded).await?.aggregate.boot,
         false => settlement::attestation_of(node, &recorded.aggregate).await.boot,
     };
-    decode::<SignedBoot>(&boot).ok().map(|boot| boot.body.node)
+    SignedBoot::from_canonical(&boot).map(|boot| boot.body.node)
 }
 
 /// Has a recorded round computed again. **Errors**: [`Fault`].

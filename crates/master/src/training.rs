@@ -185,7 +185,7 @@ pub(crate) async fn order(
         round: position.round,
         attempt,
         vaults,
-        aggregator_boot: encode(node.aggregator.boot()),
+        aggregator_boot: encode(&node.aggregator.boot()),
         helper_boot: if shared(&known.envelope) { Some(helping::second(node, attempt).await?) } else { None },
     };
     let order: RoundOrder = handed.order(known, position);
@@ -424,7 +424,7 @@ pub(crate) fn made(
     let (task, number) = (order.body.envelope.task, order.body.round);
     let bulk = RoundBulk {
         slices: parts.iter().map(|part| attestation(&part.result)).collect(),
-        aggregate: Attestation { boot: encode(node.aggregator.boot()), report },
+        aggregate: Attestation { boot: encode(&node.aggregator.boot()), report },
         helper,
         // The model is found like every other result.
         sealed: if order.body.last { vec![] } else { sealed.clone() },

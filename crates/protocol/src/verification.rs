@@ -14,6 +14,7 @@ use symphony_types::digest::Digest;
 use symphony_types::id::{ActorId, GovernanceSequence, Measurement, NodeId, PlatformId, TaskId, VaultId};
 use symphony_types::key::{Document, PublicKey, SoftwareEnclave};
 use symphony_types::merkle;
+use symphony_types::time::OrderedMillis;
 
 use crate::artifact::{
     Attestation, Combined, Decision, Evidence, HelperShare, Outcome, SignedAggregate, SignedSlice,
@@ -44,6 +45,8 @@ pub struct Expectation {
     pub governance: GovernanceSequence,
     /// SHA-256 of the module that ran, where one did (R095).
     pub module: Option<Digest>,
+    /// When that was: evidence of hardware is judged as of then.
+    pub admitted_at: OrderedMillis,
     /// Whether the inputs must be wiped: always, but between two rounds of a training (R127).
     pub purged: bool,
 }
@@ -367,6 +370,7 @@ fn slice_attested(
         measurements: envelope.coordination.measurements.clone(),
         governance: envelope.versions.governance,
         module: envelope.plan.compute().map(|plan| plan.code),
+        admitted_at: envelope.admitted_at,
         purged,
     };
     let appraised = appraise(attestation, &expectation)?;
@@ -433,6 +437,7 @@ fn aggregation_of(
         measurements: envelope.coordination.measurements.clone(),
         governance: envelope.versions.governance,
         module: None,
+        admitted_at: envelope.admitted_at,
         purged: true,
     }
 }

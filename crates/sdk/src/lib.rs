@@ -6,6 +6,7 @@ pub mod client;
 pub mod computation;
 pub mod council;
 pub mod erasure;
+pub mod hardware;
 pub mod model;
 pub mod receipts;
 pub mod recipient;

@@ -6,7 +6,11 @@
 
 mod payout;
 
+use std::cell::RefCell;
+
 use serde::Serialize;
+use symphony_attest::appraise::Tier;
+use symphony_attest::claims::Class;
 use symphony_protocol::artifact::{Attestation, Decision};
 use symphony_protocol::evidence::{EndorsedBundle, EvidenceBundle};
 use symphony_protocol::governance::Governance;
@@ -15,7 +19,7 @@ use symphony_protocol::governance::log::replay;
 use symphony_protocol::settlement::finalize::{self, Settled};
 use symphony_protocol::settlement::verdict;
 use symphony_protocol::verification::{Expectation, findings};
-use symphony_tee::governed;
+use symphony_tee::governed::{self, Standing};
 use symphony_types::amount;
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
@@ -48,8 +52,45 @@ pub struct Report {
     pub software: bool,
     /// Whether the payout is part of the evidence.
     pub paid: bool,
+    /// What stands behind each attestation that was found good, in the order of the evidence.
+    pub enclaves: Vec<EnclaveStanding>,
     /// The checks, in order. Those that could not be made after a failure are left out.
     pub checks: Vec<Check>,
+}
+
+/// What stands behind one attestation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct EnclaveStanding {
+    /// The Vault of a slice; nothing for an aggregation.
+    pub vault: Option<String>,
+    /// The class of the machine.
+    pub class: String,
+    /// Kind of hardware that vouches, or that is played in development.
+    pub hardware: Option<&'static str>,
+    /// How far it may be relied on: `affirming` or `warning`.
+    pub tier: &'static str,
+    /// Digest of the evidence that it rests on.
+    pub evidence: Option<String>,
+    /// Digest of the collateral that the evidence was verified with.
+    pub collateral: Option<String>,
+}
+
+impl EnclaveStanding {
+    fn of(expectation: &Expectation, standing: &Standing) -> Self {
+        let digests = standing.vendor;
+        Self {
+            vault: expectation.vault.as_ref().map(ToString::to_string),
+            class: standing.class.as_str().to_owned(),
+            hardware: standing.class.vendor().map(Class::as_str),
+            tier: match standing.tier {
+                Tier::Affirming => "affirming",
+                Tier::Warning => "warning",
+                Tier::Contraindicated => "contraindicated",
+            },
+            evidence: digests.map(|digests| digests.evidence.to_hex()),
+            collateral: digests.map(|digests| digests.collateral.to_hex()),
+        }
+    }
 }
 
 impl Report {
@@ -133,10 +174,16 @@ fn governed_by(report: &mut Report, bundle: &EvidenceBundle) -> Option<Governanc
 /// Whether the result is right: the verifier's own checks again, then the verdict.
 fn result_checks(report: &mut Report, bundle: &EvidenceBundle, governance: &Governance) {
     let EvidenceBundle { evidence, verdict, .. } = bundle;
+    let enclaves = RefCell::new(Vec::new());
     let judge = |attestation: &Attestation, expectation: &Expectation| {
-        governed::judge(&bundle.network, governance, attestation, expectation)
+        let judged = governed::judge_standing(&bundle.network, governance, attestation, expectation);
+        let (appraised, standing) = judged?;
+        enclaves.borrow_mut().push(EnclaveStanding::of(expectation, &standing));
+        Ok(appraised)
     };
-    for finding in findings(governance, evidence, &judge) {
+    let findings = findings(governance, evidence, &judge);
+    report.enclaves = enclaves.into_inner();
+    for finding in findings {
         let fault = finding.fault.map(|(code, detail)| format!("{code}: {detail}"));
         report.checks.push(Check { name: finding.check, proves: finding.proves, fault });
     }

@@ -57,6 +57,26 @@ pub(crate) struct NodeConfig {
     /// Development only: a folder for every message with other nodes, in clear.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wiretap: Option<PathBuf>,
+    /// What the node's enclaves rest on; a machine of class `software` when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub platform: Option<PlatformConfig>,
+}
+
+/// What the enclaves of a node rest on.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PlatformConfig {
+    /// Where evidence comes from: `software`, `development`, or the word of a source of hardware.
+    pub source: String,
+    /// Files of collateral, read anew at each start of the enclave.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub collateral: Vec<PathBuf>,
+    /// Development only: the file of the vendor that plays hardware.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vendor: Option<PathBuf>,
+    /// Development only: the class that is played.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class: Option<String>,
 }
 
 const fn records_max() -> u64 {
@@ -92,6 +112,10 @@ impl NodeConfig {
             &mut config.wiretap,
         ] {
             *file = file.take().map(|file| base.join(file));
+        }
+        if let Some(platform) = &mut config.platform {
+            platform.vendor = platform.vendor.take().map(|file| base.join(file));
+            platform.collateral.iter_mut().for_each(|file| *file = base.join(&file));
         }
         Ok(config)
     }

@@ -57,6 +57,9 @@ pub(crate) struct Args {
     /// who starts them elsewhere than here
     #[arg(long, value_delimiter = ',', value_parser = host, requires = "create_only")]
     host: Vec<(NodeId, IpAddr)>,
+    /// Class of trusted hardware that a new network's machines play, such as `intel-tdx`: its evidence is made up, and marked
+    #[arg(long, value_name = "CLASS")]
+    hardware: Option<String>,
 }
 
 /// A node and its address.
@@ -93,7 +96,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     if !network_file.exists() {
         let hosts = args.host.iter().cloned().collect();
-        create::network(&args.dir, (args.masters, args.vaults), args.profile, &args.policy, &hosts)?;
+        let (nodes, hardware) = ((args.masters, args.vaults), args.hardware.as_deref());
+        create::network(&args.dir, nodes, args.profile, &args.policy, &hosts, hardware)?;
     }
     let network = Network::load(&network_file)?;
     create::check_enclave(&network, &args.dir)?;

@@ -10,7 +10,10 @@ use symphony_chain::transaction::ChainId;
 use symphony_protocol::artifact::training::Environment;
 use symphony_protocol::artifact::{PrivacyClass, SelectionRule};
 use symphony_protocol::governance::Governance;
-use symphony_protocol::governance::approval::{ApprovedModule, EnclaveCode, Mark, Platform, Purpose};
+use symphony_protocol::governance::approval::{
+    ApprovedModule, EnclaveCode, Machine, Mark, Platform, Purpose,
+};
+use symphony_protocol::governance::hardware::HardwareRules;
 use symphony_protocol::governance::policy::{
     ComputePolicy, Deadlines, ParsePolicy, Policy, Privacy, ProposalPolicy, QueryFees, Shares, TrainPolicy,
 };
@@ -26,7 +29,7 @@ use symphony_types::id::{
     PolicyVersion, RuleName, SemanticVersion, UsageScope, VaultId,
 };
 use symphony_types::key::{
-    Gateway, Governance as CouncilKey, Master, Payout, PublicKey, SoftwarePlatform, Treasury, Vault, Verifier,
+    Gateway, Governance as CouncilKey, Master, Payout, PublicKey, Treasury, Vault, Verifier,
 };
 use symphony_types::time::DAY_MS;
 use symphony_wasm::catalogue::{self, Built};
@@ -61,7 +64,9 @@ pub(crate) struct Parties {
     /// Approved enclave code.
     pub measurement: Measurement,
     /// Machines that host enclaves.
-    pub platforms: BTreeMap<PlatformId, PublicKey<SoftwarePlatform>>,
+    pub platforms: BTreeMap<PlatformId, Machine>,
+    /// What is asked of trusted hardware; none where all machines are of class `software`.
+    pub hardware: Option<HardwareRules>,
     /// Members of the council with their keys.
     pub council: BTreeMap<ActorId, PublicKey<CouncilKey>>,
     /// Accounts of services and operators by actor.
@@ -99,6 +104,7 @@ pub(crate) fn governance(parties: &Parties, profile: Profile) -> Result<Governan
         active: PolicyVersion(1),
         registry: registry(parties)?,
         semantics: semantics()?,
+        hardware: parties.hardware.iter().map(|rules| (GovernanceSequence(0), rules.clone())).collect(),
         sequence: GovernanceSequence(0),
     })
 }
@@ -263,10 +269,16 @@ fn registry(parties: &Parties) -> Result<Registry> {
         payout: parties.payout,
         treasury,
         measurements: BTreeMap::from([(parties.measurement, EnclaveCode::founded(Purpose::Any))]),
-        platforms: parties.platforms.iter().map(|(id, key)| (*id, Platform::founded(*key))).collect(),
+        platforms: platforms(parties),
         modules: modules()?,
         council: parties.council.clone(),
     })
+}
+
+/// The machines, believed from the beginning.
+fn platforms(parties: &Parties) -> BTreeMap<PlatformId, Platform> {
+    let platforms = parties.platforms.iter();
+    platforms.map(|(id, machine)| (*id, Platform::founded_machine(machine.clone()))).collect()
 }
 
 fn actor(account: AccountId, role: Role, scopes: BTreeSet<UsageScope>) -> Actor {

@@ -7,6 +7,7 @@ use std::io::Read;
 use std::net::TcpListener;
 use std::path::Path;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
 use symphony_gateway::config::{GatewayConfig, Limits};
@@ -15,6 +16,8 @@ use symphony_master::ordering::Voting;
 use symphony_master::roles::payout::PayoutConfig;
 use symphony_master::roles::verifier::VerifierConfig;
 use symphony_tee::keys::PlatformSeed;
+use symphony_tee::machine::{EnclaveMachine, VendorMachine};
+use symphony_tee::{development, measure};
 use symphony_types::id::NodeId;
 use symphony_types::key::{KeyClass, PrivateKey};
 use symphony_vault::enterprise::Quota;
@@ -104,9 +107,39 @@ fn key<C: KeyClass>(config: &NodeConfig, file: &str) -> Result<PrivateKey<C>> {
     Ok(PrivateKey::from_seed(&keys::seed(&config.folder.join("keys").join(file))?))
 }
 
-fn platform(config: &NodeConfig) -> Result<PlatformSeed> {
-    Ok(PlatformSeed::new(keys::seed(&config.folder.join("keys/platform.seed"))?))
+/// What the node's enclaves rest on (R130). **Errors**: a file cannot be read, there is no such source, or it is one for
+/// development and the network is not.
+fn machine(config: &NodeConfig, network: &Network) -> Result<EnclaveMachine> {
+    let seed = || keys::seed(&config.folder.join("keys/platform.seed"));
+    let software = || Ok(EnclaveMachine::Software(PlatformSeed::new(seed()?)));
+    let Some(platform) = &config.platform else { return software() };
+    if platform.source != DEVELOPMENT {
+        ensure!(
+            platform.vendor.is_none() && platform.class.is_none(),
+            "vendor and class of a platform are for source {DEVELOPMENT}"
+        );
+        if platform.source == SOFTWARE {
+            return software();
+        }
+        let machine = VendorMachine::of_source(&platform.source, platform.collateral.clone())?;
+        return Ok(EnclaveMachine::Vendor(Arc::new(machine)));
+    }
+    ensure!(
+        network.governance.policy().software_admitted,
+        "development evidence is for development, and this network's policy refuses software enclaves"
+    );
+    let vendor = platform.vendor.as_ref().context("a development platform names its vendor's file")?;
+    let class = platform.class.as_ref().context("a development platform names its class")?;
+    let file = fs::read(vendor).with_context(|| format!("reading {}", vendor.display()))?;
+    let program = measure::program(&config.enclave_program()?)?;
+    tracing::warn!(%class, "evidence of this node's enclaves is made up: development only");
+    let machine = development::machine(&file, class, &seed()?, program)?;
+    Ok(EnclaveMachine::Vendor(Arc::new(machine)))
 }
+
+/// Words for where evidence comes from, besides those of hardware.
+const SOFTWARE: &str = "software";
+pub(crate) const DEVELOPMENT: &str = "development";
 
 /// A master: alone, or one of three.
 pub(crate) fn master(start: Start) -> Result<Life> {
@@ -130,7 +163,7 @@ pub(crate) fn master(start: Start) -> Result<Life> {
     let master = MasterConfig {
         key: key(&config, "master.seed")?,
         enclave_program: config.enclave_program()?,
-        platform_seed: platform(&config)?,
+        machine: machine(&config, &network)?,
         protocol_max: config.protocol_max()?,
         network: network.name,
         node: config.node,
@@ -190,7 +223,7 @@ pub(crate) fn vault(start: Start) -> Result<Life> {
         vault: config.vault.clone().context("an enterprise node's configuration names its vault")?,
         enclave_program: config.enclave_program()?,
         reader_program: config.reader_program()?,
-        platform_seed: platform(&config)?,
+        machine: machine(&config, &network)?,
         node: config.node,
         network: network.name,
         folder: config.folder.join("data"),

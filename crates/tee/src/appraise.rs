@@ -1,17 +1,23 @@
 //! Judges an enclave's reports against policy and against what was asked (R121, R124, R125, R130).
 //!
 //! Pure: every fact is an argument, so that each node and each later replay judges alike. All faults are
-//! collected, not only the first; an empty list is the only yes.
+//! collected, not only the first; an empty list is the only yes. A boot report is judged by the one kind of voucher that its
+//! class calls for, and the other kind counts for nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use symphony_attest::appraise as vendor;
+use symphony_attest::appraise::Tier;
+use symphony_attest::fault::FaultCode;
 use symphony_types::digest::Digest;
 use symphony_types::id::{ActorId, Measurement, PlatformId, TaskId};
 use symphony_types::key::{Document as _, PublicKey, SoftwarePlatform};
 
+use crate::hardware::{self, Admission, HardwareAdmitted};
 use crate::report::{EnclaveRole, SignedBoot, SignedReport, platform_id};
+use crate::voucher::Voucher;
 
 /// What governance admits.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,12 +26,14 @@ pub struct AppraisalPolicy {
     pub chain: String,
     /// Programs that may run. A task is judged by those it was admitted with (R120, R128).
     pub measurements: BTreeSet<Measurement>,
-    /// Machines that may host enclaves, with their quoting keys.
+    /// Machines without trusted hardware that may host enclaves, with their quoting keys.
     pub platforms: BTreeMap<PlatformId, PublicKey<SoftwarePlatform>>,
     /// Machines that no longer may.
     pub revoked_platforms: BTreeSet<PlatformId>,
-    /// Whether the software class is admitted. False in production (R130).
+    /// Whether enclaves without hardware are admitted. False in production (R130).
     pub software_admitted: bool,
+    /// What is admitted of trusted hardware.
+    pub hardware: HardwareAdmitted,
 }
 
 /// What a report must be about.
@@ -59,7 +67,17 @@ pub fn appraise_boot(
     policy: &AppraisalPolicy,
     role: EnclaveRole,
 ) -> Result<(), Vec<Reason>> {
-    verdict(boot_faults(boot, policy, role))
+    examine_boot(boot, policy, role).map(drop)
+}
+
+/// The same, telling how far a good report may be relied on. **Errors**: as [`appraise_boot`].
+pub fn examine_boot(
+    boot: &SignedBoot,
+    policy: &AppraisalPolicy,
+    role: EnclaveRole,
+) -> Result<Tier, Vec<Reason>> {
+    let (faults, tier) = boot_faults(boot, policy, role);
+    verdict(faults).map(|()| tier)
 }
 
 /// Judges the report of one step together with the boot report that vouches for its key (R124).
@@ -71,7 +89,17 @@ pub fn appraise(
     policy: &AppraisalPolicy,
     expected: &Expected,
 ) -> Result<(), Vec<Reason>> {
-    let mut faults = boot_faults(boot, policy, expected.role);
+    examine(boot, report, policy, expected).map(drop)
+}
+
+/// The same, telling how far a good report may be relied on. **Errors**: as [`appraise`].
+pub fn examine(
+    boot: &SignedBoot,
+    report: &SignedReport,
+    policy: &AppraisalPolicy,
+    expected: &Expected,
+) -> Result<Tier, Vec<Reason>> {
+    let (mut faults, tier) = boot_faults(boot, policy, expected.role);
     let (start, work) = (&boot.body, &report.body);
     let mut require = |holds: bool, reason| {
         if !holds {
@@ -93,10 +121,47 @@ pub fn appraise(
     require(work.module.as_ref().map(|module| module.code) == expected.module, Reason::Module);
     require(work.purged || !expected.purged, Reason::NotPurged);
     require(work.notice == work.class.notice(), Reason::ReportNotice);
-    verdict(faults)
+    verdict(faults).map(|()| tier)
 }
 
-fn boot_faults(boot: &SignedBoot, policy: &AppraisalPolicy, role: EnclaveRole) -> Vec<Reason> {
+fn boot_faults(boot: &SignedBoot, policy: &AppraisalPolicy, role: EnclaveRole) -> (Vec<Reason>, Tier) {
+    let body = &boot.body;
+    let (mut faults, tier) = vouched(boot, policy);
+    let mut require = |holds: bool, reason| {
+        if !holds {
+            faults.push(reason);
+        }
+    };
+    require(policy.software_admitted || !body.class.is_software(), Reason::SoftwareRefused);
+    require(body.notice == body.class.notice(), Reason::BootNotice);
+    require(body.chain == policy.chain, Reason::Chain);
+    require(body.role == role, Reason::Role);
+    (faults, tier)
+}
+
+/// What speaks against machine and program by the voucher that the class calls for.
+fn vouched(boot: &SignedBoot, policy: &AppraisalPolicy) -> (Vec<Reason>, Tier) {
+    match (boot.body.class.vendor(), &boot.voucher) {
+        (None, Voucher::Software { .. }) => {
+            let faults = quoted(boot, policy);
+            let tier = if faults.is_empty() { Tier::Affirming } else { Tier::Contraindicated };
+            (faults, tier)
+        }
+        (Some(_), Voucher::Vendor(_)) => {
+            let admission = Admission {
+                measurements: &policy.measurements,
+                revoked: &policy.revoked_platforms,
+                software_admitted: policy.software_admitted,
+            };
+            hardware::judge(boot, &policy.hardware, &admission)
+        }
+        (None, Voucher::Vendor(_)) | (Some(_), Voucher::Software { .. }) => {
+            (vec![Reason::VoucherClass], Tier::Contraindicated)
+        }
+    }
+}
+
+fn quoted(boot: &SignedBoot, policy: &AppraisalPolicy) -> Vec<Reason> {
     let body = &boot.body;
     let mut faults = Vec::new();
     let mut require = |holds: bool, reason| {
@@ -108,15 +173,12 @@ fn boot_faults(boot: &SignedBoot, policy: &AppraisalPolicy, role: EnclaveRole) -
         None => require(false, Reason::PlatformUnknown),
         Some(key) => {
             require(platform_id(key) == body.platform, Reason::PlatformKey);
-            require(boot.verify(key), Reason::BootSignature);
+            require(boot.quoted_by(key), Reason::BootSignature);
         }
     }
     require(!policy.revoked_platforms.contains(&body.platform), Reason::PlatformRevoked);
-    require(policy.software_admitted || !body.class.is_software(), Reason::SoftwareRefused);
-    require(body.notice == body.class.notice(), Reason::BootNotice);
-    require(body.chain == policy.chain, Reason::Chain);
-    require(body.role == role, Reason::Role);
     require(policy.measurements.contains(&body.measurement), Reason::MeasurementUnknown);
+    require(body.vendor.is_none(), Reason::VendorDiffers);
     faults
 }
 
@@ -130,21 +192,39 @@ macro_rules! reasons {
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         pub enum Reason {
             $($(#[$doc])* $reason,)*
+            /// The evidence does not verify.
+            Evidence(FaultCode),
+            /// The evidence is good and what it says is refused.
+            Vendor(vendor::Reason),
         }
 
         impl Reason {
-            /// Every reason, in order.
+            /// Every reason of this crate's own, in order.
             pub const ALL: &'static [Self] = &[$(Self::$reason),*];
 
             /// The stable text.
             pub const fn as_str(self) -> &'static str {
-                match self { $(Self::$reason => $text,)* }
+                match self {
+                    $(Self::$reason => $text,)*
+                    Self::Evidence(code) => code.as_str(),
+                    Self::Vendor(reason) => reason.as_str(),
+                }
             }
         }
     };
 }
 
 reasons! {
+    /// What vouches for the report is of another kind than its class calls for (R130).
+    VoucherClass = "voucher-of-another-class";
+    /// The report names other evidence than it comes with.
+    VendorDiffers = "vendor-evidence-differs";
+    /// The report names another class than the evidence or the registry.
+    BootClass = "boot-class-differs";
+    /// The report names another program than the evidence.
+    BootMeasurement = "boot-measurement-differs";
+    /// The report names another machine than the evidence.
+    BootPlatform = "boot-platform-differs";
     /// Governance does not know the machine.
     PlatformUnknown = "platform-unknown";
     /// The registered key is not that machine's.

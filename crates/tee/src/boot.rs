@@ -1,4 +1,5 @@
-//! The first exchange between host and enclave: who the enclave is to be, and its signed answer (R121, R123).
+//! The first exchange between host and enclave: who the enclave is to be, and its answer with a voucher (R121, R123). Where a
+//! vendor is to vouch, the enclave first tells what the evidence must bind, and the host hands it the evidence.
 
 use serde::{Deserialize, Serialize};
 use symphony_types::canonical;
@@ -7,6 +8,7 @@ use symphony_types::id::{ActorId, NodeId};
 use zeroize::Zeroizing;
 
 use crate::keys::PlatformSeed;
+use crate::machine::EnclaveMachine;
 use crate::report::{EnclaveRole, SignedBoot};
 use crate::sandbox::LockedDown;
 
@@ -28,48 +30,77 @@ pub struct Identity {
 pub struct Boot {
     /// Whom the enclave serves.
     pub identity: Identity,
-    /// The simulated machine. Hardware classes will not have this field.
-    pub platform_seed: PlatformSeed,
+    /// What it rests on. Stays with the host but for the seed of a machine without hardware.
+    pub machine: EnclaveMachine,
     /// Stands in the boot report.
     pub nonce: Digest,
-    /// The keys of an earlier start; without them the enclave makes new ones.
+    /// The keys of an earlier start; without them the enclave makes new ones. On hardware it always does.
     pub sealed_keys: Option<Vec<u8>>,
     /// What the program makes ready before it is locked down, in a shape of its own. Nothing private.
     pub ready: Vec<u8>,
+}
+
+/// What of [`Boot`] reaches the enclave.
+pub(crate) struct Start {
+    pub(crate) identity: Identity,
+    /// The simulated machine; none where a vendor vouches.
+    pub(crate) seed: Option<PlatformSeed>,
+    pub(crate) nonce: Digest,
+    pub(crate) sealed_keys: Option<Vec<u8>>,
+    pub(crate) ready: Vec<u8>,
 }
 
 impl Boot {
     /// The first frame. Wiped on drop.
     pub(crate) fn to_frame(&self) -> Zeroizing<Vec<u8>> {
         let rest = canonical::to_bytes(&(&self.identity, self.nonce, &self.sealed_keys, &self.ready));
-        let mut frame = Zeroizing::new(Vec::with_capacity(SEED_LEN + rest.len()));
-        frame.extend_from_slice(self.platform_seed.expose());
+        let mut frame = Zeroizing::new(Vec::with_capacity(1 + SEED_LEN + rest.len()));
+        match &self.machine {
+            EnclaveMachine::Software(seed) => {
+                frame.push(SOFTWARE);
+                frame.extend_from_slice(seed.expose());
+            }
+            EnclaveMachine::Vendor(_) => frame.push(VENDOR),
+        }
         frame.extend_from_slice(&rest);
         frame
     }
+}
 
+impl Start {
     /// Reads the first frame; `None` when it is not one.
     pub(crate) fn from_frame(frame: &[u8]) -> Option<Self> {
-        let (seed, rest) = frame.split_first_chunk::<SEED_LEN>()?;
+        let (kind, rest) = frame.split_first()?;
+        let (seed, rest) = match *kind {
+            SOFTWARE => {
+                let (seed, rest) = rest.split_first_chunk::<SEED_LEN>()?;
+                (Some(PlatformSeed::new(*seed)), rest)
+            }
+            VENDOR => (None, rest),
+            _ => return None,
+        };
         let (identity, nonce, sealed_keys, ready) = bcs::from_bytes(rest).ok()?;
-        Some(Self { identity, platform_seed: PlatformSeed::new(*seed), nonce, sealed_keys, ready })
+        Some(Self { identity, seed, nonce, sealed_keys, ready })
     }
 }
 
 /// What a started enclave hands back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Booted {
-    /// The boot report with the platform's quote.
+    /// The boot report with what vouches for it.
     pub boot: SignedBoot,
-    /// The enclave's keys for its next start; the host stores them and cannot use them.
+    /// The enclave's keys for its next start; the host stores them and cannot use them. Empty on hardware: keys end with the
+    /// process, because no vendor's sealing is used.
     pub sealed_keys: Vec<u8>,
     /// What the sandbox holds and what it did not get.
     pub lockdown: LockedDown,
 }
 
-/// The answer to the first frame.
+/// The answer to the first frame, and to the evidence.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum BootAnswer {
+    /// The enclave has its keys, is locked down, and wants evidence that binds these 64 bytes.
+    Wanted(Vec<u8>),
     /// The enclave runs, locked down.
     Booted(Box<Booted>),
     /// It will not run, and why.
@@ -77,6 +108,9 @@ pub(crate) enum BootAnswer {
 }
 
 const SEED_LEN: usize = 32;
+/// The kinds of a first frame.
+const SOFTWARE: u8 = 1;
+const VENDOR: u8 = 2;
 
 #[cfg(test)]
 mod tests {
@@ -92,20 +126,20 @@ mod tests {
                     actor: ActorId::new("bank").unwrap(),
                     role: EnclaveRole::Slice,
                 },
-                platform_seed: PlatformSeed::new([9; 32]),
+                machine: EnclaveMachine::Software(PlatformSeed::new([9; 32])),
                 nonce: Digest([3; 32]),
                 sealed_keys,
                 ready: vec![5; 40],
             };
             let frame = boot.to_frame();
-            let again = Boot::from_frame(&frame).unwrap();
+            let again = Start::from_frame(&frame).unwrap();
             assert_eq!(again.identity, boot.identity);
             assert_eq!(again.nonce, boot.nonce);
             assert_eq!(again.ready, boot.ready);
             assert_eq!(again.sealed_keys, boot.sealed_keys);
-            assert_eq!(again.platform_seed.expose(), boot.platform_seed.expose());
+            assert_eq!(again.seed.unwrap().expose(), &[9; 32]);
             for length in 0..frame.len() {
-                assert!(Boot::from_frame(&frame[..length]).is_none());
+                assert!(Start::from_frame(&frame[..length]).is_none());
             }
         }
     }

@@ -1,27 +1,38 @@
 //! Appraisal under governance: the registry's approved code and platforms in, a judgement in the words of the
 //! verification rules out. One function for the verifier, the Vault and whoever checks an evidence bundle (R124).
 //!
+//! Evidence of hardware is judged at the ordered time of the order's admission and by the rules that held then.
+//!
 //! | question | code | machine |
 //! |---|---|---|
 //! | may something be sealed to it now ([`dispatch`]) | active, and of the order | believed at the order's admission, and not revoked |
 //! | is finished work good ([`judge`]) | active at the order's admission (R128, R129) | the same |
 
+use std::collections::BTreeMap;
+
+use symphony_attest::appraise::Tier;
 use symphony_protocol::artifact::{Attestation, TaskEnvelope, Versions};
 use symphony_protocol::governance::Governance;
-use symphony_protocol::governance::approval::Purpose;
+use symphony_protocol::governance::approval::{Machine, Platform, Purpose};
 use symphony_protocol::verification::{Appraised, Expectation};
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
 use symphony_types::id::{GovernanceSequence, Measurement};
 use symphony_types::key::Document as _;
+use symphony_types::time::OrderedMillis;
 
-use crate::appraise::{AppraisalPolicy, Expected, appraise, appraise_boot};
-use crate::report::{AGGREGATE_STEP, BootReport, EnclaveRole, SignedBoot, SignedReport, slice_step};
+use crate::appraise::{AppraisalPolicy, Expected, appraise_boot, examine};
+use crate::hardware::HardwareAdmitted;
+use crate::report::{
+    AGGREGATE_STEP, BootReport, EnclaveRole, PlatformClass, SignedBoot, SignedReport, slice_step,
+};
+use crate::voucher::VendorDigests;
 
 /// What may be dispatched to now, whatever the order (R120, R129). For enclaves, which narrow it to their order's.
 pub fn policy(network: &str, governance: &Governance) -> AppraisalPolicy {
     let measurements = governance.registry.active_code().into_iter().collect();
-    AppraisalPolicy { measurements, ..machines(network, governance, governance.sequence) }
+    let machines = machines(network, governance, governance.sequence, OrderedMillis(0));
+    AppraisalPolicy { measurements, ..machines }
 }
 
 /// What an order was admitted with, and what it was admitted under.
@@ -33,6 +44,8 @@ pub struct Admitted<'a> {
     pub versions: &'a Versions,
     /// Whether an enclave of class `software` may serve it.
     pub software: bool,
+    /// When: evidence of hardware is judged as of then, whatever a clock says.
+    pub at: OrderedMillis,
 }
 
 impl<'a> Admitted<'a> {
@@ -40,7 +53,15 @@ impl<'a> Admitted<'a> {
     pub fn of(envelope: &'a TaskEnvelope) -> Self {
         let coordination = &envelope.coordination;
         let (measurements, software) = (&coordination.measurements, coordination.software_admitted);
-        Self { measurements, versions: &envelope.versions, software }
+        Self { measurements, versions: &envelope.versions, software, at: envelope.admitted_at }
+    }
+
+    /// Narrows what is admitted now to what the order was admitted with (R120, R128).
+    pub fn narrow(&self, policy: &mut AppraisalPolicy) {
+        policy.measurements.retain(|measurement| self.measurements.contains(measurement));
+        policy.software_admitted &= self.software;
+        policy.hardware.sequence = self.versions.governance;
+        policy.hardware.at = self.at;
     }
 }
 
@@ -56,7 +77,7 @@ pub fn dispatch(
     let usable = |one: &&Measurement| {
         registry.dispatches(one, wanted) && registry.approved_at(one, wanted, admitted_at)
     };
-    let mut policy = machines(network, governance, admitted_at);
+    let mut policy = machines(network, governance, admitted_at, admitted.at);
     policy.measurements = admitted.measurements.iter().filter(usable).copied().collect();
     policy.software_admitted &= admitted.software;
     policy
@@ -80,8 +101,8 @@ pub fn admitted(
     policy: &AppraisalPolicy,
     role: EnclaveRole,
 ) -> Result<BootReport, (Code, String)> {
-    let unreadable = |_| (Code::AttestationMissing, "the boot report is malformed".to_owned());
-    let boot: SignedBoot = bcs::from_bytes(boot).map_err(unreadable)?;
+    let unreadable = || (Code::AttestationMissing, "the boot report is malformed".to_owned());
+    let boot = SignedBoot::from_canonical(boot).ok_or_else(unreadable)?;
     appraise_boot(&boot, policy, role).map_err(|reasons| {
         let reasons: Vec<_> = reasons.iter().map(ToString::to_string).collect();
         (Code::AttestationFailed, reasons.join(", "))
@@ -89,16 +110,28 @@ pub fn admitted(
     Ok(boot.body)
 }
 
-/// Whether a boot report is the one that an attestation report names, with the signature of its registered platform:
-/// nobody else could make these bytes.
+/// Whether a boot report is the one that an attestation report names, with what vouches for it: the signature of its
+/// registered platform, which nobody else could make, or the evidence that the report names by digest.
 pub fn names(governance: &Governance, report: &[u8], boot: &[u8]) -> bool {
-    let (Ok(report), Ok(boot)) =
-        (bcs::from_bytes::<SignedReport>(report), bcs::from_bytes::<SignedBoot>(boot))
+    let (Ok(report), Some(boot)) =
+        (bcs::from_bytes::<SignedReport>(report), SignedBoot::from_canonical(boot))
     else {
         return false;
     };
     let platform = governance.registry.platforms.get(&boot.body.platform);
-    report.body.boot == boot.body.digest() && platform.is_some_and(|known| boot.verify(&known.key))
+    let quoted = |known: &Platform| known.machine.quoting_key().is_some_and(|key| boot.quoted_by(key));
+    report.body.boot == boot.body.digest() && (boot.vendor_word().is_some() || platform.is_some_and(quoted))
+}
+
+/// What stands behind one good attestation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// The class of the machine.
+    pub class: PlatformClass,
+    /// How far it may be relied on.
+    pub tier: Tier,
+    /// Evidence and collateral that the judgement rests on; none of class `software`.
+    pub vendor: Option<VendorDigests>,
 }
 
 /// Judges one attestation against what it must be about, under the code that its task was admitted with: code that was
@@ -110,18 +143,29 @@ pub fn judge(
     attestation: &Attestation,
     expectation: &Expectation,
 ) -> Result<Appraised, (Code, String)> {
+    judge_standing(network, governance, attestation, expectation).map(|(appraised, _)| appraised)
+}
+
+/// The same, telling what stands behind it. **Errors**: as [`judge`].
+pub fn judge_standing(
+    network: &str,
+    governance: &Governance,
+    attestation: &Attestation,
+    expectation: &Expectation,
+) -> Result<(Appraised, Standing), (Code, String)> {
     if attestation.boot.is_empty() || attestation.report.is_empty() {
         return Err((Code::AttestationMissing, Code::AttestationMissing.title().to_owned()));
     }
-    let unreadable = |_| (Code::AttestationFailed, "the attestation cannot be read".to_owned());
-    let boot: SignedBoot = bcs::from_bytes(&attestation.boot).map_err(unreadable)?;
-    let report: SignedReport = bcs::from_bytes(&attestation.report).map_err(unreadable)?;
+    let unreadable = || (Code::AttestationFailed, "the attestation cannot be read".to_owned());
+    let boot = SignedBoot::from_canonical(&attestation.boot).ok_or_else(unreadable)?;
+    let report: SignedReport = bcs::from_bytes(&attestation.report).map_err(|_| unreadable())?;
     let slice = expectation.vault.as_ref();
     let role = if slice.is_some() { EnclaveRole::Slice } else { EnclaveRole::Aggregator };
     let approved =
         |one: &&Measurement| governance.registry.approved_at(one, purpose(role), expectation.governance);
     let measurements = expectation.measurements.iter().filter(approved).copied().collect();
-    let policy = AppraisalPolicy { measurements, ..machines(network, governance, expectation.governance) };
+    let machines = machines(network, governance, expectation.governance, expectation.admitted_at);
+    let policy = AppraisalPolicy { measurements, ..machines };
     let expected = Expected {
         task: expectation.task,
         step: slice.map_or_else(|| AGGREGATE_STEP.to_owned(), slice_step),
@@ -133,30 +177,47 @@ pub fn judge(
         module: expectation.module,
         purged: expectation.purged,
     };
-    appraise(&boot, &report, &policy, &expected).map_err(|reasons| {
+    let tier = examine(&boot, &report, &policy, &expected).map_err(|reasons| {
         let reasons: Vec<_> = reasons.iter().map(ToString::to_string).collect();
         (Code::AttestationFailed, reasons.join(", "))
     })?;
-    Ok(Appraised {
+    let standing = Standing { class: boot.body.class, tier, vendor: boot.body.vendor };
+    let appraised = Appraised {
         report: Digest::of_bytes(&attestation.report),
         node: boot.body.node,
         platform: boot.body.platform,
         signing_key: boot.body.signing_key,
         software: boot.body.class.is_software(),
-    })
+    };
+    Ok((appraised, standing))
 }
 
-/// The machines that were believed when governance was at a place, and those that are not now; no code.
-fn machines(network: &str, governance: &Governance, at: GovernanceSequence) -> AppraisalPolicy {
+/// The machines that were believed when governance was at a place, those that are not now, and what was asked of hardware
+/// then; no code.
+fn machines(
+    network: &str,
+    governance: &Governance,
+    sequence: GovernanceSequence,
+    at: OrderedMillis,
+) -> AppraisalPolicy {
     let known = governance.registry.platforms.iter();
-    let known = known.filter(|(_, platform)| platform.admitted.sequence <= at);
+    let known = known.filter(|(_, platform)| platform.admitted.sequence <= sequence);
     let revoked = known.clone().filter(|(_, platform)| platform.revoked.is_some());
+    let (mut platforms, mut hardware) = (BTreeMap::new(), BTreeMap::new());
+    for (id, platform) in known {
+        match &platform.machine {
+            Machine::Software { key } => drop(platforms.insert(*id, *key)),
+            Machine::Hardware { class, .. } => drop(hardware.insert(*id, class.clone())),
+        }
+    }
+    let rules = governance.hardware.iter().map(|(since, rules)| (*since, rules.clone())).collect();
     AppraisalPolicy {
         chain: network.to_owned(),
         measurements: [].into(),
-        platforms: known.clone().map(|(id, platform)| (*id, platform.key)).collect(),
+        platforms,
         revoked_platforms: revoked.map(|(id, _)| *id).collect(),
         software_admitted: governance.policy().software_admitted,
+        hardware: HardwareAdmitted { machines: hardware, rules, sequence, at },
     }
 }
 

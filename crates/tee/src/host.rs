@@ -9,15 +9,19 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use symphony_types::canonical;
+use symphony_types::digest::Digest;
 use symphony_types::id::Measurement;
 use zeroize::Zeroizing;
 
 use crate::boot::{Boot, BootAnswer, Booted};
 use crate::frame::{self, FrameError};
+use crate::keys::{self, KeyError};
+use crate::machine::{EnclaveMachine, MachineError, VendorMachine};
 use crate::measure;
 use crate::report::SignedBoot;
 use crate::sandbox::LockedDown;
@@ -37,6 +41,12 @@ pub enum HostError {
     /// The enclave will not boot; the text is its reason.
     #[error("the enclave refused to boot: {0}")]
     Refused(String),
+    /// The machine gave no evidence for the enclave.
+    #[error("having the machine vouch for the enclave")]
+    Machine(#[from] MachineError),
+    /// No challenge could be drawn for a start.
+    #[error("drawing a challenge")]
+    Nonce(#[from] KeyError),
     /// The answer to the boot frame is not one.
     #[error("the enclave's boot answer is malformed")]
     Malformed,
@@ -59,7 +69,7 @@ pub struct EnclaveProcess {
     program: PathBuf,
     log: PathBuf,
     boot: Mutex<Boot>,
-    booted: Booted,
+    booted: Mutex<Arc<Booted>>,
     deadline: Duration,
     pid: AtomicU32,
     running: Mutex<Running>,
@@ -67,7 +77,7 @@ pub struct EnclaveProcess {
 
 impl EnclaveProcess {
     /// Starts `program` with an empty environment and its messages appended to `log`, and checks that what
-    /// answers is that program, under the asked identity, quoted by the given platform. Blocks.
+    /// answers is that program, under the asked identity, vouched for by the given machine. Blocks.
     ///
     /// **Errors**: [`HostError`]; nothing is left running then.
     pub fn spawn(program: &Path, boot: Boot, log: &Path) -> Result<Self, HostError> {
@@ -76,7 +86,7 @@ impl EnclaveProcess {
             program: program.into(),
             log: log.into(),
             boot: Mutex::new(Boot { sealed_keys: Some(booted.sealed_keys.clone()), ..boot }),
-            booted,
+            booted: Mutex::new(Arc::new(booted)),
             deadline: CALL_DEADLINE,
             pid: AtomicU32::new(running.child.id()),
             running: Mutex::new(running),
@@ -97,8 +107,9 @@ impl EnclaveProcess {
         self.running().call(request.to_vec(), self.deadline)
     }
 
-    /// Ends the process, if it still runs, and starts the same program under the same keys. The boot report
-    /// stays valid, byte for byte, so that tasks under way continue.
+    /// Ends the process, if it still runs, and starts the same program again. Without hardware it has the same keys, and the
+    /// boot report stays valid, byte for byte, so that tasks under way continue. On hardware keys end with the process: the
+    /// boot report is a new one, under a new challenge, and what was sealed to the old keys stays closed.
     ///
     /// **Errors**: as [`Self::spawn`]; the enclave is then down.
     pub fn respawn(&self) -> Result<(), HostError> {
@@ -117,28 +128,40 @@ impl EnclaveProcess {
         let mut boot = self.boot.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut boot);
         running.end();
+        if let EnclaveMachine::Vendor(_) = boot.machine {
+            boot.nonce = Digest(keys::challenge()?);
+        }
         let (reborn, booted) = start(&self.program, &boot, &self.log)?;
-        if booted.boot != self.booted.boot {
-            return Err(HostError::Claim("earlier start"));
+        let mut known = self.booted.lock().unwrap_or_else(PoisonError::into_inner);
+        let same = booted.boot == known.boot;
+        match &boot.machine {
+            EnclaveMachine::Software(_) if !same => return Err(HostError::Claim("earlier start")),
+            EnclaveMachine::Software(_) => {}
+            EnclaveMachine::Vendor(_) => *known = Arc::new(booted),
         }
         self.pid.store(reborn.child.id(), Ordering::Release);
         *running = reborn;
         Ok(())
     }
 
-    /// The boot report, already checked against what this host knows.
-    pub fn boot(&self) -> &SignedBoot {
-        &self.booted.boot
+    /// The boot report of the latest start, already checked against what this host knows.
+    pub fn boot(&self) -> SignedBoot {
+        self.booted().boot.clone()
     }
 
-    /// The enclave's keys for a later start of this host, closed to it.
-    pub fn sealed_keys(&self) -> &[u8] {
-        &self.booted.sealed_keys
+    /// The enclave's keys for a later start of this host, closed to it; empty on hardware.
+    pub fn sealed_keys(&self) -> Vec<u8> {
+        self.booted().sealed_keys.clone()
     }
 
-    /// What the sandbox held at the first start.
-    pub fn lockdown(&self) -> &LockedDown {
-        &self.booted.lockdown
+    /// What the sandbox held at the latest start.
+    pub fn lockdown(&self) -> LockedDown {
+        self.booted().lockdown.clone()
+    }
+
+    fn booted(&self) -> Arc<Booted> {
+        // A replaced value is whole at all times.
+        Arc::clone(&self.booted.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The process id of the latest start.
@@ -157,20 +180,48 @@ fn start(program: &Path, boot: &Boot, log: &Path) -> Result<(Running, Booted), H
     let log = OpenOptions::new().create(true).append(true).open(log).map_err(HostError::Log)?;
     let mut running = Running::spawn(program, log)?;
     let answer = running.call_wiped(boot.to_frame(), BOOT_DEADLINE)?;
-    let booted = match bcs::from_bytes(&answer).map_err(|_| HostError::Malformed)? {
-        BootAnswer::Booted(booted) => *booted,
-        BootAnswer::Refused(reason) => return Err(HostError::Refused(reason)),
+    let answer = bcs::from_bytes(&answer).map_err(|_| HostError::Malformed)?;
+    let booted = match (&boot.machine, answer) {
+        (EnclaveMachine::Software(_), BootAnswer::Booted(booted)) => *booted,
+        (EnclaveMachine::Vendor(machine), BootAnswer::Wanted(bytes)) => {
+            vouched(&mut running, machine, &bytes)?
+        }
+        (_, BootAnswer::Refused(reason)) => return Err(HostError::Refused(reason)),
+        (EnclaveMachine::Software(_), BootAnswer::Wanted(_))
+        | (EnclaveMachine::Vendor(_), BootAnswer::Booted(_)) => return Err(HostError::Malformed),
     };
     check(&booted.boot, boot, measurement)?;
     Ok((running, booted))
 }
 
+/// Has the machine vouch for a waiting enclave, and the enclave answer.
+fn vouched(running: &mut Running, machine: &VendorMachine, wanted: &[u8]) -> Result<Booted, HostError> {
+    let wanted = <&[u8; 64]>::try_from(wanted).map_err(|_| HostError::Malformed)?;
+    let vouched = machine.vouch(wanted)?;
+    let answer = running.call(canonical::to_bytes(&vouched), BOOT_DEADLINE)?;
+    match bcs::from_bytes(&answer).map_err(|_| HostError::Malformed)? {
+        BootAnswer::Booted(booted) if booted.boot.body.binding().report_data() == *wanted => Ok(*booted),
+        BootAnswer::Booted(_) => Err(HostError::Claim("bound bytes")),
+        BootAnswer::Refused(reason) => Err(HostError::Refused(reason)),
+        BootAnswer::Wanted(_) => Err(HostError::Malformed),
+    }
+}
+
 fn check(answer: &SignedBoot, asked: &Boot, measurement: Measurement) -> Result<(), HostError> {
     let (body, identity) = (&answer.body, &asked.identity);
+    let (vouched, platform, measured) = match &asked.machine {
+        EnclaveMachine::Software(seed) => (
+            answer.quoted_by(&seed.public()),
+            body.platform == seed.platform(),
+            body.measurement == measurement,
+        ),
+        // The machine's own word was verified; the program is part of what it measures.
+        EnclaveMachine::Vendor(_) => (answer.vendor_word().is_some(), true, true),
+    };
     let claims = [
-        (answer.verify(&asked.platform_seed.public()), "signature"),
-        (body.platform == asked.platform_seed.platform(), "platform"),
-        (body.measurement == measurement, "measurement"),
+        (vouched, "voucher"),
+        (platform, "platform"),
+        (measured, "measurement"),
         (body.nonce == asked.nonce, "nonce"),
         (body.chain == identity.chain, "chain"),
         (body.node == identity.node, "node"),

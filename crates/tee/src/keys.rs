@@ -179,6 +179,11 @@ impl EnclaveKeys {
     }
 }
 
+/// A challenge for a start. **Errors**: no randomness.
+pub fn challenge() -> Result<[u8; SECRET_LEN], KeyError> {
+    random().map(|bytes| *bytes)
+}
+
 type Secret = <X25519HkdfSha256 as hpke::Kem>::PrivateKey;
 type Public = <X25519HkdfSha256 as hpke::Kem>::PublicKey;
 type Capsule = <X25519HkdfSha256 as hpke::Kem>::EncappedKey;

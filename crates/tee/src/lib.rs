@@ -6,17 +6,27 @@
 //! that starts it with [`host::EnclaveProcess`] and otherwise only carries sealed bytes. [`report`] and
 //! [`appraise`] are pure and serve every node.
 //!
-//! The only platform class so far is `software`: process isolation without a hardware root. Whoever is root on
-//! the host can read such an enclave's memory, and the host itself hands it the platform seed. The class stands
-//! in every signed document and policy refuses it unless told otherwise.
+//! What an enclave rests on is its class. `software` is process isolation without a hardware root: whoever is root on
+//! the host can read such an enclave's memory, and the host itself hands it the platform seed. The classes of hardware
+//! are vouched for by evidence that a vendor signed, judged by the crate `attest` under governed rules; evidence under roots
+//! of our own making is of class `development`. The class stands in every signed document, and policy refuses what no hardware
+//! vouches for unless told otherwise.
 
 pub mod appraise;
 pub mod boot;
+#[cfg(feature = "development")]
+pub mod development;
+#[cfg(not(feature = "development"))]
+#[path = "development_absent.rs"]
+pub mod development;
 pub mod frame;
 pub mod governed;
+pub mod hardware;
 pub mod host;
 pub mod keys;
+pub mod machine;
 pub mod measure;
 pub mod report;
 pub mod sandbox;
 pub mod session;
+pub mod voucher;

@@ -1,19 +1,29 @@
-//! The two documents of an enclave: the boot report, signed by the platform, names the enclave's keys; the
+//! The two documents of an enclave: the boot report, vouched for by the platform, names the enclave's keys; the
 //! attestation report, signed by those keys, names one piece of work (R116, R123). Both carry the platform's
 //! class and, for the software class, a sentence that says what it is not (R130).
 
 use serde::{Deserialize, Serialize};
+use symphony_attest::binding::Binding;
+use symphony_attest::claims::Class;
+use symphony_attest::{collateral, evidence};
+use symphony_types::canonical;
 use symphony_types::digest::Digest;
 use symphony_types::id::{
     ActorId, Measurement, NodeId, PlatformId, PolicyVersion, SchemaVersion, SemanticVersion, TaskId, VaultId,
 };
 use symphony_types::key::{Document, PublicKey, Signed, SoftwareEnclave, SoftwarePlatform};
 
+use crate::voucher::{VendorDigests, VendorWord, Voucher};
+
 /// What stands behind a platform's word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum PlatformClass {
     /// A locked-down process and no hardware: development only.
     Software,
+    /// Evidence in a vendor's format under roots of our own making, and no hardware: development only.
+    Development(Class),
+    /// Evidence that a vendor of hardware vouches for.
+    Hardware(Class),
 }
 
 impl PlatformClass {
@@ -21,13 +31,24 @@ impl PlatformClass {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Software => "software",
+            Self::Development(_) => "development",
+            Self::Hardware(class) => class.as_str(),
         }
     }
 
-    /// Whether no hardware vouches for the platform.
+    /// Whether no hardware vouches for the platform (R130).
     pub const fn is_software(self) -> bool {
         match self {
-            Self::Software => true,
+            Self::Software | Self::Development(_) => true,
+            Self::Hardware(_) => false,
+        }
+    }
+
+    /// The kind of evidence that must vouch for it; none of software.
+    pub const fn vendor(self) -> Option<Class> {
+        match self {
+            Self::Software => None,
+            Self::Development(class) | Self::Hardware(class) => Some(class),
         }
     }
 
@@ -35,6 +56,8 @@ impl PlatformClass {
     pub const fn notice(self) -> &'static str {
         match self {
             Self::Software => SOFTWARE_NOTICE,
+            Self::Development(_) => DEVELOPMENT_NOTICE,
+            Self::Hardware(_) => HARDWARE_NOTICE,
         }
     }
 }
@@ -65,7 +88,8 @@ pub struct BootReport {
     pub hpke_key: [u8; 32],
     /// Signs its attestation reports.
     pub signing_key: PublicKey<SoftwareEnclave>,
-    /// The program that runs: SHA-256 of its file.
+    /// The program that runs: of class `software` SHA-256 of its file; of the others what the evidence measures, which is the
+    /// whole guest that the program is part of.
     pub measurement: Measurement,
     /// The machine that it runs on.
     pub platform: PlatformId,
@@ -73,16 +97,79 @@ pub struct BootReport {
     pub engine: Digest,
     /// Chosen by who asked for this start.
     pub nonce: Digest,
+    /// What vouches for it, by digest; none of class `software`.
+    pub vendor: Option<VendorDigests>,
     /// What the class is worth, in words.
     pub notice: String,
 }
 
 impl Document for BootReport {
-    const TAG: &'static str = "symphony/boot-report/v1";
+    const TAG: &'static str = "symphony/boot-report/v2";
 }
 
-/// A boot report with the quote of its platform.
-pub type SignedBoot = Signed<BootReport, SoftwarePlatform>;
+impl BootReport {
+    /// What evidence of hardware must have bound: all of the start that the evidence does not tell itself (R123).
+    pub fn binding(&self) -> Binding {
+        let engine = Digest::of("symphony/bound-engine/v1", &(self.engine, self.role, &self.actor));
+        Binding {
+            chain: self.chain.clone(),
+            node: self.node.clone(),
+            hpke_key: self.hpke_key,
+            signing_key: *self.signing_key.as_bytes(),
+            engine,
+            nonce: self.nonce,
+        }
+    }
+}
+
+/// A boot report with what vouches for it. Nothing here is believed before it is appraised.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignedBoot {
+    /// What is vouched for.
+    pub body: BootReport,
+    /// By what.
+    pub voucher: Voucher,
+}
+
+impl SignedBoot {
+    /// Reads canonical bytes; `None` when they are too long or no boot report.
+    pub fn from_canonical(bytes: &[u8]) -> Option<Self> {
+        if bytes.len() > BOOT_BYTES_MAX {
+            return None;
+        }
+        bcs::from_bytes(bytes).ok()
+    }
+
+    /// The canonical bytes.
+    pub fn to_canonical(&self) -> Vec<u8> {
+        canonical::to_bytes(self)
+    }
+
+    /// Whether this machine without hardware vouches for it.
+    pub fn quoted_by(&self, machine: &PublicKey<SoftwarePlatform>) -> bool {
+        match &self.voucher {
+            Voucher::Software { key, signature } => {
+                key == machine && machine.verifies(&self.body.digest(), signature)
+            }
+            Voucher::Vendor(_) => false,
+        }
+    }
+
+    /// The evidence that vouches for it, if that is what the report names.
+    pub fn vendor_word(&self) -> Option<&VendorWord> {
+        match &self.voucher {
+            Voucher::Software { .. } => None,
+            Voucher::Vendor(word) => (self.body.vendor == Some(word.digests())).then_some(word),
+        }
+    }
+}
+
+impl From<Signed<BootReport, SoftwarePlatform>> for SignedBoot {
+    fn from(signed: Signed<BootReport, SoftwarePlatform>) -> Self {
+        let Signed { body, key, signature } = signed;
+        Self { body, voucher: Voucher::Software { key, signature } }
+    }
+}
 
 /// Which module ran, and what was set aside for it (R095, R123).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -156,4 +243,10 @@ pub fn slice_step(vault: &VaultId) -> String {
 /// The step in which slices are combined.
 pub const AGGREGATE_STEP: &str = "aggregate";
 
+/// A boot report with its voucher is at most this long.
+pub const BOOT_BYTES_MAX: usize =
+    evidence::BYTES_MAX + evidence::TABLE_BYTES_MAX + collateral::BYTES_MAX + (8 << 10);
+
+const HARDWARE_NOTICE: &str = "hardware: vouched for by evidence of its vendor";
+const DEVELOPMENT_NOTICE: &str = "development: no hardware stands behind this evidence";
 const SOFTWARE_NOTICE: &str = "software: not a trusted execution environment";

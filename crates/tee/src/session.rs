@@ -1,8 +1,9 @@
 //! The child's side: becomes an enclave, then answers one frame with one frame until its host closes the pipe.
 //!
-//! Order matters and is fixed here: measure, make or unseal keys, let the program make ready what needs more than a
-//! sandbox allows, lock down, sign the boot report, forget the
-//! platform seed, answer, serve. Nothing from outside is handled before the sandbox is closed (R121, R123).
+//! Order matters and is fixed here: measure, make or unseal keys, let the program make ready what needs more than a sandbox
+//! allows, lock down, have the boot report vouched for, forget the platform seed, answer, serve. Nothing from outside is
+//! handled before the sandbox is closed (R121, R123). Who vouches is the platform's seed, or a vendor: then the enclave tells
+//! its host the 64 bytes to bind and takes the evidence back.
 
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
@@ -10,16 +11,20 @@ use std::sync::Arc;
 
 use symphony_types::canonical;
 use symphony_types::digest::Digest;
-use symphony_types::id::{PolicyVersion, SchemaVersion, SemanticVersion, TaskId};
+use symphony_types::id::{PlatformId, PolicyVersion, SchemaVersion, SemanticVersion, TaskId};
 use symphony_types::key::{Document, PrivateKey, Signed, SoftwareEnclave};
 use zeroize::{Zeroize as _, Zeroizing};
 
-use crate::boot::{Boot, BootAnswer, Booted};
+use crate::boot::{BootAnswer, Booted, Start};
 use crate::frame::{self, FrameError};
-use crate::keys::{EnclaveKeys, KeyError};
+use crate::keys::{EnclaveKeys, KeyError, PlatformSeed};
+use crate::machine::Vouched;
 use crate::measure;
-use crate::report::{AttestationReport, BootReport, ModuleRun, PlatformClass, SignedReport};
+use crate::report::{
+    AttestationReport, BOOT_BYTES_MAX, BootReport, ModuleRun, PlatformClass, SignedBoot, SignedReport,
+};
 use crate::sandbox::{self, SandboxError};
+use crate::voucher::Voucher;
 
 /// The enclave ended for another reason than its host closing the pipe.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +35,9 @@ pub enum SessionError {
     /// The first frame did not say how to boot.
     #[error("the first frame is not a boot frame")]
     NotABoot,
+    /// The frame after the wanted bytes did not hold evidence.
+    #[error("the host gave no evidence of the machine")]
+    NoEvidence,
     /// The own program could not be read.
     #[error("measuring the running program")]
     Measure(#[source] io::Error),
@@ -145,7 +153,7 @@ where
     let (mut input, mut output) = (Pipe(io::stdin()), Pipe(io::stdout()));
     let Some(first) = frame::read(&mut input)? else { return Ok(()) };
     let first = Zeroizing::new(first);
-    match start(&first, prepare) {
+    match start(&first, prepare, &mut |wanted| evidence(&mut input, &mut output, wanted)) {
         Ok((context, prepared, booted)) => {
             drop(first);
             answer(&mut output, &BootAnswer::Booted(Box::new(booted)))?;
@@ -174,26 +182,45 @@ pub fn serve(
     Ok(())
 }
 
+/// Asks the host for evidence over 64 bytes.
+fn evidence(
+    input: &mut impl Read,
+    output: &mut impl Write,
+    wanted: &[u8; 64],
+) -> Result<Vouched, SessionError> {
+    answer(output, &BootAnswer::Wanted(wanted.to_vec()))?;
+    let given = frame::read(input)?.ok_or(SessionError::NoEvidence)?;
+    if given.len() > BOOT_BYTES_MAX {
+        return Err(SessionError::NoEvidence);
+    }
+    bcs::from_bytes(&given).map_err(|_| SessionError::NoEvidence)
+}
+
+/// Evidence over 64 bytes.
+type Evidence<'a> = &'a mut dyn FnMut(&[u8; 64]) -> Result<Vouched, SessionError>;
+
 fn start<P>(
     first: &[u8],
     prepare: impl FnOnce(&[u8]) -> P,
+    evidence: Evidence<'_>,
 ) -> Result<(EnclaveContext, P, Booted), SessionError> {
-    let Boot { identity, platform_seed, nonce, sealed_keys, ready } =
-        Boot::from_frame(first).ok_or(SessionError::NotABoot)?;
+    let Start { identity, seed, nonce, sealed_keys, ready } =
+        Start::from_frame(first).ok_or(SessionError::NotABoot)?;
     let measurement = measure::running().map_err(SessionError::Measure)?;
-    let (keys, sealed_keys) = match sealed_keys {
-        Some(blob) => (EnclaveKeys::unseal(&blob, &platform_seed, &identity, &measurement)?, blob),
-        None => {
+    let (keys, sealed_keys) = match (&seed, sealed_keys) {
+        (Some(seed), Some(blob)) => (EnclaveKeys::unseal(&blob, seed, &identity, &measurement)?, blob),
+        (Some(seed), None) => {
             let keys = EnclaveKeys::generate()?;
-            let blob = keys.seal(&platform_seed, &identity, &measurement)?;
+            let blob = keys.seal(seed, &identity, &measurement)?;
             (keys, blob)
         }
+        (None, _) => (EnclaveKeys::generate()?, Vec::new()),
     };
     let prepared = prepare(&ready);
     let lockdown = sandbox::lock_down()?;
     let signing = keys.signing_key();
     let class = PlatformClass::Software;
-    let boot = BootReport {
+    let body = BootReport {
         class,
         role: identity.role,
         chain: identity.chain,
@@ -202,16 +229,38 @@ fn start<P>(
         hpke_key: keys.hpke_public(),
         signing_key: signing.public(),
         measurement,
-        platform: platform_seed.platform(),
+        platform: PlatformId(Digest::ZERO),
         engine: engine(),
         nonce,
+        vendor: None,
         notice: class.notice().into(),
     };
-    let quoted = platform_seed.quoting_key().sign(boot.clone());
-    drop(platform_seed);
+    let vouched = match seed {
+        Some(seed) => quoted(body, &seed),
+        None => vouched(body, evidence)?,
+    };
+    let boot = vouched.body.clone();
     let boot_digest = boot.digest();
     let context = EnclaveContext(Arc::new(Inner { keys, signing, boot, boot_digest }));
-    Ok((context, prepared, Booted { boot: quoted, sealed_keys, lockdown }))
+    Ok((context, prepared, Booted { boot: vouched, sealed_keys, lockdown }))
+}
+
+/// Vouched for by the seed of a machine without hardware.
+fn quoted(body: BootReport, seed: &PlatformSeed) -> SignedBoot {
+    let body = BootReport { platform: seed.platform(), ..body };
+    seed.quoting_key().sign(body).into()
+}
+
+/// Vouched for by evidence. What the host tells of it is repeated here and judged by whoever appraises: a wrong word makes a
+/// report that nobody believes. A report of class `software` cannot come of it.
+fn vouched(body: BootReport, evidence: Evidence<'_>) -> Result<SignedBoot, SessionError> {
+    let Vouched { class, measurement, platform, word } = evidence(&body.binding().report_data())?;
+    if class.vendor().is_none() {
+        return Err(SessionError::NoEvidence);
+    }
+    let (vendor, notice) = (Some(word.digests()), class.notice().into());
+    let body = BootReport { class, measurement, platform, vendor, notice, ..body };
+    Ok(SignedBoot { body, voucher: Voucher::Vendor(Box::new(word)) })
 }
 
 /// The rules of this crate that shape an enclave beyond its program: release, filter and sealing suite.
@@ -286,6 +335,7 @@ mod tests {
 
     #[test]
     fn a_first_frame_of_rubbish_is_not_a_boot() {
-        assert!(matches!(start(b"rubbish", |_| ()), Err(SessionError::NotABoot)));
+        let none = &mut |_: &[u8; 64]| Err(SessionError::NoEvidence);
+        assert!(matches!(start(b"rubbish", |_| (), none), Err(SessionError::NotABoot)));
     }
 }

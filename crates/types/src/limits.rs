@@ -56,6 +56,8 @@ pub const PROPOSAL_BYTES_MAX: usize = 40 << 10;
 pub const MODULE_BYTES_MAX: usize = 32 << 10;
 /// Modules that are approved at once, with revoked ones.
 pub const MODULES_MAX: usize = 256;
+/// Bytes of the rules for trusted hardware, with roots of development in them.
+pub const HARDWARE_RULES_BYTES_MAX: usize = 12 << 10;
 /// Proposals that are open or accepted at once, whatever a policy says.
 pub const PROPOSALS_OPEN_MAX: usize = 64;
 /// Closed proposals that are kept beside the log.

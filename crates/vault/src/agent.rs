@@ -1,7 +1,8 @@
-//! Keeps the slice enclave of a Vault alive, always under the same keys (R116, R121, R199).
+//! Keeps the slice enclave of a Vault alive (R116, R121, R199).
 //!
-//! The enclave's keys, sealed to the platform, and the nonce of its boot report stay in the node's folder, so that
-//! the boot report is the same after every restart of enclave or node. Another program gets other keys.
+//! Without hardware the enclave's keys, sealed to the platform, and the nonce of its boot report stay in the node's folder, so
+//! that the boot report is the same after every restart of enclave or node. Another program gets other keys. On hardware keys
+//! end with the process, and each start has keys and evidence of its own.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 
 use symphony_tee::boot::{Boot, Identity};
 use symphony_tee::host::{EnclaveProcess, HostError};
-use symphony_tee::keys::PlatformSeed;
+use symphony_tee::machine::EnclaveMachine;
 use symphony_tee::report::SignedBoot;
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
@@ -22,7 +23,6 @@ use crate::problem::Problem;
 /// A running slice enclave.
 pub struct Agent {
     process: EnclaveProcess,
-    boot: Vec<u8>,
     /// Modules that the enclave has, the latest one last.
     modules: Mutex<Vec<ModuleCode>>,
 }
@@ -33,26 +33,34 @@ pub struct AgentConfig {
     pub program: PathBuf,
     /// Whom it serves.
     pub identity: Identity,
-    /// The simulated machine under it.
-    pub platform_seed: PlatformSeed,
+    /// The machine under it.
+    pub machine: EnclaveMachine,
     /// The node's folder.
     pub folder: PathBuf,
+    /// The modules that are approved now. On hardware, where keys end with the process, the enclave begins with them; else it
+    /// is started again for the first task of each.
+    pub modules: Vec<ModuleCode>,
 }
 
 impl Agent {
     /// Starts the enclave and checks its boot report. Blocks. **Errors**: it does not start or does not verify.
     pub fn start(config: AgentConfig) -> anyhow::Result<Self> {
-        let AgentConfig { program, identity, platform_seed, folder } = config;
+        let AgentConfig { program, identity, machine, folder, mut modules } = config;
+        match machine {
+            EnclaveMachine::Software(_) => modules.clear(),
+            EnclaveMachine::Vendor(_) => modules.truncate(MODULES_MAX),
+        }
+        let ready = if modules.is_empty() { vec![] } else { documents::encode(&modules) };
         let (keys_file, log) = (folder.join("enclave.keys"), folder.join("enclave.log"));
         let boot = |kept: Option<(Digest, Vec<u8>)>| -> anyhow::Result<Boot> {
             let (nonce, sealed_keys) = match kept {
                 Some((nonce, sealed_keys)) => (nonce, Some(sealed_keys)),
                 None => (Digest(*keys::random()?), None),
             };
-            let (identity, platform_seed) = (identity.clone(), platform_seed.clone());
-            Ok(Boot { identity, platform_seed, nonce, sealed_keys, ready: vec![] })
+            let (identity, machine) = (identity.clone(), machine.clone());
+            Ok(Boot { identity, machine, nonce, sealed_keys, ready: ready.clone() })
         };
-        let kept = kept(&keys_file);
+        let kept = kept(&keys_file).filter(|_| matches!(machine, EnclaveMachine::Software(_)));
         let again = kept.is_some();
         let process = match EnclaveProcess::spawn(&program, boot(kept)?, &log) {
             Err(HostError::Refused(reason)) if again => {
@@ -61,20 +69,22 @@ impl Agent {
             }
             other => other?,
         };
-        let nonce = process.boot().body.nonce;
-        let draft = keys_file.with_extension("keys.new");
-        fs::write(&draft, documents::encode(&(nonce, process.sealed_keys())))?;
-        fs::rename(draft, keys_file)?;
-        Ok(Self { boot: documents::encode(process.boot()), process, modules: Mutex::default() })
+        if let EnclaveMachine::Software(_) = machine {
+            let nonce = process.boot().body.nonce;
+            let draft = keys_file.with_extension("keys.new");
+            fs::write(&draft, documents::encode(&(nonce, process.sealed_keys())))?;
+            fs::rename(draft, keys_file)?;
+        }
+        Ok(Self { process, modules: Mutex::new(modules) })
     }
 
     /// The signed boot report, canonical bytes.
-    pub fn boot(&self) -> &[u8] {
-        &self.boot
+    pub fn boot(&self) -> Vec<u8> {
+        self.process.boot().to_canonical()
     }
 
     /// The signed boot report.
-    pub fn report(&self) -> &SignedBoot {
+    pub fn report(&self) -> SignedBoot {
         self.process.boot()
     }
 

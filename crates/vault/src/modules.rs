@@ -1,7 +1,10 @@
 //! Modules as a Vault keeps them: the bytes that governance approved, and the values that stay here (R094-R096, R129).
 
+use std::cmp::Reverse;
+
 use symphony_protocol::artifact::TaskEnvelope;
 use symphony_protocol::artifact::module::OutputShape;
+use symphony_protocol::governance::approval::ApprovedModule;
 use symphony_protocol::governance::change::Change;
 use symphony_protocol::governance::log::LogEntry;
 use symphony_types::catalogue::Code;
@@ -25,13 +28,28 @@ impl Enterprise {
         let runs = registry.runs(&plan.code, envelope.versions.governance);
         let known = known.filter(|known| runs && known.declaration == plan.declaration);
         let known = known.ok_or(Code::ModuleUnknown)?;
-        let code = match known.approved.sequence.0 {
+        let module = self.code_of(&plan.code, known)?;
+        module.map(Some).ok_or_else(|| Problem::refused(Code::ModuleUnknown, "its bytes are not here"))
+    }
+
+    /// The modules that are approved now, the latest first. **Errors**: storage.
+    pub fn approved_modules(&self) -> Result<Vec<ModuleCode>, Problem> {
+        let followed = self.followed();
+        let known = followed.governance().registry.modules.iter();
+        let mut known: Vec<_> = known.filter(|(_, module)| module.revoked.is_none()).collect();
+        known.sort_by_key(|(_, module)| Reverse(module.approved.sequence));
+        let modules: Result<Vec<_>, _> =
+            known.into_iter().map(|(code, module)| self.code_of(code, module)).collect();
+        Ok(modules?.into_iter().flatten().collect())
+    }
+
+    fn code_of(&self, code: &Digest, module: &ApprovedModule) -> Result<Option<ModuleCode>, Problem> {
+        let bytes = match module.approved.sequence.0 {
             // What the network was founded with comes with the program.
-            0 => founded(&plan.code)?,
-            _ => self.approved(&plan.code)?,
+            0 => founded(code)?,
+            _ => self.approved(code)?,
         };
-        let code = code.ok_or_else(|| Problem::refused(Code::ModuleUnknown, "its bytes are not here"))?;
-        Ok(Some(ModuleCode { code, declaration: known.declaration.clone() }))
+        Ok(bytes.map(|code| ModuleCode { code, declaration: module.declaration.clone() }))
     }
 
     /// The bytes that the proposal of a module carried.

@@ -11,7 +11,7 @@ use symphony_consensus::orderer::Clock;
 use symphony_protocol::governance::Governance;
 use symphony_reader::host::{Config as ReaderConfig, Reader};
 use symphony_tee::boot::Identity;
-use symphony_tee::keys::PlatformSeed;
+use symphony_tee::machine::EnclaveMachine;
 use symphony_tee::report::EnclaveRole;
 use symphony_types::id::{NodeId, VaultId};
 use symphony_types::limits::SEALED_BYTES_MAX;
@@ -43,8 +43,8 @@ pub struct VaultConfig {
     pub enclave_program: PathBuf,
     /// The program that reads receipts.
     pub reader_program: PathBuf,
-    /// The simulated machine under the enclave.
-    pub platform_seed: PlatformSeed,
+    /// The machine under the enclave.
+    pub machine: EnclaveMachine,
     /// What governs.
     pub governance: Governance,
     /// What the Vault takes at most (R080).
@@ -59,12 +59,8 @@ pub async fn run(config: VaultConfig, shutdown: impl Future<Output = ()>) -> any
     };
     let actor = record.executor.clone();
     let registered = (record.key, record.sealing_key.clone());
-    let agent_config = AgentConfig {
-        program: config.enclave_program,
-        identity: Identity { chain: network.clone(), node, actor, role: EnclaveRole::Slice },
-        platform_seed: config.platform_seed,
-        folder: folder.clone(),
-    };
+    let (program, machine, place) = (config.enclave_program, config.machine, folder.clone());
+    let identity = Identity { chain: network.clone(), node, actor, role: EnclaveRole::Slice };
     let quota = config.quota;
     let reader = Reader::start(ReaderConfig::new(config.reader_program)).context("measuring the reader")?;
     for missing in reader.missing() {
@@ -72,7 +68,9 @@ pub async fn run(config: VaultConfig, shutdown: impl Future<Output = ()>) -> any
     }
     let opened = tokio::task::spawn_blocking(move || -> anyhow::Result<(Enterprise, Agent)> {
         let enterprise = Enterprise::open(&folder, vault, &network, governance, clock(), quota, reader)?;
-        Ok((enterprise, Agent::start(agent_config).context("starting the slice enclave")?))
+        let modules = enterprise.approved_modules()?;
+        let config = AgentConfig { program, identity, machine, folder: place, modules };
+        Ok((enterprise, Agent::start(config).context("starting the slice enclave")?))
     });
     let (enterprise, agent) = opened.await??;
     if registered != (enterprise.keys.signing.public(), enterprise.keys.sealing.public().to_vec()) {

@@ -186,8 +186,11 @@ impl Enterprise {
     /// Reads the picture and has the enclave extract from the words. Blocks. A refusal is an outcome.
     fn extract(&self, agent: &Agent, order: EndorsedParse, opened: &Opened) -> Result<Outcome, Problem> {
         let ticket = &order.body.ticket;
-        let ParseOrder { measurements, versions, software_admitted, .. } = &order.body;
-        self.check_own(agent, Admitted { measurements, versions, software: *software_admitted })?;
+        let ParseOrder { measurements, versions, software_admitted, admitted_at, .. } = &order.body;
+        self.check_own(
+            agent,
+            Admitted { measurements, versions, software: *software_admitted, at: *admitted_at },
+        )?;
         if self.store.read()?.recognised(&[self.image(opened)], &ticket.document)? {
             return Ok(Err(Code::ReceiptKnown));
         }
@@ -207,7 +210,7 @@ impl Enterprise {
             scans,
         };
         let words = sheet.root();
-        let aad = documents::encode(&(order.body.task, &ticket.vault));
+        let aad = documents::encode(&(order.body.task, &ticket.vault, order.body.execute_by));
         let plain = Zeroizing::new(documents::encode(&sheet));
         let sealed = sealed::seal(&agent.report().body.hpke_key, purpose::SHEET, &aad, &plain);
         let sheet = sealed.map_err(|error| Problem::fault("a sheet cannot be sealed", error))?;
@@ -217,7 +220,7 @@ impl Enterprise {
                 let expense = bcs::from_bytes(&expense)
                     .map_err(|error| Problem::fault("an expense is damaged", error))?;
                 let outcome = ParseOutcome::Parsed { record: record.commitment(), quality };
-                let boot = agent.boot().to_vec();
+                let boot = agent.boot();
                 let read = Read { expense, reader: self.reader.measurement(), words, boot, report };
                 Ok(Ok((outcome, Box::new(read), record)))
             }

@@ -23,6 +23,7 @@ use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
 use symphony_types::id::TaskId;
 use symphony_types::key::Document as _;
+use symphony_types::time::OrderedMillis;
 use symphony_wire::documents;
 use symphony_wire::enclave::{Answer, Call, SealedLearner, purpose};
 use symphony_wire::sealed;
@@ -149,7 +150,7 @@ impl Enterprise {
         policy: &AppraisalPolicy,
     ) -> Result<SliceResult, Problem> {
         let state = self.state();
-        let task = order.body.envelope.task;
+        let (task, until) = (order.body.envelope.task, order.body.envelope.execute_by);
         let entry = state.ledger.entry(&task).ok_or(Code::ReservationUnknown)?;
         let draw = entry.state.draw().ok_or(Code::ReservationExpired)?;
         let mut gathered = None;
@@ -178,7 +179,7 @@ impl Enterprise {
                         "the records of the training are not there",
                     ));
                 }
-                agent.call(&call(Some(self.seal_records(agent, task, &gathered)?)))?
+                agent.call(&call(Some(self.seal_records(agent, (task, until), &gathered)?)))?
             }
             answer => answer,
         };
@@ -199,7 +200,7 @@ impl Enterprise {
             ledger_head: self.head(),
         };
         let header = documents::encode(&self.keys.signing.sign(header));
-        Ok(SliceResult { header, bundle, boot: agent.boot().to_vec(), report, pieces })
+        Ok(SliceResult { header, bundle, boot: agent.boot(), report, pieces })
     }
 
     /// The records of a training: those that its first round was computed on, without people who have left.
@@ -227,8 +228,14 @@ impl Enterprise {
         basis
     }
 
-    fn seal_records(&self, agent: &Agent, task: TaskId, gathered: &Gathered) -> Result<Vec<u8>, Problem> {
-        let place = documents::encode(&(task, &self.vault, gathered.root));
+    /// Seals records to this Vault's enclave, for a task and until its end.
+    fn seal_records(
+        &self,
+        agent: &Agent,
+        (task, until): (TaskId, OrderedMillis),
+        gathered: &Gathered,
+    ) -> Result<Vec<u8>, Problem> {
+        let place = documents::encode(&(task, &self.vault, until, gathered.root));
         let key = agent.report().body.hpke_key;
         sealed::seal(&key, purpose::TRAINING, &place, &gathered.material)
             .map_err(|error| Problem::fault("records cannot be sealed", error))

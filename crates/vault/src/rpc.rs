@@ -71,7 +71,7 @@ impl Door {
             consented_bucket: state.coverage(scope, now).0,
         });
         let mut health = VaultHealth {
-            boot: self.agent.boot().to_vec(),
+            boot: self.agent.boot(),
             coverage: coverage.collect(),
             records_bucket: Bucket::of(state.holdings.count()).0,
             subjects_bucket: Bucket::of(u64::from(state.subjects.len())).0,

@@ -177,7 +177,7 @@ impl Enterprise {
     pub(crate) fn check_own(&self, agent: &Agent, admitted: Admitted<'_>) -> Result<(), Problem> {
         let (followed, role) = (self.followed(), EnclaveRole::Slice);
         let policy = governed::dispatch(&self.network, followed.governance(), admitted, role);
-        governed::admitted(agent.boot(), &policy, role)
+        governed::admitted(&agent.boot(), &policy, role)
             .map_err(|(code, detail)| Problem::refused(code, format!("this vault's enclave: {detail}")))?;
         Ok(())
     }
@@ -230,7 +230,7 @@ impl Enterprise {
             ledger_head: self.head(),
         };
         let header = self.keys.signing.sign(header);
-        let boot = agent.boot().to_vec();
+        let boot = agent.boot();
         let transcript = Transcript { assignment: digest, header, bundle, boot, report };
         if body.review {
             return Ok(transcript);

@@ -324,9 +324,10 @@ pub fn between(vault: &VaultId, actor: &ActorId) -> Vec<u8> {
 pub mod purpose {
     /// Task keys, aggregator to slice enclave; associated data: task id and vault id.
     pub const TASK_KEYS: &str = "symphony/seal/task-keys/v1";
-    /// Record material, Vault to its slice enclave; associated data: digest of the assignment.
+    /// Record material, Vault to its slice enclave; associated data: digest of the assignment, which has task, Vault and end.
     pub const MATERIAL: &str = "symphony/seal/material/v1";
-    /// Records of a training, Vault to its slice enclave; associated data: task id, vault id and the root over them.
+    /// Records of a training, Vault to its slice enclave; associated data: task id, vault id, the task's
+    /// end and the root over them.
     pub const TRAINING: &str = "symphony/seal/training/v1";
     /// A piece of a part of a round, slice enclave to aggregator; associated data: digest of the round's order, vault id, and
     /// which piece it is.
@@ -341,7 +342,7 @@ pub mod purpose {
     pub const LEARNER_KEY: &str = "symphony/seal/learner-key/v1";
     /// The transcript of a step, aggregator to submitter; associated data: task id and round.
     pub const STEP: &str = "symphony/seal/step/v1";
-    /// Words of a document, Vault to its slice enclave; associated data: task id and vault id.
+    /// Words of a document, Vault to its slice enclave; associated data: task id, vault id and the task's end.
     pub const SHEET: &str = "symphony/seal/sheet/v1";
     /// Slice signals, slice enclave to aggregator; associated data: task id and vault id.
     pub const BUNDLE: &str = "symphony/seal/bundle/v1";

@@ -67,8 +67,8 @@ impl Default for ReportSpec {
 
 impl Issuers {
     pub(super) fn new(from: OrderedMillis, until: OrderedMillis) -> Result<Self, VendorError> {
-        let root = Authority::root("ARK-Development", Curve::P384, from, until)?;
-        let issuer = root.issue("SEV-Development", true, Vec::new(), 2)?;
+        let root = Authority::root(ROOT, Curve::P384, from, until)?;
+        let issuer = root.issue(ISSUER, true, Vec::new(), 2)?;
         Ok(Self { root, issuer })
     }
 }
@@ -139,4 +139,6 @@ fn integer(value: u8) -> Vec<u8> {
 
 /// Reports of version 3 name their processor; the layout that is written is this generation's.
 pub(super) const GENERATION: &str = "Milan";
+pub(super) const ROOT: &str = "ARK-Development";
+pub(super) const ISSUER: &str = "SEV-Development";
 const KEY_SERIAL: u64 = 7;

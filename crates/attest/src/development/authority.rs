@@ -7,6 +7,8 @@ use rcgen::{
     Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384,
     RevokedCertParams, SerialNumber,
 };
+use rustls_pki_types::PrivatePkcs8KeyDer;
+use serde::{Deserialize, Serialize};
 use symphony_types::time::OrderedMillis;
 use time::OffsetDateTime;
 
@@ -24,6 +26,9 @@ pub enum VendorError {
     /// A signature.
     #[error("signing")]
     Sign,
+    /// A file that holds no vendor.
+    #[error("the file holds no development vendor")]
+    File,
     /// A part that has no encoding.
     #[error("encoding: {0}")]
     Encode(String),
@@ -36,6 +41,26 @@ pub(super) enum Curve {
     P256,
     /// AMD's and AWS'.
     P384,
+}
+
+/// An authority as it is kept. **Shape**: PKCS #8 and X.509, as DER.
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct Kept {
+    #[serde(with = "serde_bytes")]
+    pub(super) key: Vec<u8>,
+    #[serde(with = "serde_bytes")]
+    pub(super) certificate: Vec<u8>,
+}
+
+/// What an authority was made with.
+#[derive(Clone, Copy)]
+pub(super) struct Made<'a> {
+    pub(super) common: &'a str,
+    pub(super) authority: bool,
+    pub(super) serial: u64,
+    pub(super) curve: Curve,
+    pub(super) from: OrderedMillis,
+    pub(super) until: OrderedMillis,
 }
 
 /// One certificate with its key.
@@ -105,6 +130,24 @@ impl Authority {
             key_identifier_method: KeyIdMethod::Sha256,
         };
         Ok(params.signed_by(&Issuer::from_params(&self.params, &self.key))?.der().to_vec())
+    }
+
+    /// Key and certificate, to be kept.
+    pub(super) fn kept(&self) -> Kept {
+        Kept { key: self.key.serialize_der(), certificate: self.der.clone() }
+    }
+
+    /// The same authority again. What issues reads its name, dates and use from here, so they must be those it was made with.
+    pub(super) fn restored(kept: Kept, made: &Made<'_>) -> Result<Self, VendorError> {
+        let Made { common, authority, serial, curve, from, until } = *made;
+        let algorithm = match curve {
+            Curve::P256 => &PKCS_ECDSA_P256_SHA256,
+            Curve::P384 => &PKCS_ECDSA_P384_SHA384,
+        };
+        let der = PrivatePkcs8KeyDer::from(kept.key);
+        let key = KeyPair::from_pkcs8_der_and_sign_algo(&der, algorithm)?;
+        let params = params(common, authority, Vec::new(), serial, from, until)?;
+        Ok(Self { key, params, der: kept.certificate, curve, from, until })
     }
 
     pub(super) fn der(&self) -> Vec<u8> {

@@ -1,4 +1,5 @@
-//! Quotes of process enclaves in Intel's format, with the levels, identities and lists that verification needs.
+//! Quotes of process enclaves and of virtual machines in Intel's format, with the levels, identities and lists that
+//! verification needs.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use dcap_qvl::INTEL_QE_VENDOR_ID;
@@ -14,8 +15,8 @@ use crate::evidence::{Evidence, Format};
 
 pub(super) struct Issuers {
     pub(super) root: Authority,
-    platform: Authority,
-    levels: Authority,
+    pub(super) platform: Authority,
+    pub(super) levels: Authority,
 }
 
 /// What a development quote says, and what the vendor says of its firmware.
@@ -54,11 +55,41 @@ impl Default for QuoteSpec {
     }
 }
 
+/// What a development quote of a virtual machine says, and what the vendor says of its firmware.
+#[derive(Clone, Debug)]
+pub struct DomainSpec {
+    /// What the guest bound.
+    pub report_data: [u8; 64],
+    /// MRTD.
+    pub measurement: [u8; 48],
+    /// The machine; all zero hides it.
+    pub ppid: [u8; 16],
+    /// As of [`QuoteSpec`], and of every component of the module.
+    pub svn: u8,
+    /// As of [`QuoteSpec`].
+    pub svn_wanted: u8,
+    /// As of [`QuoteSpec`].
+    pub eval_number: u32,
+    /// Debugging is on.
+    pub debug: bool,
+    /// As of [`QuoteSpec`].
+    pub revoked: bool,
+}
+
+impl Default for DomainSpec {
+    fn default() -> Self {
+        let QuoteSpec { report_data, ppid, svn, svn_wanted, eval_number, debug, revoked, .. } =
+            QuoteSpec::default();
+        let measurement = [0x44; 48];
+        Self { report_data, measurement, ppid, svn, svn_wanted, eval_number, debug, revoked }
+    }
+}
+
 impl Issuers {
     pub(super) fn new(from: OrderedMillis, until: OrderedMillis) -> Result<Self, VendorError> {
-        let root = Authority::root("Development Root CA", Curve::P256, from, until)?;
-        let platform = root.issue("Development PCK CA", true, Vec::new(), 2)?;
-        let levels = root.issue("Development TCB Signing", false, Vec::new(), 3)?;
+        let root = Authority::root(ROOT, Curve::P256, from, until)?;
+        let platform = root.issue(PLATFORM, true, Vec::new(), 2)?;
+        let levels = root.issue(LEVELS, false, Vec::new(), 3)?;
         Ok(Self { root, platform, levels })
     }
 }
@@ -68,6 +99,26 @@ impl DevelopmentVendor {
     ///
     /// **Errors**: [`VendorError`].
     pub fn quote(&self, spec: &QuoteSpec) -> Result<(Evidence, Collateral), VendorError> {
+        let report = report(&spec.measurement, &[0x66; 32], spec.debug, &spec.report_data);
+        self.quoted(spec, Kind::Process, [header(Kind::Process), report].concat())
+    }
+
+    /// A quote of a virtual machine with its collateral.
+    ///
+    /// **Errors**: [`VendorError`].
+    pub fn domain(&self, spec: &DomainSpec) -> Result<(Evidence, Collateral), VendorError> {
+        let DomainSpec { ppid, svn, svn_wanted, eval_number, revoked, .. } = *spec;
+        let of_machine = QuoteSpec { ppid, svn, svn_wanted, eval_number, revoked, ..QuoteSpec::default() };
+        self.quoted(&of_machine, Kind::Machine, [header(Kind::Machine), domain_report(spec)].concat())
+    }
+
+    /// Signs a header with a report. Of `spec` counts what it says of machine and firmware.
+    fn quoted(
+        &self,
+        spec: &QuoteSpec,
+        kind: Kind,
+        body: Vec<u8>,
+    ) -> Result<(Evidence, Collateral), VendorError> {
         let issuers = &self.intel;
         let extension = CustomExtension::from_oid_content(&PLATFORM_OID, platform_extension(spec));
         let key =
@@ -78,11 +129,8 @@ impl DevelopmentVendor {
         let mut report_data = [0; 64];
         report_data[..32].copy_from_slice(digest(&SHA256, &bound).as_ref());
         let quoting_report = report(&QUOTING_MEASUREMENT, &QUOTING_SIGNER, false, &report_data);
-        let body = [header(), report(&spec.measurement, &[0x66; 32], spec.debug, &spec.report_data)].concat();
         let chain = [key.pem(), issuers.platform.pem(), issuers.root.pem()].concat();
-        let auth = [
-            quoting.sign(&body)?,
-            quoting.point().to_vec(),
+        let certified = [
             quoting_report.clone(),
             key.sign(&quoting_report)?,
             32_u16.to_le_bytes().to_vec(),
@@ -92,31 +140,46 @@ impl DevelopmentVendor {
             chain.into_bytes(),
         ]
         .concat();
+        let wrapped = match kind {
+            Kind::Process => certified,
+            Kind::Machine => {
+                [&6_u16.to_le_bytes()[..], &(certified.len() as u32).to_le_bytes(), &certified].concat()
+            }
+        };
+        let auth = [quoting.sign(&body)?, quoting.point().to_vec(), wrapped].concat();
         let body = [body, (auth.len() as u32).to_le_bytes().to_vec(), auth].concat();
         let evidence = Evidence { format: Format::IntelQuote, body, certificates: Vec::new() };
-        Ok((evidence, Collateral::Intel(Box::new(self.levels(spec)?))))
+        Ok((evidence, Collateral::Intel(Box::new(self.levels(spec, kind)?))))
     }
 
-    fn levels(&self, spec: &QuoteSpec) -> Result<IntelCollateral, VendorError> {
+    fn levels(&self, spec: &QuoteSpec, kind: Kind) -> Result<IntelCollateral, VendorError> {
         let issuers = &self.intel;
         let text = |at| date(at)?.format(&Rfc3339).map_err(|error| VendorError::Encode(error.to_string()));
         let (from, until) = (text(self.from)?, text(self.until)?);
         let level = |svn: u8, status: &str, advisories: &[&str]| {
             let components = vec![json!({ "svn": svn }); 16];
             json!({
-                "tcb": { "sgxtcbcomponents": components, "pcesvn": svn },
+                "tcb": { "sgxtcbcomponents": components, "tdxtcbcomponents": components, "pcesvn": svn },
                 "tcbDate": from, "tcbStatus": status, "advisoryIDs": advisories,
             })
         };
         let levels = [level(spec.svn_wanted, "UpToDate", &[]), level(1, "OutOfDate", &["DEVELOPMENT-SA-1"])];
+        let (levels_of, quoting_of) = match kind {
+            Kind::Process => ("SGX", "QE"),
+            Kind::Machine => ("TDX", "TD_QE"),
+        };
         let tcb_info = json!({
-            "id": "SGX", "version": 3, "issueDate": from, "nextUpdate": until,
+            "id": levels_of, "version": 3, "issueDate": from, "nextUpdate": until,
             "fmspc": hex::encode_upper(FMSPC), "pceId": "0000", "tcbType": 0,
             "tcbEvaluationDataNumber": spec.eval_number, "tcbLevels": levels,
+            "tdxModule": {
+                "mrsigner": hex::encode_upper([0; 48]), "attributes": hex::encode_upper([0; 8]),
+                "attributesMask": hex::encode_upper([0xff; 8]),
+            },
         })
         .to_string();
         let qe_identity = json!({
-            "id": "QE", "version": 2, "issueDate": from, "nextUpdate": until,
+            "id": quoting_of, "version": 2, "issueDate": from, "nextUpdate": until,
             "tcbEvaluationDataNumber": spec.eval_number,
             "miscselect": "00000000", "miscselectMask": "FFFFFFFF",
             "attributes": hex::encode_upper(attributes(false)),
@@ -142,10 +205,37 @@ impl DevelopmentVendor {
     }
 }
 
-/// The header of a quote of version 3, signed by ECDSA P-256, of a process enclave.
-fn header() -> Vec<u8> {
-    let words = [3_u16.to_le_bytes(), 2_u16.to_le_bytes()].concat();
-    [words, vec![0; 8], INTEL_QE_VENDOR_ID.to_vec(), vec![0; 20]].concat()
+/// What is quoted.
+#[derive(Clone, Copy)]
+enum Kind {
+    /// A process enclave.
+    Process,
+    /// A virtual machine.
+    Machine,
+}
+
+/// The header of a quote of version 3 or 4, signed by ECDSA P-256.
+fn header(kind: Kind) -> Vec<u8> {
+    let (version, class) = match kind {
+        Kind::Process => (3_u16, 0_u32),
+        Kind::Machine => (4, 0x81),
+    };
+    let words = [version.to_le_bytes(), 2_u16.to_le_bytes()].concat();
+    let class = class.to_le_bytes().to_vec();
+    [words, class, vec![0; 4], INTEL_QE_VENDOR_ID.to_vec(), vec![0; 20]].concat()
+}
+
+/// The report of a virtual machine of the first form.
+fn domain_report(spec: &DomainSpec) -> Vec<u8> {
+    let mut report = vec![0; 584];
+    let mut put = |at: usize, bytes: &[u8]| report[at..at + bytes.len()].copy_from_slice(bytes);
+    // The second component is the module's version: zero has no identity of its own.
+    put(0, &[spec.svn, 0]);
+    put(2, &[spec.svn; 14]);
+    put(120, &((1_u64 << 28) | u64::from(spec.debug)).to_le_bytes());
+    put(136, &spec.measurement);
+    put(520, &spec.report_data);
+    report
 }
 
 fn report(measurement: &[u8; 32], signer: &[u8; 32], debug: bool, report_data: &[u8; 64]) -> Vec<u8> {
@@ -197,6 +287,9 @@ fn tlv(tag: u8, value: &[u8]) -> Vec<u8> {
     [&[tag][..], &length, value].concat()
 }
 
+pub(super) const ROOT: &str = "Development Root CA";
+pub(super) const PLATFORM: &str = "Development PCK CA";
+pub(super) const LEVELS: &str = "Development TCB Signing";
 const PLATFORM_OID: [u64; 7] = [1, 2, 840, 113_741, 1, 13, 1];
 const FMSPC: [u8; 6] = [0x00, 0x90, 0x6e, 0xd5, 0x00, 0x00];
 const QUOTING_MEASUREMENT: [u8; 32] = [0x77; 32];

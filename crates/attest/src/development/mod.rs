@@ -7,14 +7,17 @@
 mod amd;
 mod authority;
 mod intel;
+mod kept;
 mod nitro;
+mod start;
 
 use symphony_types::time::OrderedMillis;
 
 pub use amd::ReportSpec;
 pub use authority::VendorError;
-pub use intel::QuoteSpec;
+pub use intel::{DomainSpec, QuoteSpec};
 pub use nitro::DocumentSpec;
+pub use start::{OLD_VERSIONS, STATUSES, StartSpec, VERSIONS};
 
 use crate::roots::{AmdRoot, Roots};
 
@@ -43,13 +46,36 @@ impl DevelopmentVendor {
 
     /// The roots to verify under. Their claims are marked.
     pub fn roots(&self) -> Roots {
-        let amd = AmdRoot {
-            generation: amd::GENERATION.into(),
-            root: self.amd.root.der().into(),
-            issuer: self.amd.issuer.der().into(),
-        };
-        Roots::development(self.intel.root.der(), vec![amd], self.nitro.root.der())
+        let Certificates { intel, generation, amd_root, amd_issuer, aws } = self.certificates();
+        let (generation, root, issuer) = (generation.into(), amd_root.into(), amd_issuer.into());
+        Roots::development(intel, vec![AmdRoot { generation, root, issuer }], aws)
     }
+
+    /// The same as DER, for a policy that names them.
+    pub fn certificates(&self) -> Certificates {
+        Certificates {
+            intel: self.intel.root.der(),
+            generation: amd::GENERATION.to_owned(),
+            amd_root: self.amd.root.der(),
+            amd_issuer: self.amd.issuer.der(),
+            aws: self.nitro.root.der(),
+        }
+    }
+}
+
+/// The certificates that a development vendor is believed by. **Shape**: DER.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certificates {
+    /// The root of quotes.
+    pub intel: Vec<u8>,
+    /// The generation that reports are of.
+    pub generation: String,
+    /// Their root.
+    pub amd_root: Vec<u8>,
+    /// The issuer of their keys.
+    pub amd_issuer: Vec<u8>,
+    /// The root of documents.
+    pub aws: Vec<u8>,
 }
 
 /// Stands in the subject of every certificate.

@@ -11,7 +11,7 @@ use crate::evidence::{Evidence, Format};
 
 pub(super) struct Issuers {
     pub(super) root: Authority,
-    middle: Authority,
+    pub(super) middle: Authority,
 }
 
 /// What a development document says.
@@ -50,8 +50,8 @@ impl DocumentSpec {
 
 impl Issuers {
     pub(super) fn new(from: OrderedMillis, until: OrderedMillis) -> Result<Self, VendorError> {
-        let root = Authority::root("development.enclaves", Curve::P384, from, until)?;
-        let middle = root.issue("zonal.development.enclaves", true, Vec::new(), 2)?;
+        let root = Authority::root(ROOT, Curve::P384, from, until)?;
+        let middle = root.issue(MIDDLE, true, Vec::new(), 2)?;
         Ok(Self { root, middle })
     }
 }
@@ -98,3 +98,6 @@ impl DevelopmentVendor {
         Ok(Evidence { format: Format::NitroDocument, body, certificates: Vec::new() })
     }
 }
+
+pub(super) const ROOT: &str = "development.enclaves";
+pub(super) const MIDDLE: &str = "zonal.development.enclaves";

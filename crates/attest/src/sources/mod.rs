@@ -23,6 +23,15 @@ pub trait EvidenceSource {
     fn evidence(&self, report_data: &[u8; 64]) -> Result<Evidence, SourceError>;
 }
 
+/// The source of a word, as configuration names it.
+pub fn named(word: &str) -> Option<Box<dyn EvidenceSource + Send + Sync>> {
+    match word {
+        "configfs-tsm" => Some(Box::new(ReportFolder::of_kernel())),
+        "nitro" => Some(Box::new(NitroDevice::of_enclave())),
+        _ => None,
+    }
+}
+
 /// Why a machine gave no evidence.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {

@@ -2,12 +2,15 @@
 
 use symphony_attest::claims::{Class, TcbStatus};
 use symphony_attest::collateral::Collateral;
-use symphony_attest::development::{DevelopmentVendor, DocumentSpec, NOTICE, QuoteSpec, ReportSpec};
+use symphony_attest::development::{
+    DevelopmentVendor, DocumentSpec, DomainSpec, NOTICE, QuoteSpec, ReportSpec, StartSpec,
+};
 use symphony_attest::evidence::Evidence;
 use symphony_attest::fault::FaultCode;
 use symphony_attest::inspect::{Verdict, inspect_under};
 use symphony_attest::roots::Roots;
 use symphony_attest::verify::{verify, verify_under};
+use symphony_types::digest::Digest;
 use symphony_types::time::OrderedMillis;
 
 const NOW: OrderedMillis = OrderedMillis(1_790_000_000_000);
@@ -28,8 +31,10 @@ fn evidence_of_development_verifies_under_its_own_roots_and_is_marked() {
     let vendor = vendor();
     let (report, lists) = vendor.report(&ReportSpec::default()).unwrap();
     let (quote, levels) = vendor.quote(&QuoteSpec::default()).unwrap();
+    let (domain, levels_of_domain) = vendor.domain(&DomainSpec::default()).unwrap();
     let document = vendor.document(&DocumentSpec::at(NOW)).unwrap();
     let all = [
+        (Class::IntelTdx, domain, levels_of_domain),
         (Class::AmdSevSnp, report, lists),
         (Class::IntelSgx, quote, levels),
         (Class::AwsNitro, document, Collateral::None),
@@ -136,4 +141,22 @@ fn the_explanation_of_development_evidence_says_so() {
     assert!(!inspection.is_good());
     let text = inspection.to_string();
     assert!(text.contains("no hardware behind it") && text.contains("development-root-refused"), "{text}");
+}
+
+/// R130: a vendor that comes back from its file is the same to whoever verifies, for every class.
+#[test]
+fn a_kept_vendor_is_the_same_vendor() {
+    let vendor = vendor();
+    let again = DevelopmentVendor::from_file(&vendor.to_file()).unwrap();
+    assert_eq!(vendor.roots(), again.roots());
+    for class in Class::ALL {
+        let spec = StartSpec::good(class, [7; 32], Digest([8; 32]), NOW);
+        let (evidence, collateral) = again.start(&spec).unwrap();
+        let claims = verify_under(&vendor.roots(), &evidence, &collateral, NOW)
+            .unwrap_or_else(|fault| panic!("{class:?}: {fault}"));
+        assert_eq!((claims.class, claims.measurement), (class, spec.measurement()));
+        assert_eq!(claims.platform.id, spec.platform());
+    }
+    assert!(DevelopmentVendor::from_file(&vendor.to_file()[1..]).is_err());
+    assert!(DevelopmentVendor::from_file(&vec![0; 100_000]).is_err());
 }

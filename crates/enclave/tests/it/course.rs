@@ -167,7 +167,7 @@ impl Course {
 
     pub(crate) fn material(&self, vault: &VaultId) -> Vec<u8> {
         let records = &self.records[vault];
-        let aad = encode(&(self.envelope.task, vault, records.root));
+        let aad = encode(&(self.envelope.task, vault, self.envelope.execute_by, records.root));
         let key = self.stage.slices[vault].boot.body.hpke_key;
         seal(&key, purpose::TRAINING, &aad, &records.plain).unwrap()
     }

@@ -4,6 +4,7 @@
 
 mod course;
 mod flow;
+mod hardware;
 mod modules;
 mod parse;
 mod process;

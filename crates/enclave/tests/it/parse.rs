@@ -80,7 +80,7 @@ fn sheet(rows: &[&str]) -> Sheet {
 
 fn call(stage: &Stage, order: &EndorsedParse, sheet: &Sheet) -> Call {
     let key = &stage.slices[&vault(1)].boot.body.hpke_key;
-    let aad = encode(&(order.body.task, &order.body.ticket.vault));
+    let aad = encode(&(order.body.task, &order.body.ticket.vault, order.body.execute_by));
     let sheet = seal(key, purpose::SHEET, &aad, &encode(sheet)).unwrap();
     Call::Extract { order: order.clone(), sheet, masters: vec![stage.master.public()] }
 }

@@ -10,6 +10,7 @@ use symphony_protocol::artifact::training::ModelKind;
 use symphony_tee::boot::{Boot, Identity};
 use symphony_tee::host::EnclaveProcess;
 use symphony_tee::keys::PlatformSeed;
+use symphony_tee::machine::EnclaveMachine;
 use symphony_tee::measure;
 use symphony_tee::report::EnclaveRole;
 use symphony_types::digest::Digest;
@@ -35,11 +36,17 @@ fn start(
         actor: ActorId::new(actor).unwrap(),
         role,
     };
-    let boot = Boot { identity, platform_seed: seed.clone(), nonce: Digest::ZERO, sealed_keys: None, ready };
+    let boot = Boot {
+        identity,
+        machine: EnclaveMachine::Software(seed.clone()),
+        nonce: Digest::ZERO,
+        sealed_keys: None,
+        ready,
+    };
     let process = EnclaveProcess::spawn(Path::new(PROGRAM), boot, &folder.join(actor)).unwrap();
     let process = Rc::new(process);
     let caller = process.clone();
-    let enclave = Enclave::new(process.boot().clone(), move |request| caller.call(request).unwrap());
+    let enclave = Enclave::new(process.boot(), move |request| caller.call(request).unwrap());
     (process, enclave)
 }
 

@@ -12,6 +12,7 @@ use symphony_protocol::artifact::{
 use symphony_protocol::governance::semantics::ValueType;
 use symphony_protocol::vault::record::Value;
 use symphony_tee::appraise::AppraisalPolicy;
+use symphony_tee::hardware::HardwareAdmitted;
 use symphony_tee::report::{
     AttestationReport, BootReport, EnclaveRole, PlatformClass, SignedBoot, SignedReport, platform_id,
 };
@@ -145,6 +146,7 @@ impl Stage {
                 platforms: platforms.map(|platform| (platform_id(&platform), platform)).into(),
                 revoked_platforms: BTreeSet::new(),
                 software_admitted: true,
+                hardware: HardwareAdmitted::NONE,
             },
         }
     }
@@ -397,9 +399,10 @@ fn enclave_with(
         platform: platform_id(&platform.public()),
         engine: Digest::ZERO,
         nonce: Digest::ZERO,
+        vendor: None,
         notice: PlatformClass::Software.notice().into(),
     };
-    let quoted = platform.sign(boot.clone());
+    let quoted = platform.sign(boot.clone()).into();
     let handler = Handler::new(TestStation { hpke, secret: [number + 1; 32], signing, boot }, modules);
     Enclave::new(quoted, move |request| handler.answer(request))
 }

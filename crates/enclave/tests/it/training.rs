@@ -258,7 +258,7 @@ fn hostile_records_and_calls_are_survived() {
     let order = course.stage.master.endorsed(course.order(&course.vaults()));
     let slice = &course.stage.slices[&vault(1)];
     let records = &course.records[&vault(1)];
-    let aad = encode(&(course.envelope.task, vault(1), records.root));
+    let aad = encode(&(course.envelope.task, vault(1), course.envelope.execute_by, records.root));
     for at in (0..records.plain.len()).step_by(499) {
         let mut damaged = records.plain.clone();
         damaged[at] ^= 0x7f;
@@ -427,7 +427,8 @@ fn what_does_not_belong_to_the_round_is_refused() {
     assert_eq!(records(Digest([1; 32]), course.material(&vault(1))), Code::SealInvalid);
     assert_eq!(records(root, course.material(&vault(2))), Code::SealInvalid);
     let sealed = |root: Digest, plain: &[u8]| {
-        seal(&key, purpose::TRAINING, &encode(&(course.envelope.task, vault(1), root)), plain).unwrap()
+        let aad = encode(&(course.envelope.task, vault(1), course.envelope.execute_by, root));
+        seal(&key, purpose::TRAINING, &aad, plain).unwrap()
     };
     let other = Digest([1; 32]);
     assert_eq!(records(other, sealed(other, &course.records[&vault(1)].plain)), Code::RecordInvalid);

@@ -30,6 +30,7 @@ use symphony_wire::documents::encode;
 use super::*;
 use crate::claim::{envelope, preparation};
 
+mod hardware;
 mod rounds;
 
 const NETWORK: &str = "test";
@@ -122,6 +123,7 @@ fn governance() -> Governance {
         active: PolicyVersion(1),
         registry,
         semantics,
+        hardware: BTreeMap::new(),
         sequence: GovernanceSequence(0),
     }
 }
@@ -255,7 +257,7 @@ fn accepted(attempt: u32) -> Stage {
 
 fn boot(of: u8, role: EnclaveRole, name: &str, measured: u8) -> SignedBoot {
     let class = PlatformClass::Software;
-    platform(of).sign(BootReport {
+    let body = BootReport {
         class,
         role,
         chain: NETWORK.to_owned(),
@@ -267,8 +269,10 @@ fn boot(of: u8, role: EnclaveRole, name: &str, measured: u8) -> SignedBoot {
         platform: platform_id(&platform(of).public()),
         engine: digest(21),
         nonce: digest(22),
+        vendor: None,
         notice: class.notice().to_owned(),
-    })
+    };
+    platform(of).sign(body).into()
 }
 
 /// What the aggregator of a master made for vault a.
@@ -377,10 +381,10 @@ fn the_aggregators_enclave_must_appraise() {
         encode(&boot(1, aggregator, "somebody", 20)),
         encode(&boot(1, aggregator, "aggregator", 19)),
         encode(&boot(2, aggregator, "aggregator", 20)),
-        encode(
-            &PrivateKey::<SoftwarePlatform>::from_seed(&[4; 32])
+        encode(&SignedBoot::from(
+            PrivateKey::<SoftwarePlatform>::from_seed(&[4; 32])
                 .sign(boot(1, aggregator, "aggregator", 20).body),
-        ),
+        )),
         vec![],
     ];
     for aggregator_boot in wrong {

@@ -23,8 +23,7 @@ pub fn judge(governance: &Governance, ticket: &SignedTicket, at: OrderedMillis) 
         return Err(Code::Forbidden);
     }
     let policy = governance.policy();
-    // Hardware evidence is not judged yet, so a policy that refuses software enclaves admits nothing.
-    if !policy.software_admitted {
+    if !governance.admits_enclaves() {
         return Err(Code::PlatformRefused);
     }
     let measurements = governance.registry.active_code();

@@ -83,7 +83,6 @@ pub struct Terms {
 /// The terms of a request under the active policy. **Errors**: the codes of identity, meaning, Vaults, quorum,
 /// cap and platform.
 pub fn terms(governance: &Governance, request: &TaskRequest, at: OrderedMillis) -> Result<Terms, Code> {
-    let policy = governance.policy();
     identity::submitter(governance, &request.submitter, &request.scope)?;
     let vaults = vaults(governance, &request.vaults)?;
     if request.quorum == 0 || usize::from(request.quorum) > vaults.len() {
@@ -92,8 +91,7 @@ pub fn terms(governance: &Governance, request: &TaskRequest, at: OrderedMillis) 
     if governance.registry.aggregator == request.submitter {
         return Err(Code::Forbidden);
     }
-    // Hardware evidence is not judged yet, so a policy that refuses software enclaves admits nothing.
-    if !policy.software_admitted {
+    if !governance.admits_enclaves() {
         return Err(Code::PlatformRefused);
     }
     servable(governance)?;

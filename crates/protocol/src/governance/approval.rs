@@ -15,10 +15,11 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 use symphony_types::digest::Digest;
-use symphony_types::id::{GovernanceSequence, Measurement, ModuleName};
+use symphony_types::id::{GovernanceSequence, Measurement, ModuleName, PlatformId};
 use symphony_types::key::{PublicKey, SoftwarePlatform};
 use symphony_types::time::OrderedMillis;
 
+use super::hardware;
 use super::registry::Registry;
 use crate::artifact::module::Declaration;
 
@@ -132,11 +133,62 @@ impl EnclaveCode {
     }
 }
 
+/// What a machine is known by. The two kinds never stand for each other (R130).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Machine {
+    /// A machine without trusted hardware.
+    Software {
+        /// The key that signs its boot reports.
+        key: PublicKey<SoftwarePlatform>,
+    },
+    /// A machine whose vendor vouches for it.
+    Hardware {
+        /// The kind of hardware, by its word.
+        class: String,
+        /// Its name, made of the vendor's number for it.
+        platform: PlatformId,
+    },
+}
+
+impl Machine {
+    /// Its name.
+    pub fn platform(&self) -> PlatformId {
+        match self {
+            Self::Software { key } => key.platform(),
+            Self::Hardware { platform, .. } => *platform,
+        }
+    }
+
+    /// The word for its class that stands in the API.
+    pub fn class(&self) -> &str {
+        match self {
+            Self::Software { .. } => "software",
+            Self::Hardware { class, .. } => class,
+        }
+    }
+
+    /// The key that it quotes with; none of hardware.
+    pub const fn quoting_key(&self) -> Option<&PublicKey<SoftwarePlatform>> {
+        match self {
+            Self::Software { key } => Some(key),
+            Self::Hardware { .. } => None,
+        }
+    }
+
+    /// Whether its class is a word, and not the one for no hardware.
+    pub(super) fn is_sound(&self) -> bool {
+        match self {
+            Self::Software { .. } => true,
+            Self::Hardware { class, .. } => class != "software" && hardware::is_word(class),
+        }
+    }
+}
+
 /// A machine that may host enclaves.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Platform {
-    /// The key that signs its boot reports.
-    pub key: PublicKey<SoftwarePlatform>,
+    /// What it is known by.
+    pub machine: Machine,
     /// Since when it is believed.
     pub admitted: Mark,
     /// Since when it is not.
@@ -146,7 +198,12 @@ pub struct Platform {
 impl Platform {
     /// A machine that a network is founded with.
     pub const fn founded(key: PublicKey<SoftwarePlatform>) -> Self {
-        Self { key, admitted: Mark::FOUNDED, revoked: None }
+        Self::founded_machine(Machine::Software { key })
+    }
+
+    /// A machine of any kind that a network is founded with.
+    pub const fn founded_machine(machine: Machine) -> Self {
+        Self { machine, admitted: Mark::FOUNDED, revoked: None }
     }
 }
 

@@ -10,11 +10,11 @@ use serde::{Deserialize, Serialize};
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
 use symphony_types::id::{Measurement, PlatformId};
-use symphony_types::key::{PublicKey, SoftwarePlatform};
 use symphony_types::limits::{MODULE_BYTES_MAX, MODULES_MAX, TEXT_LEN_MAX};
 
 use super::Governance;
-use super::approval::{ApprovedModule, EnclaveCode, Platform, Purpose};
+use super::approval::{ApprovedModule, EnclaveCode, Machine, Platform, Purpose};
+use super::hardware::HardwareRules;
 use super::log::LogEntry;
 use super::semantics::AttributeLifecycle;
 use crate::artifact::module::{Declaration, Input};
@@ -43,8 +43,8 @@ pub enum Change {
     },
     /// Believes the boot reports of a machine from now on.
     AdmitPlatform {
-        /// The key that it quotes with.
-        key: PublicKey<SoftwarePlatform>,
+        /// The key that it quotes with, or what its vendor calls it.
+        machine: Machine,
     },
     /// Believes a machine no more, at once.
     RevokePlatform {
@@ -69,6 +69,11 @@ pub enum Change {
         /// SHA-256 of its bytes.
         code: Digest,
     },
+    /// Replaces what is asked of trusted hardware: of tasks that are admitted from now on.
+    SetHardwareRules {
+        /// The rules.
+        rules: HardwareRules,
+    },
 }
 
 impl Change {
@@ -82,19 +87,21 @@ impl Change {
             Self::RevokePlatform { .. } => "revoke_platform",
             Self::ApproveModule { .. } => "approve_module",
             Self::RevokeModule { .. } => "revoke_module",
+            Self::SetHardwareRules { .. } => "set_hardware_rules",
         }
     }
 
-    /// The digest of what it is about: the measurement, the platform or the module.
+    /// The digest of what it is about: the measurement, the platform, the rules or the module.
     pub fn subject(&self) -> Digest {
         match self {
             Self::RegisterMeasurement { measurement, .. }
             | Self::ActivateMeasurement { measurement }
             | Self::RevokeMeasurement { measurement } => measurement.0,
-            Self::AdmitPlatform { key } => key.platform().0,
+            Self::AdmitPlatform { machine } => machine.platform().0,
             Self::RevokePlatform { platform } => platform.0,
             Self::ApproveModule { code, .. } => Digest::of_bytes(code),
             Self::RevokeModule { code } => *code,
+            Self::SetHardwareRules { rules } => rules.digest(),
         }
     }
 
@@ -105,12 +112,13 @@ impl Change {
             Self::RegisterMeasurement { .. }
             | Self::ActivateMeasurement { .. }
             | Self::AdmitPlatform { .. }
-            | Self::ApproveModule { .. } => false,
+            | Self::ApproveModule { .. }
+            | Self::SetHardwareRules { .. } => false,
         }
     }
 
-    /// Whether it fits what governs. **Errors**: `GOV-0012`; `ADM-0019` for a machine of class `software` where policy
-    /// refuses that class (R130).
+    /// Whether it fits what governs. **Errors**: `GOV-0012`; `ADM-0019` for a machine of class `software`, or for
+    /// rules with roots of development, where policy refuses that class (R130).
     pub fn check(&self, governance: &Governance) -> Result<(), Code> {
         let registry = &governance.registry;
         let fits = match self {
@@ -122,11 +130,11 @@ impl Change {
             Self::RevokeMeasurement { measurement } => {
                 registry.measurements.get(measurement).is_some_and(|code| code.revoked.is_none())
             }
-            Self::AdmitPlatform { key } => {
-                if !governance.policy().software_admitted {
+            Self::AdmitPlatform { machine } => {
+                if machine.quoting_key().is_some() && !governance.policy().software_admitted {
                     return Err(Code::PlatformRefused);
                 }
-                !registry.platforms.contains_key(&key.platform())
+                machine.is_sound() && !registry.platforms.contains_key(&machine.platform())
             }
             Self::RevokePlatform { platform } => {
                 registry.platforms.get(platform).is_some_and(|known| known.revoked.is_none())
@@ -144,6 +152,13 @@ impl Change {
             }
             Self::RevokeModule { code } => {
                 registry.modules.get(code).is_some_and(|known| known.revoked.is_none())
+            }
+            Self::SetHardwareRules { rules } => {
+                if rules.development.is_some() && !governance.policy().software_admitted {
+                    return Err(Code::PlatformRefused);
+                }
+                governance.check_hardware(rules).is_ok()
+                    && governance.hardware_at(governance.sequence) != Some(rules)
             }
         };
         if fits { Ok(()) } else { Err(Code::ChangeUnfit) }
@@ -184,9 +199,9 @@ impl Governance {
                     code.revoked = Some(mark);
                 }
             }
-            Change::AdmitPlatform { key } => {
-                let platform = Platform { key: *key, admitted: mark, revoked: None };
-                registry.platforms.insert(key.platform(), platform);
+            Change::AdmitPlatform { machine } => {
+                let platform = Platform { machine: machine.clone(), admitted: mark, revoked: None };
+                registry.platforms.insert(machine.platform(), platform);
             }
             Change::RevokePlatform { platform } => {
                 if let Some(platform) = registry.platforms.get_mut(platform) {
@@ -203,6 +218,9 @@ impl Governance {
                 if let Some(module) = registry.modules.get_mut(code) {
                     module.revoked = Some(mark);
                 }
+            }
+            Change::SetHardwareRules { rules } => {
+                self.hardware.insert(entry.sequence, rules.clone());
             }
         }
     }

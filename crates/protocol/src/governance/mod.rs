@@ -5,6 +5,7 @@ pub mod accountant;
 pub mod approval;
 pub mod change;
 pub mod epoch;
+pub mod hardware;
 pub mod log;
 pub mod policy;
 pub mod pricing;
@@ -20,6 +21,7 @@ use symphony_types::limits::{COUNCIL_MAX, ENDORSEMENTS_MAX};
 use alloc::collections::{BTreeMap, BTreeSet};
 
 use crate::artifact::training::Environment;
+use hardware::HardwareRules;
 use policy::Policy;
 use registry::Registry;
 use semantics::Semantics;
@@ -35,6 +37,8 @@ pub struct Governance {
     pub registry: Registry,
     /// Attributes and rules.
     pub semantics: Semantics,
+    /// What is asked of trusted hardware, by the change since which it holds; the last that was reached counts.
+    pub hardware: BTreeMap<GovernanceSequence, HardwareRules>,
     /// How many changes were enacted since the network was founded.
     pub sequence: GovernanceSequence,
 }
@@ -60,6 +64,7 @@ impl Governance {
         }
         self.check_masters()?;
         self.check_council()?;
+        self.hardware.values().try_for_each(|rules| self.check_hardware(rules))?;
         let alone = self.registry.masters.len() < 2;
         if alone && self.policies.values().any(|policy| policy.train.environment == Environment::Mpc) {
             return Err("two masters are needed to compute on shares");
@@ -77,8 +82,11 @@ impl Governance {
             return Err("two members of the council have the same key");
         }
         let platforms = &self.registry.platforms;
-        if platforms.iter().any(|(id, platform)| platform.key.platform() != *id) {
+        if platforms.iter().any(|(id, platform)| platform.machine.platform() != *id) {
             return Err("a platform has another's key");
+        }
+        if platforms.values().any(|platform| !platform.machine.is_sound()) {
+            return Err("the class of a platform is no word");
         }
         Ok(())
     }

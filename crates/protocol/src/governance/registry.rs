@@ -34,7 +34,7 @@ pub struct Registry {
     pub treasury: ActorId,
     /// Enclave code, revoked code among it.
     pub measurements: BTreeMap<Measurement, EnclaveCode>,
-    /// Platforms of class `software`, revoked ones among them.
+    /// Machines that host enclaves, revoked ones among them.
     pub platforms: BTreeMap<PlatformId, Platform>,
     /// Modules by the SHA-256 of their bytes, revoked ones among them (R095).
     pub modules: BTreeMap<Digest, ApprovedModule>,

@@ -82,6 +82,7 @@ fn attested(
         measurements: order.measurements.clone(),
         governance: order.versions.governance,
         module: None,
+        admitted_at: order.admitted_at,
         purged: true,
     };
     let appraised = appraise(&evidence.attestation, &expectation)?;

@@ -7,12 +7,13 @@ use symphony_protocol::admission::request::terms;
 use symphony_protocol::artifact::*;
 use symphony_protocol::governance::Governance;
 use symphony_protocol::governance::epoch::{end_of, epoch_of};
+use symphony_protocol::governance::hardware::HardwareRules;
 use symphony_protocol::lifecycle::TaskState;
 use symphony_protocol::machine::{Answer, Command, Effect, Event};
 use symphony_types::amount::Sym;
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
-use symphony_types::id::{EpochId, LockRef, RequestId};
+use symphony_types::id::{EpochId, GovernanceSequence, LockRef, RequestId};
 use symphony_types::key::{Document, Vault};
 use symphony_types::time::{DAY_MS, OrderedMillis, RecordMillis};
 
@@ -203,6 +204,11 @@ fn production_policy_refuses_software_enclaves() {
     world.state.governance.policies.get_mut(&active).unwrap().software_admitted = false;
     let events = world.submit(&campaign("c1"), PLENTY).unwrap();
     assert!(matches!(events[..], [Event::AdmissionRefused { code: Code::PlatformRefused, .. }]));
+    // With a kind of hardware that is asked for, there is somebody who may serve.
+    let rules = HardwareRules { classes: ["some-class".to_owned()].into(), ..HardwareRules::default() };
+    world.state.governance.hardware.insert(GovernanceSequence(0), rules);
+    let events = world.submit(&campaign("c2"), PLENTY).unwrap();
+    assert!(!events.iter().any(|event| matches!(event, Event::AdmissionRefused { .. })), "{events:?}");
 }
 
 /// R209: the same request twice is one request, at every later time; another content is a conflict.

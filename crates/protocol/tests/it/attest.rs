@@ -27,6 +27,7 @@ pub(crate) fn slice_expectation(envelope: &TaskEnvelope, header: &SliceHeader, p
         measurements: envelope.coordination.measurements.clone(),
         governance: envelope.versions.governance,
         module: envelope.plan.compute().map(|plan| plan.code),
+        admitted_at: envelope.admitted_at,
         purged,
     }
 }
@@ -59,6 +60,7 @@ pub(crate) fn aggregation_expectation(
         measurements: envelope.coordination.measurements.clone(),
         governance: envelope.versions.governance,
         module: None,
+        admitted_at: envelope.admitted_at,
         purged: true,
     }
 }

@@ -164,6 +164,7 @@ pub(crate) fn governance() -> Governance {
         active,
         registry: registry(),
         semantics: semantics(),
+        hardware: BTreeMap::new(),
         sequence: GovernanceSequence(0),
     };
     assert_eq!(governance.check(), Ok(()));

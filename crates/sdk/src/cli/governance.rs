@@ -6,10 +6,12 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use serde_json::json;
 use symphony_protocol::artifact::module::Declaration;
+use symphony_protocol::governance::approval::Machine;
 use symphony_protocol::governance::change;
 use symphony_protocol::governance::log::{LogEntry, LogHead, LogUpdate};
 use symphony_protocol::governance::proposal::Motion;
 use symphony_sdk::council::{LogError, Member, checked, proven};
+use symphony_sdk::hardware;
 use symphony_sdk::shape::governance::{GovernanceView, ProposalEntry};
 use symphony_tee::measure;
 use symphony_types::digest::Digest;
@@ -157,7 +159,19 @@ fn wanted(change: &Change) -> Result<change::Change> {
         Change::Revoke { measurement } => {
             change::Change::RevokeMeasurement { measurement: Measurement(*measurement) }
         }
-        Change::AdmitPlatform { key } => change::Change::AdmitPlatform { key: PublicKey::from_bytes(key.0) },
+        Change::AdmitPlatform { key, hardware } => {
+            let machine = match hardware {
+                None => Machine::Software { key: PublicKey::from_bytes(key.0) },
+                Some(class) => Machine::Hardware { class: class.clone(), platform: PlatformId(*key) },
+            };
+            change::Change::AdmitPlatform { machine }
+        }
+        Change::SetHardware { file } => {
+            let text =
+                std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
+            let rules = hardware::read(&text).map_err(|error| Usage(told_whole(&error)))?;
+            change::Change::SetHardwareRules { rules }
+        }
         Change::RevokePlatform { platform } => {
             change::Change::RevokePlatform { platform: PlatformId(*platform) }
         }
@@ -177,11 +191,35 @@ fn wanted(change: &Change) -> Result<change::Change> {
     })
 }
 
+/// An error with its causes, in one line.
+fn told_whole(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+/// What a change brings, beside what it is about.
+fn content(change: &change::Change) -> serde_json::Value {
+    match change {
+        change::Change::AdmitPlatform { machine } => json!({"class": machine.class()}),
+        change::Change::SetHardwareRules { rules } => json!(hardware::written(rules)),
+        change::Change::ApproveModule { about, declaration, source, recipe, .. } => json!({
+            "about": about, "name": declaration.name.as_str(), "version": declaration.version,
+            "source": source.to_hex(), "recipe": recipe.to_hex(),
+        }),
+        change::Change::RegisterMeasurement { .. }
+        | change::Change::ActivateMeasurement { .. }
+        | change::Change::RevokeMeasurement { .. }
+        | change::Change::RevokePlatform { .. }
+        | change::Change::RevokeModule { .. } => serde_json::Value::Null,
+    }
+}
+
 fn entry(entry: &LogEntry) -> serde_json::Value {
     let body = &entry.proposal.body;
     json!({
         "sequence": entry.sequence.0, "proposal": body.digest().to_hex(), "proposer": body.proposer.as_str(),
         "change": body.change.as_str(), "subject": body.change.subject().to_hex(), "summary": body.summary,
+        "content": content(&body.change),
         "at_ms": entry.at.0, "digest": entry.digest().to_hex(),
         "votes": entry.votes.iter().map(|vote| (vote.body.voter.to_string(), vote.body.approve)).collect::<Vec<_>>(),
     })
@@ -238,16 +276,19 @@ fn view(governance: &GovernanceView) -> String {
         .measurements
         .iter()
         .map(|one| [one.measurement.clone(), one.status.clone(), one.purpose.clone(), since(&one.since)]);
-    let machines =
-        governance.platforms.iter().map(|one| [one.platform.clone(), one.status.clone(), since(&one.since)]);
+    let machines = governance
+        .platforms
+        .iter()
+        .map(|one| [one.platform.clone(), one.class.clone(), one.status.clone(), since(&one.since)]);
     let council = governance.council.iter().map(|one| [one.member.clone(), one.key.clone()]);
     format!(
-        "{}\n{}\n{}\nfoundation  {}\nentries     {}\nroot        {}",
+        "{}\n{}\n{}\nfoundation  {}\nentries     {}\nroot        {}\nhardware    {}",
         table(["enclave code", "status", "for", "since entry"], code),
-        table(["machine", "status", "since entry"], machines),
+        table(["machine", "class", "status", "since entry"], machines),
         table(["council", "key"], council),
         governance.foundation,
         governance.sequence,
         governance.root,
+        if governance.hardware_rules.is_empty() { "nothing said" } else { &governance.hardware_rules },
     )
 }

@@ -208,6 +208,13 @@ pub(super) fn report(report: &Report) -> String {
     if report.software {
         lines.push("enclaves    software: not a trusted execution environment".to_owned());
     }
+    for enclave in report.enclaves.iter().filter(|enclave| enclave.hardware.is_some()) {
+        let place = enclave.vault.as_deref().unwrap_or("aggregation");
+        let (class, tier) = (&enclave.class, enclave.tier);
+        let kind = enclave.hardware.unwrap_or_default();
+        let mark = if class == kind { String::new() } else { format!("{class}, plays ") };
+        lines.push(format!("            {place}: {mark}{kind}, {tier}"));
+    }
     if !report.paid {
         lines.push("payout      not part of this bundle".to_owned());
     }

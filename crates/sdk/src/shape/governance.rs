@@ -18,6 +18,7 @@ shapes! {
         modules: Vec<ModuleEntry>,
         council: Vec<CouncilEntry>,
         proposals: Vec<ProposalEntry>,
+        hardware_rules: String,
     }
 
     /// Enclave code.
@@ -34,6 +35,7 @@ shapes! {
         platform: String,
         status: String,
         since: Option<GovernanceMark>,
+        class: String,
     }
 
     /// When something came to hold, and by which proposal.

@@ -167,6 +167,7 @@ pub(crate) fn governance(keys: &Keys) -> Governance {
             attributes: BTreeMap::new(),
             rules: BTreeMap::new(),
         },
+        hardware: BTreeMap::new(),
         sequence: GovernanceSequence(0),
     }
 }
@@ -240,6 +241,7 @@ fn attest(keys: &Keys, task: TaskId, work: Work) -> (Attestation, Digest) {
         platform: platform_id(&keys.platform.public()),
         engine: digest(21),
         nonce: digest(22),
+        vendor: None,
         notice: class.notice().to_owned(),
     };
     let report = AttestationReport {
@@ -262,7 +264,8 @@ fn attest(keys: &Keys, task: TaskId, work: Work) -> (Attestation, Digest) {
         memory_locked: false,
         notice: class.notice().to_owned(),
     };
-    let (boot, report) = (encode(&keys.platform.sign(boot)), encode(&keys.enclave.sign(report)));
+    let (boot, report) =
+        (SignedBoot::from(keys.platform.sign(boot)).to_canonical(), encode(&keys.enclave.sign(report)));
     let named = Digest::of_bytes(&report);
     (Attestation { boot, report }, named)
 }

@@ -4,14 +4,18 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::net::{IpAddr, TcpListener};
 use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
 use symphony_protocol::artifact::training::Environment;
+use symphony_protocol::governance::approval::Machine;
+use symphony_protocol::governance::hardware::HardwareRules;
 use symphony_protocol::governance::policy::Policy;
 use symphony_tee::keys::PlatformSeed;
-use symphony_tee::measure;
-use symphony_types::id::{AccountId, ActorId, NodeId, UsageScope, VaultId};
+use symphony_tee::{development, measure};
+use symphony_types::id::{AccountId, ActorId, Measurement, NodeId, UsageScope, VaultId};
 use symphony_types::key::{Governance as CouncilKey, PrivateKey, Treasury, Wallet};
+use symphony_types::time::{DAY_MS, OrderedMillis};
 use symphony_vault::keys::VaultKeys;
 use symphony_wire::documents::encode;
 use symphony_wire::tls::authority::{Authority, write_secret};
@@ -19,11 +23,11 @@ use symphony_wire::tls::{NodeRole, Peer};
 
 use super::committee;
 use crate::certificates;
-use crate::config::{NodeConfig, beside};
+use crate::config::{NodeConfig, PlatformConfig, beside};
 use crate::genesis::{self, Parties, Profile};
 use crate::keys::seed;
 use crate::network::Network;
-use crate::token;
+use crate::{roles, token};
 
 /// The network file in the network's folder.
 pub(super) const NETWORK_FILE: &str = "network.bcs";
@@ -51,6 +55,7 @@ pub(super) fn network(
     profile: Profile,
     overrides: &[String],
     hosts: &BTreeMap<NodeId, IpAddr>,
+    hardware: Option<&str>,
 ) -> Result<()> {
     fs::create_dir_all(dir)?;
     let masters: Vec<NodeId> =
@@ -77,7 +82,8 @@ pub(super) fn network(
     drop(authority);
     token::create_issuer(dir)?;
     fs::copy(dir.join("issuer/jwks.json"), dir.join("gateway/jwks.json"))?;
-    let parties = parties(dir, &masters, &vaults)?;
+    let played = hardware.map(|class| Played::found(dir, class)).transpose()?;
+    let parties = parties(dir, &masters, &vaults, played.as_ref())?;
     let mut governance = genesis::governance(&parties, profile)?;
     for policy in governance.policies.values_mut() {
         overrides.iter().try_for_each(|text| override_policy(policy, text))?;
@@ -115,6 +121,7 @@ pub(super) fn network(
             document_bytes_max: 1 << 30,
             requests_per_second: 2_000,
             wiretap: None,
+            platform: played.as_ref().map(Played::config),
         };
         fs::write(dir.join(node.as_str()).join("node.toml"), toml::to_string(&config)?)?;
     }
@@ -154,7 +161,11 @@ A change of what governs takes two of the three members:
 
 /// Whether the enclave program is still the one that governance approved. **Errors**: it is another.
 pub(super) fn check_enclave(network: &Network, dir: &Path) -> Result<()> {
-    let measurement = measure::program(&beside("symphony-enclave")?)?;
+    let class = network.governance.registry.platforms.values().find_map(|platform| match &platform.machine {
+        Machine::Software { .. } => None,
+        Machine::Hardware { class, .. } => Some(class.as_str()),
+    });
+    let measurement = measured(measure::program(&beside("symphony-enclave")?)?, class)?;
     if !network.governance.registry.measurements.contains_key(&measurement) {
         bail!(
             "the enclave program changed since {} was made and governance has not approved it: start with --fresh",
@@ -163,6 +174,46 @@ pub(super) fn check_enclave(network: &Network, dir: &Path) -> Result<()> {
     }
     Ok(())
 }
+
+/// What governance knows a program by, on machines of a class.
+fn measured(program: Measurement, class: Option<&str>) -> Result<Measurement> {
+    match class {
+        None => Ok(program),
+        Some(class) => Ok(development::known(class, &[1; 32], program)?.1),
+    }
+}
+
+/// Trusted hardware that all machines of the network play.
+struct Played {
+    class: String,
+    rules: HardwareRules,
+}
+
+impl Played {
+    /// Makes the vendor. **Errors**: no such class, or this build has no development vendor.
+    fn found(dir: &Path, class: &str) -> Result<Self> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis();
+        let now = OrderedMillis(u64::try_from(now)?);
+        let file = development::found(OrderedMillis(now.0.saturating_sub(DAY_MS)), now.plus(VENDOR_MS))?;
+        // Its keys are worth nothing: what they sign is marked.
+        fs::write(dir.join(VENDOR_FILE), &file)?;
+        Ok(Self { class: class.to_owned(), rules: development::rules(&file, class)? })
+    }
+
+    fn config(&self) -> PlatformConfig {
+        PlatformConfig {
+            source: roles::DEVELOPMENT.to_owned(),
+            collateral: Vec::new(),
+            vendor: Some(Path::new("..").join(VENDOR_FILE)),
+            class: Some(self.class.clone()),
+        }
+    }
+}
+
+/// The vendor that plays hardware, in the network's folder.
+const VENDOR_FILE: &str = "development-vendor.bin";
+/// How long its certificates hold.
+const VENDOR_MS: u64 = 365 * DAY_MS;
 
 fn enterprise(vault: &VaultId) -> Result<NodeId> {
     Ok(NodeId::new(&format!("enterprise-{vault}"))?)
@@ -182,11 +233,12 @@ fn nodes(masters: &[NodeId], vaults: &[VaultId]) -> Result<Vec<(NodeId, NodeRole
     Ok(nodes)
 }
 
-fn parties(dir: &Path, masters: &[NodeId], vaults: &[VaultId]) -> Result<Parties> {
+fn parties(dir: &Path, masters: &[NodeId], vaults: &[VaultId], played: Option<&Played>) -> Result<Parties> {
     let node_seed = |node: &str, key: &str| seed(&dir.join(node).join("keys").join(key));
     let account = |node: &str, key: &str| -> Result<AccountId> {
         Ok(PrivateKey::<Wallet>::from_seed(&node_seed(node, key)?).public().account())
     };
+    let program = measure::program(&beside("symphony-enclave")?)?;
     let mut platforms = BTreeMap::new();
     let mut vault_keys = Vec::new();
     let mut accounts = BTreeMap::new();
@@ -200,8 +252,12 @@ fn parties(dir: &Path, masters: &[NodeId], vaults: &[VaultId]) -> Result<Parties
         hosts.push(node);
     }
     for host in &hosts {
-        let platform = PlatformSeed::new(node_seed(host, "platform.seed")?);
-        platforms.insert(platform.platform(), platform.public());
+        let seed = node_seed(host, "platform.seed")?;
+        let machine = match played {
+            None => Machine::Software { key: PlatformSeed::new(seed).public() },
+            Some(played) => development::known(&played.class, &seed, program)?.0,
+        };
+        platforms.insert(machine.platform(), machine);
     }
     accounts.insert(genesis::AGGREGATOR.to_owned(), account("master-1", "aggregator-wallet.seed")?);
     accounts.insert(genesis::VERIFIER.to_owned(), account("verifier", "wallet.seed")?);
@@ -237,8 +293,9 @@ fn parties(dir: &Path, masters: &[NodeId], vaults: &[VaultId]) -> Result<Parties
         payout_account: account("payout", "wallet.seed")?,
         slasher_account: account("master-1", "slasher-wallet.seed")?,
         treasury: treasury.iter().map(PrivateKey::public).collect(),
-        measurement: measure::program(&beside("symphony-enclave")?)?,
+        measurement: measured(program, played.map(|played| played.class.as_str()))?,
         platforms,
+        hardware: played.map(|played| played.rules.clone()),
         accounts,
         submitters,
         funded: vec![client(PRODUCER)?],

@@ -32,7 +32,7 @@ const ENOUGH: [&str; 2] = ["council-1", "council-2"];
 const POLICY: &str = "challenge=200,epoch=1500,timelock=100,marketing=900000000,subject_cap=900000000";
 
 /// What the network was founded with.
-fn founded(network: &Network) -> Governance {
+pub(crate) fn founded(network: &Network) -> Governance {
     symphony_sdk::erasure::governance(&fs::read(network.dir.join("governance.bcs")).unwrap()).unwrap()
 }
 
@@ -56,7 +56,7 @@ impl Voter {
 }
 
 /// Proposes a change, has enough members vote for it, and waits until it is enacted.
-pub async fn enact(network: &Network, change: Change) {
+pub(crate) async fn enact(network: &Network, change: Change) {
     let foundation = governance_digest(&founded(network));
     let first = voter(network, ENOUGH[0]);
     let known = first.client.governance().await.unwrap();

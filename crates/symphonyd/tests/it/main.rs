@@ -8,6 +8,7 @@ mod council;
 mod crash;
 mod disk;
 mod evidence;
+mod hardware;
 mod ingest;
 mod masters;
 mod models;

@@ -38,6 +38,7 @@ fn scene() -> Scene {
         platform: machine,
         engine: digest(5),
         nonce: digest(6),
+        vendor: None,
         notice: class.notice().into(),
     };
     let report = AttestationReport {
@@ -66,6 +67,7 @@ fn scene() -> Scene {
         platforms: BTreeMap::from([(machine, platform.public())]),
         revoked_platforms: BTreeSet::new(),
         software_admitted: true,
+        hardware: HardwareAdmitted::NONE,
     };
     let expected = Expected {
         task: report.task,
@@ -83,7 +85,7 @@ fn scene() -> Scene {
 
 impl Scene {
     fn judge(&self) -> Result<(), Vec<Reason>> {
-        let boot = self.platform.sign(self.boot.clone());
+        let boot: SignedBoot = self.platform.sign(self.boot.clone()).into();
         appraise(&boot, &self.enclave.sign(self.report.clone()), &self.policy, &self.expected)
     }
 }
@@ -93,7 +95,7 @@ impl Scene {
 fn a_true_report_has_nothing_against_it() {
     let scene = scene();
     assert_eq!(scene.judge(), Ok(()));
-    let boot = scene.platform.sign(scene.boot.clone());
+    let boot: SignedBoot = scene.platform.sign(scene.boot.clone()).into();
     assert_eq!(appraise_boot(&boot, &scene.policy, EnclaveRole::Aggregator), Ok(()));
 }
 
@@ -117,7 +119,7 @@ fn no_field_can_change_under_an_old_signature() {
     ];
     for (index, change) in boots.iter().enumerate() {
         let scene = scene();
-        let mut boot = scene.platform.sign(scene.boot.clone());
+        let mut boot: SignedBoot = scene.platform.sign(scene.boot.clone()).into();
         change(&mut boot.body);
         let mut policy = scene.policy.clone();
         policy.platforms.insert(boot.body.platform, scene.platform.public());
@@ -144,7 +146,7 @@ fn no_field_can_change_under_an_old_signature() {
     ];
     for (index, change) in reports.iter().enumerate() {
         let scene = scene();
-        let boot = scene.platform.sign(scene.boot.clone());
+        let boot: SignedBoot = scene.platform.sign(scene.boot.clone()).into();
         let mut report = scene.enclave.sign(scene.report.clone());
         change(&mut report.body);
         let reasons = appraise(&boot, &report, &scene.policy, &scene.expected).unwrap_err();
@@ -251,7 +253,7 @@ fn records_may_stay_only_where_that_is_expected() {
 #[test]
 fn a_boot_report_for_another_purpose_is_refused() {
     let scene = scene();
-    let boot = scene.platform.sign(scene.boot.clone());
+    let boot: SignedBoot = scene.platform.sign(scene.boot.clone()).into();
     assert_eq!(appraise_boot(&boot, &scene.policy, EnclaveRole::Slice), Err(vec![Reason::Role]));
 }
 

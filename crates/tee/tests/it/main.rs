@@ -1,6 +1,8 @@
 //! A real enclave process: what it cannot do, what survives its death, and what its reports are worth.
 #![allow(clippy::unwrap_used)]
 
+mod hardware;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,8 +11,10 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use symphony_tee::appraise::{AppraisalPolicy, Expected, Reason, appraise, appraise_boot};
 use symphony_tee::boot::{Boot, Identity};
+use symphony_tee::hardware::HardwareAdmitted;
 use symphony_tee::host::{EnclaveProcess, HostError};
 use symphony_tee::keys::PlatformSeed;
+use symphony_tee::machine::EnclaveMachine;
 use symphony_tee::measure;
 use symphony_tee::report::{AGGREGATE_STEP, EnclaveRole, SignedReport};
 use symphony_types::digest::Digest;
@@ -40,7 +44,7 @@ impl Bench {
                 actor: ActorId::new("aggregator").unwrap(),
                 role: EnclaveRole::Aggregator,
             },
-            platform_seed: self.seed.clone(),
+            machine: EnclaveMachine::Software(self.seed.clone()),
             nonce: Digest([5; 32]),
             sealed_keys: None,
             ready: Vec::new(),
@@ -58,6 +62,7 @@ impl Bench {
             platforms: BTreeMap::from([(self.seed.platform(), self.seed.public())]),
             revoked_platforms: BTreeSet::new(),
             software_admitted: true,
+            hardware: HardwareAdmitted::NONE,
         }
     }
 }
@@ -115,8 +120,8 @@ fn the_reports_of_a_real_enclave_are_accepted() {
     let bench = Bench::new();
     let enclave = bench.enclave();
     let report = work(&enclave);
-    assert_eq!(appraise_boot(enclave.boot(), &bench.policy(), EnclaveRole::Aggregator), Ok(()));
-    assert_eq!(appraise(enclave.boot(), &report, &bench.policy(), &expected()), Ok(()));
+    assert_eq!(appraise_boot(&enclave.boot(), &bench.policy(), EnclaveRole::Aggregator), Ok(()));
+    assert_eq!(appraise(&enclave.boot(), &report, &bench.policy(), &expected()), Ok(()));
     assert_eq!(enclave.boot().body.nonce, Digest([5; 32]));
     assert!(!report.body.memory_locked);
 }
@@ -128,7 +133,7 @@ fn a_real_report_fails_a_wrong_nonce_an_unknown_program_and_a_production_policy(
     let enclave = bench.enclave();
     let report = work(&enclave);
     let judge = |policy: &AppraisalPolicy, expected: &Expected| {
-        appraise(enclave.boot(), &report, policy, expected).unwrap_err()
+        appraise(&enclave.boot(), &report, policy, expected).unwrap_err()
     };
     let stale = Expected { nonce: Digest([9; 32]), ..expected() };
     assert_eq!(judge(&bench.policy(), &stale), [Reason::Nonce]);
@@ -137,7 +142,7 @@ fn a_real_report_fails_a_wrong_nonce_an_unknown_program_and_a_production_policy(
     let production = AppraisalPolicy { software_admitted: false, ..bench.policy() };
     assert_eq!(judge(&production, &expected()), [Reason::SoftwareRefused]);
     assert_eq!(
-        appraise_boot(enclave.boot(), &production, EnclaveRole::Aggregator),
+        appraise_boot(&enclave.boot(), &production, EnclaveRole::Aggregator),
         Err(vec![Reason::SoftwareRefused])
     );
 }
@@ -147,13 +152,13 @@ fn a_real_report_fails_a_wrong_nonce_an_unknown_program_and_a_production_policy(
 fn a_killed_enclave_comes_back_with_the_same_keys() {
     let bench = Bench::new();
     let enclave = bench.enclave();
-    let (boot, pid, dedupe) = (enclave.boot().clone(), enclave.pid(), enclave.call(b"dedupe").unwrap());
+    let (boot, pid, dedupe) = (enclave.boot(), enclave.pid(), enclave.call(b"dedupe").unwrap());
     kill(Pid::from_raw(pid as i32), Signal::SIGKILL).unwrap();
     assert!(matches!(enclave.call(b"work"), Err(HostError::Ended)));
     assert!(matches!(enclave.call(b"work"), Err(HostError::Ended)));
     enclave.respawn().unwrap();
     assert_ne!(enclave.pid(), pid);
-    assert_eq!(enclave.boot(), &boot);
+    assert_eq!(enclave.boot(), boot);
     assert_eq!(enclave.call(b"dedupe").unwrap(), dedupe);
     assert_eq!(appraise(&boot, &work(&enclave), &bench.policy(), &expected()), Ok(()));
 }
@@ -163,7 +168,7 @@ fn a_killed_enclave_comes_back_with_the_same_keys() {
 fn sealed_keys_serve_a_later_host() {
     let bench = Bench::new();
     let first = bench.enclave();
-    let (sealed, boot) = (first.sealed_keys().to_vec(), first.boot().body.clone());
+    let (sealed, boot) = (first.sealed_keys(), first.boot().body);
     drop(first);
     let again = Boot { sealed_keys: Some(sealed), nonce: Digest([6; 32]), ..bench.boot() };
     let second = EnclaveProcess::spawn(Path::new(PROBE), again, &bench.log()).unwrap();
@@ -177,7 +182,7 @@ fn sealed_keys_serve_a_later_host() {
 fn two_first_boots_have_nothing_in_common_but_code_and_machine() {
     let bench = Bench::new();
     let (one, two) = (bench.enclave(), bench.enclave());
-    let (left, right) = (&one.boot().body, &two.boot().body);
+    let (left, right) = (one.boot().body, two.boot().body);
     assert_ne!(left.hpke_key, right.hpke_key);
     assert_ne!(left.signing_key, right.signing_key);
     assert_ne!(one.call(b"dedupe").unwrap(), two.call(b"dedupe").unwrap());
@@ -188,7 +193,7 @@ fn two_first_boots_have_nothing_in_common_but_code_and_machine() {
 #[test]
 fn keys_of_another_machine_or_enclave_do_not_boot() {
     let bench = Bench::new();
-    let sealed = Some(bench.enclave().sealed_keys().to_vec());
+    let sealed = Some(bench.enclave().sealed_keys());
     let mut elsewhere = Boot { sealed_keys: sealed.clone(), ..Bench::new().boot() };
     let refused = |boot: Boot| {
         let result = EnclaveProcess::spawn(Path::new(PROBE), boot, &bench.log());

@@ -161,6 +161,7 @@ async fn a_picture_becomes_a_record_once() {
         measurements: order.measurements.clone(),
         governance: order.versions.governance,
         module: None,
+        admitted_at: order.admitted_at,
         purged: true,
     };
     let attestation = Attestation { boot: parsed.boot.clone(), report: parsed.report.clone() };

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use symphony_protocol::artifact::{Bucket, DividendRequest, EndorsedAssignment};
 use symphony_tee::boot::Identity;
 use symphony_tee::governed;
+use symphony_tee::machine::EnclaveMachine;
 use symphony_tee::measure;
 use symphony_tee::report::EnclaveRole;
 use symphony_types::amount::Sym;
@@ -27,9 +28,8 @@ use crate::world::*;
 pub(crate) fn agent(world: &World, program: &Path, folder: &Path, name: &str, role: EnclaveRole) -> Agent {
     let node = NodeId::new("node").unwrap();
     let identity = Identity { chain: NETWORK.into(), node, actor: actor(name), role };
-    let platform_seed = world.platform.clone();
-    Agent::start(AgentConfig { program: program.into(), identity, platform_seed, folder: folder.into() })
-        .unwrap()
+    let machine = EnclaveMachine::Software(world.platform.clone());
+    Agent::start(AgentConfig { program: program.into(), identity, machine, folder: folder.into() }).unwrap()
 }
 
 /// The assignment as a master makes it: with the aggregator's boot report and the keys that it sealed.
@@ -46,12 +46,12 @@ pub(crate) fn assign(
     let policy = governed::policy(NETWORK, &world.governance);
     let call = Call::OpenTask {
         envelope: world.master.endorsed(assignment.envelope.clone()),
-        slices: vec![(vault_id(), slice.boot().to_vec())],
+        slices: vec![(vault_id(), slice.boot())],
         policy: documents::encode(&policy),
         masters: registry.masters.values().copied().collect(),
     };
     let Answer::Opened { mut keys } = aggregator.call(&call).unwrap() else { panic!("not opened") };
-    assignment.aggregator_boot = aggregator.boot().to_vec();
+    assignment.aggregator_boot = aggregator.boot();
     assignment.sealed_keys = keys.remove(0).1;
     world.master.endorsed(assignment)
 }
@@ -69,7 +69,7 @@ async fn a_slice_is_computed_once_and_its_people_are_paid() {
     world.withdraw("p4").await;
     let assignment = assign(&world, &aggregator, &slice, 1, &receipt);
     let mut unattested = assignment.body.clone();
-    unattested.aggregator_boot = slice.boot().to_vec();
+    unattested.aggregator_boot = slice.boot();
     let refusal = Arc::clone(world.vault())
         .assign(Arc::clone(&slice), world.master.endorsed(unattested))
         .await

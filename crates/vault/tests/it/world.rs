@@ -95,6 +95,7 @@ impl World {
             active: PolicyVersion(1),
             registry,
             semantics: semantics(),
+            hardware: BTreeMap::new(),
             sequence: GovernanceSequence(0),
         };
         let now = Arc::new(AtomicU64::new(1_000));

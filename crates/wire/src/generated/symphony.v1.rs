@@ -3025,6 +3025,9 @@ pub struct PlatformEntry {
     pub status: ::prost::alloc::string::String,
     #[prost(message, optional, tag = "3")]
     pub since: ::core::option::Option<GovernanceMark>,
+    /// software, or the kind of trusted hardware
+    #[prost(string, tag = "4")]
+    pub class: ::prost::alloc::string::String,
 }
 /// When something came to hold, and by which proposal; zeros for what the network was founded with.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3054,10 +3057,10 @@ pub struct ProposalEntry {
     pub proposer: ::prost::alloc::string::String,
     #[prost(uint64, tag = "3")]
     pub number: u64,
-    /// register_measurement, activate_measurement, revoke_measurement, admit_platform or revoke_platform
+    /// register_measurement, activate_measurement, revoke_measurement, admit_platform, revoke_platform or set_hardware_rules
     #[prost(string, tag = "4")]
     pub change: ::prost::alloc::string::String,
-    /// the measurement or the platform
+    /// the measurement, the platform or the rules
     #[prost(bytes = "vec", tag = "5")]
     pub subject: ::prost::alloc::vec::Vec<u8>,
     #[prost(string, tag = "6")]

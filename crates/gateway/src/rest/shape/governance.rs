@@ -29,6 +29,8 @@ answers! {
         council: Vec<CouncilEntry> = each;
         /// Open ones and the last closed ones.
         proposals: Vec<ProposalEntry> = each;
+        /// Digest of what is asked of trusted hardware; empty where nothing was said.
+        hardware_rules: String = hex::encode;
     }
 
     /// Enclave code.
@@ -50,6 +52,8 @@ answers! {
         /// `admitted` or `revoked`.
         status: String = same;
         since: Option<GovernanceMark> = |mark: Option<v1::GovernanceMark>| mark.map(GovernanceMark::from);
+        /// `software`, or the kind of trusted hardware.
+        class: String = same;
     }
 
     /// When something came to hold, and by which proposal; zeros for what the network was founded with.
@@ -73,9 +77,9 @@ answers! {
         proposer: String = same;
         number: u64 = same;
         /// `register_measurement`, `activate_measurement`, `revoke_measurement`, `admit_platform`, `revoke_platform`,
-        /// `approve_module` or `revoke_module`.
+        /// `set_hardware_rules`, `approve_module` or `revoke_module`.
         change: String = same;
-        /// The measurement, the platform or the module.
+        /// The measurement, the platform, the rules or the module.
         subject: String = hex::encode;
         summary: String = same;
         /// `open`, `accepted`, `executed`, `rejected`, `withdrawn` or `expired`.

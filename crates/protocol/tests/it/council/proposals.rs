@@ -2,15 +2,16 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use symphony_protocol::governance::approval::{Purpose, Status};
+use symphony_protocol::governance::approval::{Machine, Purpose, Status};
 use symphony_protocol::governance::change::Change;
+use symphony_protocol::governance::hardware::{DevelopmentRoots, HardwareRules};
 use symphony_protocol::governance::log::{extends, includes};
 use symphony_protocol::governance::proposal::*;
 use symphony_protocol::machine::{Command, Event, Refusal, State};
 use symphony_types::canonical::to_bytes;
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
-use symphony_types::id::{GovernanceSequence, PolicyVersion};
+use symphony_types::id::{GovernanceSequence, PlatformId, PolicyVersion};
 use symphony_types::key::Document as _;
 use symphony_types::limits::{PROPOSALS_CLOSED_MAX, TEXT_LEN_MAX};
 use symphony_types::time::OrderedMillis;
@@ -206,7 +207,7 @@ fn code_is_registered_then_active_then_revoked() {
 #[test]
 fn production_policy_admits_no_software_machine() {
     let machine = platform("another");
-    let change = Change::AdmitPlatform { key: machine };
+    let change = Change::AdmitPlatform { machine: Machine::Software { key: machine } };
     let mut state = fresh();
     let at = enact(&mut state, START, 1, change.clone());
     assert_eq!(change.check(&state.governance), Err(Code::ChangeUnfit));
@@ -220,6 +221,66 @@ fn production_policy_admits_no_software_machine() {
     let made = proposal(&production, 1, 1, change);
     let refused = order(&mut production, START, propose(&made)).unwrap_err();
     assert_eq!(refused.code, Code::PlatformRefused);
+}
+
+/// R120, R130, R194: a machine with trusted hardware is admitted under any policy, by its name and class, and struck off like any
+/// other; the two kinds never stand for each other.
+#[test]
+fn a_hardware_machine_is_admitted_under_any_policy() {
+    let platform = PlatformId(Digest([77; 32]));
+    let machine = |class: &str| Machine::Hardware { class: class.to_owned(), platform };
+    let change = |class| Change::AdmitPlatform { machine: machine(class) };
+    let mut state = fresh();
+    state.governance.policies.get_mut(&PolicyVersion(1)).unwrap().software_admitted = false;
+    for unfit in ["", "software", "two words", &"x".repeat(65)] {
+        assert_eq!(change(unfit).check(&state.governance), Err(Code::ChangeUnfit), "{unfit:?}");
+    }
+    let at = enact(&mut state, START, 1, change("some-class"));
+    let known = &state.governance.registry.platforms[&platform];
+    assert_eq!((known.machine.class(), known.machine.quoting_key()), ("some-class", None));
+    assert_eq!(change("other-class").check(&state.governance), Err(Code::ChangeUnfit));
+    assert_eq!(state.governance.check(), Ok(()));
+    enact(&mut state, at, 2, Change::RevokePlatform { platform });
+    assert!(state.governance.registry.platforms[&platform].revoked.is_some());
+}
+
+/// R120, R124, R130, R194: rules for hardware are replaced by votes, and what held before still holds for what was admitted before;
+/// roots of development never stand beside a policy that refuses software.
+#[test]
+fn rules_for_hardware_hold_from_their_entry_on() {
+    let mut state = fresh();
+    assert_eq!(state.governance.hardware_at(state.governance.sequence), None);
+    let rules =
+        |class: &str| HardwareRules { classes: [class.to_owned()].into(), ..HardwareRules::default() };
+    let set = |rules: &HardwareRules| Change::SetHardwareRules { rules: rules.clone() };
+    let (first, second) = (rules("first"), rules("second"));
+    let at = enact(&mut state, START, 1, set(&first));
+    assert_eq!(set(&first).check(&state.governance), Err(Code::ChangeUnfit), "nothing would change");
+    enact(&mut state, at, 2, set(&second));
+    let held = |sequence| state.governance.hardware_at(GovernanceSequence(sequence));
+    assert_eq!([0, 1, 2, 9].map(held), [None, Some(&first), Some(&second), Some(&second)]);
+    let subjects = state.proposals.log.entries().iter().map(|entry| entry.proposal.body.change.subject());
+    assert_eq!(subjects.collect::<Vec<_>>(), [first.digest(), second.digest()]);
+    let unsound = [
+        rules(""),
+        HardwareRules {
+            development: Some(DevelopmentRoots { intel: vec![0; 20_000], ..Default::default() }),
+            ..rules("x")
+        },
+    ];
+    for rules in &unsound {
+        assert_eq!(set(rules).check(&state.governance), Err(Code::ChangeUnfit));
+    }
+    let marked = HardwareRules { development: Some(DevelopmentRoots::default()), ..rules("third") };
+    assert_eq!(set(&marked).check(&state.governance), Ok(()));
+    let mut production = state.governance.clone();
+    production.policies.get_mut(&PolicyVersion(1)).unwrap().software_admitted = false;
+    assert_eq!(set(&marked).check(&production), Err(Code::PlatformRefused));
+    assert!(production.admits_enclaves(), "hardware may serve where software may not");
+    production.hardware.insert(GovernanceSequence(3), marked);
+    assert!(production.check().is_err());
+    production.hardware.clear();
+    assert!(!production.admits_enclaves());
 }
 
 /// R191: only members speak, each for itself, for this network, in bounds, and no old proposal is new again.

@@ -91,9 +91,12 @@ pub(crate) enum Change {
     },
     /// Believe a machine
     AdmitPlatform {
-        /// Its quoting key
+        /// Its quoting key; of a machine with trusted hardware its name, as `symphony tee inspect` tells it
         #[arg(value_parser = digest)]
         key: Digest,
+        /// Kind of trusted hardware
+        #[arg(long, value_name = "CLASS")]
+        hardware: Option<String>,
     },
     /// Let tasks name a module
     ApproveModule {
@@ -123,6 +126,11 @@ pub(crate) enum Change {
         /// The machine
         #[arg(value_parser = digest)]
         platform: Digest,
+    },
+    /// Replace what is asked of trusted hardware
+    SetHardware {
+        /// The rules
+        file: PathBuf,
     },
 }
 
