@@ -29,7 +29,8 @@ pub(crate) fn agent(world: &World, program: &Path, folder: &Path, name: &str, ro
     let node = NodeId::new("node").unwrap();
     let identity = Identity { chain: NETWORK.into(), node, actor: actor(name), role };
     let machine = EnclaveMachine::Software(world.platform.clone());
-    Agent::start(AgentConfig { program: program.into(), identity, machine, folder: folder.into() }).unwrap()
+    let folder = folder.into();
+    Agent::start(AgentConfig { program: program.into(), identity, machine, folder, modules: vec![] }).unwrap()
 }
 
 /// The assignment as a master makes it: with the aggregator's boot report and the keys that it sealed.
