@@ -338,7 +338,7 @@ fn start_enclave(
     let log = folder.join("enclave.log");
     if let EnclaveMachine::Vendor(_) = machine {
         // Keys end with the process: each start has its own, under a challenge of its own.
-        let boot = Boot { identity, machine, nonce: Digest(challenge()), sealed_keys: None };
+        let boot = Boot { identity, machine, nonce: Digest(challenge()), sealed_keys: None, ready: vec![] };
         return EnclaveProcess::spawn(program, boot, &log).context("starting the enclave");
     }
     let (nonce_file, keys_file) = (folder.join("enclave.nonce"), folder.join("enclave.keys"));

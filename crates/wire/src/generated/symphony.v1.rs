@@ -2896,7 +2896,10 @@ pub struct GovernanceView {
     /// open ones and the last closed ones
     #[prost(message, repeated, tag = "9")]
     pub proposals: ::prost::alloc::vec::Vec<ProposalEntry>,
-    #[prost(message, repeated, tag = "10")]
+    /// digest of what is asked of trusted hardware; empty where nothing was said
+    #[prost(bytes = "vec", tag = "10")]
+    pub hardware_rules: ::prost::alloc::vec::Vec<u8>,
+    #[prost(message, repeated, tag = "11")]
     pub modules: ::prost::alloc::vec::Vec<ModuleEntry>,
 }
 /// A module that tasks may name, and what is enforced about it.
