@@ -6,8 +6,8 @@
 
 use wasmparser::WasmFeatures;
 use wasmtime::{
-    Config, Engine as Compiler, Error, InstanceAllocationStrategy, InstancePre, Linker, Memory,
-    Module as Code, OptLevel, PoolingAllocationConfig, Store, Strategy, Trap, TypedFunc,
+    Config, Engine as Compiler, Error, Extern, InstanceAllocationStrategy, InstancePre, Linker, Memory,
+    Module as Code, ModuleExport, OptLevel, PoolingAllocationConfig, Store, Strategy, Trap, TypedFunc,
 };
 
 use crate::engine::{Ending, Engine, Fault, Prepared};
@@ -59,7 +59,18 @@ impl Engine for Compiled {
     fn prepare(&self, module: &Module) -> Result<Box<dyn Prepared>, Ending> {
         let code = Code::new(&self.0, module.bytes()).map_err(|error| failed(&error))?;
         let start = Linker::new(&self.0).instantiate_pre(&code).map_err(|error| failed(&error))?;
-        let loaded = Loaded { compiler: self.0.clone(), start, declaration: module.declaration().clone() };
+        let export = |name| code.get_export_index(name).ok_or_else(|| Ending::Engine(format!("no {name}")));
+        let loaded = Loaded {
+            compiler: self.0.clone(),
+            start,
+            exports: Exports {
+                memory: export("memory")?,
+                abi_version: export("abi_version")?,
+                alloc: export("alloc")?,
+                run: export("run")?,
+            },
+            declaration: module.declaration().clone(),
+        };
         probe(&loaded, module.declaration())?;
         Ok(Box::new(loaded))
     }
@@ -68,7 +79,16 @@ impl Engine for Compiled {
 struct Loaded {
     compiler: Compiler,
     start: InstancePre<()>,
+    exports: Exports,
     declaration: Declaration,
+}
+
+/// Where the exports of a module are, so that no instance looks for them by name.
+struct Exports {
+    memory: ModuleExport,
+    abi_version: ModuleExport,
+    alloc: ModuleExport,
+    run: ModuleExport,
 }
 
 impl Prepared for Loaded {
@@ -90,11 +110,20 @@ impl Source for Loaded {
             Err(error) if error.downcast_ref::<Trap>().is_some() => return Err(Ending::WrongAbi),
             Err(error) => return Err(failed(error)),
         };
-        let memory = instance.get_memory(&mut store, "memory");
+        let Exports { memory, abi_version, alloc, run } = &self.exports;
+        let mut found = |export, what: &str| {
+            let found = instance.get_module_export(&mut store, export);
+            found.ok_or_else(|| Ending::Engine(format!("no {what}")))
+        };
+        let function = |found: Extern, what: &str| {
+            found.into_func().ok_or_else(|| Ending::Engine(format!("{what} is no function")))
+        };
+        let memory = found(memory, "memory")?.into_memory();
         let memory = memory.ok_or_else(|| Ending::Engine("no memory".into()))?;
-        let alloc = instance.get_typed_func(&mut store, "alloc").map_err(failed)?;
-        let run = instance.get_typed_func(&mut store, "run").map_err(failed)?;
-        let abi_version = instance.get_typed_func(&mut store, "abi_version").map_err(failed)?;
+        let (abi_version, alloc) = (found(abi_version, "abi_version")?, found(alloc, "alloc")?);
+        let run = function(found(run, "run")?, "run")?.typed(&store).map_err(failed)?;
+        let alloc = function(alloc, "alloc")?.typed(&store).map_err(failed)?;
+        let abi_version = function(abi_version, "abi_version")?.typed(&store).map_err(failed)?;
         Ok(Running { store, memory, abi_version, alloc, run })
     }
 

@@ -70,6 +70,7 @@ impl Hosted {
                 machine: EnclaveMachine::Vendor(Arc::new(machine)),
                 nonce: Digest([number; 32]),
                 sealed_keys: None,
+                ready: vec![],
             };
             let log = folder.path().join(actor);
             let process = Rc::new(EnclaveProcess::spawn(Path::new(PROGRAM), boot, &log).unwrap());

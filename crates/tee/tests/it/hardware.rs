@@ -109,6 +109,7 @@ impl Scene {
             machine: self.machine.clone(),
             nonce: Digest([5; 32]),
             sealed_keys: None,
+            ready: vec![],
         }
     }
 

@@ -3,12 +3,13 @@
 use wat::parse_str;
 
 use super::*;
-use symphony_protocol::artifact::module::{Group, Input, InputKind, OutputShape, PrivacyClass, Unit};
+use symphony_protocol::artifact::PrivacyClass;
+use symphony_protocol::artifact::module::{Group, Input, InputKind, OutputShape, Unit};
 
 fn declaration(isolation: Isolation, float_mode: FloatMode) -> Declaration {
     let group = Group { name: "people".into(), unit: Unit::Count, cells: 4, clip: 1, touches: 1 };
     Declaration {
-        name: "hostile".into(),
+        name: symphony_types::id::ModuleName::new("hostile").unwrap(),
         version: 1,
         isolation,
         float_mode,

@@ -4,7 +4,8 @@ use proptest::prelude::*;
 use symphony_types::id::AttributeName;
 
 use super::*;
-use symphony_protocol::artifact::module::{FloatMode, Input, Isolation, OutputShape, PrivacyClass};
+use symphony_protocol::artifact::PrivacyClass;
+use symphony_protocol::artifact::module::{FloatMode, Input, Isolation, OutputShape};
 
 fn declaration(kinds: &[InputKind], order: Option<u32>) -> Declaration {
     let input = |(at, kind): (usize, &InputKind)| Input {
@@ -12,7 +13,7 @@ fn declaration(kinds: &[InputKind], order: Option<u32>) -> Declaration {
         kind: *kind,
     };
     Declaration {
-        name: "any".into(),
+        name: symphony_types::id::ModuleName::new("any").unwrap(),
         version: 1,
         isolation: Isolation::Pure,
         float_mode: FloatMode::None,
