@@ -158,8 +158,11 @@ impl DevelopmentVendor {
         let (from, until) = (text(self.from)?, text(self.until)?);
         let level = |svn: u8, status: &str, advisories: &[&str]| {
             let components = vec![json!({ "svn": svn }); 16];
+            // The second is the module's version, which reports leave at zero.
+            let of_module: Vec<_> =
+                (0..16).map(|part| json!({ "svn": if part == 1 { 0 } else { svn } })).collect();
             json!({
-                "tcb": { "sgxtcbcomponents": components, "tdxtcbcomponents": components, "pcesvn": svn },
+                "tcb": { "sgxtcbcomponents": components, "tdxtcbcomponents": of_module, "pcesvn": svn },
                 "tcbDate": from, "tcbStatus": status, "advisoryIDs": advisories,
             })
         };

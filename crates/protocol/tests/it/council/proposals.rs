@@ -259,7 +259,7 @@ fn rules_for_hardware_hold_from_their_entry_on() {
     enact(&mut state, at, 2, set(&second));
     let held = |sequence| state.governance.hardware_at(GovernanceSequence(sequence));
     assert_eq!([0, 1, 2, 9].map(held), [None, Some(&first), Some(&second), Some(&second)]);
-    let subjects = state.proposals.log.entries().iter().map(|entry| entry.proposal.body.change.subject());
+    let subjects = state.proposals.log.entries().map(|entry| entry.proposal.body.change.subject());
     assert_eq!(subjects.collect::<Vec<_>>(), [first.digest(), second.digest()]);
     let unsound = [
         rules(""),
