@@ -4,7 +4,6 @@
 //! Each is plain data with one canonical encoding and, where it is signed, a versioned tag. No rule lives here.
 //! Set-level answers only: nothing in these documents names a data subject (R011, D6).
 
-use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -24,15 +23,16 @@ pub mod challenge;
 pub mod compute;
 pub mod module;
 pub mod parse;
+mod plan;
 mod settled;
 pub mod training;
 
+pub use plan::{Plan, Work};
 pub use settled::{
     DividendRequest, DividendStatement, Fee, RecipientClass, SettlementContext, Share, SignedDividends,
 };
 
-use compute::{ComputePlan, ComputeRequest};
-use training::{Evaluation, TrainingPlan, TrainingRequest};
+use training::Evaluation;
 
 /// The four classes of work (R022).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -93,79 +93,6 @@ pub struct AudienceQuery {
     pub cap: u32,
     /// The time that recency is measured from; the time of admission when absent (R046).
     pub evaluate_at: Option<OrderedMillis>,
-}
-
-/// What a submitter wants of several Vaults.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(clippy::large_enum_variant, reason = "one per request")]
-pub enum Work {
-    /// An audience.
-    Audience(AudienceQuery),
-    /// A model.
-    Training(TrainingRequest),
-    /// What approved code answers.
-    Compute(ComputeRequest),
-}
-
-/// What work means, and what is done: its class never changes after admission (R098).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(clippy::large_enum_variant, reason = "one per task")]
-pub enum Plan {
-    /// An audience query.
-    Audience(ResolvedQuery),
-    /// Rounds of a training.
-    Training(TrainingPlan),
-    /// A run of a module in each Vault.
-    Compute(ComputePlan),
-}
-
-impl Plan {
-    /// The class of the task.
-    pub const fn class(&self) -> TaskClass {
-        match self {
-            Self::Audience(_) => TaskClass::Query,
-            Self::Training(_) => TaskClass::Train,
-            Self::Compute(_) => TaskClass::Compute,
-        }
-    }
-
-    /// The audience query, if it is one.
-    pub const fn query(&self) -> Option<&ResolvedQuery> {
-        match self {
-            Self::Audience(query) => Some(query),
-            Self::Training(_) | Self::Compute(_) => None,
-        }
-    }
-
-    /// The training, if it is one.
-    pub const fn training(&self) -> Option<&TrainingPlan> {
-        match self {
-            Self::Training(plan) => Some(plan),
-            Self::Audience(_) | Self::Compute(_) => None,
-        }
-    }
-
-    /// The computation, if it is one.
-    pub const fn compute(&self) -> Option<&ComputePlan> {
-        match self {
-            Self::Compute(plan) => Some(plan),
-            Self::Audience(_) | Self::Training(_) => None,
-        }
-    }
-
-    /// Whether it is a series of rounds; anything else has one slice a Vault and one aggregate.
-    pub const fn trains(&self) -> bool {
-        self.training().is_some()
-    }
-
-    /// The attributes that are read of records, in ascending order.
-    pub fn attributes(&self) -> BTreeSet<AttributeName> {
-        match self {
-            Self::Audience(query) => query.operands.iter().map(|one| one.attribute.clone()).collect(),
-            Self::Training(plan) => plan.training.attributes(),
-            Self::Compute(plan) => plan.attributes(),
-        }
-    }
 }
 
 /// A request for work, before admission (R026: not yet protocol truth).

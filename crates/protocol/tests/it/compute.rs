@@ -274,9 +274,7 @@ fn the_charge_follows_from_the_sizes_of_the_slices() {
 
 /// The run as it was made again.
 fn again(world: &World, task: &TaskId, outcome: Outcome) -> Round {
-    let known = world.task(task);
-    let envelope = &known.envelope;
-    let recorded = world.state.disputed(known, 1).unwrap();
+    let recorded = world.state.disputed(world.task(task), 1).unwrap();
     let slice = |slice: &SignedSlice| {
         let body = SliceHeader { attempt: slice.body.attempt + 1, ..slice.body.clone() };
         key::<Vault>(body.vault.as_str()).sign(body)
