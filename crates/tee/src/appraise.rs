@@ -136,6 +136,9 @@ fn boot_faults(boot: &SignedBoot, policy: &AppraisalPolicy, role: EnclaveRole) -
     require(body.notice == body.class.notice(), Reason::BootNotice);
     require(body.chain == policy.chain, Reason::Chain);
     require(body.role == role, Reason::Role);
+    // Of hardware the evidence tells the program, and its judgement names what is unknown.
+    let known = body.class.vendor().is_some() || policy.measurements.contains(&body.measurement);
+    require(known, Reason::MeasurementUnknown);
     (faults, tier)
 }
 
@@ -177,7 +180,6 @@ fn quoted(boot: &SignedBoot, policy: &AppraisalPolicy) -> Vec<Reason> {
         }
     }
     require(!policy.revoked_platforms.contains(&body.platform), Reason::PlatformRevoked);
-    require(policy.measurements.contains(&body.measurement), Reason::MeasurementUnknown);
     require(body.vendor.is_none(), Reason::VendorDiffers);
     faults
 }

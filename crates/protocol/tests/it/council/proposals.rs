@@ -233,7 +233,7 @@ fn a_hardware_machine_is_admitted_under_any_policy() {
     let mut state = fresh();
     state.governance.policies.get_mut(&PolicyVersion(1)).unwrap().software_admitted = false;
     let long = "x".repeat(65);
-    for unfit in ["", "software", "two words", long.as_str()] {
+    for unfit in ["", "software", "two words", &long] {
         assert_eq!(change(unfit).check(&state.governance), Err(Code::ChangeUnfit), "{unfit:?}");
     }
     let at = enact(&mut state, START, 1, change("some-class"));
