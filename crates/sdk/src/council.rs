@@ -55,8 +55,8 @@ impl Member<'_> {
         summary: String,
     ) -> (Motion, Digest) {
         let proposer = self.name.clone();
-        let motion =
-            Motion::Propose(self.key.sign(Proposal { foundation, proposer, number, change, summary }));
+        let proposal = self.key.sign(Proposal { foundation, proposer, number, change, summary });
+        let motion = Motion::Propose(Box::new(proposal));
         let name = motion.proposal();
         (motion, name)
     }

@@ -17,6 +17,7 @@
 //!
 //! What may be proposed is [`Change`].
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::String;
 use alloc::vec;
@@ -96,7 +97,7 @@ pub type SignedWithdrawal = Signed<Withdrawal, Member>;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Motion {
     /// Proposes a change.
-    Propose(SignedProposal),
+    Propose(Box<SignedProposal>),
     /// Votes on one.
     Vote(SignedVote),
     /// Takes one back.

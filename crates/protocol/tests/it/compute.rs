@@ -169,7 +169,8 @@ fn noise_is_shared_by_groups_and_multiplied_by_vaults() {
 /// R016, R018, R094, R095: each with its code, and nothing is asked of a Vault.
 #[test]
 fn what_does_not_fit_module_or_policy_is_refused() {
-    let cases: [(&str, Code, &dyn Fn(&mut TaskRequest)); 13] = [
+    type Edit<'a> = &'a dyn Fn(&mut TaskRequest);
+    let cases: [(&str, Code, Edit<'_>); 13] = [
         ("no such module", Code::ModuleUnknown, &|request| {
             asked(request).module = ModuleName::new("spent").unwrap();
         }),

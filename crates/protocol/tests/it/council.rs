@@ -34,7 +34,7 @@ pub(crate) fn vote(proposal: Digest, by: usize, approve: bool) -> Command {
 }
 
 pub(crate) fn propose(proposal: &SignedProposal) -> Command {
-    Command::Govern { motion: Motion::Propose(proposal.clone()) }
+    Command::Govern { motion: Motion::Propose(Box::new(proposal.clone())) }
 }
 
 pub(crate) fn withdraw(proposal: Digest, by: usize) -> Command {

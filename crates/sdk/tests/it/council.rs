@@ -34,7 +34,7 @@ fn after(founded: &Governance, mut log: Vec<LogEntry>, change: Change) -> Vec<Lo
     log.push(LogEntry {
         sequence: GovernanceSequence(number),
         previous: head.last,
-        proposal,
+        proposal: *proposal,
         policy: PolicyVersion(1),
         at: OrderedMillis(500 + number),
         votes: votes.collect(),

@@ -296,7 +296,7 @@ fn who_may_not_say_so_is_refused() {
     let changed = |by: usize, change: &dyn Fn(&mut Proposal)| {
         let mut body = good.body.clone();
         change(&mut body);
-        Motion::Propose(council_key(by).sign(body))
+        Motion::Propose(Box::new(council_key(by).sign(body)))
     };
     let cases: [(Code, Motion); 6] = [
         (Code::Forbidden, changed(2, &|_| {})),
