@@ -12,7 +12,7 @@ use symphony_protocol::artifact::*;
 use symphony_protocol::governance::Governance;
 use symphony_protocol::governance::approval::{ApprovedModule, Mark};
 use symphony_protocol::governance::change::Change;
-use symphony_protocol::lifecycle::TaskState;
+use symphony_protocol::lifecycle::{Task, TaskState};
 use symphony_protocol::machine::*;
 use symphony_types::amount::Sym;
 use symphony_types::canonical::to_bytes;
@@ -21,7 +21,7 @@ use symphony_types::digest::Digest;
 use symphony_types::epsilon::Epsilon;
 use symphony_types::id::{GovernanceSequence, ModuleName, RequestId, TaskId};
 use symphony_types::key::Vault;
-use symphony_types::limits::MODULE_BYTES_MAX;
+use symphony_types::limits::{MODULE_BYTES_MAX, SUBJECTS_PER_VAULT_MAX};
 
 use crate::flow::assert_nothing_is_left;
 use crate::stage::{self, PLENTY, START, actor, attribute, key, operand, scope, vault};
@@ -192,7 +192,9 @@ fn what_does_not_fit_module_or_policy_is_refused() {
         ("no epsilon", Code::SettingOutOfRange, &|request| asked(request).epsilon = Epsilon::ZERO),
         ("too much of it", Code::SettingOutOfRange, &|request| asked(request).epsilon = Epsilon(1_000_001)),
         ("nobody", Code::SettingOutOfRange, &|request| asked(request).people_max = 0),
-        ("too much fuel", Code::SettingOutOfRange, &|request| asked(request).records_max = 1 << 24),
+        ("too much fuel", Code::SettingOutOfRange, &|request| {
+            asked(request).people_max = SUBJECTS_PER_VAULT_MAX
+        }),
         ("an unknown rule", Code::AttributeUnknown, &|request| {
             asked(request).cohort = vec![operand("commerce.nothing", Argument::Days(1))];
         }),
@@ -305,7 +307,8 @@ fn disputed() -> (World, TaskId) {
     let task = request.task();
     let mut world = world(endings()[0].1);
     world.submit(&request, PLENTY).unwrap();
-    while world.task(&task).state() != TaskState::AwaitingSettlement {
+    let awaits = |task: &Task| task.state() == TaskState::AwaitingSettlement;
+    while !world.state.tasks.get(&task).is_some_and(awaits) {
         assert!(world.step(false));
     }
     for round in [0, 2] {

@@ -343,7 +343,9 @@ fn the_class_decides() {
     assert_eq!(of("train", Some(message())), Ok(()));
     assert_eq!(of("train", None), Err(Code::Malformed));
     assert_eq!(of("query", Some(message())), Err(Code::Malformed));
-    for class in ["compute", "parse", "", "Train"] {
+    assert_eq!(of("compute", Some(message())), Err(Code::Malformed));
+    assert_eq!(of("compute", None), Err(Code::Malformed));
+    for class in ["parse", "", "Train"] {
         for training in [None, Some(message())] {
             assert_eq!(of(class, training), Err(Code::ClassUnknown), "{class}");
         }
