@@ -156,7 +156,7 @@ pub enum Call {
         /// What is released.
         release: Release,
         /// The signers' approvals of exactly that release.
-        approvals: Vec<Signed<Release, Treasury>>,
+        approvals: Vec<Approval>,
     },
 }
 
@@ -296,6 +296,9 @@ pub struct Release {
 impl Document for Release {
     const TAG: &'static str = "symphony/treasury-release/v1";
 }
+
+/// A treasury signer's yes to one release.
+pub type Approval = Signed<Release, Treasury>;
 
 /// The lock that the sender's transaction with this sequence number makes.
 pub fn lock_ref(sender: AccountId, sequence: u64) -> LockRef {

@@ -191,7 +191,15 @@ async fn make_keys(node: &Arc<Node>, envelope: &TaskEnvelope) -> Result<Vec<(Vau
     let state = node.state();
     let vaults = &envelope.coordination.participating_vault_ids;
     let slices = join_all(vaults.iter().map(|vault| boot_of(node, &state, vault))).await;
-    let slices = slices.into_iter().collect::<Result<_, _>>()?;
+    let mut slices = slices.into_iter().collect::<Result<Vec<_>, _>>()?;
+    // One Vault's enclave that may not serve the task must not end it for the others (R108, R129).
+    slices.retain(|(vault, boot)| {
+        let admitted = governed::admit(&node.network, &state.governance, envelope, boot, EnclaveRole::Slice);
+        if let Err((code, detail)) = &admitted {
+            tracing::warn!(task = %envelope.task, %vault, %code, detail, "a vault's enclave gets no key of the task");
+        }
+        admitted.is_ok()
+    });
     let call = Call::OpenTask {
         envelope: order(node, envelope).await?,
         slices,

@@ -15,6 +15,7 @@ pub mod secret;
 pub mod shape;
 pub mod submission;
 pub mod training;
+pub mod treasury;
 pub mod verify;
 pub mod wallet;
 

@@ -15,7 +15,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::Serialize;
 use symphony_chain::ledger::escrow::LockState;
 use symphony_chain::ledger::query::{Account, Answer, Query};
-use symphony_chain::transaction::{Call, ChainId, SignedTransaction, Tier, Transaction, lock_ref};
+use symphony_chain::transaction::{
+    Approval, Call, ChainId, Release, SignedTransaction, Tier, Transaction, lock_ref,
+};
 use symphony_protocol::artifact::TaskRequest;
 use symphony_types::amount::Sym;
 use symphony_types::digest::Digest;
@@ -136,6 +138,27 @@ impl Wallet {
         self.once(client, Call::StakeDeposit { tier, amount }).await
     }
 
+    /// Moves stake into its cooldown; what is cooling already starts again with it (R175). **Errors**: [`WalletError`].
+    pub async fn unstake(&self, client: &Client, tier: Tier, amount: Sym) -> Result<Executed, WalletError> {
+        self.once(client, Call::StakeWithdrawRequest { tier, amount }).await
+    }
+
+    /// Takes out what has cooled down. **Errors**: [`WalletError`].
+    pub async fn withdraw(&self, client: &Client, tier: Tier) -> Result<Executed, WalletError> {
+        self.once(client, Call::StakeWithdraw { tier }).await
+    }
+
+    /// Brings the approvals of the treasury's signers to the chain; whoever brings them is not paid for it (R178). **Errors**:
+    /// [`WalletError`].
+    pub async fn release(
+        &self,
+        client: &Client,
+        release: Release,
+        approvals: Vec<Approval>,
+    ) -> Result<Executed, WalletError> {
+        self.once(client, Call::TreasuryRelease { release, approvals }).await
+    }
+
     /// Takes a dividend out of a Vault's tree, unless it was taken; says whether it was taken now.
     /// **Errors**: [`WalletError`].
     pub async fn claim(
@@ -147,12 +170,10 @@ impl Wallet {
         let path: Option<Vec<Digest>> = dividend.path.iter().map(|hash| Digest::from_hex(hash)).collect();
         let path = path.filter(|_| dividend.account == self.account().to_string());
         let path = path.ok_or(WalletError::Unusable("dividend"))?;
-        let (epoch, index) = (EpochId(dividend.epoch_id), dividend.index);
-        match client.query(Query::Claimed(vault.clone(), epoch, index)).await? {
-            Answer::Claimed(true) => return Ok(None),
-            Answer::Claimed(false) => {}
-            other => return Err(strange(&other)),
+        if claimed(client, vault, dividend).await? {
+            return Ok(None);
         }
+        let (epoch, index) = (EpochId(dividend.epoch_id), dividend.index);
         let call = Call::ClaimDividend { vault: vault.clone(), epoch, index, amount: dividend.amount, path };
         self.once(client, call).await.map(Some)
     }
@@ -255,6 +276,19 @@ impl Wallet {
             fs::TryLockError::Error(error) => error.into(),
         })?;
         Ok(file)
+    }
+}
+
+/// Whether a dividend was taken, as the chain says. **Errors**: [`WalletError::Client`].
+pub async fn claimed(
+    client: &Client,
+    vault: &VaultId,
+    dividend: &DividendEntry,
+) -> Result<bool, WalletError> {
+    let (epoch, index) = (EpochId(dividend.epoch_id), dividend.index);
+    match client.query(Query::Claimed(vault.clone(), epoch, index)).await? {
+        Answer::Claimed(claimed) => Ok(claimed),
+        other => Err(strange(&other)),
     }
 }
 

@@ -7,11 +7,10 @@ use serde::{Deserialize, Serialize};
 use symphony_types::amount::Sym;
 use symphony_types::digest::Digest;
 use symphony_types::id::AccountId;
-use symphony_types::key::{Signed, Treasury as Signer};
 
 use super::accounts::Flow;
 use super::{Abort, State};
-use crate::transaction::Release;
+use crate::transaction::{Approval, Release};
 
 /// What happened to the treasury.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,11 +39,7 @@ impl Treasury {
     }
 }
 
-pub(super) fn release(
-    state: &State,
-    release: &Release,
-    approvals: &[Signed<Release, Signer>],
-) -> Result<Event, Abort> {
+pub(super) fn release(state: &State, release: &Release, approvals: &[Approval]) -> Result<Event, Abort> {
     if release.chain != state.chain {
         return Err(Abort::WrongChain);
     }

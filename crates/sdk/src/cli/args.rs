@@ -2,12 +2,12 @@
 
 pub(crate) mod compute;
 pub(crate) mod governance;
+pub(crate) mod money;
 pub(crate) mod training;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use symphony_chain::transaction::Tier;
 use symphony_sdk::client::Upload;
 use symphony_types::amount::{SYM_DECIMALS, SYM_UNIT, Sym};
 use symphony_types::digest::Digest;
@@ -151,12 +151,32 @@ pub(crate) enum Command {
     Records(Person),
     /// What modules found of a person, which stays in the Vault
     Attributes(Person),
-    /// Your dividends
-    #[command(subcommand)]
-    Dividends(Dividends),
     /// Your chain account
     #[command(subcommand)]
-    Wallet(Wallet),
+    Wallet(money::Wallet),
+    /// Add to your stake
+    Stake {
+        /// Whose stake it is
+        tier: money::TierName,
+        /// In SYM
+        #[arg(value_parser = sym)]
+        amount: Sym,
+    },
+    /// Move stake into its cooldown, or take out what has cooled down
+    Unstake {
+        /// Whose stake it is
+        tier: money::TierName,
+        /// In SYM; without it, what has cooled down is taken out
+        #[arg(value_parser = sym)]
+        amount: Option<Sym>,
+    },
+    /// A person's dividends, and which of them are taken
+    Rewards(Person),
+    /// Take every dividend of your account that is not taken yet
+    Claim(Person),
+    /// The treasury, and what its signers approve
+    #[command(subcommand)]
+    Treasury(money::Treasury),
     /// The key that opens your results
     #[command(subcommand)]
     Recipient(Recipient),
@@ -319,45 +339,6 @@ pub(crate) enum Receipt {
 }
 
 #[derive(Subcommand)]
-pub(crate) enum Dividends {
-    /// List dividends
-    List(Person),
-    /// Take every dividend of your account that is not taken yet
-    Claim(Person),
-}
-
-#[derive(Subcommand)]
-pub(crate) enum Wallet {
-    /// Make an account's key in a new file
-    New,
-    /// Show the account
-    Show,
-    /// Add to the account's stake
-    Stake {
-        /// Whose stake it is
-        tier: TierName,
-        /// In SYM
-        #[arg(value_parser = sym)]
-        amount: Sym,
-    },
-    /// Pay another account
-    Transfer {
-        /// Account, 64 hexadecimal digits
-        #[arg(value_parser = digest)]
-        to: Digest,
-        /// In SYM
-        #[arg(value_parser = sym)]
-        amount: Sym,
-    },
-    /// Take back an expired lock that was never used
-    Reclaim {
-        /// Lock reference, 64 hexadecimal digits
-        #[arg(value_parser = digest)]
-        lock: Digest,
-    },
-}
-
-#[derive(Subcommand)]
 pub(crate) enum Recipient {
     /// Make a key in a new file
     New,
@@ -404,23 +385,6 @@ impl From<UploadKind> for Upload {
             UploadKind::Subjects => Self::Subjects,
             UploadKind::Consents => Self::Consents,
             UploadKind::Records => Self::Records,
-        }
-    }
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-pub(crate) enum TierName {
-    Master,
-    Enterprise,
-    Producer,
-}
-
-impl From<TierName> for Tier {
-    fn from(name: TierName) -> Self {
-        match name {
-            TierName::Master => Self::Master,
-            TierName::Enterprise => Self::Enterprise,
-            TierName::Producer => Self::Producer,
         }
     }
 }

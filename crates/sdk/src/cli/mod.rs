@@ -5,6 +5,7 @@ mod challenge;
 mod compute;
 mod governance;
 mod model;
+mod money;
 mod parse;
 mod plot;
 mod profile;

@@ -15,9 +15,9 @@ use symphony_sdk::replay::replay;
 use symphony_sdk::shape::{ConsentEntry, TaskResult};
 use symphony_sdk::submission::SubmissionError;
 use symphony_sdk::verify::verify;
-use symphony_sdk::wallet::{Executed, Wallet, WalletError};
+use symphony_sdk::wallet::WalletError;
 use symphony_types::digest::Digest;
-use symphony_types::id::{AccountId, LockRef, RequestId, TaskId, VaultId};
+use symphony_types::id::{RequestId, TaskId};
 
 use super::args::{self, Cli, Command, Person, UploadKind};
 use super::profile::Profile;
@@ -29,7 +29,7 @@ use super::show::{self, Progress};
 pub(super) struct Usage(pub(super) String);
 
 /// Stands for the Vault that the caller's name is assigned to.
-const ASSIGNED: &str = "assigned";
+pub(super) const ASSIGNED: &str = "assigned";
 pub(super) const REFUSED: u8 = 1;
 const USAGE: u8 = 2;
 pub(super) const UNVERIFIED: u8 = 3;
@@ -107,8 +107,12 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Receipt(command) => return session.receipt(command).await,
         Command::Records(person) => session.records(&person).await?,
         Command::Attributes(person) => session.attributes(&person).await?,
-        Command::Dividends(command) => session.dividends(command).await?,
         Command::Wallet(command) => session.wallet(command).await?,
+        Command::Stake { tier, amount } => session.stake(tier.into(), amount).await?,
+        Command::Unstake { tier, amount } => session.unstake(tier.into(), amount).await?,
+        Command::Rewards(person) => session.rewards(&person).await?,
+        Command::Claim(person) => session.claim(&person).await?,
+        Command::Treasury(command) => session.treasury(command).await?,
         Command::Recipient(args::Recipient::New) => {
             let recipient = Recipient::create(session.profile.recipient_file()?)?;
             session.key("recipient", &hex::encode(recipient.public()));
@@ -283,80 +287,6 @@ impl Session {
         Ok(())
     }
 
-    async fn dividends(&self, command: args::Dividends) -> Result<()> {
-        let client = self.profile.client()?;
-        let (args::Dividends::List(person) | args::Dividends::Claim(person)) = &command;
-        let subject = self.profile.subject(person.subject.as_deref())?;
-        let dividends = client.dividends(&person.vault, subject).await?;
-        if matches!(command, args::Dividends::List(_)) {
-            show::print(self.json, &dividends, |dividends| {
-                let rows = dividends.iter().map(|dividend| {
-                    [dividend.epoch_id.to_string(), show::sym(dividend.amount), dividend.account.clone()]
-                });
-                show::table(["epoch", "SYM", "account"], rows)
-            });
-            return Ok(());
-        }
-        let wallet = self.profile.wallet()?;
-        let vault = match person.vault.as_str() {
-            ASSIGNED => client.assigned().await?.vault_id,
-            named => named.to_owned(),
-        };
-        let vault = VaultId::new(&vault).map_err(|error| Usage(format!("vault: {error}")))?;
-        let own = wallet.account().to_string();
-        let mut claimed = Vec::new();
-        for dividend in dividends.iter().filter(|dividend| dividend.account == own) {
-            if wallet.claim(&client, &vault, dividend).await?.is_some() {
-                claimed.push(dividend.clone());
-            }
-        }
-        show::print(self.json, &claimed, |claimed| {
-            let rows = claimed.iter();
-            let rows = rows.map(|dividend| [dividend.epoch_id.to_string(), show::sym(dividend.amount)]);
-            show::table(["claimed epoch", "SYM"], rows)
-        });
-        Ok(())
-    }
-
-    async fn wallet(&self, command: args::Wallet) -> Result<()> {
-        if matches!(command, args::Wallet::New) {
-            let wallet = Wallet::create(self.profile.wallet_file()?, self.profile.chain()?)?;
-            self.key("account", &wallet.account().to_string());
-            return Ok(());
-        }
-        let (client, wallet) = (self.profile.client()?, self.profile.wallet()?);
-        let executed: Executed = match command {
-            args::Wallet::New | args::Wallet::Show => return self.account(&client, &wallet).await,
-            args::Wallet::Stake { tier, amount } => wallet.stake(&client, tier.into(), amount).await?,
-            args::Wallet::Transfer { to, amount } => wallet.transfer(&client, AccountId(to), amount).await?,
-            args::Wallet::Reclaim { lock } => wallet.reclaim(&client, LockRef(lock)).await?,
-        };
-        self.key("transaction", &executed.hash.to_string());
-        Ok(())
-    }
-
-    async fn account(&self, client: &symphony_sdk::client::Client, wallet: &Wallet) -> Result<()> {
-        let (account, held) = (wallet.account(), wallet.holding(client).await?);
-        let stakes = held.stakes.iter().map(|(tier, stake)| {
-            json!({"tier": format!("{tier:?}").to_lowercase(), "deposit": stake.deposit.0.to_string(),
-                "cooling": stake.cooling.0.to_string()})
-        });
-        let answer = json!({"account": account.to_string(), "balance": held.balance.0.to_string(),
-            "sequence": held.sequence, "stakes": stakes.collect::<Vec<_>>()});
-        show::print(self.json, &answer, |_| {
-            let rows = held
-                .stakes
-                .iter()
-                .map(|(tier, stake)| [format!("stake {tier:?}").to_lowercase(), show::sym(stake.deposit)]);
-            let head = [
-                ["account".to_owned(), account.to_string()],
-                ["balance".to_owned(), show::sym(held.balance)],
-            ];
-            show::table(["", ""], head.into_iter().chain(rows))
-        });
-        Ok(())
-    }
-
     fn verify(&self, file: &Path, governance: Option<Digest>) -> Result<ExitCode> {
         let bytes =
             std::fs::read(file).map_err(|error| Usage(format!("reading {}: {error}", file.display())))?;
@@ -404,7 +334,7 @@ impl Session {
         Ok(())
     }
 
-    fn key(&self, name: &str, value: &str) {
+    pub(super) fn key(&self, name: &str, value: &str) {
         show::print(self.json, &json!({ name: value }), |_| format!("{name} {value}"));
     }
 }

@@ -33,6 +33,8 @@ use crate::bundle::actor;
 /// What the gateway of the test knows.
 pub(crate) struct Stage {
     ledger: ledger::State,
+    /// How far the chain's clock is ahead of the wallet's. **Units**: milliseconds.
+    ahead: u64,
     /// Answers to transactions that get lost after the execution.
     lose: u32,
     /// Transactions as they came in.
@@ -48,6 +50,8 @@ pub(crate) struct Stage {
 pub(crate) type Shared = Arc<Mutex<Stage>>;
 
 const TASK: Digest = Digest([7; 32]);
+/// Shorter than a transaction is valid.
+pub(crate) const COOLDOWN_MS: u64 = 30_000;
 
 fn now() -> OrderedMillis {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
@@ -55,19 +59,19 @@ fn now() -> OrderedMillis {
 }
 
 fn genesis(rich: AccountId) -> ledger::State {
-    let terms = TierTerms { minimum: Sym(1), cooldown_ms: 1 };
+    let terms = TierTerms { minimum: Sym(10), cooldown_ms: COOLDOWN_MS };
     let account = |byte| AccountId(Digest([byte; 32]));
     ledger::State::new(Genesis {
         chain: ChainId::new("test").unwrap(),
         balances: BTreeMap::from([(rich, Sym(10_000))]),
-        treasury: Sym::ZERO,
+        treasury: Sym(1_000),
         pool: Sym::ZERO,
         incentives: Sym::ZERO,
         roles: Roles {
             payout: account(1),
             slasher: account(2),
-            treasury: BTreeSet::from([PrivateKey::from_seed(&[3; 32]).public()]),
-            treasury_threshold: 1,
+            treasury: [3, 4, 5].map(|seed| PrivateKey::from_seed(&[seed; 32]).public()).into(),
+            treasury_threshold: 2,
         },
         parameters: Parameters {
             master: terms,
@@ -88,7 +92,8 @@ async fn transaction(State(stage): State<Shared>, body: Bytes) -> Response {
         return StatusCode::BAD_REQUEST.into_response();
     };
     stage.sent.push(*transaction);
-    let answer = respond(&mut stage.ledger, now(), &body);
+    let at = now().plus(stage.ahead);
+    let answer = respond(&mut stage.ledger, at, &body);
     if let Some(port::Response::Aborted(abort)) = port::Response::from_bytes(&answer) {
         return problem(abort.code().as_str(), abort.code().http(), abort.code().retry());
     }
@@ -191,7 +196,7 @@ pub(crate) struct World {
 }
 
 impl World {
-    async fn open() -> Self {
+    pub(crate) async fn open() -> Self {
         let tasks = Router::new()
             .route("/v1/tasks", post(submit))
             .route("/v1/tasks/{id}/events", get(events))
@@ -206,6 +211,7 @@ impl World {
         let wallet = Wallet::create(&path, ChainId::new("test").unwrap()).unwrap();
         let stage = Arc::new(Mutex::new(Stage {
             ledger: genesis(wallet.account()),
+            ahead: 0,
             lose: 0,
             sent: Vec::new(),
             break_off: 0,
@@ -232,6 +238,11 @@ impl World {
     pub(crate) fn wallet(&self) -> Wallet {
         let path = self.folder.path().join("wallet.seed");
         Wallet::open(&path, ChainId::new("test").unwrap()).unwrap()
+    }
+
+    /// Lets time pass for the chain.
+    pub(crate) fn pass(&self, ms: u64) {
+        self.stage.lock().unwrap().ahead += ms;
     }
 
     fn sent(&self) -> Vec<SignedTransaction> {

@@ -8,6 +8,7 @@ mod council;
 mod gateway;
 mod hardware;
 mod models;
+mod money;
 mod own;
 mod parses;
 mod receipts;

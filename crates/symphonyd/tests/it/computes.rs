@@ -46,7 +46,7 @@ fn histogram() -> ComputationSpec {
     }
 }
 
-/// Whether a person bought twice in those weeks.
+/// Whether a person bought seven times in those weeks: half of them mostly do.
 fn eligibility() -> ComputationSpec {
     let until = i64::try_from(evaluated()).unwrap();
     ComputationSpec {
@@ -54,8 +54,8 @@ fn eligibility() -> ComputationSpec {
         parameters: numbers(&[
             ("from_ms", 0),
             ("until_ms", until),
-            ("purchases_min", 2),
-            ("spend_min_cents", 840),
+            ("purchases_min", 7),
+            ("spend_min_cents", 2_940),
             ("any_merchant", 0),
         ]),
         lists: BTreeMap::from([("commerce.merchant".to_owned(), vec!["corner ".to_owned()])]),
