@@ -8,6 +8,7 @@
 use std::hint::black_box;
 use std::time::Instant;
 
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use symphony_guest_abi::{Input, Word, padded};
 use symphony_protocol::artifact::compute::Parameters;
 use symphony_protocol::artifact::module::{Declaration, InputKind, Isolation};
@@ -50,6 +51,10 @@ fn main() {
     let replays: Vec<_> = catalogue.iter().map(|built| replay(&compiled, built, &few)).collect();
     print("replay: 5000 people with 10 rows", "row", &replays);
     print("table: 1000000 rows into 100000 people", "row", &[grouped(&catalogue, &short)]);
+    let of = |rows: &Rows| {
+        catalogue.iter().map(|built| slice(&compiled, built, &Sealed::new(rows))).collect::<Vec<_>>()
+    };
+    print("slice: 1000000 sealed rows of 100000 people", "row", &of(&short));
 }
 
 /// Times of what is done once, before the first row.
@@ -87,23 +92,93 @@ fn native(compiled: &Compiled, built: &Built, rows: &Rows) -> Row {
     let parameters = parameters(declared);
     let table = table(declared, &parameters, rows);
     let prepared = compiled.prepare(&built.module().expect("checked")).expect("compiled");
-    let person =
-        NATIVE.iter().find(|(name, _)| *name == declared.name.as_str()).expect("every module has its code").1;
     let people = padded_people(declared, &table);
     let ours = || per_unit(table.rows_len(), || run(&*prepared, &table, &parameters));
-    let theirs = || {
-        per_unit(table.rows_len(), || {
-            for (columns, rows) in &people {
-                let input = Input::new(&parameters.numbers, columns, *rows);
-                for step in 0..declared.words_max {
-                    if black_box(person(&input, step)).0 < 0 {
-                        break;
-                    }
-                }
+    let theirs = || per_unit(table.rows_len(), || natively(declared, &parameters, &people));
+    compare((declared.name.as_str(), ours), ("natively", theirs), PAIRS)
+}
+
+/// The code of a module as the compiler of this program makes it, over columns that are padded already.
+fn natively(declared: &Declaration, parameters: &Parameters, people: &[(Vec<i64>, usize)]) {
+    let person = NATIVE.iter().find(|(name, _)| *name == declared.name.as_str());
+    let person = person.expect("every module has its code").1;
+    for (columns, rows) in people {
+        let input = Input::new(&parameters.numbers, columns, *rows);
+        for step in 0..declared.words_max {
+            if black_box(person(&input, step)).0 < 0 {
+                break;
             }
+        }
+    }
+}
+
+/// From sealed rows to cells, as an enclave does it: open, put person by person, run; against opening them, and the
+/// module's code natively over columns that lie ready.
+fn slice(compiled: &Compiled, built: &Built, sealed: &Sealed) -> Row {
+    let declared = &built.declaration;
+    let parameters = parameters(declared);
+    let prepared = compiled.prepare(&built.module().expect("checked")).expect("compiled");
+    let people = padded_people(declared, &table(declared, &parameters, &sealed.open()));
+    let ours = || {
+        per_unit(sealed.rows, || run(&*prepared, &table(declared, &parameters, &sealed.open()), &parameters))
+    };
+    let theirs = || {
+        per_unit(sealed.rows, || {
+            drop(black_box(sealed.open()));
+            natively(declared, &parameters, &people);
         })
     };
-    compare((declared.name.as_str(), ours), ("natively", theirs), PAIRS)
+    compare((declared.name.as_str(), ours), ("AES-256-GCM and natively", theirs), PAIRS)
+}
+
+/// Rows under AES-256-GCM, a column behind the other, in pieces as large as a batch of numbers.
+struct Sealed {
+    key: LessSafeKey,
+    pieces: Vec<Vec<u8>>,
+    rows: usize,
+}
+
+impl Sealed {
+    fn new(rows: &Rows) -> Self {
+        let key = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &[7; 32]).expect("the key is as long"));
+        let subjects = rows.subjects.iter().flat_map(|subject| subject.to_le_bytes());
+        let times = rows.times.iter().flat_map(|time| time.to_le_bytes());
+        let amounts = rows.amounts.iter().flat_map(|amount| amount.to_le_bytes());
+        let keys = rows.keys.iter().flat_map(|key| key.to_le_bytes());
+        let plain: Vec<u8> = subjects.chain(times).chain(amounts).chain(keys).collect();
+        let seal = |(place, piece): (usize, &[u8])| {
+            let mut piece = piece.to_vec();
+            let sealed = key.seal_in_place_append_tag(nonce(place), Aad::empty(), &mut piece);
+            sealed.expect("a piece is short");
+            piece
+        };
+        let pieces = plain.chunks(PIECE_BYTES).enumerate().map(seal).collect();
+        Self { key, pieces, rows: rows.subjects.len() }
+    }
+
+    fn open(&self) -> Rows {
+        let mut plain = Vec::with_capacity(self.rows * 24);
+        for (place, piece) in self.pieces.iter().enumerate() {
+            let mut piece = piece.clone();
+            let opened = self.key.open_in_place(nonce(place), Aad::empty(), &mut piece);
+            plain.extend_from_slice(opened.expect("it is what was sealed"));
+        }
+        let (subjects, rest) = plain.split_at(self.rows * 4);
+        let (times, rest) = rest.split_at(self.rows * 8);
+        let (amounts, keys) = rest.split_at(self.rows * 8);
+        Rows {
+            subjects: subjects.as_chunks().0.iter().map(|word| u32::from_le_bytes(*word)).collect(),
+            times: times.as_chunks().0.iter().map(|word| u64::from_le_bytes(*word)).collect(),
+            amounts: amounts.as_chunks().0.iter().map(|word| u64::from_le_bytes(*word)).collect(),
+            keys: keys.as_chunks().0.iter().map(|word| i32::from_le_bytes(*word)).collect(),
+        }
+    }
+}
+
+fn nonce(place: usize) -> Nonce {
+    let mut bytes = [0; 12];
+    bytes[..8].copy_from_slice(&(place as u64).to_le_bytes());
+    Nonce::assume_unique_for_key(bytes)
 }
 
 /// What it costs a person that its memory is its own: one instance that cannot write, or a new one each.
@@ -238,3 +313,4 @@ fn parameters(declared: &Declaration) -> Parameters {
 
 const YEAR_MS: u64 = 365 * 86_400_000;
 const PAIRS: usize = 9;
+const PIECE_BYTES: usize = BATCH_ROWS_MAX * 8;
