@@ -150,4 +150,9 @@ module symphony::sym {
         let sum = (at as u128) + (millis as u128);
         if (sum > U64_MAX) (U64_MAX as u64) else (sum as u64)
     }
+
+    #[test_only]
+    public fun now_ms_for_test(): u64 {
+        now_ms()
+    }
 }
