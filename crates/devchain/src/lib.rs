@@ -1,6 +1,12 @@
 //! The development chain: Move contracts compiled, tested and run with a tool that the developer downloads.
 //!
-//! [`compiler`] builds packages and runs their unit tests.
+//! [`compiler`] builds packages and runs their unit tests; [`vm`] executes, over a [`store`]; [`genesis`] says how a chain begins;
+//! [`host`] is one chain; [`contracts`] translates between the reference ledger and the contracts.
 
 pub mod compiler;
+pub mod contracts;
+pub mod genesis;
+pub mod host;
 mod native;
+pub mod store;
+pub mod vm;
