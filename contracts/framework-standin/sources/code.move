@@ -76,7 +76,7 @@ module aptos_framework::code {
             pack.upgrade_number = 0;
             vector::push_back(packages, pack);
         };
-        request_publish(account, vector[], code, policy)
+        request_publish(account, code, policy)
     }
 
     public entry fun publish_package_txn(
@@ -89,6 +89,15 @@ module aptos_framework::code {
 
     /// What the development VM calls once, after it has published this framework itself.
     entry fun init_genesis(_framework: &signer, _modules: vector<String>, _publishers: vector<address>) {}
+
+    /// What the development VM asks at each publication; `publish_package` has checked the policy.
+    entry fun verify_publish_request(
+        _publisher: &signer,
+        _module_ids: vector<String>,
+        _dependency_addresses: vector<vector<address>>,
+        _dependency_ids: vector<vector<String>>,
+        _upgrade_policy: u8
+    ) {}
 
     fun place_of(packages: &vector<PackageMetadata>, name: &String): (bool, u64) {
         for (i in 0..vector::length(packages)) {
@@ -111,5 +120,5 @@ module aptos_framework::code {
         }
     }
 
-    native fun request_publish(owner: address, expected_modules: vector<String>, code: vector<vector<u8>>, policy: u8);
+    native fun request_publish(owner: address, code: vector<vector<u8>>, policy: u8);
 }

@@ -1,9 +1,9 @@
 /// The time of the block.
 module aptos_framework::timestamp {
+    #[test_only]
     use std::error;
 
-    /// The chain has no time yet.
-    const ENOT_OPERATING: u64 = 1;
+    #[test_only]
     /// Time does not go back.
     const EINVALID_TIMESTAMP: u64 = 2;
 

@@ -1,5 +1,6 @@
 #[test_only]
 module symphony::genesis_tests {
+    use symphony::genesis;
     use symphony::roles;
     use symphony::world;
 
@@ -65,5 +66,16 @@ module symphony::genesis_tests {
     fun a_supply_fits_a_number() {
         world::ready();
         world::start(&world::signers(), @deployer, world::payout(), world::settlement(), world::council(), 2, MOST);
+    }
+
+    #[test]
+    #[expected_failure(abort_code = 0x10072, location = symphony::genesis)]
+    fun each_account_has_a_balance() {
+        world::ready();
+        let tiers = vector[0, 0, 0];
+        genesis::start(
+            &world::who(@deployer), world::text(b"test"), @0x1, @0x2, @0x3, vector[], 1, 1, tiers, tiers,
+            0, 0, 0, 1, 1, vector[], 0, vector[@0xa1], vector[], 0, 0, 0
+        );
     }
 }

@@ -252,7 +252,7 @@ pub fn of_contracts(events: &[vm::Event]) -> Vec<(String, Value)> {
 }
 
 /// The same value with every address written in full: the VM leaves leading zeros out.
-fn whole(value: &Value) -> Value {
+pub(crate) fn whole(value: &Value) -> Value {
     match value {
         Value::String(text) => match text.strip_prefix("0x") {
             Some(digits) if digits.len() <= 64 && digits.bytes().all(|b| b.is_ascii_hexdigit()) => {

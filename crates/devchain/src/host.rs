@@ -108,10 +108,11 @@ impl Host {
         self.vm.view(&mut self.store, place, call)
     }
 
-    /// Calls a view of the contracts whose arguments are in canonical bytes.
+    /// Calls a view of the contracts whose arguments are in canonical bytes; gives addresses in full.
     pub fn look(&mut self, module: &str, function: &str, args: Vec<Vec<u8>>) -> Result<Value> {
         let found = self.view(&genesis::call((genesis::address(), module), function, args))?;
-        found.map_err(|failure| anyhow::anyhow!("{module}::{function}: {failure:?}"))
+        let found = found.map_err(|failure| anyhow::anyhow!("{module}::{function}: {failure:?}"))?;
+        Ok(crate::contracts::whole(&found))
     }
 
     /// A resource as the VM shows it.

@@ -78,9 +78,9 @@ pub enum Failure {
 
 #[derive(Serialize)]
 struct Config {
-    module_cache: u64,
-    script_cache: u64,
     allow_unstable: bool,
+    script_cache: u64,
+    module_cache: u64,
 }
 
 #[derive(Serialize)]
@@ -116,7 +116,7 @@ struct Viewed {
 impl Vm {
     /// Loads the VM's library.
     pub fn load(library: &Path) -> Result<Self> {
-        let config = Config { module_cache: 1_000, script_cache: 100, allow_unstable: true };
+        let config = Config { allow_unstable: true, script_cache: CACHE, module_cache: CACHE };
         Ok(Self(VmLibrary::load(library, &bcs::to_bytes(&config)?)?))
     }
 
@@ -218,6 +218,8 @@ fn failure(text: &str) -> Failure {
     }
 }
 
+/// Modules and scripts that the VM keeps loaded; more than there are.
+const CACHE: u64 = 1_000;
 const VIEW_GAS: u64 = 50_000_000;
 
 #[cfg(test)]

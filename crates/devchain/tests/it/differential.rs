@@ -255,8 +255,8 @@ fn release(amount: u64, proposal: usize, signers: &[u8], here: bool) -> Call {
         chain: symphony_chain::transaction::ChainId::new(name).unwrap(),
         to: account(OPERATOR),
         amount: Sym(amount),
-        // The same number of another amount is another proposal: the contracts pay only what governance accepted.
-        proposal: digest(&format!("proposal {proposal} {amount}")),
+        // Another amount or chain is another proposal: the contracts pay only what governance accepted.
+        proposal: digest(&format!("proposal {proposal} {amount} {name}")),
     };
     let approvals = signers.iter().map(|name| signer(*name).sign(release.clone())).collect();
     Call::TreasuryRelease { release, approvals }

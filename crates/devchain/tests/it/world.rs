@@ -156,6 +156,8 @@ impl Pair {
         match (&expected, result) {
             (Ok(receipt), Ok(())) => {
                 let announced: Vec<_> = receipt.events.iter().filter_map(contracts::announced).collect();
+                // That governance's word is used up is the contracts' own event.
+                let said: Vec<_> = said.into_iter().filter(|(name, _)| name != "governance::Spent").collect();
                 // The same batch again: the ledger gives no events, and so do the contracts.
                 assert_eq!(said, announced, "events of {call:?}");
             }
