@@ -39,6 +39,13 @@ pub struct Saved {
     held: u128,
 }
 
+impl Saved {
+    /// The time of its last block, in microseconds.
+    pub const fn time_us(&self) -> u64 {
+        self.time_us
+    }
+}
+
 impl Host {
     /// A chain that has just started.
     pub fn new(artifacts: &Artifacts, time_us: u64, start: &Start) -> Result<Self> {
