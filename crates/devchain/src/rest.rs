@@ -67,7 +67,6 @@ pub(crate) type Answer = Result<Response, Refusal>;
 /// All routes.
 pub fn router(shared: Shared) -> Router {
     let v1 = Router::new()
-        .route("/", get(reads::ledger))
         .route("/-/healthy", get(reads::healthy))
         .route("/estimate_gas_price", get(reads::gas_price))
         .route("/accounts/{account}", get(reads::account))
@@ -96,6 +95,7 @@ pub fn router(shared: Shared) -> Router {
         .route("/mint", post(dev::mint));
     Router::new()
         .route("/v1", get(reads::ledger))
+        .route("/v1/", get(reads::ledger))
         .nest("/v1", v1)
         .merge(dev)
         .layer(middleware::from_fn_with_state(shared.clone(), ledger_headers))

@@ -7,12 +7,13 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Answer, Refusal, Shared, address, hash, reads};
-use crate::node::{Committed, Refused, Submitted};
+use crate::host::Host;
+use crate::node::{Record, Refused, Submitted};
 use crate::show;
 
 pub(super) async fn submit(State(shared): State<Shared>, headers: HeaderMap, body: Bytes) -> Answer {
@@ -87,45 +88,38 @@ pub(super) struct Page {
     limit: Option<usize>,
 }
 
+/// From a version on; without one, the last ones.
 pub(super) async fn list(State(shared): State<Shared>, Query(page): Query<Page>) -> Answer {
-    paged(&shared, &page, |_, _| true, Page::by_version)
+    let mut node = shared.node();
+    let last = (node.seen().version() + 1).saturating_sub(page.count() as u64).max(1);
+    let from = page.start.unwrap_or(last);
+    let records: Vec<_> = node.seen().from(from).take(page.count()).cloned().collect();
+    Ok(shown(node.host(), &records))
 }
 
+/// From a number on in the account's own order.
 pub(super) async fn of_account(
     State(shared): State<Shared>,
     Path(account): Path<String>,
     Query(page): Query<Page>,
 ) -> Answer {
     let account = address(&account)?;
-    paged(&shared, &page, |_, sender| *sender == account, |_, _| 1)
+    let mut node = shared.node();
+    let skipped = usize::try_from(page.start.unwrap_or(0)).unwrap_or(usize::MAX);
+    let sent = node.seen().from(1).filter(|record| record.transaction.raw_txn.sender.to_bytes() == account);
+    let records: Vec<_> = sent.skip(skipped).take(page.count()).cloned().collect();
+    Ok(shown(node.host(), &records))
 }
 
 impl Page {
-    /// Without a start: the last ones, as Aptos does.
-    fn by_version(&self, committed: &Committed) -> u64 {
-        let count = self.count() as u64;
-        self.start.unwrap_or_else(|| (committed.version() + 1).saturating_sub(count).max(1))
-    }
-
     fn count(&self) -> usize {
         self.limit.unwrap_or(PAGE).min(PAGE_MAX)
     }
 }
 
-fn paged(
-    shared: &Shared,
-    page: &Page,
-    wanted: impl Fn(u64, &[u8; 32]) -> bool,
-    first: impl Fn(&Page, &Committed) -> u64,
-) -> Answer {
-    let mut node = shared.node();
-    let from = first(page, node.seen());
-    let of = |record: &&crate::node::Record| wanted(record.version, &record.transaction.raw_txn.sender.to_bytes());
-    // Of one account, a start is the number of the transaction in its own order.
-    let skipped = if from == 1 { page.start.unwrap_or(0) as usize } else { 0 };
-    let records: Vec<_> = node.seen().from(from).filter(of).skip(skipped).take(page.count()).cloned().collect();
-    let shown: Vec<Value> = records.iter().map(|record| show::transaction(node.host(), record)).collect();
-    Ok(Json(shown).into_response())
+fn shown(host: &Host, records: &[Record]) -> Response {
+    let shown: Vec<Value> = records.iter().map(|record| show::transaction(host, record)).collect();
+    Json(shown).into_response()
 }
 
 #[derive(Deserialize)]
