@@ -11,7 +11,7 @@ use clap::{Args, Parser, Subcommand};
 use symphony_devchain::genesis::{self, Artifacts};
 use symphony_devchain::node::Node;
 use symphony_devchain::rest::{self, Shared};
-use symphony_devchain::{client, compiler, development, vm};
+use symphony_devchain::{bench, client, compiler, development, vm};
 use tokio::net::TcpListener;
 
 #[derive(Parser)]
@@ -60,6 +60,11 @@ enum Command {
         #[arg(long, default_value = "127.0.0.1:0")]
         listen: SocketAddr,
     },
+    /// Prints what the contracts and the chain cost
+    Bench {
+        #[command(flatten)]
+        tool: Tool,
+    },
     /// Runs the script of facts with the Rust client
     Client {
         /// The node, such as http://127.0.0.1:8080/v1
@@ -92,6 +97,7 @@ fn main() -> Result<()> {
         Command::Test { compiler, filter, package } => compiler::test(&compiler, &package, filter),
         Command::Abi { tool, folder, write } => abi(&tool, &folder, write),
         Command::Serve { tool, listen } => runtime()?.block_on(serve(&tool.artifacts(), listen)),
+        Command::Bench { tool } => runtime()?.block_on(bench::run(&tool.artifacts())),
         Command::Client { url, seed } => {
             let facts = runtime()?.block_on(client::facts(&url, seed))?;
             println!("{facts}");

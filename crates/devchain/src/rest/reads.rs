@@ -178,13 +178,19 @@ pub(super) async fn view(State(shared): State<Shared>, headers: HeaderMap, body:
         value => vec![value],
     };
     if !wants_bytes(&headers) {
-        return Ok(Json(values).into_response());
+        let shown: Vec<Value> = returns.iter().zip(values).map(|(of, value)| of_object(of, value)).collect();
+        return Ok(Json(shown).into_response());
     }
     let mut out = Vec::new();
     for (of, value) in returns.iter().zip(&values) {
         out.extend(values::encode(of, value).map_err(|error| Refusal::bad("invalid_input", format!("{error:#}")))?);
     }
     Ok(bytes(out))
+}
+
+/// An object shows itself with its address inside.
+fn of_object(of: &str, value: Value) -> Value {
+    if of.starts_with("0x1::object::Object<") && value.is_string() { json!({ "inner": value }) } else { value }
 }
 
 fn of_json(host: &Host, request: &ViewRequest) -> Result<Call, Refusal> {
