@@ -99,11 +99,19 @@ fn claims(host: &mut Host) -> Result<()> {
             bail!("a path proves nothing");
         }
     }
-    println!("claims: {CLAIMS} leaves and their root in {built:.0?}; with all paths proven {:.0?}", began.elapsed());
+    println!(
+        "claims: {CLAIMS} leaves and their root in {built:.0?}; with all paths proven {:.0?}",
+        began.elapsed()
+    );
     let vault = VaultId::new("north").ok().context("a name")?;
     let lock = lock(host, "claims", CLAIMS, 1)?;
     let batch = PayoutBatch {
-        settlements: vec![EscrowSettlement { lock, task: TaskId(digest("claims")), charged: Sym(CLAIMS), refunded: Sym(0) }],
+        settlements: vec![EscrowSettlement {
+            lock,
+            task: TaskId(digest("claims")),
+            charged: Sym(CLAIMS),
+            refunded: Sym(0),
+        }],
         dividends: vec![DividendTree { vault: vault.clone(), root, leaves: CLAIMS, total: Sym(CLAIMS) }],
         ..empty("claims")
     };
@@ -111,7 +119,8 @@ fn claims(host: &mut Host) -> Result<()> {
     let began = Instant::now();
     let mut gas = 0;
     for (index, path) in (0..).zip(paths).take(CLAIMED) {
-        let call = Call::ClaimDividend { vault: vault.clone(), epoch: EpochId(1), index, amount: Sym(1), path };
+        let call =
+            Call::ClaimDividend { vault: vault.clone(), epoch: EpochId(1), index, amount: Sym(1), path };
         gas = succeed(host, holder(7), &call, 10 + index)?.gas_used;
     }
     let each = began.elapsed() / CLAIMED as u32;
@@ -155,7 +164,12 @@ fn batch(host: &mut Host) -> Result<()> {
             amount: Sym(1),
         };
         let batch = PayoutBatch {
-            settlements: vec![EscrowSettlement { lock, task: TaskId(digest(name)), charged: Sym(PAYEES), refunded: Sym(0) }],
+            settlements: vec![EscrowSettlement {
+                lock,
+                task: TaskId(digest(name)),
+                charged: Sym(PAYEES),
+                refunded: Sym(0),
+            }],
             payees: (0..PAYEES).map(payee).collect(),
             ..empty(name)
         };
@@ -175,12 +189,25 @@ fn report(name: &str, payload: usize, executed: &Executed, took: Duration) {
     let events = executed.result.as_deref().unwrap_or_default();
     let event_bytes: usize = events.iter().map(|event| event.tag.len() + event.data.to_string().len()).sum();
     println!("batch of {name}: {took:.0?}, gas {} of the tool's schedule", executed.gas_used);
-    println!("  transaction {payload} bytes of 65,536; events {}, {event_bytes} bytes as JSON of 10,485,760", events.len());
-    println!("  writes {} of 8,192, {} bytes of 10,485,760; {} of them create a place", touched.writes, touched.write_bytes, touched.created);
-    println!("  reads {}, {} bytes", touched.reads, touched.read_bytes);
-    // Aptos' schedule of storage access: internal units for a place read and for each of its bytes, for a place written and for each.
-    let io = touched.reads * 302_385 + touched.read_bytes * 151 + touched.writes * 89_568 + touched.write_bytes * 89;
-    println!("  storage access by Aptos' published schedule: {io} internal gas units of 1,000,000,000");
+    println!(
+        "  transaction {payload} bytes of 65,536; events {}, {event_bytes} bytes as JSON of 10,485,760",
+        events.len()
+    );
+    println!("  writes {} of 8,192 places, {} bytes of 10,485,760", touched.writes, touched.write_bytes);
+    let used = storage_access(touched.reads, touched.pages, touched.writes, touched.write_bytes);
+    println!(
+        "  storage access by Aptos' published schedule: {} places read, {} pages: {used} internal gas units of {IO_MAX}",
+        touched.reads, touched.pages
+    );
+    // What is not a payee's is the same for any number of them.
+    let of_payee = used / PAYEES;
+    println!("  so about {} payees of this kind fit into one transaction", IO_MAX / of_payee);
+}
+
+/// Aptos' schedule of storage access, in internal gas units: for a place read and for each byte of its pages, for a place written
+/// and for each of its bytes. Its source is `aptos-gas-schedule` of aptos-core.
+const fn storage_access(reads: u64, pages: u64, writes: u64, write_bytes: u64) -> u64 {
+    reads * 302_385 + pages * 4_096 * 151 + writes * 89_568 + write_bytes * 89
 }
 
 /// Payments between two accounts, one after the other.
@@ -231,6 +258,8 @@ fn payment() -> Result<TransactionPayload> {
     Ok(TransactionPayload::EntryFunction(EntryFunction::new(module, "transfer", vec![], args)))
 }
 
+/// Aptos' limit for the storage access of one transaction.
+const IO_MAX: u64 = 1_000_000_000;
 const NOW_MS: u64 = 1_000_000_000;
 const CLAIMS: u64 = 10_000;
 const CLAIMED: usize = 200;

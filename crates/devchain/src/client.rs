@@ -21,7 +21,8 @@ pub async fn facts(url: &str, seed: u8) -> Result<Value> {
     let paid = client.sign_submit_and_wait(&sender, transfer(recipient, 250)?, None).await?.data;
     let events = paid["events"].as_array().context("a transaction has events")?;
     let ours = format!("0x{}::sym::Transferred", hex::encode(genesis::address()));
-    let announced = events.iter().find(|event| event["type"] == ours.as_str()).context("the payment's event")?;
+    let announced =
+        events.iter().find(|event| event["type"] == ours.as_str()).context("the payment's event")?;
     let staked = client.sign_submit_and_wait(&sender, stake(minimum)?, None).await?.data;
     ensure!(staked["success"] == true, "the stake failed");
     let refused = client.sign_submit_and_wait(&sender, transfer(recipient, 0)?, None).await;

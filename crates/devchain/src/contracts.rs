@@ -18,7 +18,9 @@ pub fn entry(wanted: &Call) -> vm::Call {
             ("escrow", "lock", args)
         }
         Call::EscrowReclaim { lock } => ("escrow", "reclaim", vec![bytes(lock)]),
-        Call::StakeDeposit { tier, amount } => ("staking", "deposit", vec![bytes(&number(*tier)), bytes(amount)]),
+        Call::StakeDeposit { tier, amount } => {
+            ("staking", "deposit", vec![bytes(&number(*tier)), bytes(amount)])
+        }
         Call::StakeWithdrawRequest { tier, amount } => {
             ("staking", "request_withdrawal", vec![bytes(&number(*tier)), bytes(amount)])
         }
@@ -32,7 +34,9 @@ pub fn entry(wanted: &Call) -> vm::Call {
             let args = vec![bytes(vault), bytes(epoch), bytes(index), bytes(amount), bytes(path)];
             ("reward", "claim", args)
         }
-        Call::TreasuryRelease { release, approvals } => ("treasury", "release", releasing(release, approvals)),
+        Call::TreasuryRelease { release, approvals } => {
+            ("treasury", "release", releasing(release, approvals))
+        }
     };
     call((address(), module), function, args)
 }
@@ -172,8 +176,11 @@ fn staking(event: &staking::Event) -> (&'static str, Value) {
             ("staking::Withdrawn", of(account.0, *tier), vec![("amount", text(amount.0))])
         }
         staking::Event::Slashed { account, tier, deposit, cooling, reference } => {
-            let fields =
-                vec![("deposit", text(deposit.0)), ("cooling", text(cooling.0)), ("reference", hex(*reference))];
+            let fields = vec![
+                ("deposit", text(deposit.0)),
+                ("cooling", text(cooling.0)),
+                ("reference", hex(*reference)),
+            ];
             ("staking::Slashed", of(account.0, *tier), fields)
         }
     };
@@ -206,7 +213,9 @@ fn reward(event: &reward::Event) -> (&'static str, Value) {
             ("reward::CarryKept", json!({"vault": vault.as_str(), "amount": text(amount.0)}))
         }
         reward::Event::PoolReturned { amount } => ("reward::PoolReturned", json!({"amount": text(amount.0)})),
-        reward::Event::TreasuryShared { amount } => ("reward::TreasuryShared", json!({"amount": text(amount.0)})),
+        reward::Event::TreasuryShared { amount } => {
+            ("reward::TreasuryShared", json!({"amount": text(amount.0)}))
+        }
         reward::Event::Anchored { anchor } => {
             let data = json!({"task": hex(anchor.task.0), "settlement_root": hex(anchor.settlement_root)});
             ("reward::Anchored", data)

@@ -97,7 +97,8 @@ struct Module {
 /// Metadata of the contracts' package in canonical bytes, and its code, as `publish_package_txn` takes them.
 pub fn package(artifacts: &Artifacts) -> Result<(Vec<u8>, Vec<Vec<u8>>)> {
     let modules = compiler::modules(&artifacts.packages.join("symphony"), "Symphony")?;
-    let named = |name: &String| Module { name: name.clone(), source: vec![], source_map: vec![], extension: vec![] };
+    let named =
+        |name: &String| Module { name: name.clone(), source: vec![], source_map: vec![], extension: vec![] };
     let metadata = Package {
         name: "Symphony".into(),
         policy: 1,
@@ -114,9 +115,18 @@ pub fn package(artifacts: &Artifacts) -> Result<(Vec<u8>, Vec<Vec<u8>>)> {
 }
 
 /// Publishes framework and contracts, and starts them; gives the events of the start.
-pub fn build(vm: &mut Vm, store: &mut Store, artifacts: &Artifacts, time_us: u64, start: &Start) -> Result<Vec<Event>> {
+pub fn build(
+    vm: &mut Vm,
+    store: &mut Store,
+    artifacts: &Artifacts,
+    time_us: u64,
+    start: &Start,
+) -> Result<Vec<Event>> {
     let framework = compiler::modules(&artifacts.packages.join("framework-standin"), "AptosFramework")?;
-    ensure!(framework.len() == FRAMEWORK_ORDER.len(), "the framework has other modules than the genesis knows");
+    ensure!(
+        framework.len() == FRAMEWORK_ORDER.len(),
+        "the framework has other modules than the genesis knows"
+    );
     vm.initialize(store, place(0), ordered(&framework, &FRAMEWORK_ORDER)?)?;
     set_time(store, time_us);
     let (metadata, code) = package(artifacts)?;
@@ -223,11 +233,39 @@ pub fn built(packages: &Path) -> bool {
 
 /// In the order of their dependencies.
 const FRAMEWORK_ORDER: [&str; 20] = [
-    "error", "signer", "vector", "option", "string", "bcs", "hash", "from_bcs", "util", "copyable_any", "table",
-    "ed25519", "event", "account", "code", "resource_account", "timestamp", "object", "fungible_asset",
+    "error",
+    "signer",
+    "vector",
+    "option",
+    "string",
+    "bcs",
+    "hash",
+    "from_bcs",
+    "util",
+    "copyable_any",
+    "table",
+    "ed25519",
+    "event",
+    "account",
+    "code",
+    "resource_account",
+    "timestamp",
+    "object",
+    "fungible_asset",
     "primary_fungible_store",
 ];
 const ORDER: [&str; 13] = [
-    "bytes", "roles", "governance", "authority", "merkle", "policy", "sym", "treasury", "escrow", "reward", "staking",
-    "inflation", "genesis",
+    "bytes",
+    "roles",
+    "governance",
+    "authority",
+    "merkle",
+    "policy",
+    "sym",
+    "treasury",
+    "escrow",
+    "reward",
+    "staking",
+    "inflation",
+    "genesis",
 ];

@@ -15,7 +15,10 @@ use symphony_devchain::{bench, client, compiler, development, vm};
 use tokio::net::TcpListener;
 
 #[derive(Parser)]
-#[command(name = "symphony-devchain", about = "Development chain of Symphony: Move contracts without a network")]
+#[command(
+    name = "symphony-devchain",
+    about = "Development chain of Symphony: Move contracts without a network"
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -111,7 +114,11 @@ async fn serve(artifacts: &Artifacts, listen: SocketAddr) -> Result<()> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let start = development::start(u64::try_from(now.as_millis()).unwrap_or_default());
     let mut node = Node::new(artifacts, development::CHAIN_ID, &start)?;
-    let known = development::HOLDERS.into_iter().chain([development::PAYOUT, development::SETTLEMENT, development::COUNCIL]);
+    let known = development::HOLDERS.into_iter().chain([
+        development::PAYOUT,
+        development::SETTLEMENT,
+        development::COUNCIL,
+    ]);
     for seed in known {
         node.fund(development::account(seed), GAS);
     }
@@ -141,7 +148,10 @@ fn abi(tool: &Tool, folder: &Path, write: bool) -> Result<()> {
             fs::write(&path, text).with_context(|| format!("writing {name}"))?;
         }
         let there = fs::read_to_string(&path).unwrap_or_default();
-        ensure!(there == *text, "{name} is not the ABI of the contracts; if it should be: cargo xtask move abi --write");
+        ensure!(
+            there == *text,
+            "{name} is not the ABI of the contracts; if it should be: cargo xtask move abi --write"
+        );
     }
     let there = fs::read_dir(folder).context("listing the ABI")?.count();
     ensure!(there == files.len(), "the ABI has files of no module");

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
+use aptos_sdk::transaction::SignedTransaction;
 use aptos_sdk::transaction::payload::{
     EntryFunction, TransactionExecutable, TransactionExtraConfig, TransactionPayload, TransactionPayloadInner,
 };
-use aptos_sdk::transaction::SignedTransaction;
 
 use crate::faults::{Fate, Faults};
 use crate::genesis::{self, Artifacts, Start};
@@ -158,7 +158,8 @@ impl Node {
     pub fn progress(&mut self) {
         let now = self.now_us();
         loop {
-            let expired = |pending: &Pending| pending.transaction.raw_txn.expiration_timestamp_secs <= now / 1_000_000;
+            let expired =
+                |pending: &Pending| pending.transaction.raw_txn.expiration_timestamp_secs <= now / 1_000_000;
             self.pending.retain(|pending| !expired(pending));
             let turn = |pending: &Pending| pending.due_us <= now && self.has_turn(&pending.transaction);
             let Some(place) = self.pending.iter().position(turn) else { return };
@@ -168,7 +169,8 @@ impl Node {
     }
 
     fn has_turn(&self, transaction: &SignedTransaction) -> bool {
-        nonce(transaction).is_some() || sequence(&self.host, transaction) == transaction.raw_txn.sequence_number
+        nonce(transaction).is_some()
+            || sequence(&self.host, transaction) == transaction.raw_txn.sequence_number
     }
 
     fn check(&self, transaction: &SignedTransaction) -> Result<(), Refused> {
@@ -205,7 +207,8 @@ impl Node {
         self.host.set_time(now);
         let raw = &transaction.raw_txn;
         let sender = raw.sender.to_bytes();
-        let executed = self.host.execute(sender, &call(function), hash, raw.max_gas_amount.saturating_mul(GAS_SCALE));
+        let executed =
+            self.host.execute(sender, &call(function), hash, raw.max_gas_amount.saturating_mul(GAS_SCALE));
         let executed = executed.unwrap_or_else(|error| broken(&error));
         let gas_used = charged(&executed, raw.max_gas_amount);
         let balance = self.committed.gas.entry(payer(&transaction)).or_default();
@@ -215,7 +218,8 @@ impl Node {
                 self.committed.nonces.insert((sender, nonce));
             }
             None => {
-                let key = genesis::account(self.host.store(), &sender).map_or(sender.to_vec(), |(key, _)| key);
+                let key =
+                    genesis::account(self.host.store(), &sender).map_or(sender.to_vec(), |(key, _)| key);
                 genesis::set_account(self.host.store_mut(), &sender, &key, raw.sequence_number + 1);
             }
         }
@@ -223,7 +227,15 @@ impl Node {
         self.committed.versions.insert(hash, version);
         let Executed { result, touched, .. } = executed;
         let time_us = self.host.time_us();
-        self.committed.records.push(Record { version, hash, transaction, time_us, result, gas_used, touched });
+        self.committed.records.push(Record {
+            version,
+            hash,
+            transaction,
+            time_us,
+            result,
+            gas_used,
+            touched,
+        });
     }
 
     /// What a transaction would do, without a signature; nothing stays.
@@ -346,7 +358,8 @@ pub fn entry_function(transaction: &SignedTransaction) -> Option<&EntryFunction>
 
 /// The nonce of a transaction without a sequence number.
 pub fn nonce(transaction: &SignedTransaction) -> Option<u64> {
-    let TransactionPayload::Payload(TransactionPayloadInner::V1 { extra_config, .. }) = &transaction.raw_txn.payload
+    let TransactionPayload::Payload(TransactionPayloadInner::V1 { extra_config, .. }) =
+        &transaction.raw_txn.payload
     else {
         return None;
     };

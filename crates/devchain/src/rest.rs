@@ -137,7 +137,10 @@ async fn ledger_headers(State(shared): State<Shared>, request: Request, next: Ne
 }
 
 pub(crate) fn wants_bytes(headers: &HeaderMap) -> bool {
-    headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).is_some_and(|value| value.contains("x-bcs"))
+    headers
+        .get(header::ACCEPT)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|value| value.contains("x-bcs"))
 }
 
 pub(crate) fn bytes(body: Vec<u8>) -> Response {

@@ -5,18 +5,17 @@ use std::sync::Arc;
 
 use crate::native::Storage;
 
-/// What one transaction read and wrote; a place counts once however often it is touched.
+/// What one transaction read and wrote; a place counts once however often it is touched. Resources of one address are one
+/// place: on Aptos those of an object lie together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Touched {
     /// Places read.
     pub reads: u64,
-    /// Bytes in them.
-    pub read_bytes: u64,
+    /// Pages of 4,096 bytes that they fill; an empty place fills none.
+    pub pages: u64,
     /// Places written.
     pub writes: u64,
-    /// Of these, places that did not exist.
-    pub created: u64,
-    /// Bytes written.
+    /// Bytes written, with their keys.
     pub write_bytes: u64,
 }
 
@@ -26,7 +25,7 @@ pub struct Store {
     entries: BTreeMap<Vec<u8>, Arc<[u8]>>,
     undo: Vec<(Vec<u8>, Option<Arc<[u8]>>)>,
     read: BTreeMap<Vec<u8>, u64>,
-    touched: Touched,
+    written: BTreeMap<Vec<u8>, u64>,
 }
 
 /// A state to come back to.
@@ -55,7 +54,7 @@ impl Store {
     pub fn begin(&mut self) {
         self.undo.clear();
         self.read.clear();
-        self.touched = Touched::default();
+        self.written.clear();
     }
 
     /// Takes back everything since [`Self::begin`].
@@ -79,10 +78,12 @@ impl Store {
 
     /// What the transaction touched so far.
     pub fn touched(&self) -> Touched {
+        let (read, written) = (places(&self.read), places(&self.written));
         Touched {
-            reads: self.read.len() as u64,
-            read_bytes: self.read.values().sum(),
-            ..self.touched
+            reads: read.len() as u64,
+            pages: read.values().map(|bytes| bytes.div_ceil(PAGE)).sum(),
+            writes: written.len() as u64,
+            write_bytes: written.values().sum(),
         }
     }
 
@@ -109,21 +110,29 @@ impl Storage for Store {
     }
 
     fn write(&mut self, key: &[u8], value: &[u8]) {
-        self.touched.writes += 1;
-        self.touched.write_bytes += (key.len() + value.len()) as u64;
-        if !self.entries.contains_key(key) {
-            self.touched.created += 1;
-        }
+        self.written.insert(key.to_vec(), (key.len() + value.len()) as u64);
         self.put(key.to_vec(), value);
     }
 
     fn remove(&mut self, key: &[u8]) {
         let old = self.entries.remove(key);
-        self.touched.writes += 1;
+        self.written.insert(key.to_vec(), key.len() as u64);
         self.undo.push((key.to_vec(), old));
     }
 }
 
+/// Bytes by place: all resources of an address together.
+fn places(keys: &BTreeMap<Vec<u8>, u64>) -> BTreeMap<&[u8], u64> {
+    let mut places = BTreeMap::new();
+    for (key, bytes) in keys {
+        let whole = key.get(32) != Some(&RESOURCE);
+        *places.entry(if whole { &key[..] } else { &key[..33] }).or_default() += bytes;
+    }
+    places
+}
+
+/// What Aptos' schedule rounds a read up to.
+const PAGE: u64 = 4_096;
 /// The byte behind the address that says what kind of state follows.
 pub(crate) const CODE: u8 = 0;
 /// Digests of code.
@@ -145,7 +154,7 @@ mod tests {
         store.write(b"kept", b"3");
         store.write(b"new", b"4");
         store.remove(b"gone");
-        assert_eq!((store.touched().writes, store.touched().created), (4, 1));
+        assert_eq!(store.touched().writes, 3);
         store.roll_back();
         assert_eq!(store.get(b"kept"), Some(b"1".as_slice()));
         assert_eq!(store.get(b"gone"), Some(b"1".as_slice()));

@@ -161,8 +161,7 @@ impl VmLibrary {
         let (mut refusal, db) = (Owned::none(), db(&mut host));
         let [env, function] = [env, function].map(View::of);
         // SAFETY: as above.
-        let result =
-            unsafe { (self.functions.look)(self.vm, gas, db, API, env, function, &raw mut refusal) };
+        let result = unsafe { (self.functions.look)(self.vm, gas, db, API, env, function, &raw mut refusal) };
         outcome(self.functions.free, result, refusal)
     }
 

@@ -66,6 +66,7 @@ pub(super) async fn reset(State(shared): State<Shared>) -> Answer {
 
 pub(super) async fn touched(State(shared): State<Shared>, Path(text): Path<String>) -> Answer {
     let found = transactions::touched(&shared, &hash(&text)?);
-    let found = found.ok_or_else(|| Refusal::not_found("transaction_not_found", format!("no transaction {text}")))?;
+    let found =
+        found.ok_or_else(|| Refusal::not_found("transaction_not_found", format!("no transaction {text}")))?;
     Ok(Json(found).into_response())
 }

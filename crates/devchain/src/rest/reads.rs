@@ -88,7 +88,8 @@ pub(super) async fn resource(
 }
 
 fn shown(host: &mut Host, tag: &StructTag, value: &[u8]) -> Value {
-    let decoded = host.resource(tag, value).unwrap_or_else(|_| Value::String(format!("0x{}", hex::encode(value))));
+    let decoded =
+        host.resource(tag, value).unwrap_or_else(|_| Value::String(format!("0x{}", hex::encode(value))));
     // The VM puts the fields beside their type.
     let data = decoded.get("data").cloned().unwrap_or(decoded);
     json!({ "type": tag.to_string(), "data": data })
@@ -138,7 +139,8 @@ pub(super) async fn balance(
 }
 
 fn is_gas(asset: &str) -> bool {
-    asset == "0x1::aptos_coin::AptosCoin" || address(asset).is_ok_and(|asset| asset[..31] == [0; 31] && asset[31] == 10)
+    asset == "0x1::aptos_coin::AptosCoin"
+        || address(asset).is_ok_and(|asset| asset[..31] == [0; 31] && asset[31] == 10)
 }
 
 #[derive(Deserialize)]
@@ -157,10 +159,16 @@ pub(super) async fn view(State(shared): State<Shared>, headers: HeaderMap, body:
         let function: EntryFunction =
             bcs::from_bytes(&body).map_err(|_| Refusal::bad("invalid_input", "no view function"))?;
         let module = (function.module.address.to_bytes(), function.module.name.as_str().to_owned());
-        Call { module, function: function.function, types: function.type_args, args: function.args, json: false }
+        Call {
+            module,
+            function: function.function,
+            types: function.type_args,
+            args: function.args,
+            json: false,
+        }
     } else {
-        let request: ViewRequest =
-            serde_json::from_slice(&body).map_err(|error| Refusal::bad("invalid_input", error.to_string()))?;
+        let request: ViewRequest = serde_json::from_slice(&body)
+            .map_err(|error| Refusal::bad("invalid_input", error.to_string()))?;
         if request.function == "0x1::coin::balance" {
             let account = request.arguments.first().and_then(Value::as_str).unwrap_or_default();
             return Ok(Json(vec![node.seen().balance(&address(account)?).to_string()]).into_response());
@@ -183,19 +191,26 @@ pub(super) async fn view(State(shared): State<Shared>, headers: HeaderMap, body:
     }
     let mut out = Vec::new();
     for (of, value) in returns.iter().zip(&values) {
-        out.extend(values::encode(of, value).map_err(|error| Refusal::bad("invalid_input", format!("{error:#}")))?);
+        out.extend(
+            values::encode(of, value).map_err(|error| Refusal::bad("invalid_input", format!("{error:#}")))?,
+        );
     }
     Ok(bytes(out))
 }
 
 /// An object shows itself with its address inside.
 fn of_object(of: &str, value: Value) -> Value {
-    if of.starts_with("0x1::object::Object<") && value.is_string() { json!({ "inner": value }) } else { value }
+    if of.starts_with("0x1::object::Object<") && value.is_string() {
+        json!({ "inner": value })
+    } else {
+        value
+    }
 }
 
 fn of_json(host: &Host, request: &ViewRequest) -> Result<Call, Refusal> {
     let mut parts = request.function.split("::");
-    let (Some(account), Some(module), Some(function), None) = (parts.next(), parts.next(), parts.next(), parts.next())
+    let (Some(account), Some(module), Some(function), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
     else {
         return Err(Refusal::bad("invalid_input", "no function"));
     };
@@ -207,9 +222,11 @@ fn of_json(host: &Host, request: &ViewRequest) -> Result<Call, Refusal> {
     }
     let encoded = |(of, value): (&String, &Value)| {
         // A client may send canonical bytes in hexadecimal instead of a value.
-        values::encode(of, value).or_else(|error| match value.as_str().and_then(|text| text.strip_prefix("0x")) {
-            Some(digits) => hex::decode(digits).map_err(Into::into),
-            None => Err(error),
+        values::encode(of, value).or_else(|error| {
+            match value.as_str().and_then(|text| text.strip_prefix("0x")) {
+                Some(digits) => hex::decode(digits).map_err(Into::into),
+                None => Err(error),
+            }
         })
     };
     let args: anyhow::Result<Vec<Vec<u8>>> = parameters.iter().zip(&request.arguments).map(encoded).collect();
@@ -222,5 +239,9 @@ fn of_json(host: &Host, request: &ViewRequest) -> Result<Call, Refusal> {
 
 /// What a fault leaves of an answer.
 pub(super) fn silence() -> Refusal {
-    Refusal { status: StatusCode::SERVICE_UNAVAILABLE, code: "service_unavailable", message: "dropped".into() }
+    Refusal {
+        status: StatusCode::SERVICE_UNAVAILABLE,
+        code: "service_unavailable",
+        message: "dropped".into(),
+    }
 }

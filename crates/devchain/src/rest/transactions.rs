@@ -23,7 +23,12 @@ pub(super) async fn submit(State(shared): State<Shared>, headers: HeaderMap, bod
         Ok(Submitted::Accepted(hash)) => hash,
         // The caller cannot tell this from a lost request, which is the point.
         Ok(Submitted::Silence) => return Err(reads::silence()),
-        Err(Refused(code, text)) => return Err(Refusal::bad("vm_error", format!("Invalid transaction: Type: Validation Code: {code}: {text}"))),
+        Err(Refused(code, text)) => {
+            return Err(Refusal::bad(
+                "vm_error",
+                format!("Invalid transaction: Type: Validation Code: {code}: {text}"),
+            ));
+        }
     };
     let shown = show::pending(node.host(), &transaction, &accepted);
     Ok((StatusCode::ACCEPTED, Json(shown)).into_response())
@@ -47,7 +52,8 @@ fn decoded(headers: &HeaderMap, body: &Bytes) -> Result<SignedTransaction, Refus
     if !content.contains("bcs") {
         return Err(Refusal::bad("invalid_input", "transactions come in canonical bytes"));
     }
-    bcs::from_bytes(body).map_err(|error| Refusal::bad("invalid_input", format!("no signed transaction: {error}")))
+    bcs::from_bytes(body)
+        .map_err(|error| Refusal::bad("invalid_input", format!("no signed transaction: {error}")))
 }
 
 pub(super) async fn by_hash(State(shared): State<Shared>, Path(text): Path<String>) -> Answer {
@@ -78,7 +84,8 @@ pub(super) async fn wait_by_hash(State(shared): State<Shared>, Path(text): Path<
 pub(super) async fn by_version(State(shared): State<Shared>, Path(version): Path<u64>) -> Answer {
     let mut node = shared.node();
     let record = node.seen().by_version(version).cloned();
-    let record = record.ok_or_else(|| Refusal::not_found("version_not_found", format!("no version {version}")))?;
+    let record =
+        record.ok_or_else(|| Refusal::not_found("version_not_found", format!("no version {version}")))?;
     Ok(Json(show::transaction(node.host(), &record)).into_response())
 }
 
@@ -149,8 +156,7 @@ pub(super) fn touched(shared: &Shared, wanted: &[u8; 32]) -> Option<Value> {
     let node = shared.node();
     let touched = node.seen().by_hash(wanted)?.touched;
     Some(json!({
-        "reads": touched.reads, "read_bytes": touched.read_bytes,
-        "writes": touched.writes, "created": touched.created, "write_bytes": touched.write_bytes,
+        "reads": touched.reads, "pages": touched.pages, "writes": touched.writes, "write_bytes": touched.write_bytes,
     }))
 }
 

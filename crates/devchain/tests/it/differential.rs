@@ -5,8 +5,8 @@ use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use symphony_chain::ledger::Abort;
 use symphony_chain::ledger::query::{Answer, Query, answer};
 use symphony_chain::transaction::{
-    Anchor, Call, Carry, DividendTree, EscrowSettlement, Payee, PayoutBatch, RecipientClass, Release, Subsidy, Tier,
-    lock_ref,
+    Anchor, Call, Carry, DividendTree, EscrowSettlement, Payee, PayoutBatch, RecipientClass, Release,
+    Subsidy, Tier, lock_ref,
 };
 use symphony_types::amount::{Sym, split};
 use symphony_types::dividend::DividendLeaf;
@@ -109,7 +109,14 @@ fn task(text: &str) -> TaskId {
 
 impl Memory {
     /// A batch that charges part of a lock and splits the charge at random, with one flaw or none.
-    fn batch(&mut self, pair: &Pair, which: usize, charge: u64, weights: [u64; 5], flaw: Flaw) -> PayoutBatch {
+    fn batch(
+        &mut self,
+        pair: &Pair,
+        which: usize,
+        charge: u64,
+        weights: [u64; 5],
+        flaw: Flaw,
+    ) -> PayoutBatch {
         self.counter += 1;
         let name = format!("batch {}", self.counter);
         let epoch = EpochId(self.counter / 2);
@@ -124,7 +131,12 @@ impl Memory {
         let subsidy = charge % 3;
         let payee = |amount, class| Payee { account: account(OPERATOR), class, amount: Sym(amount) };
         let mut batch = PayoutBatch {
-            settlements: vec![EscrowSettlement { lock, task: task(&name), charged: Sym(charge), refunded: Sym(amount - charge) }],
+            settlements: vec![EscrowSettlement {
+                lock,
+                task: task(&name),
+                charged: Sym(charge),
+                refunded: Sym(amount - charge),
+            }],
             subsidies: vec![Subsidy { task: task(&format!("free {name}")), amount: Sym(subsidy) }],
             payees: vec![
                 payee(operator.0, RecipientClass::VaultOperator),
@@ -191,7 +203,9 @@ impl Memory {
                 let (lock, _) = self.locks.get(which % self.locks.len().max(1))?;
                 (who, Call::EscrowReclaim { lock: *lock })
             }
-            Step::Stake(who, tier, amount) => (PRODUCERS[who], Call::StakeDeposit { tier, amount: Sym(amount) }),
+            Step::Stake(who, tier, amount) => {
+                (PRODUCERS[who], Call::StakeDeposit { tier, amount: Sym(amount) })
+            }
             Step::Unstake(who, tier, amount) => {
                 (PRODUCERS[who], Call::StakeWithdrawRequest { tier, amount: Sym(amount) })
             }
@@ -205,7 +219,9 @@ impl Memory {
                 (sender, Call::Payout(self.batch(pair, which, charge, weights, flaw)))
             }
             Step::Claim(tree, leaf, who, more) => (PRODUCERS[who], self.claim(tree, leaf, more)?),
-            Step::Release(amount, proposal, signers, here) => (OPERATOR, release(amount, proposal, &signers, here)),
+            Step::Release(amount, proposal, signers, here) => {
+                (OPERATOR, release(amount, proposal, &signers, here))
+            }
             Step::Wait(_) => return None,
         })
     }
@@ -245,7 +261,11 @@ fn empty(name: &str, epoch: EpochId) -> PayoutBatch {
 fn leaves(total: Sym) -> Vec<DividendLeaf> {
     let quarters: Vec<_> = (0u64..4).map(|producer| (producer, 1)).collect();
     let parts = split(total, &quarters).unwrap();
-    let leaf = |(index, amount): (u64, Sym)| DividendLeaf { account: account(PRODUCERS[index as usize]), index, amount };
+    let leaf = |(index, amount): (u64, Sym)| DividendLeaf {
+        account: account(PRODUCERS[index as usize]),
+        index,
+        amount,
+    };
     parts.into_iter().map(leaf).collect()
 }
 

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a test panics
 
 mod differential;
+mod node;
 mod sources;
 mod tool;
+mod upgrade;
 mod world;

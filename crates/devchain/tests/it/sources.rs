@@ -17,7 +17,8 @@ fn codes() -> Vec<(String, String, usize)> {
         let path = entry.unwrap().path();
         let module = path.file_stem().unwrap().to_string_lossy().into_owned();
         for line in fs::read_to_string(&path).unwrap().lines() {
-            let Some((name, number)) = line.trim().strip_prefix("const E_").and_then(|rest| rest.split_once(": u64 = "))
+            let Some((name, number)) =
+                line.trim().strip_prefix("const E_").and_then(|rest| rest.split_once(": u64 = "))
             else {
                 continue;
             };
@@ -72,8 +73,12 @@ fn the_move_vectors_are_the_published_ones() {
             continue;
         }
         for (index, (input, path)) in inputs.iter().zip(tree["proofs"].as_array().unwrap()).enumerate() {
-            let path: Vec<String> =
-                path.as_array().unwrap().iter().map(|hash| format!("@0x{}", hash.as_str().unwrap())).collect();
+            let path: Vec<String> = path
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|hash| format!("@0x{}", hash.as_str().unwrap()))
+                .collect();
             let line = format!(
                 "included(@0x{}, x\"{}\", {index}, {}, vector[{}])",
                 tree["root"].as_str().unwrap(),

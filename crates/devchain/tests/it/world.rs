@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 use symphony_chain::ledger::query::{Account, Answer, Query, answer};
-use symphony_chain::ledger::{
-    Abort, Genesis, Parameters, Receipt, Roles, State, TierTerms, apply, supply,
-};
+use symphony_chain::ledger::{Abort, Genesis, Parameters, Receipt, Roles, State, TierTerms, apply, supply};
 use symphony_chain::transaction::{Call, ChainId, Release, Transaction};
 use symphony_devchain::contracts;
 use symphony_devchain::genesis::{self, Artifacts, Start};
@@ -231,7 +229,8 @@ impl Pair {
     pub(crate) fn compare_epoch(&mut self, epoch: EpochId) {
         let Answer::Epoch(records) = answer(&self.state, &Query::Epoch(epoch)) else { panic!() };
         for record in records {
-            let found = self.host.look("reward", "batch", vec![bcs::to_bytes(&record.batch_id).unwrap()]).unwrap();
+            let found =
+                self.host.look("reward", "batch", vec![bcs::to_bytes(&record.batch_id).unwrap()]).unwrap();
             assert_eq!(found[0], Value::Bool(true));
             assert_eq!(found[1], Value::String(format!("0x{}", record.bytes)), "canonical bytes of a batch");
         }
