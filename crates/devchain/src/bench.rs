@@ -148,9 +148,14 @@ fn path(levels: &[Vec<Digest>], index: usize) -> Vec<Digest> {
     levels.iter().enumerate().filter_map(sibling).collect()
 }
 
-/// One batch that pays 1,000 accounts, new ones and then the same again, and what it touches.
+/// Batches of 1,000 payments, and what they touch: to new accounts, to the same again, and to 250 of them in all four classes.
 fn batch(host: &mut Host) -> Result<()> {
-    for (round, name) in (0u64..).zip(["1,000 new accounts", "1,000 known accounts"]) {
+    let cases = [
+        ("1,000 new accounts", PAYEES),
+        ("1,000 known accounts", PAYEES),
+        ("250 known accounts, each in 4 classes", 250),
+    ];
+    for (round, (name, accounts)) in (0u64..).zip(cases) {
         let lock = lock(host, name, PAYEES, 100_000 + round)?;
         let classes = [
             RecipientClass::VaultOperator,
@@ -159,8 +164,8 @@ fn batch(host: &mut Host) -> Result<()> {
             RecipientClass::Verifier,
         ];
         let payee = |number: u64| Payee {
-            account: AccountId(Digest::of("payee", &number)),
-            class: classes[(number % 4) as usize],
+            account: AccountId(Digest::of("payee", &(number % accounts))),
+            class: classes[(number * 4 / PAYEES) as usize],
             amount: Sym(1),
         };
         let batch = PayoutBatch {
@@ -201,7 +206,7 @@ fn report(name: &str, payload: usize, executed: &Executed, took: Duration) {
     );
     // What is not a payee's is the same for any number of them.
     let of_payee = used / PAYEES;
-    println!("  so about {} payees of this kind fit into one transaction", IO_MAX / of_payee);
+    println!("  so about {} payments of this kind fit into one transaction", IO_MAX / of_payee);
 }
 
 /// Aptos' schedule of storage access, in internal gas units: for a place read and for each byte of its pages, for a place written

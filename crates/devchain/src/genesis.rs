@@ -1,6 +1,6 @@
 //! The first state of a chain: the framework, the contracts published by their deployer, and their start.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail, ensure};
 use aptos_sdk::types::{AccountAddress, StructTag};
@@ -168,8 +168,7 @@ impl Start {
 /// Where the contracts of a development chain are.
 pub fn address() -> Address {
     let source = AccountAddress::new(DEPLOYER);
-    let hashed = aptos_sdk::crypto::sha3_256(&[source.as_bytes(), SEED, &[0xff]].concat());
-    hashed.into()
+    aptos_sdk::crypto::sha3_256(&[source.as_bytes(), SEED, &[0xff]].concat())
 }
 
 /// Puts the time of a block into the state.
@@ -224,11 +223,6 @@ const fn short(last: u8) -> Address {
     let mut address = [0; 32];
     address[31] = last;
     address
-}
-
-/// Is there a package to run?
-pub fn built(packages: &Path) -> bool {
-    compiler::modules(&packages.join("symphony"), "Symphony").is_ok()
 }
 
 /// In the order of their dependencies.

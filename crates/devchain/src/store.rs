@@ -22,15 +22,21 @@ pub struct Touched {
 /// The state.
 #[derive(Default)]
 pub struct Store {
-    entries: BTreeMap<Vec<u8>, Arc<[u8]>>,
-    undo: Vec<(Vec<u8>, Option<Arc<[u8]>>)>,
+    entries: BTreeMap<Vec<u8>, Bytes>,
+    undo: Vec<(Vec<u8>, Option<Bytes>)>,
     read: BTreeMap<Vec<u8>, u64>,
     written: BTreeMap<Vec<u8>, u64>,
 }
 
 /// A state to come back to.
 #[derive(Clone)]
-pub struct Snapshot(BTreeMap<Vec<u8>, Arc<[u8]>>);
+pub struct Snapshot(BTreeMap<Vec<u8>, Bytes>);
+
+/// Shared by snapshots.
+type Bytes = Arc<[u8]>;
+
+/// A changed place: what was there, and what is.
+pub type Change<'a> = (Option<&'a [u8]>, Option<&'a [u8]>);
 
 impl Store {
     /// The bytes at a key.
@@ -68,7 +74,7 @@ impl Store {
     }
 
     /// What changed since [`Self::begin`]: each place once, with what was there and what is.
-    pub fn changes(&self) -> BTreeMap<&[u8], (Option<&[u8]>, Option<&[u8]>)> {
+    pub fn changes(&self) -> BTreeMap<&[u8], Change<'_>> {
         let mut changes = BTreeMap::new();
         for (key, old) in &self.undo {
             changes.entry(&key[..]).or_insert((old.as_deref(), self.get(key)));

@@ -51,15 +51,6 @@ pub struct Event {
     pub data: Value,
 }
 
-/// What an executed transaction did.
-#[derive(Clone, Debug)]
-pub struct Outcome {
-    /// In the order of their emission.
-    pub events: Vec<Event>,
-    /// In the tool's own gas units.
-    pub gas_used: u64,
-}
-
 /// Why a transaction had no effect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
