@@ -105,13 +105,16 @@ impl Tool {
 /// Scripts of the package are not run: they would download more.
 fn download(folder: &Path) -> Result<()> {
     fs::create_dir_all(folder).context("making the tool's folder")?;
-    println!("move: downloading {PACKAGE}@{VERSION}, 59 MB; its licence is BSL 1.1: development and tests only");
+    println!(
+        "move: downloading {PACKAGE}@{VERSION}, 59 MB; its licence is BSL 1.1: development and tests only"
+    );
     let mut pack = Command::new("npm");
     pack.args(["pack", "--ignore-scripts", "--silent", &format!("{PACKAGE}@{VERSION}")]).current_dir(folder);
     cargo::output(&mut pack).context("npm cannot have the tool")?;
     let archive = folder.join(format!("initia-builder.js-{VERSION}.tgz"));
     check_digest(&archive, ARCHIVE)?;
-    cargo::output(Command::new("tar").arg("xzf").arg(&archive).current_dir(folder)).context("unpacking the tool")?;
+    cargo::output(Command::new("tar").arg("xzf").arg(&archive).current_dir(folder))
+        .context("unpacking the tool")?;
     fs::remove_file(&archive).context("removing the archive")
 }
 
@@ -178,7 +181,9 @@ fn test(filter: Option<&str>) -> Result<()> {
         Ok(tool) => tool,
         Err(reason) => {
             println!("skipped: {reason:#}");
-            println!("skipped: not run: the Move unit tests, the comparison with the reference ledger, the ABI");
+            println!(
+                "skipped: not run: the Move unit tests, the comparison with the reference ledger, the ABI"
+            );
             return Ok(());
         }
     };

@@ -210,7 +210,8 @@ fn every_dependency_states_its_reason() {
         let text = read(Path::new(manifest)).unwrap();
         let table = text.lines().enumerate().skip_while(|(_, line)| *line != heading).skip(1);
         for (number, line) in table.take_while(|(_, line)| !line.starts_with('[')) {
-            let is_entry = !line.trim().is_empty() && !line.starts_with('#') && !line.starts_with("symphony-");
+            let is_entry =
+                !line.trim().is_empty() && !line.starts_with('#') && !line.starts_with("symphony-");
             if is_entry && line.split_once('#').is_none_or(|(_, reason)| reason.trim().is_empty()) {
                 faults.push(format!("{manifest}:{}: a dependency states its reason behind `#`", number + 1));
             }

@@ -107,3 +107,17 @@ fn every_abort_has_a_move_test() {
         assert!(expected.contains(&(module.clone(), number)), "{module}: no test expects {name}");
     }
 }
+
+/// Every abort code is in the book's table, with its modules' names.
+#[test]
+fn the_book_lists_every_abort() {
+    let book = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/src/contracts.md");
+    let book = fs::read_to_string(book).unwrap();
+    for (module, name, number) in codes() {
+        let row = book.lines().find(|line| line.starts_with(&format!("| {number} | `E_{name}` |")));
+        assert!(
+            row.is_some_and(|row| row.contains(&module)),
+            "{number} E_{name} of {module} is not in the book"
+        );
+    }
+}
