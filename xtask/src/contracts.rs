@@ -9,7 +9,7 @@ use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use symphony_types::digest::Digest;
 use xtask::repo;
 
@@ -72,13 +72,18 @@ struct Tool {
 }
 
 impl Tool {
-    /// Finds or downloads the tool. **Errors**: why it cannot be had.
+    /// Finds or downloads the tool. **Errors**: why it cannot be had, or that it is another one.
     fn ready() -> Result<Self> {
+        Self::find()?
+    }
+
+    /// As [`Self::ready`], but that it cannot be had is no error yet. **Errors**: what is there is not what is pinned.
+    fn find() -> Result<Result<Self>> {
         let end = match (env::consts::OS, env::consts::ARCH) {
             ("linux", "x86_64") => "x86_64.so",
             ("linux", "aarch64") => "aarch64.so",
             ("macos", _) => "dylib",
-            (system, machine) => bail!("the tool is not made for {system} on {machine}"),
+            (system, machine) => return Ok(Err(anyhow!("the tool is not made for {system} on {machine}"))),
         };
         let folder = work_folder().join("tool").join(VERSION);
         let library = folder.join("package").join("library");
@@ -87,14 +92,17 @@ impl Tool {
             vm: library.join(format!("libmovevm.{end}")),
         };
         if !tool.compiler.is_file() || !tool.vm.is_file() {
-            download(&folder)?;
+            match downloaded(&folder) {
+                Ok(archive) => unpacked(&archive, &folder)?,
+                Err(reason) => return Ok(Err(reason)),
+            }
         }
         for path in [&tool.compiler, &tool.vm] {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             let pinned = LIBRARIES.iter().find(|(known, _)| *known == name).map(|(_, digest)| *digest);
             check_digest(path, pinned.context("a library without a pinned digest")?)?;
         }
-        Ok(tool)
+        Ok(Ok(tool))
     }
 
     fn shown(&self) -> String {
@@ -103,7 +111,7 @@ impl Tool {
 }
 
 /// Scripts of the package are not run: they would download more.
-fn download(folder: &Path) -> Result<()> {
+fn downloaded(folder: &Path) -> Result<PathBuf> {
     fs::create_dir_all(folder).context("making the tool's folder")?;
     println!(
         "move: downloading {PACKAGE}@{VERSION}, 59 MB; its licence is BSL 1.1: development and tests only"
@@ -111,11 +119,14 @@ fn download(folder: &Path) -> Result<()> {
     let mut pack = Command::new("npm");
     pack.args(["pack", "--ignore-scripts", "--silent", &format!("{PACKAGE}@{VERSION}")]).current_dir(folder);
     cargo::output(&mut pack).context("npm cannot have the tool")?;
-    let archive = folder.join(format!("initia-builder.js-{VERSION}.tgz"));
-    check_digest(&archive, ARCHIVE)?;
-    cargo::output(Command::new("tar").arg("xzf").arg(&archive).current_dir(folder))
+    Ok(folder.join(format!("initia-builder.js-{VERSION}.tgz")))
+}
+
+fn unpacked(archive: &Path, folder: &Path) -> Result<()> {
+    check_digest(archive, ARCHIVE)?;
+    cargo::output(Command::new("tar").arg("xzf").arg(archive).current_dir(folder))
         .context("unpacking the tool")?;
-    fs::remove_file(&archive).context("removing the archive")
+    fs::remove_file(archive).context("removing the archive")
 }
 
 fn check_digest(path: &Path, pinned: &str) -> Result<()> {
@@ -177,7 +188,7 @@ fn copied(from: &Path, to: &Path) -> Result<()> {
 }
 
 fn test(filter: Option<&str>) -> Result<()> {
-    let tool = match Tool::ready() {
+    let tool = match Tool::find()? {
         Ok(tool) => tool,
         Err(reason) => {
             println!("skipped: {reason:#}");

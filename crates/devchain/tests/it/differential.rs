@@ -300,6 +300,42 @@ fn walk(pair: &mut Pair, steps: &[Step]) -> Vec<Abort> {
     memory.reached
 }
 
+/// What random walks seldom do: a batch with too many entries, and a tree that promises more than it holds.
+#[test]
+fn rare_aborts_are_the_same() {
+    let Some(artifacts) = artifacts("rare_aborts_are_the_same") else { return };
+    let mut pair = Pair::new(&artifacts);
+    let payee = Payee { account: account(OPERATOR), class: RecipientClass::Verifier, amount: Sym::ZERO };
+    let large = PayoutBatch { payees: vec![payee; 10_001], ..empty("large", EpochId(1)) };
+    assert_eq!(pair.call(PAYOUT, &Call::Payout(large)), Err(Abort::BatchTooLarge));
+    let lock = lock_ref(account(1), 0);
+    let (amount, policy_version) = (Sym(100), PolicyVersion(3));
+    let locking =
+        Call::EscrowLock { request: digest("r"), amount, policy_version, expires: pair.now.plus(LOCK_MS) };
+    pair.call(1, &locking).unwrap();
+    let lying: Vec<_> =
+        leaves(Sym(100)).into_iter().map(|leaf| DividendLeaf { amount: Sym(60), ..leaf }).collect();
+    let hashes: Vec<_> = lying.iter().map(DividendLeaf::hash).collect();
+    let tree =
+        DividendTree { vault: vault("north"), root: merkle::root(&hashes), leaves: 4, total: Sym(100) };
+    let settlement = EscrowSettlement { lock, task: task("t"), charged: Sym(100), refunded: Sym::ZERO };
+    let batch =
+        PayoutBatch { settlements: vec![settlement], dividends: vec![tree], ..empty("lying", EpochId(1)) };
+    pair.call(PAYOUT, &Call::Payout(batch)).unwrap();
+    let claim = |leaf: usize| Call::ClaimDividend {
+        vault: vault("north"),
+        epoch: EpochId(1),
+        index: leaf as u64,
+        amount: Sym(60),
+        path: merkle::inclusion_proof(&hashes, leaf).unwrap(),
+    };
+    pair.call(PRODUCERS[0], &claim(0)).unwrap();
+    assert_eq!(pair.call(PRODUCERS[0], &claim(0)), Err(Abort::AlreadyClaimed));
+    assert_eq!(pair.call(PRODUCERS[1], &claim(1)), Err(Abort::TreeOverdrawn));
+    pair.compare();
+    pair.compare_epoch(EpochId(1));
+}
+
 /// R174-R178, R182: the contracts do what the reference ledger does, to the unit, the event and the abort.
 #[test]
 fn ledger_and_contracts_agree() {
