@@ -34,7 +34,7 @@ pub(crate) fn run() -> Result<()> {
 
 fn format() -> Result<()> {
     cargo::run(&mut cargo::cargo(["fmt", "--all", "--check"]))?;
-    contracts::format()
+    contracts::format(false)
 }
 
 fn lints() -> Result<()> {

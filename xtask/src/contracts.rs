@@ -344,13 +344,17 @@ fn serve(listen: &str) -> Result<()> {
 }
 
 fn check() -> Result<()> {
-    cargo::run(&mut devchain_cargo(["fmt", "--check"]))?;
+    format(false)?;
     cargo::run(devchain_cargo(["clippy", "--all-targets", "--locked"]).args(["--", "-D", "warnings"]))
 }
 
-/// The format alone, which needs no build: for the gate.
-pub(crate) fn format() -> Result<()> {
-    cargo::run(&mut devchain_cargo(["fmt", "--check"]))
+/// Writes or checks the format of the development chain, which needs no build.
+pub(crate) fn format(write: bool) -> Result<()> {
+    let mut format = devchain_cargo(["fmt"]);
+    if !write {
+        format.arg("--check");
+    }
+    cargo::run(&mut format)
 }
 
 fn build_devchain() -> Result<()> {

@@ -1,10 +1,12 @@
 //! What the contracts and the development chain cost: printed, never asserted.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use aptos_sdk::account::Ed25519Account;
+use aptos_sdk::transaction::builder::sign_transaction;
 use aptos_sdk::transaction::payload::{EntryFunction, TransactionPayload};
 use aptos_sdk::types::{AccountAddress, Identifier, MoveModuleId};
 use aptos_sdk::{Aptos, AptosConfig};
@@ -230,17 +232,19 @@ fn transfers(host: &mut Host) -> Result<()> {
 /// Through the REST API with the official client: sign, submit, and ask until it is committed.
 async fn latency(artifacts: &Artifacts) -> Result<()> {
     let mut node = Node::new(artifacts, development::CHAIN_ID, &development::start(NOW_MS))?;
-    node.fund(development::account(31), u64::MAX >> 1);
+    for seed in development::HOLDERS {
+        node.fund(development::account(seed), u64::MAX >> 1);
+    }
     let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.context("listening")?;
     let url = format!("http://{}/v1", listener.local_addr().context("listening")?);
     let server = tokio::spawn(rest::serve(listener, Shared::new(node)));
-    let client = Aptos::new(AptosConfig::custom(&url)?)?;
+    let client = Arc::new(Aptos::new(AptosConfig::custom(&url)?)?);
     client.ensure_chain_id().await?;
     let sender = Ed25519Account::from_private_key_bytes(&[31; 32])?;
     let mut times = Vec::new();
     for _ in 0..LATENCIES {
         let signed = client.build_transaction(&sender, payment()?).await?;
-        let signed = aptos_sdk::transaction::builder::sign_transaction(&signed, &sender)?;
+        let signed = sign_transaction(&signed, &sender)?;
         let began = Instant::now();
         let pending = client.submit_transaction(&signed).await?.data;
         let committed = client.fullnode().get_transaction_by_hash(pending.hash()).await?.data;
@@ -252,7 +256,44 @@ async fn latency(artifacts: &Artifacts) -> Result<()> {
     times.sort();
     let (median, worst) = (times[times.len() / 2], times[times.len() * 99 / 100]);
     println!("submit to confirmed: {LATENCIES} times, median {median:.1?}, 99th of a hundred {worst:.1?}");
+    throughput(client).await?;
     server.abort();
+    Ok(())
+}
+
+/// Signed payments of ten accounts, each account's in order, all accounts at once, until the last is committed.
+async fn throughput(client: Arc<Aptos>) -> Result<()> {
+    let mut queues = Vec::new();
+    for seed in development::HOLDERS {
+        let sender = Ed25519Account::from_private_key_bytes(&[seed; 32])?;
+        let mut raw = client.build_transaction(&sender, payment()?).await?;
+        let mut queue = Vec::new();
+        for _ in 0..TRANSFERS / development::HOLDERS.len() as u64 {
+            queue.push(sign_transaction(&raw, &sender)?);
+            raw.sequence_number += 1;
+        }
+        queues.push(queue);
+    }
+    let began = Instant::now();
+    let mut senders = tokio::task::JoinSet::new();
+    for queue in queues {
+        let client = Arc::clone(&client);
+        senders.spawn(async move {
+            for transaction in &queue {
+                client.submit_transaction(transaction).await?;
+            }
+            // One transaction is one block, and they are executed in order.
+            let last = queue.last().context("a queue")?;
+            let found = client.fullnode().get_transaction_by_hash(&last.hash()?).await?.data;
+            anyhow::ensure!(found["success"] == true, "not committed: {found}");
+            anyhow::Ok(())
+        });
+    }
+    while let Some(sent) = senders.join_next().await {
+        sent.context("a sender")??;
+    }
+    let rate = TRANSFERS as f64 / began.elapsed().as_secs_f64();
+    println!("transfers through the API: {TRANSFERS} committed, {rate:.0} a second");
     Ok(())
 }
 

@@ -1,5 +1,9 @@
 //! One chain in memory: time, blocks of one transaction, and the invariant that no unit of money comes or goes (R182).
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use anyhow::{Result, ensure};
 use aptos_sdk::types::StructTag;
 use serde_json::Value;
@@ -17,6 +21,8 @@ pub struct Host {
     /// All that stores of the token hold.
     held: u128,
     metadata: Address,
+    /// ABI by the module's key, with the code that it is of.
+    abis: RefCell<BTreeMap<Vec<u8>, (Vec<u8>, Arc<Value>)>>,
 }
 
 /// What became of a transaction.
@@ -53,7 +59,8 @@ impl Host {
         let mut store = Store::default();
         genesis::build(&mut vm, &mut store, artifacts, time_us, start)?;
         let metadata = metadata();
-        let mut host = Self { vm, store, height: 1, time_us, held: 0, metadata };
+        let abis = RefCell::default();
+        let mut host = Self { vm, store, height: 1, time_us, held: 0, metadata, abis };
         host.held = host.count();
         host.check_supply()?;
         Ok(host)
@@ -127,9 +134,23 @@ impl Host {
         self.vm.resource(&mut self.store, tag, bytes)
     }
 
-    /// The ABI of a module.
+    /// The ABI of a module's code.
     pub fn abi(&self, module: &[u8]) -> Result<Value> {
         self.vm.abi(module)
+    }
+
+    /// The ABI of the module at a key, which is decoded once for its code.
+    pub fn abi_at(&self, key: &[u8]) -> Option<Arc<Value>> {
+        let code = self.store.get(key)?;
+        let mut abis = self.abis.borrow_mut();
+        if let Some((of, abi)) = abis.get(key)
+            && of == code
+        {
+            return Some(abi.clone());
+        }
+        let abi = Arc::new(self.vm.abi(code).ok()?);
+        abis.insert(key.to_vec(), (code.to_vec(), abi.clone()));
+        Some(abi)
     }
 
     /// The chain now.

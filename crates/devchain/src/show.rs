@@ -83,7 +83,7 @@ pub(crate) fn signature(
     module: &(Address, String),
     function: &str,
 ) -> Option<(Vec<String>, Vec<String>)> {
-    let abi = host.abi(host.store().get(&code_key(module))?).ok()?;
+    let abi = host.abi_at(&code_key(module))?;
     let functions = abi["exposed_functions"].as_array()?;
     let found = functions.iter().find(|found| found["name"] == function)?;
     let texts = |name: &str| -> Option<Vec<String>> {
