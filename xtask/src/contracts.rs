@@ -3,6 +3,7 @@
 //! Compiler and VM are two libraries of one npm package whose licence (BSL 1.1) allows any use but production. They are downloaded
 //! into the user's cache, compared with pinned digests, and loaded by the development chain's own process, never by this one.
 
+use std::collections::BTreeMap;
 use std::env;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -25,16 +26,16 @@ pub(crate) struct Args {
 enum Task {
     /// Downloads the compiler and the VM into the cache
     Fetch,
-    /// Builds the contracts
+    /// Builds the contracts, over the stand-in or over the framework in `APTOS_FRAMEWORK_DIR`; the bytecode is the same
     Build,
     /// Runs the Move unit tests, then compares the contracts with the reference ledger
     Test {
         /// Only Move unit tests whose name holds this, and no comparison
         filter: Option<String>,
     },
-    /// Compares the ABI of the contracts with the one that is committed
+    /// Compares ABI and bytecode of the contracts with what is committed
     Abi {
-        /// Writes it instead
+        /// Writes them instead
         #[arg(long)]
         write: bool,
     },
@@ -55,7 +56,7 @@ enum Task {
 pub(crate) fn run(args: &Args) -> Result<()> {
     match &args.command {
         Task::Fetch => Tool::ready().map(|tool| println!("move: the tool is in {}", tool.shown())),
-        Task::Build => build(&Tool::ready()?).map(|_| println!("move: built")),
+        Task::Build => compare_bytecode(&build(&Tool::ready()?)?, false),
         Task::Test { filter } => test(filter.as_deref()),
         Task::Abi { write } => abi(*write),
         Task::Clients => clients(),
@@ -225,7 +226,35 @@ fn compare_abi(tool: &Tool, packages: &Path, write: bool) -> Result<()> {
     if write {
         abi.arg("--write");
     }
-    cargo::run(&mut abi)
+    cargo::run(&mut abi)?;
+    compare_bytecode(packages, write)
+}
+
+/// The digest of all modules: the same on every machine and over every framework with the same public signatures.
+fn compare_bytecode(packages: &Path, write: bool) -> Result<()> {
+    let folder = packages.join(CONTRACTS).join("build/Symphony/bytecode_modules");
+    let mut modules = BTreeMap::new();
+    for entry in fs::read_dir(&folder).context("listing the built modules")? {
+        let path = entry?.path();
+        // Beside the contracts lie their dependencies, in a folder of their own.
+        if path.extension().is_some_and(|end| end == "mv") {
+            let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            modules.insert(name, fs::read(&path).context("reading a module")?);
+        }
+    }
+    let digest = Digest::of("symphony.contracts.v1", &modules).to_hex();
+    let pinned = repo::root().join("contracts").join("bytecode.txt");
+    if write {
+        fs::write(&pinned, format!("{digest}\n")).context("writing the digest of the bytecode")?;
+    }
+    let there = fs::read_to_string(&pinned).context("reading the digest of the bytecode")?;
+    ensure!(
+        there.trim() == digest,
+        "the bytecode is {digest}, committed is {}; if it should be: cargo xtask move abi --write",
+        there.trim()
+    );
+    println!("move: {} modules, bytecode {digest}", modules.len());
+    Ok(())
 }
 
 fn clients() -> Result<()> {
