@@ -2,7 +2,7 @@
 
 use anyhow::{Result, bail};
 
-use crate::{api, cargo, generated, guests, proto};
+use crate::{api, cargo, contracts, generated, guests, proto};
 
 type Check = fn() -> Result<()>;
 
@@ -33,7 +33,8 @@ pub(crate) fn run() -> Result<()> {
 }
 
 fn format() -> Result<()> {
-    cargo::run(&mut cargo::cargo(["fmt", "--all", "--check"]))
+    cargo::run(&mut cargo::cargo(["fmt", "--all", "--check"]))?;
+    contracts::format(false)
 }
 
 fn lints() -> Result<()> {

@@ -2,10 +2,11 @@
 
 use anyhow::Result;
 
-use crate::{api, cargo, generated, proto};
+use crate::{api, cargo, contracts, generated, proto};
 
 pub(crate) fn run() -> Result<()> {
     generated::write(&proto::generate()?)?;
     api::write()?;
-    cargo::run(&mut cargo::cargo(["fmt", "--all"]))
+    cargo::run(&mut cargo::cargo(["fmt", "--all"]))?;
+    contracts::format(true)
 }

@@ -7,6 +7,7 @@ mod api;
 mod bench;
 mod cargo;
 mod check;
+mod contracts;
 mod demo;
 mod dev;
 mod docs;
@@ -51,6 +52,8 @@ enum Command {
     Proof(proof::Args),
     /// Builds the guest modules from source and compares them with those that are committed
     Guests(guests::Args),
+    /// Fetches the Move tool; builds, tests, measures and serves the contracts
+    Move(contracts::Args),
     /// Runs the fuzz targets
     Fuzz(fuzz::Args),
     /// Generates the Rust code of the protobuf files
@@ -74,6 +77,7 @@ fn main() -> Result<()> {
         Command::Sim(args) => sim::run(&args),
         Command::Proof(args) => proof::run(&args),
         Command::Guests(args) => guests::run(&args),
+        Command::Move(args) => contracts::run(&args),
         Command::Fuzz(args) => fuzz::run(&args),
         Command::Proto(args) => proto::run(&args),
         Command::Api(args) => api::run(&args),

@@ -134,26 +134,36 @@ fn uses(text: &str, heading: &str) -> Uses {
         .collect()
 }
 
+/// Crates of the workspace, and the development chain, which is a workspace of its own.
 fn workspace_uses() -> Uses {
-    let metadata: serde_json::Value =
-        serde_json::from_str(&cargo(&["metadata", "--no-deps", "--format-version", "1"])).unwrap();
-    let packages = metadata["packages"].as_array().unwrap();
-    let members: BTreeSet<&str> = packages.iter().map(|package| package["name"].as_str().unwrap()).collect();
-    packages
-        .iter()
+    let all = packages(&[]);
+    let members: BTreeSet<String> = all.iter().map(|package| name_of(package).to_owned()).collect();
+    let apart = packages(&["--manifest-path", "crates/devchain/Cargo.toml"]);
+    all.iter()
+        .chain(&apart)
         .map(|package| {
             let used = package["dependencies"]
                 .as_array()
                 .unwrap()
                 .iter()
                 .filter(|dependency| dependency["kind"].is_null())
-                .map(|dependency| dependency["name"].as_str().unwrap())
-                .filter(|name| members.contains(name))
+                .map(name_of)
+                .filter(|name| members.contains(*name))
                 .map(short)
                 .collect();
-            (short(package["name"].as_str().unwrap()), used)
+            (short(name_of(package)), used)
         })
         .collect()
+}
+
+fn packages(of: &[&str]) -> Vec<serde_json::Value> {
+    let printed = cargo(&[&["metadata", "--no-deps", "--format-version", "1"], of].concat());
+    let metadata: serde_json::Value = serde_json::from_str(&printed).unwrap();
+    metadata["packages"].as_array().unwrap().clone()
+}
+
+fn name_of(package: &serde_json::Value) -> &str {
+    package["name"].as_str().unwrap()
 }
 
 /// Places in a crate's code and manifest that name one of `names`.

@@ -200,13 +200,21 @@ fn error_codes_are_unique_and_belong_to_a_family() {
 
 #[test]
 fn every_dependency_states_its_reason() {
-    let text = read(Path::new("Cargo.toml")).unwrap();
-    let table = text.lines().enumerate().skip_while(|(_, line)| *line != "[workspace.dependencies]").skip(1);
+    let tables = [
+        ("Cargo.toml", "[workspace.dependencies]"),
+        ("crates/devchain/Cargo.toml", "[dependencies]"),
+        ("crates/devchain/Cargo.toml", "[dev-dependencies]"),
+    ];
     let mut faults = Vec::new();
-    for (number, line) in table.take_while(|(_, line)| !line.starts_with('[')) {
-        let is_entry = !line.trim().is_empty() && !line.starts_with('#') && !line.starts_with("symphony-");
-        if is_entry && line.split_once('#').is_none_or(|(_, reason)| reason.trim().is_empty()) {
-            faults.push(format!("Cargo.toml:{}: a dependency states its reason behind `#`", number + 1));
+    for (manifest, heading) in tables {
+        let text = read(Path::new(manifest)).unwrap();
+        let table = text.lines().enumerate().skip_while(|(_, line)| *line != heading).skip(1);
+        for (number, line) in table.take_while(|(_, line)| !line.starts_with('[')) {
+            let is_entry =
+                !line.trim().is_empty() && !line.starts_with('#') && !line.starts_with("symphony-");
+            if is_entry && line.split_once('#').is_none_or(|(_, reason)| reason.trim().is_empty()) {
+                faults.push(format!("{manifest}:{}: a dependency states its reason behind `#`", number + 1));
+            }
         }
     }
     assert_none(&faults);

@@ -1,0 +1,9 @@
+//! Tests that need the downloaded tool; `cargo xtask move test` runs them. Without it each says that it was skipped.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a test panics
+
+mod differential;
+mod node;
+mod sources;
+mod tool;
+mod upgrade;
+mod world;
