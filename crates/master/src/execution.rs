@@ -192,14 +192,21 @@ async fn make_keys(node: &Arc<Node>, envelope: &TaskEnvelope) -> Result<Vec<(Vau
     let vaults = &envelope.coordination.participating_vault_ids;
     let slices = join_all(vaults.iter().map(|vault| boot_of(node, &state, vault))).await;
     let mut slices = slices.into_iter().collect::<Result<Vec<_>, _>>()?;
-    // One Vault's enclave that may not serve the task must not end it for the others (R108, R129).
+    let mut refused = None;
     slices.retain(|(vault, boot)| {
         let admitted = governed::admit(&node.network, &state.governance, envelope, boot, EnclaveRole::Slice);
         if let Err((code, detail)) = &admitted {
             tracing::warn!(task = %envelope.task, %vault, %code, detail, "a vault's enclave gets no key of the task");
+            refused = Some(Fault::Refused(*code, format!("{vault}: {detail}")));
         }
         admitted.is_ok()
     });
+    // One Vault whose enclave may not serve the task ends it for the others only if they are too few (R107, R108, R129).
+    if let Some(refused) = refused
+        && slices.len() < usize::from(envelope.coordination.minimum_vault_quorum)
+    {
+        return Err(refused);
+    }
     let call = Call::OpenTask {
         envelope: order(node, envelope).await?,
         slices,
