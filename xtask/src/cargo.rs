@@ -17,10 +17,20 @@ pub(crate) fn cargo<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Comma
     command
 }
 
-/// Builds every binary of the workspace: processes start each other by the path beside their own. With the feature that
-/// tests ask for, so that tests build nothing twice and a development network can play hardware; a release has it not.
+/// Builds every binary of the workspace: processes start each other by the path beside their own.
 pub(crate) fn build_bins() -> Result<()> {
-    run(&mut cargo(["build", "--workspace", "--bins", "--locked", "--features", "symphony-tee/development"]))
+    run(&mut build())
+}
+
+/// Builds every binary and every example.
+pub(crate) fn build_examples() -> Result<()> {
+    run(build().arg("--examples"))
+}
+
+/// With the feature that tests ask for, so that nothing is built twice and a development network can play hardware; a
+/// release has it not.
+fn build() -> Command {
+    cargo(["build", "--workspace", "--bins", "--locked", "--features", "symphony-tee/development"])
 }
 
 /// A program that the workspace built, by its path below the build folder's `debug`.

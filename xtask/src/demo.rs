@@ -42,20 +42,18 @@ enum Story {
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let build =
-        || cargo::run(&mut cargo::cargo(["build", "--workspace", "--bins", "--examples", "--locked"]));
     match &args.story {
         Story::Coupon { data, rest } => {
-            build()?;
+            cargo::build_examples()?;
             with_data("examples/coupon_campaign", data.as_deref(), rest)
         }
         Story::Receipt { rest } => {
             engines::ensure()?;
-            build()?;
+            cargo::build_examples()?;
             cargo::run(cargo::program("examples/receipt_upload").args(rest))
         }
         Story::Training { data, rest } => {
-            build()?;
+            cargo::build_examples()?;
             with_data("examples/behaviour_training", data.as_deref(), rest)
         }
     }

@@ -31,7 +31,7 @@ enum Proof {
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     let Proof::Network { minutes, seed, dir } = &args.proof;
-    cargo::run(&mut cargo::cargo(["build", "--workspace", "--bins", "--examples", "--locked"]))?;
+    cargo::build_examples()?;
     let mut command = cargo::program("examples/network_proof");
     command.args(["--minutes", &minutes.to_string()]);
     if let Some(seed) = seed {

@@ -165,30 +165,46 @@ impl<'a> TableBuilder<'a> {
         Ok(())
     }
 
-    /// Puts the rows person by person.
+    /// Puts the rows person by person. A Vault's material comes like that, and then nothing is moved.
     pub fn finish(self) -> Table {
         let (subjects, starts, mut order) = grouped(&self.subjects);
         if let Some(keys) = self.order.and_then(|at| self.columns.get(at)) {
             let key = |row: &u32| keys[*row as usize];
             for bounds in starts.windows(2) {
-                let rows = &mut order[bounds[0]..bounds[1]];
-                if !rows.is_sorted_by_key(key) {
+                let rows = bounds[0]..bounds[1];
+                let sorted = match &order {
+                    Some(order) => order[rows.clone()].is_sorted_by_key(key),
+                    None => keys[rows.clone()].is_sorted(),
+                };
+                if !sorted {
+                    let order = order.get_or_insert_with(|| (0..keys.len() as u32).collect());
                     // Stable: rows with equal keys stay as they came.
-                    rows.sort_by_key(key);
+                    order[rows].sort_by_key(key);
                 }
             }
         }
-        let gather = |column: &Zeroizing<Vec<i64>>| {
-            Zeroizing::new(order.iter().map(|row| column[*row as usize]).collect())
+        let gather = |column: Zeroizing<Vec<i64>>| match &order {
+            None => column,
+            Some(order) => Zeroizing::new(order.iter().map(|row| column[*row as usize]).collect()),
         };
-        let columns = self.columns.iter().map(gather).collect();
+        let columns = self.columns.into_iter().map(gather).collect();
         Table { subjects, starts, columns }
     }
 }
 
-/// Subjects, where the rows of each begin (and, last, the number of rows), and the rows in that order. Rows of one
-/// subject stay in their order.
-fn grouped(of_rows: &[u32]) -> (Vec<u32>, Vec<usize>, Vec<u32>) {
+/// Subjects, where the rows of each begin (and, last, the number of rows), and the rows in that order, unless they are in it
+/// already. Rows of one subject stay in their order.
+fn grouped(of_rows: &[u32]) -> (Vec<u32>, Vec<usize>, Option<Vec<u32>>) {
+    if of_rows.is_sorted() {
+        let (mut subjects, mut starts, mut start) = (Vec::new(), Vec::new(), 0);
+        for run in of_rows.chunk_by(|one, next| one == next) {
+            subjects.push(run[0]);
+            starts.push(start);
+            start += run.len();
+        }
+        starts.push(start);
+        return (subjects, starts, None);
+    }
     // Subjects are dense indices, so counting them costs less than sorting rows.
     let len = of_rows.iter().max().map_or(0, |max| *max as usize + 1);
     let mut next = vec![0_u32; len];
@@ -212,7 +228,7 @@ fn grouped(of_rows: &[u32]) -> (Vec<u32>, Vec<usize>, Vec<u32>) {
         order[*place as usize] = row as u32;
         *place += 1;
     }
-    (subjects, starts, order)
+    (subjects, starts, Some(order))
 }
 
 fn is_of(kind: InputKind, cells: &Cells<'_>, rows: usize) -> bool {
@@ -238,8 +254,7 @@ fn is_of(kind: InputKind, cells: &Cells<'_>, rows: usize) -> bool {
 fn append(cells: &Cells<'_>, list: &[String], out: &mut Vec<i64>) {
     match cells {
         Cells::Numbers { values, validity } => {
-            let number =
-                |value: &u64| i64::try_from(*value).map_or(NUMBER_MAX, |value| value.min(NUMBER_MAX));
+            let number = |value: &u64| (*value).min(NUMBER_MAX.cast_unsigned()).cast_signed();
             match validity {
                 None => out.extend(values.iter().map(number)),
                 Some(bits) => out.extend(
