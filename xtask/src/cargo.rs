@@ -14,6 +14,13 @@ pub(crate) fn cargo<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Comma
     if let Some(target) = repo::target_dir() {
         command.env("CARGO_TARGET_DIR", target);
     }
+    // What cargo told this tool about itself looks to a build script like a change, and half of the workspace would be built again.
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(&name);
+        }
+    }
     command
 }
 

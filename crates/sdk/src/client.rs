@@ -264,7 +264,8 @@ impl Client {
         self.read(&["vaults", "assigned"]).await
     }
 
-    /// Streams a file to a Vault, or to the caller's `assigned` one. Sending it again by the same name has one effect.
+    /// Streams a file to a Vault, or to the caller's `assigned` one; again if the connection is lost, as sending it twice by the
+    /// same name has one effect.
     pub async fn upload(
         &self,
         vault: &str,
@@ -278,12 +279,15 @@ impl Client {
             Upload::Consents => "consents",
             Upload::Records => "records",
         };
-        let request = self
-            .request(Method::POST, &["vaults", vault, kind])
-            .header(CONTENT_TYPE, format.media())
-            .header(IDEMPOTENCY_KEY, key.as_str())
-            .body(tokio::fs::File::open(file).await?);
-        parse(&body(self.once(request).await?).await?)
+        let send = async || {
+            let request = self
+                .request(Method::POST, &["vaults", vault, kind])
+                .header(CONTENT_TYPE, format.media())
+                .header(IDEMPOTENCY_KEY, key.as_str())
+                .body(tokio::fs::File::open(file).await?);
+            body(self.once(request).await?).await
+        };
+        parse(&patiently(send).await?)
     }
 
     /// A person's privacy budget.

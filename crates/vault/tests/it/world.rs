@@ -262,17 +262,29 @@ impl World {
     }
 }
 
-/// A program of the workspace, built beside this test with the features that the whole workspace is built with.
+/// A program of the workspace, built beside this test with the features that the whole workspace is built with: as `cargo xtask`
+/// does, and without what cargo told this test about itself, so that nothing is built again.
 pub(crate) fn program(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let folder = test.ancestors().nth(2).unwrap();
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = std::process::Command::new(cargo)
-        .args(["build", "--offline", "--workspace", "--bin", name, "--target-dir"])
-        .arg(folder.parent().unwrap())
-        .status()
-        .unwrap();
-    assert!(status.success(), "building {name}");
+    let mut build = std::process::Command::new(cargo);
+    build.args([
+        "build",
+        "--offline",
+        "--workspace",
+        "--features",
+        "symphony-tee/development",
+        "--bin",
+        name,
+    ]);
+    build.arg("--target-dir").arg(folder.parent().unwrap());
+    for (told, _) in std::env::vars()
+        .filter(|(name, _)| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_"))
+    {
+        build.env_remove(told);
+    }
+    assert!(build.status().unwrap().success(), "building {name}");
     folder.join(name)
 }
 
