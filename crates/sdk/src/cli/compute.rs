@@ -11,7 +11,7 @@ use symphony_sdk::submission::{self, Submission as _};
 use symphony_types::id::{RequestId, TaskId};
 
 use super::args::compute::Compute;
-use super::run::{Session, unique};
+use super::run::{Session, announced};
 use super::show::{self, Progress, table};
 
 impl Session {
@@ -46,10 +46,8 @@ impl Session {
         no_wait: bool,
     ) -> Result<()> {
         let submitter = self.profile.submitter()?;
-        let request = request.map_or_else(|| unique("computation"), Ok)?;
         let mut progress = Progress::new();
-        // Known before anything is locked, so that a broken submission can be repeated under the same name.
-        progress.say(&format!("request {request}"));
+        let request = announced(request, "computation", &mut progress)?;
         let step = |step| progress.step(step);
         if no_wait {
             let task = submitter.submit(spec, &request, step).await?;

@@ -162,10 +162,8 @@ impl Session {
     async fn submit(&self, spec: &Path, request: Option<RequestId>, wait: bool) -> Result<()> {
         let spec = CampaignSpec::read(spec)?;
         let submitter = self.profile.submitter()?;
-        let request = request.map_or_else(|| unique("campaign"), Ok)?;
         let mut progress = Progress::new();
-        // Known before anything is locked, so that a broken submission can be repeated under the same name.
-        progress.say(&format!("request {request}"));
+        let request = announced(request, "campaign", &mut progress)?;
         let step = |step| progress.step(step);
         if !wait {
             let task = submitter.submit(&spec, &request, step).await?;
@@ -351,6 +349,13 @@ fn table_of_consents(consents: &[ConsentEntry]) -> String {
         [consent.usage_scope.clone(), consent.state.clone(), consent.since_ms.to_string(), expires]
     });
     show::table(["scope", "state", "since (ms)", "expires (ms)"], rows)
+}
+
+/// The name of a submission, said before anything is locked, so that a broken one can be repeated under the same name.
+pub(super) fn announced(given: Option<RequestId>, what: &str, progress: &mut Progress) -> Result<RequestId> {
+    let request = given.map_or_else(|| unique(what), Ok)?;
+    progress.say(&format!("request {request}"));
+    Ok(request)
 }
 
 /// A name for a request that its caller did not name.

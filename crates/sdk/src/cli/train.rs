@@ -13,7 +13,7 @@ use symphony_types::id::{RequestId, TaskId};
 
 use super::args::training::Train;
 use super::plot;
-use super::run::{Session, unique};
+use super::run::{Session, announced};
 use super::show::{self, Progress};
 
 impl Session {
@@ -53,10 +53,8 @@ impl Session {
         plot: Option<&Path>,
     ) -> Result<()> {
         let submitter = self.profile.submitter()?;
-        let request = request.map_or_else(|| unique("training"), Ok)?;
         let mut progress = Progress::new();
-        // Known before anything is locked, so that a broken submission can be repeated under the same name.
-        progress.say(&format!("request {request}"));
+        let request = announced(request, "training", &mut progress)?;
         let step = |step| progress.step(step);
         if no_wait {
             let task = submitter.submit(spec, &request, step).await?;
