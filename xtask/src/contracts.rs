@@ -372,6 +372,17 @@ fn serve(listen: &str) -> Result<()> {
     cargo::run(with_tool(serve.arg("serve"), &tool, &packages).args(["--listen", listen]))
 }
 
+/// What `symphonyd dev --chain move` reads from its environment, once the tool is there and everything is built.
+pub(crate) fn environment() -> Result<[(&'static str, PathBuf); 3]> {
+    let tool = Tool::ready()?;
+    let packages = build(&tool)?;
+    Ok([
+        ("SYMPHONY_CHAIN", "move".into()),
+        ("SYMPHONY_MOVE_VM", tool.vm),
+        ("SYMPHONY_MOVE_PACKAGES", packages),
+    ])
+}
+
 fn check() -> Result<()> {
     format(false)?;
     cargo::run(devchain_cargo(["clippy", "--all-targets", "--locked"]).args(["--", "-D", "warnings"]))

@@ -1,14 +1,17 @@
 //! Runs a demonstration: real processes, real data, every figure measured in the run.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::Subcommand;
 
-use crate::{cargo, engines};
+use crate::{cargo, contracts, engines};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
+    /// Where the money is: the reference ledger, or Move contracts in a development chain
+    #[arg(long, default_value = "ledger", value_parser = ["ledger", "move"])]
+    chain: String,
     #[command(subcommand)]
     story: Story,
 }
@@ -42,25 +45,19 @@ enum Story {
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    match &args.story {
-        Story::Coupon { data, rest } => {
-            cargo::build_examples()?;
-            with_data("examples/coupon_campaign", data.as_deref(), rest)
-        }
+    let (program, data, rest) = match &args.story {
+        Story::Coupon { data, rest } => ("examples/coupon_campaign", data.as_deref(), rest),
         Story::Receipt { rest } => {
             engines::ensure()?;
-            cargo::build_examples()?;
-            cargo::run(cargo::program("examples/receipt_upload").args(rest))
+            ("examples/receipt_upload", None, rest)
         }
-        Story::Training { data, rest } => {
-            cargo::build_examples()?;
-            with_data("examples/behaviour_training", data.as_deref(), rest)
-        }
-    }
-}
-
-fn with_data(program: &str, data: Option<&Path>, rest: &[String]) -> Result<()> {
+        Story::Training { data, rest } => ("examples/behaviour_training", data.as_deref(), rest),
+    };
+    cargo::build_examples()?;
     let mut command = cargo::program(program);
+    if args.chain == "move" {
+        command.envs(contracts::environment()?);
+    }
     if let Some(data) = data {
         let data = data.canonicalize().with_context(|| format!("opening {}", data.display()))?;
         command.arg("--data").arg(data);

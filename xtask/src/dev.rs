@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::cargo;
+use crate::{cargo, contracts};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -13,5 +13,10 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     cargo::build_bins()?;
-    cargo::run(cargo::program("symphonyd").arg("dev").args(&args.rest))
+    let mut network = cargo::program("symphonyd");
+    let of_move = |pair: &[String]| pair[0] == "--chain" && pair[1] == "move";
+    if args.rest.windows(2).any(of_move) || args.rest.iter().any(|word| word == "--chain=move") {
+        network.envs(contracts::environment()?);
+    }
+    cargo::run(network.arg("dev").args(&args.rest))
 }

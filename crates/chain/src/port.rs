@@ -13,16 +13,21 @@ use symphony_types::id::{AccountId, EpochId, LockRef, TaskId, VaultId};
 use symphony_types::time::OrderedMillis;
 
 use crate::ledger::escrow::Lock;
-use crate::ledger::query::{Account, Answer, Funds, Query, answer};
+use crate::ledger::query::{Account, Answer, Fate, Funds, Query, answer};
 use crate::ledger::reward::{BatchRecord, Tree};
 use crate::ledger::{Abort, Receipt, State, apply};
-use crate::transaction::{Anchor, SignedTransaction};
+use crate::refusal::Refusal;
+use crate::transaction::{Anchor, ChainTerms, Submission, Track};
 
 /// A chain.
 #[async_trait]
 pub trait Chain: Send + Sync {
+    /// What a wallet must know to sign for the chain.
+    async fn terms(&self) -> Result<ChainTerms, ChainError>;
     /// Has a transaction executed; the same one again gives the same receipt.
-    async fn submit(&self, transaction: SignedTransaction) -> Result<Receipt, ChainError>;
+    async fn submit(&self, transaction: Submission) -> Result<Receipt, ChainError>;
+    /// What became of a transaction that was sent, or may have been.
+    async fn fate(&self, track: Track) -> Result<Fate, ChainError>;
     /// One escrow lock.
     async fn lock(&self, lock: LockRef) -> Result<Option<Lock>, ChainError>;
     /// The receipt of a transaction, by its hash.
@@ -37,8 +42,6 @@ pub trait Chain: Send + Sync {
     async fn tree(&self, vault: &VaultId, epoch: EpochId) -> Result<Option<Tree>, ChainError>;
     /// Whether a leaf of that tree was claimed.
     async fn claimed(&self, vault: &VaultId, epoch: EpochId, index: u64) -> Result<bool, ChainError>;
-    /// What a payout batch did, once it was executed.
-    async fn batch(&self, batch_id: Digest) -> Result<Option<BatchRecord>, ChainError>;
     /// What all batches of an epoch did (R173).
     async fn epoch(&self, epoch: EpochId) -> Result<Vec<BatchRecord>, ChainError>;
     /// Where the protocol's own money is.
@@ -49,8 +52,8 @@ pub trait Chain: Send + Sync {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ChainError {
     /// An answer: the transaction has no effect.
-    #[error("the chain aborted the transaction: {0}")]
-    Aborted(Abort),
+    #[error("the chain refused the transaction: {0}")]
+    Refused(Refusal),
     /// No answer: whether the transaction was executed is not known.
     #[error("the chain does not answer: {0}")]
     Unreachable(String),
@@ -63,7 +66,7 @@ impl ChainError {
     /// The refusal's code in the catalogue.
     pub const fn code(&self) -> Code {
         match self {
-            Self::Aborted(abort) => abort.code(),
+            Self::Refused(refusal) => refusal.code(),
             Self::Unreachable(_) => Code::Unavailable,
             Self::Garbled => Code::Internal,
         }
@@ -74,7 +77,7 @@ impl ChainError {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Request {
     /// Execute this.
-    Submit(Box<SignedTransaction>),
+    Submit(Submission),
     /// Answer this.
     Query(Query),
 }
@@ -85,7 +88,7 @@ pub enum Response {
     /// The transaction was executed, now or before.
     Executed(Receipt),
     /// The transaction was refused.
-    Aborted(Abort),
+    Refused(Refusal),
     /// The answer to a query.
     Answer(Answer),
     /// The request could not be read.
@@ -121,10 +124,11 @@ impl Response {
 pub fn respond(state: &mut State, at: OrderedMillis, request: &[u8]) -> Vec<u8> {
     let response = match Request::from_bytes(request) {
         None => Response::Malformed,
-        Some(Request::Query(query)) => Response::Answer(answer(state, &query)),
-        Some(Request::Submit(transaction)) => match apply(state, at, &transaction) {
+        Some(Request::Query(query)) => Response::Answer(answer(state, at, &query)),
+        Some(Request::Submit(Submission::Contracts(_))) => Response::Refused(Abort::WrongChain.into()),
+        Some(Request::Submit(Submission::Ledger(transaction))) => match apply(state, at, &transaction) {
             Ok(receipt) => Response::Executed(receipt),
-            Err(abort) => Response::Aborted(abort),
+            Err(abort) => Response::Refused(abort.into()),
         },
     };
     response.to_bytes()
@@ -155,17 +159,29 @@ impl<T: Transport> RemoteChain<T> {
     async fn query(&self, query: Query) -> Result<Answer, ChainError> {
         match self.call(Request::Query(query)).await? {
             Response::Answer(answer) => Ok(answer),
-            Response::Executed(_) | Response::Aborted(_) | Response::Malformed => Err(ChainError::Garbled),
+            Response::Executed(_) | Response::Refused(_) | Response::Malformed => Err(ChainError::Garbled),
         }
     }
 }
 
 #[async_trait]
 impl<T: Transport> Chain for RemoteChain<T> {
-    async fn submit(&self, transaction: SignedTransaction) -> Result<Receipt, ChainError> {
-        match self.call(Request::Submit(Box::new(transaction))).await? {
+    async fn terms(&self) -> Result<ChainTerms, ChainError> {
+        let Answer::Terms(terms) = self.query(Query::Terms).await? else { return Err(ChainError::Garbled) };
+        Ok(terms)
+    }
+
+    async fn fate(&self, track: Track) -> Result<Fate, ChainError> {
+        let Answer::Fate(fate) = self.query(Query::Fate(track)).await? else {
+            return Err(ChainError::Garbled);
+        };
+        Ok(fate)
+    }
+
+    async fn submit(&self, transaction: Submission) -> Result<Receipt, ChainError> {
+        match self.call(Request::Submit(transaction)).await? {
             Response::Executed(receipt) => Ok(receipt),
-            Response::Aborted(abort) => Err(ChainError::Aborted(abort)),
+            Response::Refused(refusal) => Err(ChainError::Refused(refusal)),
             Response::Answer(_) | Response::Malformed => Err(ChainError::Garbled),
         }
     }
@@ -212,12 +228,6 @@ impl<T: Transport> Chain for RemoteChain<T> {
         let answer = self.query(Query::Claimed(vault.clone(), epoch, index)).await?;
         let Answer::Claimed(claimed) = answer else { return Err(ChainError::Garbled) };
         Ok(claimed)
-    }
-
-    async fn batch(&self, batch_id: Digest) -> Result<Option<BatchRecord>, ChainError> {
-        let answer = self.query(Query::Batch(batch_id)).await?;
-        let Answer::Batch(record) = answer else { return Err(ChainError::Garbled) };
-        Ok(record)
     }
 
     async fn epoch(&self, epoch: EpochId) -> Result<Vec<BatchRecord>, ChainError> {

@@ -10,6 +10,8 @@ use symphony_types::id::{AccountId, EpochId, LockRef, NameError, NodeId, PolicyV
 use symphony_types::key::{Document, PrivateKey, PublicKey, Signed, Treasury, Wallet};
 use symphony_types::time::OrderedMillis;
 
+use crate::contracts::{self, Deployment};
+
 /// The name of one chain, so that a transaction of a test chain means nothing on another.
 ///
 /// **Shape**: as every name, 1 to 64 characters of `a-z A-Z 0-9 - _ . :`.
@@ -77,6 +79,97 @@ impl Transaction {
     ) -> SignedTransaction {
         let public = key.public();
         key.sign(Self { chain, sender: public.account(), key: public, sequence, expires, call })
+    }
+}
+
+/// What a wallet must know of the chain to sign for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ChainTerms {
+    /// The reference ledger of this name.
+    Ledger(ChainId),
+    /// The contracts on Aptos.
+    Contracts {
+        /// Where they are.
+        deployment: Deployment,
+        /// What a unit of gas costs now. **Units**: octas, hundred-millionths of APT.
+        gas_price: u64,
+    },
+}
+
+impl ChainTerms {
+    /// The chain's name.
+    pub const fn chain(&self) -> &ChainId {
+        match self {
+            Self::Ledger(chain) => chain,
+            Self::Contracts { deployment, .. } => &deployment.chain,
+        }
+    }
+}
+
+/// A signed transaction in the form of its chain.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Submission {
+    /// For the reference ledger.
+    Ledger(Box<SignedTransaction>),
+    /// For Aptos. **Shape**: canonical bytes of its signed transaction.
+    Contracts(Vec<u8>),
+}
+
+impl From<SignedTransaction> for Submission {
+    fn from(transaction: SignedTransaction) -> Self {
+        Self::Ledger(Box::new(transaction))
+    }
+}
+
+/// How a transaction is found again, and when its absence is proof that it was never executed (R172).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Track {
+    /// The transaction's hash.
+    pub hash: Digest,
+    /// Who sent it.
+    pub sender: AccountId,
+    /// Its number among the sender's.
+    pub sequence: u64,
+    /// From then on the chain does not execute it.
+    pub expires: OrderedMillis,
+}
+
+/// A transaction as its sender keeps it before it is first sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Prepared {
+    /// What is sent, always the same bytes.
+    pub submission: Submission,
+    /// How it is found again.
+    pub track: Track,
+}
+
+impl Prepared {
+    /// Signs a call for the chain that `terms` describe, as the account's transaction with this number.
+    pub fn sign(
+        key: &PrivateKey<Wallet>,
+        terms: &ChainTerms,
+        sequence: u64,
+        expires: OrderedMillis,
+        call: Call,
+    ) -> Self {
+        match terms {
+            ChainTerms::Ledger(chain) => {
+                Transaction::sign(key, chain.clone(), sequence, expires, call).into()
+            }
+            ChainTerms::Contracts { deployment, gas_price } => {
+                let (submission, track) =
+                    contracts::sign(key, deployment, *gas_price, sequence, expires, &call);
+                Self { submission, track }
+            }
+        }
+    }
+}
+
+impl From<SignedTransaction> for Prepared {
+    fn from(transaction: SignedTransaction) -> Self {
+        let Transaction { sender, sequence, expires, .. } = transaction.body;
+        let track = Track { hash: transaction.body.digest(), sender, sequence, expires };
+        Self { submission: transaction.into(), track }
     }
 }
 

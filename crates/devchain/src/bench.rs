@@ -10,6 +10,7 @@ use aptos_sdk::transaction::builder::sign_transaction;
 use aptos_sdk::transaction::payload::{EntryFunction, TransactionPayload};
 use aptos_sdk::types::{AccountAddress, Identifier, MoveModuleId};
 use aptos_sdk::{Aptos, AptosConfig};
+use symphony_chain::contracts::Entry;
 use symphony_chain::transaction::{
     Call, DividendTree, EscrowSettlement, Payee, PayoutBatch, RecipientClass, lock_ref,
 };
@@ -21,7 +22,6 @@ use symphony_types::merkle;
 use symphony_types::time::OrderedMillis;
 use tokio::net::TcpListener;
 
-use crate::contracts::entry;
 use crate::development;
 use crate::genesis::{self, Artifacts};
 use crate::host::{Executed, Host};
@@ -40,7 +40,7 @@ pub async fn run(artifacts: &Artifacts) -> Result<()> {
 }
 
 fn holder(seed: u8) -> AccountId {
-    AccountId(Digest(development::account(seed)))
+    development::account(seed)
 }
 
 fn digest(text: &str) -> Digest {
@@ -50,7 +50,7 @@ fn digest(text: &str) -> Digest {
 /// Executes a call that must succeed.
 fn succeed(host: &mut Host, sender: AccountId, call: &Call, number: u64) -> Result<Executed> {
     let hash = Digest::of("bench", &number).0;
-    let executed = host.execute(sender.0.0, &entry(call), hash, u64::MAX >> 8)?;
+    let executed = host.execute(sender.0.0, &genesis::entry(Entry::of(call)), hash, u64::MAX >> 8)?;
     if let Err(failure) = &executed.result {
         bail!("{failure:?}");
     }
@@ -181,7 +181,7 @@ fn batch(host: &mut Host) -> Result<()> {
             ..empty(name)
         };
         let call = Call::Payout(batch);
-        let payload = bcs::to_bytes(&entry(&call))?.len();
+        let payload = bcs::to_bytes(&genesis::entry(Entry::of(&call)))?.len();
         let began = Instant::now();
         let executed = succeed(host, holder(development::PAYOUT), &call, 200_000 + round)?;
         let took = began.elapsed();
@@ -233,7 +233,7 @@ fn transfers(host: &mut Host) -> Result<()> {
 async fn latency(artifacts: &Artifacts) -> Result<()> {
     let mut node = Node::new(artifacts, development::CHAIN_ID, &development::start(NOW_MS))?;
     for seed in development::HOLDERS {
-        node.fund(development::account(seed), u64::MAX >> 1);
+        node.fund(development::account(seed).0.0, u64::MAX >> 1);
     }
     let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.context("listening")?;
     let url = format!("http://{}/v1", listener.local_addr().context("listening")?);

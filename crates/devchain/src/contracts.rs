@@ -1,116 +1,13 @@
-//! The reference ledger's calls and events in the words of the contracts, so that both can be compared and either can be driven.
+//! The reference ledger's aborts and events in the words of the contracts, so that both can be compared.
 
 use serde_json::{Map, Value, json};
+use symphony_chain::contracts::{class, tier as tier_number};
 use symphony_chain::ledger::{Abort, Event, accounts, escrow, reward, staking, treasury};
-use symphony_chain::transaction::{Call, PayoutBatch, RecipientClass, Release, Tier};
+use symphony_chain::transaction::{RecipientClass, Tier};
 use symphony_types::digest::Digest;
-use symphony_types::key::{Signed, Treasury};
 
-use crate::genesis::{address, call};
+use crate::genesis::address;
 use crate::vm;
-
-/// The entry function that does what the ledger's call does.
-pub fn entry(wanted: &Call) -> vm::Call {
-    let (module, function, args) = match wanted {
-        Call::Transfer { to, amount } => ("sym", "transfer", vec![bytes(to), bytes(amount)]),
-        Call::EscrowLock { request, amount, policy_version, expires } => {
-            let args = vec![bytes(request), bytes(amount), bytes(policy_version), bytes(expires)];
-            ("escrow", "lock", args)
-        }
-        Call::EscrowReclaim { lock } => ("escrow", "reclaim", vec![bytes(lock)]),
-        Call::StakeDeposit { tier, amount } => {
-            ("staking", "deposit", vec![bytes(&number(*tier)), bytes(amount)])
-        }
-        Call::StakeWithdrawRequest { tier, amount } => {
-            ("staking", "request_withdrawal", vec![bytes(&number(*tier)), bytes(amount)])
-        }
-        Call::StakeWithdraw { tier } => ("staking", "withdraw", vec![bytes(&number(*tier))]),
-        Call::Slash { account, tier, amount, reference } => {
-            let args = vec![bytes(account), bytes(&number(*tier)), bytes(amount), bytes(reference)];
-            ("staking", "slash", args)
-        }
-        Call::Payout(batch) => ("reward", "payout", payout(batch)),
-        Call::ClaimDividend { vault, epoch, index, amount, path } => {
-            let args = vec![bytes(vault), bytes(epoch), bytes(index), bytes(amount), bytes(path)];
-            ("reward", "claim", args)
-        }
-        Call::TreasuryRelease { release, approvals } => {
-            ("treasury", "release", releasing(release, approvals))
-        }
-    };
-    call((address(), module), function, args)
-}
-
-/// Lists of the batch's parts, in the order of the entry function's parameters.
-fn payout(batch: &PayoutBatch) -> Vec<Vec<u8>> {
-    let PayoutBatch { settlements, subsidies, payees, dividends, carries, anchors, .. } = batch;
-    vec![
-        bytes(&batch.batch_id),
-        bytes(&batch.epoch),
-        list(settlements, |entry| entry.lock),
-        list(settlements, |entry| entry.task),
-        list(settlements, |entry| entry.charged),
-        list(settlements, |entry| entry.refunded),
-        list(subsidies, |entry| entry.task),
-        list(subsidies, |entry| entry.amount),
-        list(payees, |entry| entry.account),
-        list(payees, |entry| class(entry.class)),
-        list(payees, |entry| entry.amount),
-        list(dividends, |entry| entry.vault.clone()),
-        list(dividends, |entry| entry.root),
-        list(dividends, |entry| entry.leaves),
-        list(dividends, |entry| entry.total),
-        list(carries, |entry| entry.vault.clone()),
-        list(carries, |entry| entry.into),
-        list(carries, |entry| entry.out_of),
-        bytes(&batch.pool_return),
-        bytes(&batch.treasury),
-        list(anchors, |entry| entry.task),
-        list(anchors, |entry| entry.settlement_root),
-    ]
-}
-
-fn releasing(release: &Release, approvals: &[Signed<Release, Treasury>]) -> Vec<Vec<u8>> {
-    let keys: Vec<Vec<u8>> = approvals.iter().map(|approval| approval.key.as_bytes().to_vec()).collect();
-    let signatures: Vec<Vec<u8>> = approvals.iter().map(|approval| approval.signature.0.to_vec()).collect();
-    vec![
-        bytes(&release.chain),
-        bytes(&release.to),
-        bytes(&release.amount),
-        bytes(&release.proposal),
-        bytes(&keys),
-        bytes(&signatures),
-    ]
-}
-
-fn list<T, V: serde::Serialize>(entries: &[T], field: impl Fn(&T) -> V) -> Vec<u8> {
-    bytes(&entries.iter().map(field).collect::<Vec<V>>())
-}
-
-fn bytes<T: serde::Serialize>(value: &T) -> Vec<u8> {
-    symphony_types::canonical::to_bytes(value)
-}
-
-/// The number of a tier in the contracts.
-pub const fn number(tier: Tier) -> u8 {
-    match tier {
-        Tier::Master => 0,
-        Tier::Enterprise => 1,
-        Tier::Producer => 2,
-    }
-}
-
-/// The number of a class in the contracts: its place in canonical bytes.
-pub const fn class(class: RecipientClass) -> u8 {
-    match class {
-        RecipientClass::Contributor => 0,
-        RecipientClass::VaultOperator => 1,
-        RecipientClass::Executor => 2,
-        RecipientClass::Aggregator => 3,
-        RecipientClass::Verifier => 4,
-        RecipientClass::Treasury => 5,
-    }
-}
 
 /// The reason in a Move abort code, as the ledger's abort; `None` when only the contracts have it.
 pub fn abort(code: u64) -> Option<Abort> {
@@ -162,7 +59,7 @@ fn escrow(event: &escrow::Event) -> (&'static str, Value) {
 
 fn staking(event: &staking::Event) -> (&'static str, Value) {
     let of = |account: Digest, tier: Tier| {
-        Map::from_iter([("account".into(), hex(account).into()), ("tier".into(), number(tier).into())])
+        Map::from_iter([("account".into(), hex(account).into()), ("tier".into(), tier_number(tier).into())])
     };
     let (name, mut data, fields) = match event {
         staking::Event::Deposited { account, tier, amount } => {

@@ -3,8 +3,12 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail, ensure};
-use aptos_sdk::types::{AccountAddress, StructTag};
+use aptos_sdk::types::StructTag;
 use serde::Serialize;
+use symphony_chain::contracts::{Deployment, Entry, Start};
+use symphony_chain::transaction::ChainId;
+use symphony_types::digest::Digest;
+use symphony_types::id::AccountId;
 
 use crate::compiler;
 use crate::store::Store;
@@ -24,53 +28,6 @@ pub struct Artifacts {
     pub vm: PathBuf,
     /// The folder with the packages `framework-standin` and `symphony`, built.
     pub packages: PathBuf,
-}
-
-/// What the contracts start with, in the order of their `genesis::start`.
-#[derive(Clone, Debug, Serialize)]
-pub struct Start {
-    /// The chain's name in what treasury signers approve.
-    pub chain: String,
-    /// Sends payout batches.
-    pub payout: Address,
-    /// Executes penalties.
-    pub settlement: Address,
-    /// Records votes.
-    pub governance: Address,
-    /// Keys of the treasury's signers.
-    pub signers: Vec<Vec<u8>>,
-    /// How many of them must approve.
-    pub threshold: u64,
-    /// Votes that accept, of all who may vote, in hundredths of a percent.
-    pub quorum_bps: u64,
-    /// The smallest stake that counts: masters, enterprises, producers.
-    pub minimum: Vec<u64>,
-    /// How long a withdrawal waits, in the same order.
-    pub cooldown_ms: Vec<u64>,
-    /// The shortest time that a lock is held for.
-    pub lock_ms_min: u64,
-    /// The fewest payees of a dividend tree.
-    pub payees_per_tree_min: u64,
-    /// When the first epoch of the inflation schedule begins.
-    pub inflation_start_ms: u64,
-    /// How long its epochs are.
-    pub epoch_ms: u64,
-    /// How many epochs have one rate.
-    pub epochs_per_step: u64,
-    /// The rates, in hundredths of a percent.
-    pub rates_bps: Vec<u64>,
-    /// The treasury's share of what is minted.
-    pub treasury_bps: u64,
-    /// Who holds something.
-    pub accounts: Vec<Address>,
-    /// How much.
-    pub balances: Vec<u64>,
-    /// What the treasury holds.
-    pub treasury: u64,
-    /// What the epoch pool holds.
-    pub pool: u64,
-    /// What the incentives pool holds.
-    pub incentives: u64,
 }
 
 /// What Aptos keeps of a published package.
@@ -133,42 +90,13 @@ pub fn build(
     let args = vec![bcs::to_bytes(SEED)?, bcs::to_bytes(&metadata)?, bcs::to_bytes(&code)?];
     let publish = call((FRAMEWORK, "resource_account"), "create_resource_account_and_publish_package", args);
     run(vm, store, 1, &publish)?;
-    let start = call((address(), "genesis"), "start", start.args()?);
-    run(vm, store, 2, &start)
+    run(vm, store, 2, &entry(start.entry()))
 }
 
-impl Start {
-    fn args(&self) -> Result<Vec<Vec<u8>>> {
-        Ok(vec![
-            bcs::to_bytes(&self.chain)?,
-            bcs::to_bytes(&self.payout)?,
-            bcs::to_bytes(&self.settlement)?,
-            bcs::to_bytes(&self.governance)?,
-            bcs::to_bytes(&self.signers)?,
-            bcs::to_bytes(&self.threshold)?,
-            bcs::to_bytes(&self.quorum_bps)?,
-            bcs::to_bytes(&self.minimum)?,
-            bcs::to_bytes(&self.cooldown_ms)?,
-            bcs::to_bytes(&self.lock_ms_min)?,
-            bcs::to_bytes(&self.payees_per_tree_min)?,
-            bcs::to_bytes(&self.inflation_start_ms)?,
-            bcs::to_bytes(&self.epoch_ms)?,
-            bcs::to_bytes(&self.epochs_per_step)?,
-            bcs::to_bytes(&self.rates_bps)?,
-            bcs::to_bytes(&self.treasury_bps)?,
-            bcs::to_bytes(&self.accounts)?,
-            bcs::to_bytes(&self.balances)?,
-            bcs::to_bytes(&self.treasury)?,
-            bcs::to_bytes(&self.pool)?,
-            bcs::to_bytes(&self.incentives)?,
-        ])
-    }
-}
-
-/// Where the contracts of a development chain are.
+/// Where the contracts of a development chain are, whatever its name.
 pub fn address() -> Address {
-    let source = AccountAddress::new(DEPLOYER);
-    aptos_sdk::crypto::sha3_256(&[source.as_bytes(), SEED, &[0xff]].concat())
+    let chain = ChainId::new("dev").expect("a name");
+    Deployment::by(chain, 0, AccountId(Digest(DEPLOYER))).contracts.0.0
 }
 
 /// Puts the time of a block into the state.
@@ -194,6 +122,11 @@ pub fn tag(module: &str, name: &str) -> StructTag {
         Ok(aptos_sdk::types::TypeTag::Struct(tag)) => *tag,
         _ => unreachable!("names of the framework are names"),
     }
+}
+
+/// A call of the contracts.
+pub fn entry(entry: Entry) -> Call {
+    call((address(), entry.module), entry.function, entry.args)
 }
 
 /// A call with arguments in canonical bytes.

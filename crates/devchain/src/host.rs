@@ -7,8 +7,9 @@ use std::sync::Arc;
 use anyhow::{Result, ensure};
 use aptos_sdk::types::StructTag;
 use serde_json::Value;
+use symphony_chain::contracts::Start;
 
-use crate::genesis::{self, Artifacts, Start};
+use crate::genesis::{self, Artifacts};
 use crate::store::{RESOURCE, Snapshot, Store, Touched};
 use crate::vm::{Address, Call, Event, Failure, Place, Vm, resource_key};
 

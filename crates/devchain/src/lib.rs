@@ -2,7 +2,7 @@
 //!
 //! [`compiler`] builds packages and runs their unit tests; [`vm`] executes, over a [`store`]; [`genesis`] says how a chain begins;
 //! [`host`] is one chain; [`contracts`] translates between the reference ledger and the contracts. [`node`] takes transactions as a full
-//! node does, with [`faults`] on command, and [`rest`] is its API, in the JSON of [`values`]. [`development`] says who holds what on a
+//! node does, with [`faults`] on command and a [`journal`], and [`rest`] is its API, in the JSON of [`values`]. [`development`] says who holds what on a
 //! chain of one's own, and [`client`] is the script that every official client runs;
 //! [`bench`] measures.
 
@@ -14,6 +14,7 @@ pub mod development;
 pub mod faults;
 pub mod genesis;
 pub mod host;
+pub mod journal;
 mod native;
 pub mod node;
 pub mod rest;

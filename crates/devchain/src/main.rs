@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Read as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -62,6 +63,15 @@ enum Command {
         /// Where to listen; port 0 takes a free one
         #[arg(long, default_value = "127.0.0.1:0")]
         listen: SocketAddr,
+        /// What the contracts start with, in canonical bytes; a development chain of this program's own accounts when absent
+        #[arg(long, requires = "journal")]
+        start: Option<PathBuf>,
+        /// Where the chain is kept over restarts
+        #[arg(long, requires = "start")]
+        journal: Option<PathBuf>,
+        /// Ends when standard input does
+        #[arg(long)]
+        supervised: bool,
     },
     /// Prints what the contracts and the chain cost
     Bench {
@@ -99,7 +109,13 @@ fn main() -> Result<()> {
         Command::Build { compiler, package } => compiler::build(&compiler, &package),
         Command::Test { compiler, filter, package } => compiler::test(&compiler, &package, filter),
         Command::Abi { tool, folder, write } => abi(&tool, &folder, write),
-        Command::Serve { tool, listen } => runtime()?.block_on(serve(&tool.artifacts(), listen)),
+        Command::Serve { tool, listen, start, journal, supervised } => {
+            let node = node(&tool.artifacts(), start.zip(journal))?;
+            if supervised {
+                std::thread::spawn(orphaned);
+            }
+            runtime()?.block_on(serve(node, listen))
+        }
         Command::Bench { tool } => runtime()?.block_on(bench::run(&tool.artifacts())),
         Command::Client { url, seed } => {
             let facts = runtime()?.block_on(client::facts(&url, seed))?;
@@ -109,8 +125,13 @@ fn main() -> Result<()> {
     }
 }
 
-async fn serve(artifacts: &Artifacts, listen: SocketAddr) -> Result<()> {
-    ensure!(listen.ip().is_loopback(), "a development chain listens on loopback only");
+/// The chain of a network, or one of this program's own accounts.
+fn node(artifacts: &Artifacts, kept: Option<(PathBuf, PathBuf)>) -> Result<Node> {
+    if let Some((start, journal)) = kept {
+        let bytes = fs::read(&start).with_context(|| format!("reading {}", start.display()))?;
+        let start = bcs::from_bytes(&bytes).with_context(|| format!("reading {}", start.display()))?;
+        return Node::open(artifacts, development::CHAIN_ID, &start, &journal, GAS);
+    }
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let start = development::start(u64::try_from(now.as_millis()).unwrap_or_default());
     let mut node = Node::new(artifacts, development::CHAIN_ID, &start)?;
@@ -120,8 +141,20 @@ async fn serve(artifacts: &Artifacts, listen: SocketAddr) -> Result<()> {
         development::COUNCIL,
     ]);
     for seed in known {
-        node.fund(development::account(seed), GAS);
+        node.fund(development::account(seed).0.0, GAS);
     }
+    Ok(node)
+}
+
+/// Ends the process with whoever started it.
+fn orphaned() {
+    // Nothing is ever written: the read ends when the supervisor does.
+    let _ = std::io::stdin().read(&mut [0]);
+    std::process::exit(0);
+}
+
+async fn serve(node: Node, listen: SocketAddr) -> Result<()> {
+    ensure!(listen.ip().is_loopback(), "a development chain listens on loopback only");
     let listener = TcpListener::bind(listen).await.context("listening")?;
     let address = listener.local_addr().context("listening")?;
     println!("contracts 0x{}", encoded(&genesis::address()));

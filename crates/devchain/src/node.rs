@@ -2,17 +2,20 @@
 //! takes gas from accounts of its own book. Faults and snapshots are on command.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use aptos_sdk::transaction::SignedTransaction;
 use aptos_sdk::transaction::payload::{
     EntryFunction, TransactionExecutable, TransactionExtraConfig, TransactionPayload, TransactionPayloadInner,
 };
+use symphony_chain::contracts::Start;
 
 use crate::faults::{Fate, Faults};
-use crate::genesis::{self, Artifacts, Start};
+use crate::genesis::{self, Artifacts};
 use crate::host::{Executed, Host, Saved};
+use crate::journal::{Entry, Journal};
 use crate::store::Touched;
 use crate::vm::{Address, Call, Event, Failure};
 
@@ -25,10 +28,14 @@ pub struct Node {
     faults: Faults,
     /// What reads see while the node lags.
     frozen: Option<(Saved, Committed)>,
-    snapshots: BTreeMap<String, (Saved, Committed)>,
-    genesis: (Saved, Committed),
+    snapshots: BTreeMap<String, Kept>,
+    genesis: Kept,
     clock_offset_us: i64,
+    journal: Option<Journal>,
 }
+
+/// A chain to come back to, and how long its journal was.
+type Kept = (Saved, Committed, u64);
 
 /// What the node remembers beside the state.
 #[derive(Clone, Default)]
@@ -79,10 +86,10 @@ pub enum Submitted {
 }
 
 impl Node {
-    /// A node with a chain that has just started.
+    /// A node with a chain that has just started and is forgotten with the process.
     pub fn new(artifacts: &Artifacts, chain_id: u8, start: &Start) -> Result<Self> {
         let host = Host::new(artifacts, clock_us(), start)?;
-        let genesis = (host.save(), Committed::default());
+        let genesis = (host.save(), Committed::default(), 0);
         Ok(Self {
             host,
             chain_id,
@@ -93,7 +100,48 @@ impl Node {
             snapshots: BTreeMap::new(),
             genesis,
             clock_offset_us: 0,
+            journal: None,
         })
+    }
+
+    /// A node with the chain that `journal` tells, which goes on in it; its accounts have gas from the beginning.
+    pub fn open(
+        artifacts: &Artifacts,
+        chain_id: u8,
+        start: &Start,
+        journal: &Path,
+        gas: u64,
+    ) -> Result<Self> {
+        let (journal, entries) = Journal::open(journal, clock_us())?;
+        let mut node = Self::new(artifacts, chain_id, start)?;
+        let host = Host::new(artifacts, journal.begun_us(), start)?;
+        for account in start.balances.iter().map(|(account, _)| account) {
+            node.fund(account.0.0, gas);
+        }
+        for account in [start.payout, start.settlement, start.governance] {
+            node.fund(account.0.0, gas);
+        }
+        node.host = host;
+        node.genesis = (node.host.save(), node.committed.clone(), Journal::head());
+        for entry in entries {
+            match entry {
+                Entry::Executed { transaction, time_us } => {
+                    let transaction =
+                        bcs::from_bytes(&transaction).context("a transaction of the journal")?;
+                    let hash = hash_of(&transaction).map_err(|Refused(_, text)| anyhow::anyhow!(text))?;
+                    node.commit(transaction, hash, time_us);
+                }
+                Entry::Funded { account, amount } => node.fund(account, amount),
+            }
+        }
+        node.journal = Some(journal);
+        Ok(node)
+    }
+
+    fn note(&mut self, entry: impl FnOnce() -> Entry) {
+        if let Some(journal) = &mut self.journal {
+            journal.append(&entry());
+        }
     }
 
     /// The chain's number.
@@ -203,6 +251,10 @@ impl Node {
     }
 
     fn commit(&mut self, transaction: SignedTransaction, hash: [u8; 32], now: u64) {
+        self.note(|| Entry::Executed {
+            transaction: bcs::to_bytes(&transaction).expect("what was read has canonical bytes"),
+            time_us: now,
+        });
         let Some(function) = entry_function(&transaction) else { return };
         self.host.set_time(now);
         let raw = &transaction.raw_txn;
@@ -264,6 +316,7 @@ impl Node {
 
     /// Gives an account gas.
     pub fn fund(&mut self, account: Address, amount: u64) {
+        self.note(|| Entry::Funded { account, amount });
         let balance = self.committed.gas.entry(account).or_default();
         *balance = balance.saturating_add(amount);
     }
@@ -293,7 +346,8 @@ impl Node {
 
     /// Keeps the chain under a name.
     pub fn keep(&mut self, name: &str) {
-        self.snapshots.insert(name.to_owned(), (self.host.save(), self.committed.clone()));
+        let length = self.journal.as_ref().map_or(0, Journal::length);
+        self.snapshots.insert(name.to_owned(), (self.host.save(), self.committed.clone(), length));
     }
 
     /// Comes back to a chain that was kept; `None` is its beginning, as when a test network is wiped. Whether there is one.
@@ -302,7 +356,10 @@ impl Node {
             None => Some(&self.genesis),
             Some(name) => self.snapshots.get(name),
         };
-        let Some((saved, committed)) = kept.cloned() else { return false };
+        let Some((saved, committed, length)) = kept.cloned() else { return false };
+        if let Some(journal) = &mut self.journal {
+            journal.cut(length);
+        }
         self.host.restore(&saved);
         self.committed = committed;
         self.pending.clear();

@@ -6,6 +6,7 @@
 //! [`endorsing`] asks, [`cluster`] answers, [`bulk`] spreads the [`blobs`].
 
 pub mod admission;
+pub mod batches;
 pub mod blobs;
 pub mod bulk;
 pub mod chain;

@@ -141,7 +141,7 @@ impl Service {
         let answer = LedgerChannel(self.node.peers.chain()).call(bytes).await;
         let answer = answer.map_err(|error| refusal(error.code(), error))?;
         match ChainResponse::from_bytes(&answer) {
-            Some(ChainResponse::Aborted(abort)) => Err(refusal(abort.code(), abort)),
+            Some(ChainResponse::Refused(refused)) => Err(refusal(refused.code(), refused)),
             Some(ChainResponse::Malformed) => Err(plain(Code::Malformed)),
             Some(ChainResponse::Executed(_) | ChainResponse::Answer(_)) => Ok(answer),
             None => Err(plain(Code::Internal)),

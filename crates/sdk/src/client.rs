@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use symphony_chain::ledger::Receipt;
 use symphony_chain::ledger::query::{Answer, Query};
 use symphony_chain::port;
-use symphony_chain::transaction::SignedTransaction;
+use symphony_chain::transaction::Submission;
 use symphony_protocol::governance::Governance;
 use symphony_types::id::{ActorId, RequestId, TaskId, UsageScope};
 use symphony_types::limits::SEALED_BYTES_MAX;
@@ -387,8 +387,8 @@ impl Client {
     }
 
     /// Has the chain execute a signed transaction; the same bytes again give the same receipt (R172).
-    pub async fn transact(&self, transaction: &SignedTransaction) -> Result<Receipt, ClientError> {
-        let request = port::Request::Submit(Box::new(transaction.clone()));
+    pub async fn transact(&self, transaction: &Submission) -> Result<Receipt, ClientError> {
+        let request = port::Request::Submit(transaction.clone());
         match self.chain("transactions", &request).await? {
             port::Response::Executed(receipt) => Ok(receipt),
             other => Err(ClientError::Garbled(format!("{other:?} does not answer a transaction"))),

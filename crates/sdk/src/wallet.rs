@@ -2,9 +2,10 @@
 //! after a lost answer or a crash the same bytes go out again and nothing is paid twice.
 //!
 //! ```text
-//! no file --sign, write--> kept --receipt, or its lock exists--> executed
-//!                            |---- not expired ---------------> the same bytes again
-//!                            +---- expired, never executed ---> sign anew
+//! no file --sign, write--> kept --executed, or its lock exists--> executed
+//!                            |---- alive ----------------------> the same bytes again
+//!                            |---- dead, or refused for good --> sign anew
+//!                            +---- undecided ------------------> somebody looks
 //! ```
 
 use std::fs::{self, File};
@@ -14,15 +15,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 use symphony_chain::ledger::escrow::LockState;
-use symphony_chain::ledger::query::{Account, Answer, Query};
-use symphony_chain::transaction::{
-    Approval, Call, ChainId, Release, SignedTransaction, Tier, Transaction, lock_ref,
-};
+use symphony_chain::ledger::query::{Account, Answer, Fate, Query};
+use symphony_chain::transaction::{Approval, Call, ChainId, Prepared, Release, Tier, lock_ref};
 use symphony_protocol::artifact::TaskRequest;
 use symphony_types::amount::Sym;
 use symphony_types::digest::Digest;
 use symphony_types::id::{AccountId, EpochId, LockRef, PolicyVersion, VaultId};
-use symphony_types::key::{self, Document as _, PrivateKey};
+use symphony_types::key::{self, PrivateKey};
 use symphony_types::time::OrderedMillis;
 use symphony_wire::documents::{decode, encode};
 use thiserror::Error;
@@ -49,6 +48,9 @@ pub enum WalletError {
     /// Too old or too damaged to tell whether the chain executed it.
     #[error("an earlier transaction's outcome is no longer known; remove {0} to send the call again")]
     Undecided(PathBuf),
+    /// The wallet signs for one chain, and the network's money is on another.
+    #[error("the network's chain is {0}, and this wallet signs for {1}")]
+    WrongChain(ChainId, ChainId),
     /// A quote or a dividend lacks what a transaction needs.
     #[error("the {0} cannot be used")]
     Unusable(&'static str),
@@ -190,16 +192,17 @@ impl Wallet {
     async fn execute(&self, client: &Client, name: &str, call: Call) -> Result<Executed, WalletError> {
         let _turn = self.turn()?;
         let path = self.file(name);
-        let (transaction, fresh) = match self.kept(&path)? {
+        let (prepared, fresh) = match self.kept(&path)? {
             None => (self.sign(client, &path, call).await?, true),
-            Some(known) => match self.fate(client, &known, &path).await? {
-                Fate::Executed => return Ok(executed(&known)),
-                Fate::Alive => (known, false),
-                Fate::Dead => (self.sign(client, &path, call).await?, true),
+            Some(known) => match self.next(client, &known, &call).await? {
+                Next::Done => return Ok(executed(&known)),
+                Next::Again => (known, false),
+                Next::Anew => (self.sign(client, &path, call).await?, true),
+                Next::Look => return Err(WalletError::Undecided(path)),
             },
         };
-        match client.transact(&transaction).await {
-            Ok(_) => Ok(executed(&transaction)),
+        match client.transact(&prepared.submission).await {
+            Ok(_) => Ok(executed(&prepared)),
             Err(error) => {
                 let refused = matches!(&error, ClientError::Refused(problem) if !problem.retryable && problem.status < 500);
                 if fresh && refused {
@@ -211,16 +214,22 @@ impl Wallet {
         }
     }
 
-    async fn sign(&self, client: &Client, path: &Path, call: Call) -> Result<SignedTransaction, WalletError> {
+    async fn sign(&self, client: &Client, path: &Path, call: Call) -> Result<Prepared, WalletError> {
+        let terms = match client.query(Query::Terms).await? {
+            Answer::Terms(terms) => terms,
+            other => return Err(strange(&other)),
+        };
+        if *terms.chain() != self.chain {
+            return Err(WalletError::WrongChain(terms.chain().clone(), self.chain.clone()));
+        }
         let sequence = self.holding(client).await?.sequence;
-        let expires = now().plus(VALID_MS);
-        let transaction = Transaction::sign(&self.key, self.chain.clone(), sequence, expires, call);
-        secret::write_durably(path, &encode(&transaction))?;
-        Ok(transaction)
+        let prepared = Prepared::sign(&self.key, &terms, sequence, now().plus(VALID_MS), call);
+        secret::write_durably(path, &encode(&prepared))?;
+        Ok(prepared)
     }
 
     /// A transaction that was signed before.
-    fn kept(&self, path: &Path) -> Result<Option<SignedTransaction>, WalletError> {
+    fn kept(&self, path: &Path) -> Result<Option<Prepared>, WalletError> {
         match fs::read(path) {
             // Written whole or not at all, so that a damaged one may have been sent.
             Ok(bytes) => decode(&bytes).map(Some).map_err(|_| WalletError::Undecided(path.to_owned())),
@@ -229,38 +238,29 @@ impl Wallet {
         }
     }
 
-    async fn fate(
-        &self,
-        client: &Client,
-        known: &SignedTransaction,
-        path: &Path,
-    ) -> Result<Fate, WalletError> {
-        let body = &known.body;
-        if let Call::EscrowLock { request, .. } = &body.call {
-            match client.query(Query::Lock(lock_ref(body.sender, body.sequence))).await? {
+    /// What to do with a kept transaction of this call. A lock tells for good, also when its receipt is gone.
+    async fn next(&self, client: &Client, known: &Prepared, call: &Call) -> Result<Next, WalletError> {
+        let track = known.track;
+        if let Call::EscrowLock { request, .. } = call {
+            match client.query(Query::Lock(lock_ref(track.sender, track.sequence))).await? {
                 Answer::Lock(Some(lock)) if lock.request == *request => {
                     // What was taken back pays for nothing; the request needs another lock.
                     let reclaimed = lock.state == LockState::Reclaimed;
-                    return Ok(if reclaimed { Fate::Dead } else { Fate::Executed });
+                    return Ok(if reclaimed { Next::Anew } else { Next::Done });
                 }
                 Answer::Lock(_) => {}
                 other => return Err(strange(&other)),
             }
         }
-        match client.query(Query::Receipt(body.digest())).await? {
-            Answer::Receipt(Some(_)) => return Ok(Fate::Executed),
-            Answer::Receipt(None) => {}
-            other => return Err(strange(&other)),
+        match client.query(Query::Fate(track)).await? {
+            Answer::Fate(Fate::Executed(_)) => Ok(Next::Done),
+            Answer::Fate(Fate::Alive) => Ok(Next::Again),
+            Answer::Fate(Fate::Dead | Fate::Refused(_)) => Ok(Next::Anew),
+            // A lock stays on the chain, so that its absence is proof without the receipt.
+            Answer::Fate(Fate::Undecided) if matches!(call, Call::EscrowLock { .. }) => Ok(Next::Anew),
+            Answer::Fate(Fate::Undecided) => Ok(Next::Look),
+            other => Err(strange(&other)),
         }
-        if now() < body.expires.plus(CLOCK_MARGIN_MS) {
-            return Ok(Fate::Alive);
-        }
-        let unused = self.holding(client).await?.sequence <= body.sequence;
-        // A lock stays on the chain for good, so that its absence is proof without the receipt.
-        if unused || matches!(body.call, Call::EscrowLock { .. }) {
-            return Ok(Fate::Dead);
-        }
-        Err(WalletError::Undecided(path.to_owned()))
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -292,16 +292,16 @@ pub async fn claimed(
     }
 }
 
-/// What became of a kept transaction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
-    Executed,
-    Alive,
-    Dead,
+/// What to do with a transaction that was signed before.
+enum Next {
+    Done,
+    Again,
+    Anew,
+    Look,
 }
 
-fn executed(transaction: &SignedTransaction) -> Executed {
-    Executed { hash: transaction.body.digest(), sequence: transaction.body.sequence }
+fn executed(prepared: &Prepared) -> Executed {
+    Executed { hash: prepared.track.hash, sequence: prepared.track.sequence }
 }
 
 fn strange(answer: &Answer) -> WalletError {
@@ -316,7 +316,5 @@ pub(crate) fn now() -> OrderedMillis {
 
 /// How long a transaction may be executed. **Units**: milliseconds.
 const VALID_MS: u64 = 60_000;
-/// How far the chain's clock may be behind. **Units**: milliseconds.
-const CLOCK_MARGIN_MS: u64 = 60_000;
 /// How much longer a lock lives than its quote asks for, because time passes before the submission.
 const LOCK_MARGIN_MS: u64 = 15 * 60_000;

@@ -42,6 +42,10 @@ pub(crate) struct NodeConfig {
     /// absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protocol_max: Option<u32>,
+    /// The REST API of a full node, for the chain node of a network whose money is on Aptos, such as
+    /// `https://fullnode.mainnet.aptoslabs.com/v1`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub full_node: Option<String>,
     /// Records that a Vault takes at most.
     #[serde(default = "records_max")]
     pub records_max: u64,

@@ -3,6 +3,7 @@
 
 mod committee;
 mod create;
+mod devchain;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -60,6 +61,20 @@ pub(crate) struct Args {
     /// Class of trusted hardware that a new network's machines play, such as `intel-tdx`: its evidence is made up, and marked
     #[arg(long, value_name = "CLASS")]
     hardware: Option<String>,
+    /// Where a new network's money is
+    #[arg(long, value_enum, default_value_t = Money::Ledger, env = "SYMPHONY_CHAIN")]
+    chain: Money,
+    #[command(flatten)]
+    tool: devchain::Tool,
+}
+
+/// What holds the money of a development network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Money {
+    /// The reference ledger, in a process of its own
+    Ledger,
+    /// The Move contracts in a development chain; `cargo xtask dev --chain move` has what it needs
+    Move,
 }
 
 /// A node and its address.
@@ -87,6 +102,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
              class: take the development profile, or one master"
         );
     }
+    if args.chain == Money::Move && args.profile == Profile::Production {
+        bail!("the development chain holds no value, and the production policy is for networks that do");
+    }
     let network_file = args.dir.join(create::NETWORK_FILE);
     if args.fresh && args.dir.exists() {
         if !network_file.exists() {
@@ -97,7 +115,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if !network_file.exists() {
         let hosts = args.host.iter().cloned().collect();
         let (nodes, hardware) = ((args.masters, args.vaults), args.hardware.as_deref());
-        create::network(&args.dir, nodes, args.profile, &args.policy, &hosts, hardware)?;
+        create::network(&args.dir, nodes, (args.profile, &args.policy), &hosts, hardware, args.chain)?;
     }
     let network = Network::load(&network_file)?;
     create::check_enclave(&network, &args.dir)?;
@@ -106,10 +124,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         return Ok(());
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(supervise(&args.dir, &network))
+    let chain = devchain::process(&args.dir, &args.tool)?;
+    runtime.block_on(supervise(&args.dir, &network, chain))
 }
 
-async fn supervise(dir: &Path, network: &Network) -> Result<()> {
+async fn supervise(dir: &Path, network: &Network, chain: Option<Process>) -> Result<()> {
     for folder in ["logs", "run"] {
         fs::create_dir_all(dir.join(folder))?;
     }
@@ -120,6 +139,7 @@ async fn supervise(dir: &Path, network: &Network) -> Result<()> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let (stop, stopping) = tokio::sync::watch::channel(false);
     let mut processes = guards(dir, network)?;
+    processes.extend(chain);
     processes.extend(nodes(dir, network)?);
     let nodes: Vec<_> = processes
         .into_iter()

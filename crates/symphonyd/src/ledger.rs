@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use symphony_chain::ledger::query::answer;
 use symphony_chain::ledger::{Abort, Command, Event, Genesis, State, decide, evolve};
 use symphony_chain::port::{Request as ChainRequest, Response as ChainResponse};
+use symphony_chain::transaction::Submission;
 use symphony_consensus::machine::{self, Machine};
 use symphony_consensus::orderer::{OrderError, Orderer, Solo};
 use symphony_consensus::replay::Verify;
@@ -50,7 +51,10 @@ struct Service {
 impl ChainNode for Service {
     async fn submit(&self, request: Request<SignedDocument>) -> Result<Response<SignedDocument>, Status> {
         let response = match ChainRequest::from_bytes(&request.get_ref().document) {
-            Some(ChainRequest::Submit(transaction)) => {
+            Some(ChainRequest::Submit(Submission::Contracts(_))) => {
+                ChainResponse::Refused(Abort::WrongChain.into())
+            }
+            Some(ChainRequest::Submit(Submission::Ledger(transaction))) => {
                 let hash = symphony_types::key::Document::digest(&transaction.body);
                 match self.orderer.order(*transaction).await {
                     Ok(_) => match self.orderer.state().receipt(hash) {
@@ -59,7 +63,7 @@ impl ChainNode for Service {
                             return Err(refusal(Code::Internal, "an executed transaction has no receipt"));
                         }
                     },
-                    Err(OrderError::Refused(abort)) => ChainResponse::Aborted(abort),
+                    Err(OrderError::Refused(abort)) => ChainResponse::Refused(abort.into()),
                     Err(error) => return Err(refusal(Code::Unavailable, error)),
                 }
             }
@@ -70,7 +74,9 @@ impl ChainNode for Service {
 
     async fn query(&self, request: Request<SignedDocument>) -> Result<Response<SignedDocument>, Status> {
         let response = match ChainRequest::from_bytes(&request.get_ref().document) {
-            Some(ChainRequest::Query(query)) => ChainResponse::Answer(answer(&self.orderer.state(), &query)),
+            Some(ChainRequest::Query(query)) => {
+                ChainResponse::Answer(answer(&self.orderer.state(), now(), &query))
+            }
             Some(ChainRequest::Submit(_)) | None => ChainResponse::Malformed,
         };
         Ok(Response::new(SignedDocument { document: response.to_bytes(), standing: vec![] }))
@@ -93,7 +99,11 @@ pub(crate) async fn run(
     listener.set_nonblocking(true)?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let server = ChainNodeServer::new(Service { orderer }).max_decoding_message_size(SEALED_BYTES_MAX);
-    let approve = Arc::new(|peer: &Peer| matches!(peer.role, NodeRole::Master | NodeRole::Payout));
     tracing::info!("ledger is up");
-    Ok(tls::serve(listener, credentials, approve, Routes::new(server), shutdown).await?)
+    Ok(tls::serve(listener, credentials, Arc::new(admitted), Routes::new(server), shutdown).await?)
+}
+
+/// Who may call a chain node: those that act for others have asked before.
+pub(crate) fn admitted(peer: &Peer) -> bool {
+    matches!(peer.role, NodeRole::Master | NodeRole::Payout)
 }

@@ -8,6 +8,7 @@ mod genesis;
 mod keys;
 mod ledger;
 mod network;
+mod relay;
 mod replay;
 mod roles;
 mod telemetry;

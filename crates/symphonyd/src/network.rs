@@ -6,7 +6,9 @@ use std::path::Path;
 
 use anyhow::{Context, Result, anyhow};
 use serde::{Deserialize, Serialize};
+use symphony_chain::contracts::Deployment;
 use symphony_chain::ledger::Genesis;
+use symphony_chain::transaction::ChainId;
 use symphony_protocol::governance::Governance;
 use symphony_types::id::{NodeId, VaultId};
 use symphony_wire::documents::{decode, encode};
@@ -18,8 +20,8 @@ pub(crate) struct Network {
     pub name: String,
     /// What governs from the first command on.
     pub governance: Governance,
-    /// How the reference ledger starts.
-    pub chain: Genesis,
+    /// Where the money is.
+    pub chain: Chain,
     /// Where each node listens.
     pub nodes: BTreeMap<NodeId, String>,
     /// The node of each Vault.
@@ -30,12 +32,31 @@ pub(crate) struct Network {
     pub verifier: NodeId,
     /// The payout service.
     pub payout: NodeId,
-    /// The host of the ledger.
+    /// The chain node: host of the ledger, or relay to Aptos.
     pub ledger: NodeId,
     /// Whom the gateway believes about callers.
     pub issuer: String,
     /// Whom tokens must be meant for.
     pub audience: String,
+}
+
+/// The chain that holds a network's money.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum Chain {
+    /// The reference ledger, and how it starts.
+    Ledger(Genesis),
+    /// The contracts on Aptos.
+    Contracts(Deployment),
+}
+
+impl Chain {
+    /// The chain's name.
+    pub(crate) const fn name(&self) -> &ChainId {
+        match self {
+            Self::Ledger(genesis) => &genesis.chain,
+            Self::Contracts(deployment) => &deployment.chain,
+        }
+    }
 }
 
 impl Network {

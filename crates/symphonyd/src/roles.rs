@@ -29,8 +29,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
 use crate::config::NodeConfig;
-use crate::network::Network;
-use crate::{keys, ledger as ledger_host, telemetry};
+use crate::network::{Chain, Network};
+use crate::{keys, ledger as ledger_host, relay, telemetry};
 
 /// A node that is being stopped.
 pub(crate) type Shutdown = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -198,7 +198,7 @@ pub(crate) fn payout(start: Start) -> Result<Life> {
         key: key(&config, "payout.seed")?,
         wallet: key(&config, "wallet.seed")?,
         chain: network.place(&network.ledger)?,
-        chain_name: network.chain.chain.to_string(),
+        chain_name: network.chain.name().to_string(),
         folder: config.folder.join("data"),
         listener,
         credentials,
@@ -207,13 +207,22 @@ pub(crate) fn payout(start: Start) -> Result<Life> {
     Ok(Box::pin(symphony_master::roles::payout::run(payout, shutdown)))
 }
 
-/// The host of the reference ledger.
+/// The chain node: host of the reference ledger, or relay to the contracts on Aptos.
 pub(crate) fn ledger(start: Start) -> Result<Life> {
     let Start { config, network, listener, credentials, shutdown } = start;
     let folder = config.folder.join("data");
-    Ok(Box::pin(async move {
-        ledger_host::run(network.name, network.chain, &folder, listener, credentials, shutdown).await
-    }))
+    Ok(match network.chain {
+        Chain::Ledger(genesis) => Box::pin(async move {
+            ledger_host::run(network.name, genesis, &folder, listener, credentials, shutdown).await
+        }),
+        Chain::Contracts(deployment) => {
+            let url =
+                config.full_node.context("the chain node of a network with contracts names its full_node")?;
+            Box::pin(
+                async move { relay::run(&url, deployment, &folder, listener, credentials, shutdown).await },
+            )
+        }
+    })
 }
 
 /// An enterprise node with its Vault.

@@ -26,6 +26,7 @@ use core::marker::PhantomData;
 
 use ed25519_dalek::{Signer as _, SigningKey, VerifyingKey};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use sha3::{Digest as _, Sha3_256};
 
 use crate::digest::Digest;
 use crate::id::{AccountId, PlatformId};
@@ -158,12 +159,24 @@ impl PublicKey<SoftwarePlatform> {
 }
 
 impl PublicKey<Wallet> {
-    /// The chain account that this key alone controls: SHA3-free stand-in of Aptos' authentication key, a
-    /// tagged SHA-256 of the key.
+    /// The chain account that this key alone controls, as Aptos names it: SHA3-256 of the key and the number of its
+    /// signature scheme, which is 0 for Ed25519.
     pub fn account(&self) -> AccountId {
-        AccountId(Digest::tagged("symphony/account/v1", &self.bytes))
+        let named = Sha3_256::new().chain_update(self.bytes).chain_update([ED25519_SCHEME]);
+        AccountId(Digest(named.finalize().into()))
     }
 }
+
+impl PrivateKey<Wallet> {
+    /// Signs a transaction of a chain that has its own form; `message` begins with that form's own 32 bytes, so that the
+    /// signature serves for nothing else.
+    pub fn sign_transaction(&self, message: &[u8]) -> Signature {
+        Signature(self.key.sign(message).to_bytes())
+    }
+}
+
+/// Ed25519 among Aptos' signature schemes.
+const ED25519_SCHEME: u8 = 0;
 
 impl<C: KeyClass> fmt::Debug for PublicKey<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

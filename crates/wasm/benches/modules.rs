@@ -181,7 +181,7 @@ fn nonce(place: usize) -> Nonce {
 }
 
 /// What it costs a person that its memory is its own: one instance that cannot write, or a new one each.
-fn apart(compiled: &Compiled, catalogue: &[Built], rows: &Rows) -> [Row; 2] {
+fn apart(compiled: &Compiled, catalogue: &[Built], rows: &Rows) -> [Row; 3] {
     let built =
         catalogue.iter().find(|built| built.declaration.name.as_str() == "histogram").expect("it is built");
     let parameters = parameters(&built.declaration);
@@ -196,9 +196,13 @@ fn apart(compiled: &Compiled, catalogue: &[Built], rows: &Rows) -> [Row; 2] {
     let time = |prepared: &dyn Prepared| per_unit(table.people_len(), || run(prepared, &table, &parameters));
     let empty = TableBuilder::new(&built.declaration, &parameters).expect("the parameters fit").finish();
     let whole = || per_unit(1, || run(&*pure, &empty, &parameters));
+    let alone = || {
+        per_unit(INSTANCES, || (0..INSTANCES).for_each(|_| fresh.instance().expect("there is room for one")))
+    };
     [
         compare(("a new instance each", || time(&*fresh)), ("pure, one instance", || time(&*pure)), PAIRS),
         compare(("a run over nobody", whole), ("pure, one person", || time(&*pure)), PAIRS),
+        compare(("an instance alone", alone), ("a new instance each", || time(&*fresh)), PAIRS),
     ]
 }
 
@@ -323,5 +327,7 @@ fn parameters(declared: &Declaration) -> Parameters {
 }
 
 const YEAR_MS: u64 = 365 * 86_400_000;
+/// Instances made and given back, one after the other.
+const INSTANCES: usize = 10_000;
 const PAIRS: usize = 9;
 const PIECE_BYTES: usize = BATCH_ROWS_MAX * 8;

@@ -95,6 +95,10 @@ impl Prepared for Loaded {
     fn run(&self, job: &Job<'_>) -> Result<Output, Ending> {
         drive(self, &self.declaration, job)
     }
+
+    fn instance(&self) -> Result<(), Ending> {
+        self.guest().map(drop)
+    }
 }
 
 impl Source for Loaded {

@@ -28,6 +28,11 @@ pub trait Prepared: Send + Sync {
     ///
     /// **Errors**: an [`Ending`], which says nothing about what stands in a record.
     fn run(&self, job: &Job<'_>) -> Result<Output, Ending>;
+
+    /// Makes an instance and gives it back: what a person whose memory is its own costs before the first call.
+    ///
+    /// **Errors**: there is no room for one.
+    fn instance(&self) -> Result<(), Ending>;
 }
 
 /// How a whole run ends without an output. The text of each is stable.

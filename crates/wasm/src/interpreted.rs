@@ -75,6 +75,10 @@ impl Prepared for Translated {
     fn run(&self, job: &Job<'_>) -> Result<Output, Ending> {
         drive(self, &self.declaration, job)
     }
+
+    fn instance(&self) -> Result<(), Ending> {
+        self.guest().map(drop)
+    }
 }
 
 impl Source for Translated {

@@ -6,16 +6,22 @@ use serde::{Deserialize, Serialize};
 use symphony_types::amount::Sym;
 use symphony_types::digest::Digest;
 use symphony_types::id::{AccountId, EpochId, LockRef, TaskId, VaultId};
+use symphony_types::time::OrderedMillis;
 
 use super::escrow::Lock;
 use super::reward::{BatchRecord, Tree};
 use super::staking::{self, Stake};
 use super::{Receipt, State};
-use crate::transaction::{Anchor, Tier};
+use crate::refusal::Refusal;
+use crate::transaction::{Anchor, ChainTerms, Tier, Track};
 
 /// A question.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Query {
+    /// What a wallet must know to sign.
+    Terms,
+    /// What became of a transaction.
+    Fate(Track),
     /// One escrow lock.
     Lock(LockRef),
     /// The receipt of a transaction.
@@ -30,8 +36,6 @@ pub enum Query {
     Tree(VaultId, EpochId),
     /// Whether a leaf of that tree was claimed.
     Claimed(VaultId, EpochId, u64),
-    /// What one batch did.
-    Batch(Digest),
     /// What all batches of an epoch did (R173).
     Epoch(EpochId),
     /// Where the protocol's own money is.
@@ -43,6 +47,10 @@ pub enum Query {
 /// An answer, to the question of the same name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Answer {
+    /// The chain's terms.
+    Terms(ChainTerms),
+    /// The transaction's fate.
+    Fate(Fate),
     /// The lock, if there is one.
     Lock(Option<Lock>),
     /// The receipt, if the transaction was executed and is still kept.
@@ -57,14 +65,27 @@ pub enum Answer {
     Tree(Option<Tree>),
     /// Whether it was claimed.
     Claimed(bool),
-    /// The batch's record, if it was executed.
-    Batch(Option<BatchRecord>),
     /// The epoch's records, by batch id.
     Epoch(Vec<BatchRecord>),
     /// The protocol's money.
     Funds(Funds),
     /// What is kept.
     Carry(Sym),
+}
+
+/// What became of a transaction, and so the one thing to do next (R172).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Fate {
+    /// It was executed: nothing more to do.
+    Executed(Receipt),
+    /// The chain took it and refused it for good: another one may be signed.
+    Refused(Refusal),
+    /// It may still be executed: the same bytes again.
+    Alive,
+    /// It was not executed and never will be: another one may be signed.
+    Dead,
+    /// Too long ago to tell: somebody must look.
+    Undecided,
 }
 
 /// One account as the chain shows it.
@@ -91,9 +112,11 @@ pub struct Funds {
     pub incentives: Sym,
 }
 
-/// Answers a question.
-pub fn answer(state: &State, query: &Query) -> Answer {
+/// Answers a question at a time.
+pub fn answer(state: &State, at: OrderedMillis, query: &Query) -> Answer {
     match query {
+        Query::Terms => Answer::Terms(ChainTerms::Ledger(state.chain.clone())),
+        Query::Fate(track) => Answer::Fate(fate(state, at, track)),
         Query::Lock(lock) => Answer::Lock(state.escrow.lock(*lock).cloned()),
         Query::Receipt(hash) => Answer::Receipt(state.receipt(*hash).cloned()),
         Query::Account(account) => Answer::Account(self::account(state, *account)),
@@ -101,7 +124,6 @@ pub fn answer(state: &State, query: &Query) -> Answer {
         Query::Anchor(task) => Answer::Anchor(state.reward.anchor(*task)),
         Query::Tree(vault, epoch) => Answer::Tree(state.reward.tree(vault, *epoch).cloned()),
         Query::Claimed(vault, epoch, index) => Answer::Claimed(state.reward.claimed(vault, *epoch, *index)),
-        Query::Batch(batch_id) => Answer::Batch(state.reward.batch(*batch_id).cloned()),
         Query::Epoch(epoch) => Answer::Epoch(state.reward.epoch(*epoch).cloned().collect()),
         Query::Funds => Answer::Funds(Funds {
             minted: state.minted,
@@ -110,6 +132,21 @@ pub fn answer(state: &State, query: &Query) -> Answer {
             incentives: state.reward.incentives,
         }),
         Query::Carry(vault) => Answer::Carry(state.reward.carry(vault)),
+    }
+}
+
+fn fate(state: &State, at: OrderedMillis, track: &Track) -> Fate {
+    if let Some(receipt) = state.receipt(track.hash) {
+        return Fate::Executed(receipt.clone());
+    }
+    let used = state.accounts.holding(track.sender).sequence > track.sequence;
+    // Its receipt would still be kept, had it been executed.
+    let recent = at < track.expires.plus(state.parameters.receipt_ms);
+    match (used, at < track.expires) {
+        (false, true) => Fate::Alive,
+        (false, false) => Fate::Dead,
+        (true, _) if recent => Fate::Dead,
+        (true, _) => Fate::Undecided,
     }
 }
 

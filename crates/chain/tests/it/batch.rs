@@ -18,12 +18,15 @@ fn a_batch_pays_exactly_what_it_charges() {
     assert_eq!(world.balance(SUBMITTER), 760);
     assert_eq!(world.balance(OPERATOR), 1_055);
     assert_eq!(world.balance(EXECUTOR), 1_040);
-    let Answer::Funds(funds) = answer(&world.state, &Query::Funds) else { panic!() };
+    let Answer::Funds(funds) = answer(&world.state, world.now, &Query::Funds) else { panic!() };
     assert_eq!((funds.treasury, funds.pool), (Sym(518), Sym(62)));
-    assert_eq!(answer(&world.state, &Query::Carry(vault("south"))), Answer::Carry(Sym(15)));
+    assert_eq!(answer(&world.state, world.now, &Query::Carry(vault("south"))), Answer::Carry(Sym(15)));
     let anchor = Anchor { task: task("campaign"), settlement_root: digest("root") };
-    assert_eq!(answer(&world.state, &Query::Anchor(task("campaign"))), Answer::Anchor(Some(anchor)));
-    let Answer::Epoch(records) = answer(&world.state, &Query::Epoch(EpochId(7))) else { panic!() };
+    assert_eq!(
+        answer(&world.state, world.now, &Query::Anchor(task("campaign"))),
+        Answer::Anchor(Some(anchor))
+    );
+    let Answer::Epoch(records) = answer(&world.state, world.now, &Query::Epoch(EpochId(7))) else { panic!() };
     let totals = &records[0].totals;
     assert_eq!((totals.charged, totals.refunded), (Sym(240), Sym(60)));
     assert_eq!(totals.classes[&RecipientClass::Contributor], Sym(100));
@@ -86,7 +89,7 @@ fn a_lock_can_be_released_in_part() {
 fn subsidies_come_from_the_pool_and_then_from_the_treasury() {
     let mut world = World::new();
     let funds = |world: &World| {
-        let Answer::Funds(funds) = answer(&world.state, &Query::Funds) else { panic!() };
+        let Answer::Funds(funds) = answer(&world.state, world.now, &Query::Funds) else { panic!() };
         (funds.incentives, funds.treasury)
     };
     let subsidised = |id: &str, amount: u64| PayoutBatch {
@@ -144,7 +147,7 @@ fn carried_dividends_are_paid_later() {
     };
     assert_eq!(world.call(PAYOUT, Call::Payout(draw(16))), Err(Abort::CarryTooSmall));
     world.call(PAYOUT, Call::Payout(draw(15))).unwrap();
-    assert_eq!(answer(&world.state, &Query::Carry(vault("south"))), Answer::Carry(Sym::ZERO));
+    assert_eq!(answer(&world.state, world.now, &Query::Carry(vault("south"))), Answer::Carry(Sym::ZERO));
 }
 
 /// D7
@@ -157,10 +160,12 @@ fn every_producer_claims_its_dividend_once() {
         world.call(name, claiming(&leaves(), index)).unwrap();
         assert_eq!(world.balance(name), 1_000 + 10 * (index as u64 + 1));
         assert_eq!(world.call(name, claiming(&leaves(), index)), Err(Abort::AlreadyClaimed));
-        let claimed = answer(&world.state, &Query::Claimed(vault("north"), EpochId(7), index as u64));
+        let claimed =
+            answer(&world.state, world.now, &Query::Claimed(vault("north"), EpochId(7), index as u64));
         assert_eq!(claimed, Answer::Claimed(true));
     }
-    let Answer::Tree(Some(tree)) = answer(&world.state, &Query::Tree(vault("north"), EpochId(7))) else {
+    let Answer::Tree(Some(tree)) = answer(&world.state, world.now, &Query::Tree(vault("north"), EpochId(7)))
+    else {
         panic!()
     };
     assert_eq!((tree.total, tree.unclaimed), (Sym(100), Sym::ZERO));

@@ -133,7 +133,8 @@ impl Memory {
             Step::Withdraw(who) => (PRODUCERS[who], Call::StakeWithdraw { tier }),
             Step::Slash(who, amount) => (SLASHER, slashing(PRODUCERS[who], amount, &self.fresh())),
             Step::Settle(which, charge, weights) => {
-                let Answer::Carry(kept) = answer(&world.state, &Query::Carry(vault("south"))) else {
+                let Answer::Carry(kept) = answer(&world.state, world.now, &Query::Carry(vault("south")))
+                else {
                     panic!()
                 };
                 (PAYOUT, Call::Payout(self.batch(kept, which, charge, weights)))

@@ -7,12 +7,13 @@ use std::task::{Context, Poll, Waker};
 
 use async_trait::async_trait;
 use symphony_chain::ledger::Abort;
+use symphony_chain::ledger::query::Fate;
 use symphony_chain::port::{Chain, ChainError, RemoteChain, Request, Response, Transport, respond};
-use symphony_chain::transaction::{Call, lock_ref};
+use symphony_chain::transaction::{Call, ChainTerms, Prepared, Submission, Track, lock_ref};
 use symphony_types::amount::Sym;
 use symphony_types::catalogue::Code;
 use symphony_types::id::EpochId;
-use symphony_types::key::Document as _;
+use symphony_types::time::OrderedMillis;
 
 use crate::world::*;
 
@@ -49,17 +50,23 @@ fn a_client_settles_a_campaign_over_bytes() {
         let world = host.world.lock().unwrap();
         world.sign(SUBMITTER, world.locking("request", 300))
     };
-    let receipt = now(chain.submit(locking.clone())).unwrap();
-    assert_eq!(now(chain.receipt(locking.body.digest())), Ok(Some(receipt)));
+    let locking = Prepared::from(locking);
+    assert_eq!(now(chain.fate(locking.track)), Ok(Fate::Alive));
+    let receipt = now(chain.submit(locking.submission)).unwrap();
+    assert_eq!(now(chain.receipt(locking.track.hash)), Ok(Some(receipt.clone())));
+    assert_eq!(now(chain.fate(locking.track)), Ok(Fate::Executed(receipt)));
     assert_eq!(now(chain.lock(lock)).unwrap().unwrap().held, Sym(300));
     assert_eq!(now(chain.anchor(task("campaign"))), Ok(None));
     let batch = host.world.lock().unwrap().sign(PAYOUT, Call::Payout(campaign(lock)));
-    now(chain.submit(batch)).unwrap();
+    now(chain.submit(batch.into())).unwrap();
     assert_eq!(now(chain.anchor(task("campaign"))).unwrap().unwrap().settlement_root, digest("root"));
     assert_eq!(now(chain.tree(&vault("north"), EpochId(7))).unwrap().unwrap().leaves, 4);
     assert_eq!(now(chain.claimed(&vault("north"), EpochId(7), 0)), Ok(false));
-    assert_eq!(now(chain.batch(digest("epoch 7"))).unwrap().unwrap().totals.charged, Sym(240));
-    assert_eq!(now(chain.epoch(EpochId(7))).unwrap().len(), 1);
+    let records = now(chain.epoch(EpochId(7))).unwrap();
+    assert_eq!(
+        (records.len(), records[0].batch_id, records[0].totals.charged),
+        (1, digest("epoch 7"), Sym(240))
+    );
     assert_eq!(now(chain.account(account(SUBMITTER))).unwrap().sequence, 1);
     assert_eq!(now(chain.funds()).unwrap().treasury, Sym(518));
     assert!(now(chain.staked()).unwrap().is_empty());
@@ -71,10 +78,10 @@ fn a_lost_acknowledgement_pays_nobody_twice() {
     let mut host = Loopback { world: Mutex::new(World::new()), lossy: true };
     let lock = host.world.lock().unwrap().lock("request", 300);
     let batch = host.world.lock().unwrap().sign(PAYOUT, Call::Payout(campaign(lock)));
-    let lost = now(RemoteChain::new(&host).submit(batch.clone())).unwrap_err();
+    let lost = now(RemoteChain::new(&host).submit(batch.clone().into())).unwrap_err();
     assert_eq!(lost.code(), Code::Unavailable);
     host.lossy = false;
-    let receipt = now(RemoteChain::new(&host).submit(batch)).unwrap();
+    let receipt = now(RemoteChain::new(&host).submit(batch.into())).unwrap();
     assert_eq!(receipt.version, 2);
     assert_eq!(host.world.lock().unwrap().balance(OPERATOR), 1_055);
 }
@@ -84,8 +91,8 @@ fn an_abort_travels_with_its_code() {
     let host = Loopback { world: Mutex::new(World::new()), lossy: false };
     let call = Call::Transfer { to: account(OPERATOR), amount: Sym(1_001) };
     let transaction = host.world.lock().unwrap().sign(SUBMITTER, call);
-    let error = now(RemoteChain::new(&host).submit(transaction)).unwrap_err();
-    assert_eq!(error, ChainError::Aborted(Abort::BalanceTooSmall));
+    let error = now(RemoteChain::new(&host).submit(transaction.into())).unwrap_err();
+    assert_eq!(error, ChainError::Refused(Abort::BalanceTooSmall.into()));
     assert_eq!(error.code(), Code::InsufficientFunds);
 }
 
@@ -93,9 +100,48 @@ fn an_abort_travels_with_its_code() {
 fn what_cannot_be_read_is_answered_as_malformed() {
     let mut world = World::new();
     let transaction = world.sign(SUBMITTER, stake(100));
-    let mut bytes = Request::Submit(Box::new(transaction)).to_bytes();
+    let mut bytes = Request::Submit(transaction.into()).to_bytes();
     let at = world.now;
     bytes.push(0);
     assert_eq!(respond(&mut world.state, at, &bytes), Response::Malformed.to_bytes());
     assert_eq!(respond(&mut world.state, at, &[]), Response::Malformed.to_bytes());
+}
+
+/// R172: what became of a transaction has one answer at each moment of its life, and so one next step.
+#[test]
+fn the_fate_of_a_transaction_is_told_at_each_moment_of_its_life() {
+    let host = Loopback { world: Mutex::new(World::new()), lossy: false };
+    let chain = RemoteChain::new(&host);
+    let pay = |amount| Call::Transfer { to: account(OPERATOR), amount: Sym(amount) };
+    let signed = |call| Prepared::from(host.world.lock().unwrap().sign(SUBMITTER, call));
+    let fate = |track: Track, at: u64| {
+        host.world.lock().unwrap().now = OrderedMillis(at);
+        now(chain.fate(track)).unwrap()
+    };
+    let begin = host.world.lock().unwrap().now.0;
+    let (first, other) = (signed(pay(1)), signed(pay(2)));
+    let expires = first.track.expires.0;
+    assert_eq!(fate(first.track, begin), Fate::Alive);
+    assert_eq!(fate(first.track, expires - 1), Fate::Alive);
+    assert_eq!(fate(first.track, expires), Fate::Dead, "expired, its number is free");
+    host.world.lock().unwrap().now = OrderedMillis(begin);
+    let receipt = now(chain.submit(other.submission.clone())).unwrap();
+    assert_eq!(fate(first.track, begin), Fate::Dead, "another has its number");
+    assert_eq!(fate(other.track, expires), Fate::Executed(receipt));
+    // Receipts are kept for the life of a transaction; the next execution forgets what is older.
+    let late = expires + LIFE_MS * 2;
+    host.world.lock().unwrap().now = OrderedMillis(late);
+    let last = signed(pay(3));
+    now(chain.submit(last.submission)).unwrap();
+    assert_eq!(fate(other.track, late), Fate::Undecided, "nobody can tell any more");
+}
+
+/// What is signed for one chain is refused by another, and tells so.
+#[test]
+fn a_transaction_of_another_chain_is_refused() {
+    let host = Loopback { world: Mutex::new(World::new()), lossy: false };
+    let chain = RemoteChain::new(&host);
+    assert_eq!(now(chain.terms()), Ok(ChainTerms::Ledger(crate::world::chain())));
+    let error = now(chain.submit(Submission::Contracts(vec![1, 2, 3]))).unwrap_err();
+    assert_eq!(error, ChainError::Refused(Abort::WrongChain.into()));
 }

@@ -63,7 +63,7 @@ fn a_lock_is_bound_to_one_request() {
     let again = world.locking("request", 10);
     assert_eq!(world.call(SUBMITTER, again.clone()), Err(Abort::RequestLocked));
     world.call(OPERATOR, again).unwrap();
-    let Answer::Lock(Some(lock)) = answer(&world.state, &Query::Lock(lock)) else { panic!() };
+    let Answer::Lock(Some(lock)) = answer(&world.state, world.now, &Query::Lock(lock)) else { panic!() };
     assert_eq!((lock.request, lock.amount, lock.held), (digest("request"), Sym(300), Sym(300)));
 }
 
@@ -111,7 +111,7 @@ fn slashed_stake_goes_to_the_pool_even_out_of_a_cooldown() {
     assert_eq!((stake.deposit, stake.cooling), (Sym::ZERO, Sym(130)));
     assert_eq!(world.call(SLASHER, slashing(producer, 120, "penalty")), Err(Abort::SlashRepeated));
     world.call(SLASHER, slashing(producer, u64::MAX, "second")).unwrap();
-    let Answer::Funds(funds) = answer(&world.state, &Query::Funds) else { panic!() };
+    let Answer::Funds(funds) = answer(&world.state, world.now, &Query::Funds) else { panic!() };
     assert_eq!(funds.pool, Sym(50 + 250));
 }
 

@@ -98,7 +98,9 @@ impl World {
     }
 
     pub(crate) fn account(&self, name: u8) -> Account {
-        let Answer::Account(account) = answer(&self.state, &Query::Account(account(name))) else { panic!() };
+        let Answer::Account(account) = answer(&self.state, self.now, &Query::Account(account(name))) else {
+            panic!()
+        };
         account
     }
 

@@ -123,7 +123,9 @@ impl Memory {
         let index = which % self.locks.len().max(1);
         let Some((lock, amount)) = self.locks.get(index).copied() else { return empty(&name, epoch) };
         let charge = charge.min(amount);
-        let Answer::Carry(kept) = answer(&pair.state, &Query::Carry(vault("south"))) else { panic!() };
+        let Answer::Carry(kept) = answer(&pair.state, pair.now, &Query::Carry(vault("south"))) else {
+            panic!()
+        };
         let out_of = kept.0 / 2;
         let keyed: Vec<_> = (0u8..).zip(weights.map(|weight| weight + 1)).collect();
         let shares = split(Sym(charge), &keyed).unwrap();

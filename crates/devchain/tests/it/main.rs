@@ -1,6 +1,7 @@
 //! Tests that need the downloaded tool; `cargo xtask move test` runs them. Without it each says that it was skipped.
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a test panics
 
+mod client;
 mod differential;
 mod node;
 mod sources;

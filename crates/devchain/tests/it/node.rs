@@ -34,7 +34,7 @@ impl Net {
         let config = AptosConfig::custom(&url).unwrap().with_max_retries(0);
         let client = Aptos::new(config).unwrap();
         client.ensure_chain_id().await.unwrap();
-        shared.node().fund(development::account(1), 1_000_000_000_000);
+        shared.node().fund(development::account(1).0.0, 1_000_000_000_000);
         let sender = Ed25519Account::from_private_key_bytes(&[1; 32]).unwrap();
         Self { shared, client, sender }
     }

@@ -37,7 +37,7 @@ impl Chain {
         let payload = hex::decode(payload.trim_start_matches("0x")).unwrap();
         let mut args = vec![bcs::to_bytes(&proposal).unwrap(), bcs::to_bytes(&2u8).unwrap(), payload];
         args.extend([6u64, 0, 10].map(|votes| bcs::to_bytes(&votes).unwrap()));
-        self.call(development::account(development::COUNCIL), "governance", "record", args).unwrap();
+        self.call(development::account(development::COUNCIL).0.0, "governance", "record", args).unwrap();
     }
 }
 
@@ -47,7 +47,7 @@ fn governance_alone_upgrades_the_contracts() {
     let Some(artifacts) = artifacts("governance_alone_upgrades_the_contracts") else { return };
     let mut chain = Chain::new(&artifacts);
     let (metadata, code) = genesis::package(&artifacts).unwrap();
-    let anybody = development::account(7);
+    let anybody = development::account(7).0.0;
     let proposal = Digest::of_bytes(b"proposal");
     let args = |code: &Vec<Vec<u8>>| {
         vec![

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
+use symphony_chain::contracts::{Entry, Schedule, Start, tier as tier_number};
 use symphony_chain::ledger::query::{Account, Answer, Query, answer};
 use symphony_chain::ledger::{Abort, Genesis, Parameters, Receipt, Roles, State, TierTerms, apply, supply};
 use symphony_chain::transaction::{Call, ChainId, Release, Transaction};
 use symphony_devchain::contracts;
-use symphony_devchain::genesis::{self, Artifacts, Start};
+use symphony_devchain::genesis::{self, Artifacts};
 use symphony_devchain::host::Host;
 use symphony_devchain::vm::{Address, Failure};
 use symphony_types::amount::Sym;
@@ -80,32 +81,16 @@ fn genesis() -> Genesis {
     }
 }
 
-/// The same start in the contracts' words.
+/// The same start in the contracts' words, without inflation.
 pub(crate) fn start(genesis: &Genesis) -> Start {
-    let terms = [genesis.parameters.master, genesis.parameters.enterprise, genesis.parameters.producer];
-    Start {
-        chain: genesis.chain.to_string(),
-        payout: genesis.roles.payout.0.0,
-        settlement: genesis.roles.slasher.0.0,
-        governance: account(COUNCIL).0.0,
-        signers: genesis.roles.treasury.iter().map(|key| key.as_bytes().to_vec()).collect(),
-        threshold: u64::from(genesis.roles.treasury_threshold),
-        quorum_bps: 5_000,
-        minimum: terms.map(|terms| terms.minimum.0).to_vec(),
-        cooldown_ms: terms.map(|terms| terms.cooldown_ms).to_vec(),
-        lock_ms_min: genesis.parameters.lock_ms_min,
-        payees_per_tree_min: genesis.parameters.payees_per_tree_min,
-        inflation_start_ms: 0,
+    let schedule = Schedule {
+        start: OrderedMillis(0),
         epoch_ms: 1,
         epochs_per_step: 1,
         rates_bps: vec![],
         treasury_bps: 0,
-        accounts: genesis.balances.keys().map(|account| account.0.0).collect(),
-        balances: genesis.balances.values().map(|balance| balance.0).collect(),
-        treasury: genesis.treasury.0,
-        pool: genesis.pool.0,
-        incentives: genesis.incentives.0,
-    }
+    };
+    Start::of(genesis, account(COUNCIL), 5_000, schedule)
 }
 
 /// The virtual machine starts once for all cases of a test; each case begins with the saved chain.
@@ -136,7 +121,9 @@ impl Pair {
     }
 
     pub(crate) fn account(&self, name: u8) -> Account {
-        let Answer::Account(account) = answer(&self.state, &Query::Account(account(name))) else { panic!() };
+        let Answer::Account(account) = answer(&self.state, self.now, &Query::Account(account(name))) else {
+            panic!()
+        };
         account
     }
 
@@ -150,7 +137,7 @@ impl Pair {
             Transaction::sign(&wallet(name), chain(), sequence, self.now.plus(LIFE_MS), call.clone());
         let expected = apply(&mut self.state, self.now, &transaction);
         genesis::set_account(self.host.store_mut(), &account(name).0.0, &[], sequence);
-        let (result, said) = self.execute(account(name).0.0, &contracts::entry(call));
+        let (result, said) = self.execute(account(name).0.0, &genesis::entry(Entry::of(call)));
         match (&expected, result) {
             (Ok(receipt), Ok(())) => {
                 let announced: Vec<_> = receipt.events.iter().filter_map(contracts::announced).collect();
@@ -208,12 +195,12 @@ impl Pair {
                 let args = vec![bcs::to_bytes(&account(name)).unwrap(), bcs::to_bytes(&tier).unwrap()];
                 let stake = numbers(&self.host.look("staking", "stake", args).unwrap());
                 let of_tier: BTreeMap<u8, _> =
-                    expected.stakes.iter().map(|(tier, stake)| (contracts::number(*tier), stake)).collect();
+                    expected.stakes.iter().map(|(tier, stake)| (tier_number(*tier), stake)).collect();
                 let expected = of_tier.get(&tier).map_or([0, 0], |stake| [stake.deposit.0, stake.cooling.0]);
                 assert_eq!(stake[..2], expected, "stake of {name} in tier {tier}");
             }
         }
-        let Answer::Funds(funds) = answer(&self.state, &Query::Funds) else { panic!() };
+        let Answer::Funds(funds) = answer(&self.state, self.now, &Query::Funds) else { panic!() };
         assert_eq!(self.number("treasury", "balance", vec![]), funds.treasury.0);
         assert_eq!(self.number("sym", "minted", vec![]), funds.minted.0);
         let holdings = numbers(&self.host.look("reward", "holdings", vec![]).unwrap());
@@ -227,14 +214,14 @@ impl Pair {
 
     /// Batches and trees of an epoch.
     pub(crate) fn compare_epoch(&mut self, epoch: EpochId) {
-        let Answer::Epoch(records) = answer(&self.state, &Query::Epoch(epoch)) else { panic!() };
+        let Answer::Epoch(records) = answer(&self.state, self.now, &Query::Epoch(epoch)) else { panic!() };
         for record in records {
             let found =
                 self.host.look("reward", "batch", vec![bcs::to_bytes(&record.batch_id).unwrap()]).unwrap();
             assert_eq!(found[0], Value::Bool(true));
             assert_eq!(found[1], Value::String(format!("0x{}", record.bytes)), "canonical bytes of a batch");
         }
-        if let Answer::Tree(Some(tree)) = answer(&self.state, &Query::Tree(vault("north"), epoch)) {
+        if let Answer::Tree(Some(tree)) = answer(&self.state, self.now, &Query::Tree(vault("north"), epoch)) {
             let args = vec![bcs::to_bytes(&vault("north")).unwrap(), bcs::to_bytes(&epoch).unwrap()];
             let found = self.host.look("reward", "tree", args).unwrap();
             let unclaimed = found[3].as_str().unwrap();

@@ -108,7 +108,7 @@ pub struct PayoutConfirmation {
     pub epoch: EpochId,
     /// Digest of the instruction set.
     pub batch: Digest,
-    /// Hash of the chain transaction.
+    /// Hash of the chain transaction; of the last one, where the epoch took several.
     pub transaction: Digest,
     /// Version of the chain that has it.
     pub version: u64,

@@ -12,7 +12,7 @@ use axum::{Json, Router};
 use serde_json::{Value, json};
 use symphony_chain::ledger::{self, Genesis, Parameters, Roles, TierTerms};
 use symphony_chain::port::{self, respond};
-use symphony_chain::transaction::{ChainId, SignedTransaction, lock_ref};
+use symphony_chain::transaction::{ChainId, SignedTransaction, Submission, lock_ref};
 use symphony_protocol::artifact::{AudienceResult, Outcome};
 use symphony_sdk::campaign::{CampaignSpec, Step, Submitter};
 use symphony_sdk::client::{Client, ClientError, Format, Upload};
@@ -88,14 +88,15 @@ fn genesis(rich: AccountId) -> ledger::State {
 
 async fn transaction(State(stage): State<Shared>, body: Bytes) -> Response {
     let mut stage = stage.lock().unwrap();
-    let Some(port::Request::Submit(transaction)) = port::Request::from_bytes(&body) else {
+    let Some(port::Request::Submit(Submission::Ledger(transaction))) = port::Request::from_bytes(&body)
+    else {
         return StatusCode::BAD_REQUEST.into_response();
     };
     stage.sent.push(*transaction);
     let at = now().plus(stage.ahead);
     let answer = respond(&mut stage.ledger, at, &body);
-    if let Some(port::Response::Aborted(abort)) = port::Response::from_bytes(&answer) {
-        return problem(abort.code().as_str(), abort.code().http(), abort.code().retry());
+    if let Some(port::Response::Refused(refusal)) = port::Response::from_bytes(&answer) {
+        return problem(refusal.code().as_str(), refusal.code().http(), refusal.code().retry());
     }
     if stage.lose > 0 {
         stage.lose -= 1;
@@ -111,7 +112,9 @@ fn problem(code: &str, status: u16, retryable: bool) -> Response {
 }
 
 async fn query(State(stage): State<Shared>, body: Bytes) -> Vec<u8> {
-    respond(&mut stage.lock().unwrap().ledger, now(), &body)
+    let mut stage = stage.lock().unwrap();
+    let at = now().plus(stage.ahead);
+    respond(&mut stage.ledger, at, &body)
 }
 
 pub(crate) fn task(state: &str) -> Value {

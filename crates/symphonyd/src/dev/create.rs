@@ -21,12 +21,12 @@ use symphony_wire::documents::encode;
 use symphony_wire::tls::authority::{Authority, write_secret};
 use symphony_wire::tls::{NodeRole, Peer};
 
-use super::committee;
+use super::{Money, committee, devchain};
 use crate::certificates;
 use crate::config::{NodeConfig, PlatformConfig, beside};
 use crate::genesis::{self, Parties, Profile};
 use crate::keys::seed;
-use crate::network::Network;
+use crate::network::{Chain, Network};
 use crate::{roles, token};
 
 /// The network file in the network's folder.
@@ -52,10 +52,10 @@ const TOKEN_S: u64 = 30 * 86_400;
 pub(super) fn network(
     dir: &Path,
     (masters, vaults): (u8, u8),
-    profile: Profile,
-    overrides: &[String],
+    (profile, overrides): (Profile, &[String]),
     hosts: &BTreeMap<NodeId, IpAddr>,
     hardware: Option<&str>,
+    money: Money,
 ) -> Result<()> {
     fs::create_dir_all(dir)?;
     let masters: Vec<NodeId> =
@@ -78,8 +78,9 @@ pub(super) fn network(
         let peer = Peer { role: *role, node: node.clone() };
         authority.issue(&peer, &certificates::ALSO, &dir.join(node.as_str()).join("tls"))?;
     }
-    drop(listeners);
-    drop(authority);
+    let chain_listener = TcpListener::bind("127.0.0.1:0")?;
+    let full_node = (money == Money::Move).then(|| chain_listener.local_addr()).transpose()?;
+    drop((listeners, chain_listener, authority));
     token::create_issuer(dir)?;
     fs::copy(dir.join("issuer/jwks.json"), dir.join("gateway/jwks.json"))?;
     let played = hardware.map(|class| Played::found(dir, class)).transpose()?;
@@ -92,7 +93,14 @@ pub(super) fn network(
     let network = Network {
         name: NAME.to_owned(),
         governance,
-        chain: genesis::chain(&parties, CHAIN)?,
+        chain: match money {
+            Money::Ledger => Chain::Ledger(genesis::chain(&parties, CHAIN)?),
+            Money::Move => {
+                let recorder = seed(&dir.join("council/recorder-wallet.seed"))?;
+                let recorder = PrivateKey::<Wallet>::from_seed(&recorder).public().account();
+                Chain::Contracts(devchain::found(dir, &genesis::chain(&parties, CHAIN)?, recorder)?)
+            }
+        },
         nodes: addresses,
         vaults: vaults.iter().map(|vault| Ok((vault.clone(), enterprise(vault)?))).collect::<Result<_>>()?,
         masters,
@@ -116,6 +124,7 @@ pub(super) fn network(
             committee: votes.then(|| Path::new("..").join(committee::COMMITTEE_FILE)),
             guard: votes.then(|| committee::GUARD_SOCKET.into()),
             protocol_max: None,
+            full_node: full_node.filter(|_| *role == NodeRole::Chain).map(|at| format!("http://{at}/v1")),
             records_max: 20_000_000,
             documents_max: 2_000,
             document_bytes_max: 1 << 30,
@@ -148,6 +157,8 @@ Made by `symphonyd dev`. Everything here is for development: enclaves are of cla
 | `<node>/keys`, `<node>/tls`, `<node>/data` | a node's keys, certificate and data |
 | `<node>/node.toml` | a node's configuration; `enclave` names another enclave program |
 | `treasury` | the keys that release from the treasury, two of three |
+| `devchain` | with `--chain move`: what the contracts start with, and the chain's journal |
+| `council` | with `--chain move`: the key of the account that records votes on the chain |
 | `authority`, `issuer` | who issues certificates and tokens |
 | `logs`, `run` | logs and process ids |
 

@@ -137,7 +137,7 @@ async fn a_producer_gets_its_dividend_once(network: &Network) {
     let again = |call| {
         Transaction::sign(&key, chain.clone(), holding.sequence, OrderedMillis(now_ms() + 60_000), call)
     };
-    assert_eq!(code(client.transact(&again(claim(dividend.amount))).await), "SET-0007");
+    assert_eq!(code(client.transact(&again(claim(dividend.amount)).into()).await), "SET-0007");
     assert_eq!(wallet.holding(&client).await.unwrap().balance, holding.balance);
 }
 

@@ -1,0 +1,487 @@
+//! The network's own client against a node: what it signs is Aptos' form, it reads what the reference ledger says, and whatever the
+//! chain or a crash does, a batch is paid exactly once (R171, R172).
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use aptos_sdk::transaction::SignedTransaction;
+use async_trait::async_trait;
+use symphony_chain::contracts::{Contracts, Deployment, Schedule, Start};
+use symphony_chain::ledger::query::Fate;
+use symphony_chain::ledger::{Abort, Genesis, Parameters, Roles, State, TierTerms};
+use symphony_chain::outbox::Outbox;
+use symphony_chain::port::{Chain, ChainError, RemoteChain, Request, Transport, respond};
+use symphony_chain::refusal::Refusal;
+use symphony_chain::transaction::{
+    Anchor, Call, Carry, ChainId, ChainTerms, DividendTree, EscrowSettlement, Payee, PayoutBatch, Prepared,
+    RecipientClass, Release, Submission, Tier, lock_ref,
+};
+use symphony_devchain::development::CHAIN_ID;
+use symphony_devchain::faults::Faults;
+use symphony_devchain::genesis::{Artifacts, DEPLOYER};
+use symphony_devchain::node::Node;
+use symphony_devchain::rest::{self, Shared};
+use symphony_types::amount::Sym;
+use symphony_types::catalogue::Code;
+use symphony_types::digest::Digest;
+use symphony_types::dividend::DividendLeaf;
+use symphony_types::id::{AccountId, EpochId, LockRef, PolicyVersion, TaskId};
+use symphony_types::merkle;
+use symphony_types::time::OrderedMillis;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+
+use crate::tool::artifacts;
+use crate::world::{
+    PAYOUT, PRODUCERS, SETTLEMENT, SIGNERS, SUBMITTERS, account, digest, signer, vault, wallet,
+};
+
+const SUBMITTER: u8 = SUBMITTERS[0];
+const GAS: u64 = 1 << 50;
+const MINUTE_MS: u64 = 60_000;
+
+fn name() -> ChainId {
+    ChainId::new("test").unwrap()
+}
+
+fn deployment() -> Deployment {
+    Deployment::by(name(), CHAIN_ID, AccountId(Digest(DEPLOYER)))
+}
+
+fn now() -> OrderedMillis {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    OrderedMillis(u64::try_from(since.as_millis()).unwrap())
+}
+
+fn genesis() -> Genesis {
+    let terms = |minimum| TierTerms { minimum: Sym(minimum), cooldown_ms: 30 * MINUTE_MS };
+    let names = SUBMITTERS.into_iter().chain(PRODUCERS);
+    Genesis {
+        chain: name(),
+        balances: names.map(|name| (account(name), Sym(1_000))).collect(),
+        treasury: Sym(500),
+        pool: Sym(50),
+        incentives: Sym(70),
+        roles: Roles {
+            payout: account(PAYOUT),
+            slasher: account(SETTLEMENT),
+            treasury: SIGNERS.iter().map(|name| signer(*name).public()).collect(),
+            treasury_threshold: 2,
+        },
+        parameters: Parameters {
+            master: terms(300),
+            enterprise: terms(200),
+            producer: terms(100),
+            lock_ms_min: 1_000,
+            transaction_ms_max: 10 * MINUTE_MS,
+            receipt_ms: 20 * MINUTE_MS,
+            payees_per_tree_min: 2,
+        },
+    }
+}
+
+/// A node with the contracts, and the client of it.
+struct Net {
+    shared: Shared,
+    url: String,
+    folder: TempDir,
+}
+
+impl Net {
+    async fn start(artifacts: &Artifacts) -> Self {
+        let schedule = Schedule {
+            start: OrderedMillis(0),
+            epoch_ms: 1,
+            epochs_per_step: 1,
+            rates_bps: vec![],
+            treasury_bps: 0,
+        };
+        let start = Start::of(&genesis(), account(10), 5_000, schedule);
+        let folder = TempDir::new().unwrap();
+        let journal = folder.path().join("journal");
+        let shared = Shared::new(Node::open(artifacts, CHAIN_ID, &start, &journal, GAS).unwrap());
+        let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
+        let url = format!("http://{}/v1", listener.local_addr().unwrap());
+        tokio::spawn(rest::serve(listener, shared.clone()));
+        Self { shared, url, folder }
+    }
+
+    fn client(&self) -> Contracts {
+        self.client_in(&self.folder.path().join("seen"))
+    }
+
+    fn client_in(&self, folder: &Path) -> Contracts {
+        Contracts::open(&self.url, deployment(), folder).unwrap().waiting(Duration::from_millis(300))
+    }
+
+    /// The chain's own time.
+    fn now(&self) -> OrderedMillis {
+        OrderedMillis(self.shared.node().time_us() / 1_000)
+    }
+
+    fn chain(&self) -> RemoteChain<Contracts> {
+        RemoteChain::new(self.client())
+    }
+
+    fn faults(&self, faults: Faults) {
+        self.shared.node().set_faults(faults);
+    }
+
+    fn pass(&self, millis: u64) {
+        self.shared.node().pass(millis);
+    }
+}
+
+/// The reference ledger by the same clock.
+struct Ledger(Mutex<State>);
+
+#[async_trait]
+impl Transport for &Ledger {
+    async fn call(&self, request: Vec<u8>) -> Result<Vec<u8>, ChainError> {
+        Ok(respond(&mut self.0.lock().unwrap(), now(), &request))
+    }
+}
+
+async fn sign(chain: &impl Chain, name: u8, call: Call) -> Prepared {
+    let terms = chain.terms().await.unwrap();
+    let sequence = chain.account(account(name)).await.unwrap().sequence;
+    Prepared::sign(&wallet(name), &terms, sequence, now().plus(MINUTE_MS), call)
+}
+
+async fn execute(chain: &impl Chain, name: u8, call: Call) -> Result<u64, Refusal> {
+    let prepared = sign(chain, name, call).await;
+    match chain.submit(prepared.submission).await {
+        Ok(_) => Ok(prepared.track.sequence),
+        Err(ChainError::Refused(refusal)) => Err(refusal),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+fn locking(request: &str, amount: u64) -> Call {
+    Call::EscrowLock {
+        request: digest(request),
+        amount: Sym(amount),
+        policy_version: PolicyVersion(3),
+        expires: now().plus(MINUTE_MS),
+    }
+}
+
+fn leaves() -> Vec<DividendLeaf> {
+    let of = |(index, name): (u64, &u8)| DividendLeaf { account: account(*name), index, amount: Sym(10) };
+    (0..).zip(&PRODUCERS).map(of).collect()
+}
+
+/// Settles a lock of 300 and pays everybody for epoch 7.
+fn batch(lock: LockRef) -> PayoutBatch {
+    let hashes: Vec<Digest> = leaves().iter().map(DividendLeaf::hash).collect();
+    let payee = |name: u8, class, amount| Payee { account: account(name), class, amount: Sym(amount) };
+    PayoutBatch {
+        batch_id: digest("epoch 7"),
+        epoch: EpochId(7),
+        settlements: vec![EscrowSettlement {
+            lock,
+            task: TaskId(digest("campaign")),
+            charged: Sym(240),
+            refunded: Sym(60),
+        }],
+        subsidies: vec![],
+        payees: vec![
+            payee(SUBMITTERS[1], RecipientClass::VaultOperator, 80),
+            payee(3, RecipientClass::Executor, 70),
+        ],
+        dividends: vec![DividendTree {
+            vault: vault("north"),
+            root: merkle::root(&hashes),
+            leaves: 4,
+            total: Sym(40),
+        }],
+        carries: vec![Carry { vault: vault("south"), into: Sym(15), out_of: Sym::ZERO }],
+        pool_return: Sym(17),
+        treasury: Sym(18),
+        anchors: vec![Anchor { task: TaskId(digest("campaign")), settlement_root: digest("root") }],
+    }
+}
+
+fn claim(index: usize) -> Call {
+    let hashes: Vec<Digest> = leaves().iter().map(DividendLeaf::hash).collect();
+    Call::ClaimDividend {
+        vault: vault("north"),
+        epoch: EpochId(7),
+        index: index as u64,
+        amount: Sym(10),
+        path: merkle::inclusion_proof(&hashes, index).unwrap(),
+    }
+}
+
+/// What is signed without the official SDK is what the SDK reads, verifies and names alike.
+#[test]
+fn a_signed_transaction_is_one_of_the_official_sdk() {
+    let terms = ChainTerms::Contracts { deployment: deployment(), gas_price: 100 };
+    let expires = OrderedMillis(1_900_000_000_999);
+    for call in [locking("request", 300), Call::Payout(batch(LockRef(digest("lock")))), claim(2)] {
+        let prepared = Prepared::sign(&wallet(SUBMITTER), &terms, 7, expires, call);
+        let Submission::Contracts(bytes) = &prepared.submission else { panic!("for Aptos") };
+        let signed: SignedTransaction = bcs::from_bytes(bytes).unwrap();
+        signed.verify_signature().unwrap();
+        assert_eq!(signed.hash().unwrap().to_bytes(), prepared.track.hash.0);
+        assert_eq!(signed.to_bcs().unwrap(), *bytes);
+        let raw = &signed.raw_txn;
+        assert_eq!((raw.sender.to_bytes(), raw.sequence_number), (account(SUBMITTER).0.0, 7));
+        assert_eq!((raw.expiration_timestamp_secs, raw.chain_id.id()), (1_900_000_000, CHAIN_ID));
+        assert_eq!(prepared.track.expires, OrderedMillis(1_900_000_000_000));
+    }
+}
+
+/// R169, R171: the same calls through the port, and the same answers, from the contracts and from the reference ledger.
+#[tokio::test]
+async fn the_contracts_answer_as_the_reference_ledger_does() {
+    let Some(artifacts) = artifacts("the contracts behind the port") else { return };
+    let net = Net::start(&artifacts).await;
+    let ledger = Ledger(Mutex::new(State::new(genesis()).unwrap()));
+    let (contracts, reference) = (net.chain(), RemoteChain::new(&ledger));
+    let lock = lock_ref(account(SUBMITTER), 0);
+    let steps = [
+        (SUBMITTER, locking("request", 300)),
+        (SUBMITTERS[1], locking("other", 20)),
+        (PRODUCERS[0], Call::StakeDeposit { tier: Tier::Producer, amount: Sym(100) }),
+        (PAYOUT, Call::Payout(batch(lock))),
+        (PRODUCERS[1], claim(1)),
+        (PRODUCERS[2], Call::Transfer { to: account(SUBMITTER), amount: Sym(5) }),
+    ];
+    for (name, call) in steps {
+        execute(&contracts, name, call.clone()).await.unwrap();
+        execute(&reference, name, call).await.unwrap();
+    }
+    for lock in [lock, lock_ref(account(SUBMITTERS[1]), 0), lock_ref(account(SUBMITTER), 9)] {
+        let (mut found, mut expected) =
+            (contracts.lock(lock).await.unwrap(), reference.lock(lock).await.unwrap());
+        for side in [&mut found, &mut expected].into_iter().flatten() {
+            // Each was signed a moment after the other.
+            side.expires = OrderedMillis(0);
+        }
+        assert_eq!(found, expected);
+    }
+    for name in [SUBMITTER, SUBMITTERS[1], 3, PAYOUT, 77].into_iter().chain(PRODUCERS) {
+        assert_eq!(contracts.account(account(name)).await, reference.account(account(name)).await, "{name}");
+    }
+    for (vault_name, epoch) in [("north", 7), ("north", 8), ("south", 7)] {
+        let (vault, epoch) = (vault(vault_name), EpochId(epoch));
+        assert_eq!(contracts.tree(&vault, epoch).await, reference.tree(&vault, epoch).await);
+        for index in 0..4 {
+            let found = contracts.claimed(&vault, epoch, index).await;
+            assert_eq!(found, reference.claimed(&vault, epoch, index).await);
+        }
+    }
+    assert_eq!(contracts.epoch(EpochId(7)).await, reference.epoch(EpochId(7)).await);
+    assert_eq!(contracts.epoch(EpochId(8)).await, Ok(vec![]));
+    assert_eq!(contracts.staked().await, reference.staked().await);
+    assert_eq!(contracts.funds().await, reference.funds().await);
+    for task in ["campaign", "none"] {
+        let task = TaskId(digest(task));
+        assert_eq!(contracts.anchor(task).await, reference.anchor(task).await);
+    }
+}
+
+/// Each is refused on chain as off chain, under one code of the catalogue.
+#[tokio::test]
+async fn what_is_wrong_is_refused_alike() {
+    let Some(artifacts) = artifacts("refusals of the contracts") else { return };
+    let net = Net::start(&artifacts).await;
+    let ledger = Ledger(Mutex::new(State::new(genesis()).unwrap()));
+    let (contracts, reference) = (net.chain(), RemoteChain::new(&ledger));
+    let lock = lock_ref(account(SUBMITTER), 0);
+    for (name, call) in [
+        (SUBMITTER, locking("request", 300)),
+        (PAYOUT, Call::Payout(batch(lock))),
+        (PRODUCERS[1], claim(1)),
+        (SUBMITTERS[1], locking("running", 20)),
+        (PRODUCERS[0], Call::StakeDeposit { tier: Tier::Producer, amount: Sym(150) }),
+        (PRODUCERS[0], Call::StakeWithdrawRequest { tier: Tier::Producer, amount: Sym(50) }),
+    ] {
+        execute(&contracts, name, call.clone()).await.unwrap();
+        execute(&reference, name, call).await.unwrap();
+    }
+    let changed = PayoutBatch { treasury: Sym(17), pool_return: Sym(18), ..batch(lock) };
+    let running = lock_ref(account(SUBMITTERS[1]), 0);
+    let wrong = [
+        ("claim twice", PRODUCERS[1], claim(1), Abort::AlreadyClaimed),
+        ("another's proof", PRODUCERS[2], claim(3), Abort::ClaimInvalid),
+        ("replayed batch, other bytes", PAYOUT, Call::Payout(changed), Abort::BatchConflict),
+        ("a stranger pays", SUBMITTER, Call::Payout(batch(lock)), Abort::NotAuthorized),
+        ("unlock by a stranger", SUBMITTER, Call::EscrowReclaim { lock: running }, Abort::LockForeign),
+        ("unlock too early", SUBMITTERS[1], Call::EscrowReclaim { lock: running }, Abort::LockRunning),
+        ("more than there is", SUBMITTER, locking("large", u64::MAX), Abort::BalanceTooSmall),
+        (
+            "stake below the minimum",
+            PRODUCERS[2],
+            Call::StakeDeposit { tier: Tier::Producer, amount: Sym(99) },
+            Abort::StakeTooSmall,
+        ),
+        (
+            "before the cooldown",
+            PRODUCERS[0],
+            Call::StakeWithdraw { tier: Tier::Producer },
+            Abort::CooldownRunning,
+        ),
+    ];
+    for (what, name, call, abort) in wrong {
+        assert_eq!(execute(&contracts, name, call.clone()).await, Err(abort.into()), "{what}");
+        assert_eq!(execute(&reference, name, call).await, Err(abort.into()), "{what}");
+    }
+    // The same batch again changes nothing, on either.
+    execute(&contracts, PAYOUT, Call::Payout(batch(lock))).await.unwrap();
+    assert_eq!(contracts.funds().await.unwrap().pool, Sym(67));
+    // Signatures alone do not open the contracts' treasury.
+    let release =
+        Release { chain: name(), to: account(3), amount: Sym(1), proposal: digest("never accepted") };
+    let approvals = SIGNERS.map(|name| signer(name).sign(release.clone())).to_vec();
+    let refused = execute(&contracts, 4, Call::TreasuryRelease { release, approvals }).await.unwrap_err();
+    assert_eq!((refused.clone(), refused.code()), (Refusal::ProposalMissing, Code::Forbidden));
+    // Who has no gas cannot send anything.
+    let poor = execute(&contracts, 99, Call::Transfer { to: account(3), amount: Sym(1) }).await.unwrap_err();
+    assert_eq!((poor.clone(), poor.code()), (Refusal::GasMissing, Code::InsufficientFunds));
+}
+
+#[tokio::test]
+async fn a_wrong_network_is_refused_by_both_sides() {
+    let Some(artifacts) = artifacts("a wrong network") else { return };
+    let net = Net::start(&artifacts).await;
+    let elsewhere = Deployment { number: 2, ..deployment() };
+    let folder = net.folder.path().join("elsewhere");
+    let other = RemoteChain::new(Contracts::open(&net.url, elsewhere.clone(), &folder).unwrap());
+    let wrong = Err(ChainError::Refused(Abort::WrongChain.into()));
+    assert_eq!(other.account(account(SUBMITTER)).await, wrong);
+    let terms = ChainTerms::Contracts { deployment: elsewhere, gas_price: 100 };
+    let pay = Call::Transfer { to: account(3), amount: Sym(1) };
+    let prepared = Prepared::sign(&wallet(SUBMITTER), &terms, 0, now().plus(MINUTE_MS), pay);
+    let refused = net.chain().submit(prepared.submission).await.unwrap_err();
+    assert_eq!(refused, ChainError::Refused(Abort::WrongChain.into()));
+}
+
+/// A chain that was wiped under its name is noticed, and nothing is sent to it; a lagging node is waited for.
+#[tokio::test]
+async fn a_reset_chain_stops_everything_and_a_lagging_node_nothing() {
+    let Some(artifacts) = artifacts("a reset chain") else { return };
+    let net = Net::start(&artifacts).await;
+    let chain = net.chain();
+    let pay = |amount| Call::Transfer { to: account(3), amount: Sym(amount) };
+    execute(&chain, SUBMITTER, pay(1)).await.unwrap();
+    net.faults(Faults { lag: true, ..Faults::default() });
+    let other = sign(&chain, SUBMITTER, pay(2)).await;
+    assert_eq!(chain.fate(other.track).await, Ok(Fate::Alive));
+    net.faults(Faults::default());
+    chain.submit(other.submission).await.unwrap();
+    let before = chain.account(account(3)).await.unwrap().balance;
+    net.shared.node().come_back(None);
+    let stopped = chain.account(account(3)).await.unwrap_err();
+    assert!(stopped.to_string().contains("not the one that was seen"), "{stopped}");
+    // Also for who starts later, when the new chain is as long as the old one was.
+    for sequence in 0..3 {
+        let terms = ChainTerms::Contracts { deployment: deployment(), gas_price: 100 };
+        let prepared =
+            Prepared::sign(&wallet(SUBMITTERS[1]), &terms, sequence, now().plus(MINUTE_MS), pay(9));
+        let Submission::Contracts(bytes) = prepared.submission else { panic!("for Aptos") };
+        net.shared.node().submit(bcs::from_bytes(&bytes).unwrap()).unwrap();
+    }
+    let late = net.chain();
+    let prepared = sign(&late, SUBMITTER, pay(1)).await;
+    let stopped = late.submit(prepared.submission).await.unwrap_err();
+    assert!(stopped.to_string().contains("not the one that was seen"), "{stopped}");
+    assert_eq!((before, late.account(account(3)).await.unwrap().balance), (Sym(3), Sym(27)));
+}
+
+/// Ends at one of its calls, before or after the chain has it, as a process that is killed there.
+struct Dying<'a> {
+    inner: &'a Contracts,
+    calls: AtomicU32,
+    dies_at: u32,
+    after: bool,
+}
+
+#[async_trait]
+impl Transport for &Dying<'_> {
+    async fn call(&self, request: Vec<u8>) -> Result<Vec<u8>, ChainError> {
+        let dies = self.calls.fetch_add(1, Ordering::Relaxed) == self.dies_at;
+        let dead = || ChainError::Unreachable("killed".to_owned());
+        if dies && !self.after {
+            return Err(dead());
+        }
+        let answer = self.inner.respond(Request::from_bytes(&request).unwrap()).await?.to_bytes();
+        if dies { Err(dead()) } else { Ok(answer) }
+    }
+}
+
+/// What the chain does meanwhile.
+const TROUBLES: [(&str, Faults); 7] = [
+    ("nothing", NO_FAULTS),
+    ("a request is dropped", Faults { drop_requests: 1, ..NO_FAULTS }),
+    ("two answers are dropped", Faults { drop_answers: 2, ..NO_FAULTS }),
+    ("a transaction is forgotten and expires", Faults { forget: 1, ..NO_FAULTS }),
+    ("execution is delayed", Faults { delay_ms: 40, ..NO_FAULTS }),
+    ("a request is dropped, then one forgotten", Faults { drop_requests: 1, forget: 1, ..NO_FAULTS }),
+    ("the node lags", Faults { lag: true, ..NO_FAULTS }),
+];
+const NO_FAULTS: Faults = Faults { drop_requests: 0, drop_answers: 0, forget: 0, delay_ms: 0, lag: false };
+
+/// R172: the payout's outbox is killed before and after each of its calls, while the chain drops, delays, forgets and lags. However
+/// it ends, the batch is paid once.
+#[tokio::test]
+async fn a_batch_is_paid_exactly_once_whatever_dies() {
+    let Some(artifacts) = artifacts("the outbox under faults") else { return };
+    let net = Net::start(&artifacts).await;
+    let lock = lock_ref(account(SUBMITTER), 0);
+    execute(&net.chain(), SUBMITTER, locking("request", 300)).await.unwrap();
+    net.shared.node().keep("locked");
+    let mut deaths = 0;
+    for (trouble, faults) in TROUBLES {
+        for dies_at in 0..4 {
+            for after in [false, true] {
+                net.shared.node().come_back(Some("locked"));
+                let folder = TempDir::new().unwrap();
+                let seen = folder.path().join("seen");
+                let client = net.client_in(&seen);
+                net.faults(faults);
+                let dying = Dying { inner: &client, calls: AtomicU32::new(0), dies_at, after };
+                let first = attempt(&RemoteChain::new(&dying), folder.path(), lock, net.now()).await;
+                deaths += u32::from(first.is_err());
+                let paid = settle(&net, &client, folder.path(), lock).await;
+                let what =
+                    format!("{trouble}, killed {} call {dies_at}", if after { "after" } else { "before" });
+                assert!(paid, "{what}: unpaid");
+                let chain = RemoteChain::new(client);
+                assert_eq!(chain.epoch(EpochId(7)).await.unwrap().len(), 1, "{what}");
+                assert_eq!(chain.account(account(3)).await.unwrap().balance, Sym(70), "{what}");
+                let funds = chain.funds().await.unwrap();
+                assert_eq!((funds.treasury, funds.pool), (Sym(518), Sym(67)), "{what}");
+            }
+        }
+    }
+    assert!(deaths > 30, "the kills happen: {deaths}");
+}
+
+async fn attempt(chain: &impl Chain, folder: &Path, lock: LockRef, now: OrderedMillis) -> Result<(), String> {
+    let outbox = Outbox::open(wallet(PAYOUT), name(), folder.join("outbox")).unwrap();
+    let executed = outbox.execute(chain, "epoch 7", Call::Payout(batch(lock)), now).await;
+    executed.map(|_| ()).map_err(|error| error.to_string())
+}
+
+/// Starts again until it is paid, while faults come to an end and time passes.
+async fn settle(net: &Net, client: &Contracts, folder: &Path, lock: LockRef) -> bool {
+    let living = Dying { inner: client, calls: AtomicU32::new(0), dies_at: u32::MAX, after: false };
+    for round in 0..6 {
+        if attempt(&RemoteChain::new(&living), folder, lock, net.now()).await.is_ok() {
+            return true;
+        }
+        if round == 1 {
+            net.faults(NO_FAULTS);
+        }
+        if round >= 2 {
+            // What was forgotten is dead when its time is over.
+            net.pass(2 * MINUTE_MS);
+        }
+    }
+    false
+}
