@@ -35,7 +35,7 @@ use crate::claim::{Claim, Subject};
 use crate::effects::Fault;
 use crate::endorsing::endorsements;
 use crate::node::{Node, now};
-use crate::{admission, council, parse, round, views};
+use crate::{admission, council, parse, reconcile, round, views};
 
 /// How long a submission waits for the Vaults before it answers "pending".
 const ADMISSION_WAIT: Duration = Duration::from_secs(20);
@@ -379,6 +379,18 @@ impl Platform for Service {
             Some(ChainRequest::Submit(_)) | None => return Err(plain(Code::Malformed)),
         }
         Ok(Response::new(v1::ChainBytes { bytes: self.chain_call(bytes).await? }))
+    }
+
+    async fn get_reconciliation(
+        &self,
+        request: Request<v1::ReconciliationRequest>,
+    ) -> Result<Response<v1::Reconciliation>, Status> {
+        self.caller(request.metadata(), "GetReconciliation")?;
+        let asked = request.into_inner();
+        if asked.compare {
+            reconcile::at_once(&self.node).await;
+        }
+        Ok(Response::new(reconcile::view(&self.node, asked.from, asked.limit)))
     }
 
     async fn submit_motion(

@@ -17,12 +17,17 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use symphony_types::catalogue::Code;
 use symphony_types::id::{TaskId, VaultId};
+use symphony_types::limits::LEDGER_PAGE_MAX;
 use symphony_types::time::OrderedMillis;
 
 use super::drift;
 use crate::artifact::SignedSlice;
-use crate::artifact::adjustment::{BudgetLine, BudgetStanding, Drift, DriftKind, DriftSubject};
+use crate::artifact::adjustment::{
+    BudgetLine, BudgetQuery, BudgetStanding, BudgetStatement, Drift, DriftKind, DriftSubject, SignedBudget,
+};
+use crate::governance::Governance;
 use crate::governance::epoch::end_of;
 use crate::lifecycle::{Stage, Task};
 use crate::machine::{Answer, State};
@@ -90,6 +95,30 @@ pub struct BudgetSight {
     pub whole: bool,
     /// Entries by task.
     pub lines: BTreeMap<TaskId, BudgetLine>,
+}
+
+/// Whether a page is the Vault's own answer to a question. **Errors**: `ADM-0012`, `ADM-0002` when another key signed it,
+/// `ADM-0001` when it answers something else or is out of order.
+pub fn check_statement(
+    governance: &Governance,
+    vault: &VaultId,
+    query: &BudgetQuery,
+    page: &SignedBudget,
+) -> Result<(), Code> {
+    let registered = governance.registry.vaults.get(vault).ok_or(Code::VaultUnknown)?;
+    if !page.verify(&registered.key) {
+        return Err(Code::Unauthenticated);
+    }
+    let BudgetStatement { vault: of, query: asked, lines, more, totals: _ } = &page.body;
+    let behind = |line: &BudgetLine| query.after.is_none_or(|after| line.task > after);
+    let only = |line: &BudgetLine| query.only.is_none_or(|only| line.task == only);
+    let sound = of == vault
+        && asked == query
+        && lines.len() <= LEDGER_PAGE_MAX
+        && lines.is_sorted_by(|one, next| one.task < next.task)
+        && lines.iter().all(|line| only(line) && (query.only.is_some() || behind(line)))
+        && !(*more && lines.is_empty());
+    if sound { Ok(()) } else { Err(Code::Malformed) }
 }
 
 /// Which drift two sides amount to.

@@ -1,0 +1,147 @@
+//! What the chain and the Vaults show, in the words that are compared: reads only, each answer bounded and checked.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use symphony_chain::ledger::reward::BatchRecord;
+use symphony_chain::port::{Chain, ChainError};
+use symphony_chain::transaction::RecipientClass as Paid;
+use symphony_protocol::artifact::RecipientClass;
+use symphony_protocol::artifact::adjustment::{BudgetLine, BudgetQuery, BudgetStatement, SignedBudget};
+use symphony_protocol::machine::State;
+use symphony_protocol::reconcile::budget::{BudgetSight, check_statement};
+use symphony_protocol::reconcile::chain::{BatchSight, ChainSight, Totals, issued};
+use symphony_types::digest::Digest;
+use symphony_types::id::{EpochId, TaskId, VaultId};
+use symphony_types::key::Document as _;
+use symphony_types::time::OrderedMillis;
+use symphony_wire::documents::{decode, encode};
+use symphony_wire::status::problem_of;
+use symphony_wire::v1::BudgetRequest;
+
+use crate::node::{Node, challenge};
+
+/// How long a Vault may take with one page.
+const PAGE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Pages of one ledger; of a longer one, what is missing is not looked for.
+const PAGES: usize = 64;
+/// Questions to the chain at the same time.
+const ABREAST: usize = 16;
+
+/// Which roots of an epoch are read.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Anchors {
+    /// All.
+    All,
+    /// That of one task.
+    One(TaskId),
+    /// None.
+    None,
+}
+
+/// What the chain shows of an epoch. **Errors**: it does not answer.
+pub(super) async fn of_epoch(
+    chain: &impl Chain,
+    state: &State,
+    epoch: EpochId,
+    anchors: Anchors,
+) -> Result<ChainSight, ChainError> {
+    let Some((set, confirmation)) = issued(state, epoch) else { return Ok(ChainSight::default()) };
+    let batches = chain.epoch(epoch).await?.iter().map(batch).collect();
+    let issued = chain.batch(set.digest()).await?.as_ref().map(batch);
+    let mut sight = ChainSight { batches, issued, ..ChainSight::default() };
+    if sight.issued.is_some() {
+        for tree in &set.dividends {
+            if let Some(seen) = chain.tree(&tree.vault, epoch).await? {
+                sight.trees.insert(tree.vault.clone(), (seen.root, seen.total));
+            }
+        }
+    } else if let Some(confirmation) = confirmation {
+        sight.transaction = chain.receipt(confirmation.body.transaction).await?.is_some();
+    }
+    let wanted = |task: &TaskId| match anchors {
+        Anchors::All => true,
+        Anchors::One(one) => one == *task,
+        Anchors::None => false,
+    };
+    let tasks: Vec<TaskId> = set.anchors.iter().map(|(task, _)| *task).filter(wanted).collect();
+    let asked = stream::iter(tasks.into_iter().map(|task| chain.anchor(task)));
+    let seen: Vec<_> = asked.buffer_unordered(ABREAST).try_collect().await?;
+    sight.anchors = seen.into_iter().flatten().map(|one| (one.task, one.settlement_root)).collect();
+    Ok(sight)
+}
+
+fn batch(record: &BatchRecord) -> BatchSight {
+    let totals = &record.totals;
+    let classes = totals.classes.iter().map(|(class, amount)| (class_of(*class), *amount)).collect();
+    BatchSight {
+        id: record.batch_id,
+        epoch: record.epoch,
+        totals: Totals {
+            charged: totals.charged,
+            refunded: totals.refunded,
+            subsidised: totals.subsidised,
+            drawn: totals.drawn,
+            classes,
+            carried: totals.carried,
+            pool_return: totals.pool_return,
+        },
+    }
+}
+
+const fn class_of(class: Paid) -> RecipientClass {
+    match class {
+        Paid::Contributor => RecipientClass::Contributors,
+        Paid::VaultOperator => RecipientClass::VaultOperator,
+        Paid::Executor => RecipientClass::Executor,
+        Paid::Aggregator => RecipientClass::Aggregator,
+        Paid::Verifier => RecipientClass::Verifier,
+        Paid::Treasury => RecipientClass::Treasury,
+    }
+}
+
+/// What a Vault's ledger holds, and what was reserved there since. **Errors**: it does not answer as itself.
+pub(super) async fn of_vault(
+    node: &Node,
+    vault: &VaultId,
+    since: OrderedMillis,
+) -> Result<BudgetSight, String> {
+    let (mut lines, mut after) = (BTreeMap::new(), None);
+    for _ in 0..PAGES {
+        let page = page(node, vault, since, after, None).await?;
+        after = page.lines.last().map(|line| line.task);
+        lines.extend(page.lines.into_iter().map(|line| (line.task, line)));
+        if !page.more {
+            return Ok(BudgetSight { vault: vault.clone(), since, whole: true, lines });
+        }
+    }
+    Ok(BudgetSight { vault: vault.clone(), since, whole: false, lines })
+}
+
+/// A Vault's entry of a task. **Errors**: it does not answer as itself.
+pub(super) async fn of_task(
+    node: &Node,
+    vault: &VaultId,
+    task: &TaskId,
+) -> Result<Option<BudgetLine>, String> {
+    Ok(page(node, vault, OrderedMillis(0), None, Some(*task)).await?.lines.pop())
+}
+
+async fn page(
+    node: &Node,
+    vault: &VaultId,
+    since: OrderedMillis,
+    after: Option<TaskId>,
+    only: Option<TaskId>,
+) -> Result<BudgetStatement, String> {
+    let query = BudgetQuery { nonce: Digest(challenge()), since, after, only };
+    let mut client = node.peers.vault(vault).map_err(|code| code.title().to_owned())?;
+    let mut request = tonic::Request::new(BudgetRequest { query: encode(&query) });
+    request.set_timeout(PAGE_TIMEOUT);
+    let answer = client.list_budget(request).await.map_err(|status| problem_of(&status).1)?;
+    let page: SignedBudget = decode(&answer.into_inner().document).map_err(|error| error.to_string())?;
+    check_statement(&node.state().governance, vault, &query, &page)
+        .map_err(|code| code.title().to_owned())?;
+    Ok(page.body)
+}
