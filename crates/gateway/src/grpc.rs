@@ -14,9 +14,10 @@ use symphony_wire::v1::vault_access_server::VaultAccess;
 use symphony_wire::v1::{
     AssignVaultRequest, ChainBytes, ChallengeFiling, ChallengeList, EvidenceBundle, GovernanceLog,
     GovernanceLogRequest, GovernanceMotion, GovernanceProof, GovernanceProofRequest, GovernanceRequest,
-    GovernanceView, ListVaultsRequest, ProposalEntry, Quote, SealedRequest, SealedResponse, SealedStep,
-    Status as PlatformStatus, StatusRequest, StepRef, SubmitParseRequest, SubmitTaskRequest, Task, TaskRef,
-    TaskResult, TaskSpec, VaultAnswer, VaultEntry, VaultList, VaultOperation,
+    GovernanceView, ListVaultsRequest, ProposalEntry, Quote, Reconciliation, ReconciliationRequest,
+    SealedRequest, SealedResponse, SealedStep, Status as PlatformStatus, StatusRequest, StepRef,
+    SubmitParseRequest, SubmitTaskRequest, Task, TaskRef, TaskResult, TaskSpec, VaultAnswer, VaultEntry,
+    VaultList, VaultOperation,
 };
 use tonic::{Request, Response, Status};
 
@@ -127,6 +128,14 @@ impl Platform for Users {
     async fn query_chain(&self, request: Request<ChainBytes>) -> Result<Response<ChainBytes>, Status> {
         let caller = caller_of(&request)?;
         back(self.0.query_chain(&caller, request.into_inner()).await)
+    }
+
+    async fn get_reconciliation(
+        &self,
+        request: Request<ReconciliationRequest>,
+    ) -> Result<Response<Reconciliation>, Status> {
+        let caller = caller_of(&request)?;
+        back(self.0.get_reconciliation(&caller, request.into_inner()).await)
     }
 
     async fn submit_motion(

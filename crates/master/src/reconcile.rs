@@ -10,7 +10,7 @@
 //! A repair is no effect: what is owed follows from the state alone, and whether a drift is still there does not. All of
 //! them may run twice. None changes a reward record, a settlement context or a ledger entry of the past (R006).
 
-mod sight;
+pub(crate) mod sight;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -313,3 +313,6 @@ pub(crate) async fn attested(node: &Node, state: &State, adjustment: &Adjustment
     };
     if seen { Ok(adjustment.digest()) } else { Err(UNSEEN) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -150,11 +150,13 @@ macro_rules! answers {
 mod challenge;
 mod compute;
 mod governance;
+mod reconcile;
 mod training;
 
 pub(crate) use challenge::{ChallengeFiling, ChallengeList};
 use compute::{Compute, ModuleEntry};
 pub(crate) use governance::{GovernanceLog, GovernanceProof, GovernanceView, ProposalEntry};
+pub(crate) use reconcile::Reconciliation;
 pub(crate) use training::SealedStep;
 use training::{Training, TrainingProgress};
 

@@ -14,6 +14,7 @@ const ROUTES: &[&str] = &[
     "get /v1/governance",
     "get /v1/governance/log",
     "get /v1/governance/proofs/{sequence}",
+    "get /v1/reconciliation",
     "get /v1/status",
     "get /v1/tasks/{id}",
     "get /v1/tasks/{id}/challenges",

@@ -45,6 +45,9 @@ async fn serves_the_truth(stage: &Stage) {
     assert_eq!(moved["proposal_id"], "0506");
     assert_eq!(read(stage.get("/v1/governance")).await["sequence"], 3);
     assert_eq!(read(stage.get("/v1/governance/log?from=7")).await["entries"], json!(["07"]));
+    let told = read(stage.get("/v1/reconciliation?compare=true&from=7&limit=4")).await;
+    assert_eq!((&told["total"], &told["complete"]), (&json!(11), &json!(true)), "R195: what a majority says");
+    assert_eq!(read(stage.get("/v1/reconciliation")).await["total"], 0);
     let proof = read(stage.get("/v1/governance/proofs/4?since=2")).await;
     assert_eq!(proof["entry"], hex::encode("4 since 2"));
     let events = stage.get(&format!("{path}/events")).send().await.unwrap().text().await.unwrap();

@@ -31,7 +31,7 @@ const ABREAST: usize = 16;
 
 /// Which roots of an epoch are read.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Anchors {
+pub(crate) enum Anchors {
     /// All.
     All,
     /// That of one task.
@@ -41,7 +41,7 @@ pub(super) enum Anchors {
 }
 
 /// What the chain shows of an epoch. **Errors**: it does not answer.
-pub(super) async fn of_epoch(
+pub(crate) async fn of_epoch(
     chain: &impl Chain,
     state: &State,
     epoch: EpochId,
@@ -102,7 +102,7 @@ const fn class_of(class: Paid) -> RecipientClass {
 }
 
 /// What a Vault's ledger holds, and what was reserved there since. **Errors**: it does not answer as itself.
-pub(super) async fn of_vault(
+pub(crate) async fn of_vault(
     node: &Node,
     vault: &VaultId,
     since: OrderedMillis,
@@ -120,7 +120,7 @@ pub(super) async fn of_vault(
 }
 
 /// A Vault's entry of a task. **Errors**: it does not answer as itself.
-pub(super) async fn of_task(
+pub(crate) async fn of_task(
     node: &Node,
     vault: &VaultId,
     task: &TaskId,

@@ -68,3 +68,47 @@ const fn standing(state: &EntryState) -> BudgetStanding {
 const fn holds(state: &EntryState) -> bool {
     matches!(state, EntryState::Reserved | EntryState::Drawing(_))
 }
+
+#[cfg(test)]
+mod tests {
+    use symphony_types::digest::Digest;
+    use symphony_types::id::{PolicyVersion, UsageScope};
+    use symphony_types::subjects::SubjectSet;
+    use symphony_types::time::OrderedMillis;
+
+    use super::*;
+    use crate::vault::ledger::Reservation;
+
+    /// R071: a ledger of any length is told in pages of a limited one, each entry once.
+    #[test]
+    fn a_long_ledger_is_told_in_pages() {
+        let mut ledger = Ledger::default();
+        let entries = u32::try_from(2 * LEDGER_PAGE_MAX + 3).unwrap();
+        for name in 0..entries {
+            let reservation = Reservation {
+                scope: UsageScope::new("marketing").unwrap(),
+                policy: PolicyVersion(1),
+                epsilon: Epsilon(1),
+                preparation: Digest::ZERO,
+                subjects: SubjectSet::default(),
+                deadline: OrderedMillis(9),
+            };
+            ledger.reserve(TaskId(Digest::of("test/entry", &name)), reservation, OrderedMillis(1));
+        }
+        let vault = VaultId::new("north").unwrap();
+        let mut query = BudgetQuery { nonce: Digest::ZERO, since: OrderedMillis(0), after: None, only: None };
+        let mut told = alloc::vec::Vec::new();
+        for pages in 1.. {
+            let page = statement(&vault, &ledger, &query);
+            assert!(page.lines.len() <= LEDGER_PAGE_MAX);
+            assert_eq!(page.totals.entries, [u64::from(entries), 0, 0, 0, 0, 0]);
+            query.after = page.lines.last().map(|line| line.task);
+            told.extend(page.lines.into_iter().map(|line| line.task));
+            if !page.more {
+                assert_eq!(pages, 3);
+                break;
+            }
+        }
+        assert!(told.iter().eq(ledger.entries().map(|(task, _)| task)));
+    }
+}
