@@ -385,7 +385,12 @@ impl Platform for Service {
         &self,
         request: Request<v1::ReconciliationRequest>,
     ) -> Result<Response<v1::Reconciliation>, Status> {
-        self.caller(request.metadata(), "GetReconciliation")?;
+        let caller = self.caller(request.metadata(), "GetReconciliation")?;
+        // Records name tasks of others, so they are for those whom governance knows.
+        let actors = &self.node.state().governance.registry.actors;
+        if !actors.get(&caller.actor).is_some_and(|actor| !actor.suspended) {
+            return Err(plain(Code::Forbidden));
+        }
         let asked = request.into_inner();
         if asked.compare {
             reconcile::at_once(&self.node).await;

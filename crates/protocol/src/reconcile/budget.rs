@@ -210,14 +210,9 @@ pub fn drifts(state: &State, sight: &BudgetSight) -> Vec<Drift> {
     tasks.iter().filter_map(|task| drifted(state, &sight.vault, task, sight.lines.get(task))).collect()
 }
 
-/// What the state says, with the submitter's name for the task.
+/// What the state says, with the submitter's name for the task; not who that is.
 fn told(state: &State, side: Side, task: &TaskId) -> String {
     let word = side.as_str();
     let Some(known) = state.tasks.get(task) else { return String::from(word) };
-    format!(
-        "{word}: request {} of {}, {}",
-        known.envelope.request,
-        known.envelope.submitter,
-        known.state().as_str()
-    )
+    format!("{word}: request {}, {}", known.envelope.request, known.state().as_str())
 }

@@ -3597,7 +3597,8 @@ pub mod platform_client {
             req.extensions_mut().insert(GrpcMethod::new("symphony.v1.Platform", "GetStatus"));
             self.inner.unary(req, path, codec).await
         }
-        /// What reconciliation found between the masters' state, the chain and the Vaults, and what was done about it.
+        /// What reconciliation found between the masters' state, the chain and the Vaults, and what was done about it;
+        /// for every registered actor.
         pub async fn get_reconciliation(
             &mut self,
             request: impl tonic::IntoRequest<super::ReconciliationRequest>,
@@ -3766,7 +3767,8 @@ pub mod platform_server {
             &self,
             request: tonic::Request<super::StatusRequest>,
         ) -> std::result::Result<tonic::Response<super::Status>, tonic::Status>;
-        /// What reconciliation found between the masters' state, the chain and the Vaults, and what was done about it.
+        /// What reconciliation found between the masters' state, the chain and the Vaults, and what was done about it;
+        /// for every registered actor.
         async fn get_reconciliation(
             &self,
             request: tonic::Request<super::ReconciliationRequest>,
