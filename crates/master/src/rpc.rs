@@ -387,8 +387,9 @@ impl Platform for Service {
     ) -> Result<Response<v1::Reconciliation>, Status> {
         let caller = self.caller(request.metadata(), "GetReconciliation")?;
         // Records name tasks of others, so they are for those whom governance knows.
-        let actors = &self.node.state().governance.registry.actors;
-        if !actors.get(&caller.actor).is_some_and(|actor| !actor.suspended) {
+        let state = self.node.state();
+        let actor = state.governance.registry.actors.get(&caller.actor);
+        if actor.is_none_or(|actor| actor.suspended) {
             return Err(plain(Code::Forbidden));
         }
         let asked = request.into_inner();
