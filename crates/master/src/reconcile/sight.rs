@@ -42,7 +42,7 @@ pub(crate) enum Anchors {
 
 /// What the chain shows of an epoch. **Errors**: it does not answer.
 pub(crate) async fn of_epoch(
-    chain: &impl Chain,
+    chain: &(impl Chain + ?Sized),
     state: &State,
     epoch: EpochId,
     anchors: Anchors,
