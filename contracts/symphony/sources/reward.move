@@ -670,11 +670,12 @@ module symphony::reward {
     }
 
     #[view]
-    /// Whether a batch was executed, and the digest of its bytes.
-    public fun batch(batch_id: address): (bool, address) acquires Reward {
+    /// Whether a batch was executed, the digest of its bytes, and its epoch.
+    public fun batch(batch_id: address): (bool, address, u64) acquires Reward {
         let batches = &borrow_global<Reward>(@symphony).batches;
-        if (!table::contains(batches, batch_id)) return (false, @0x0);
-        (true, table::borrow(batches, batch_id).bytes)
+        if (!table::contains(batches, batch_id)) return (false, @0x0, 0);
+        let record = table::borrow(batches, batch_id);
+        (true, record.bytes, record.epoch)
     }
 
     #[view]

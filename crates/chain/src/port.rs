@@ -42,6 +42,8 @@ pub trait Chain: Send + Sync {
     async fn tree(&self, vault: &VaultId, epoch: EpochId) -> Result<Option<Tree>, ChainError>;
     /// Whether a leaf of that tree was claimed.
     async fn claimed(&self, vault: &VaultId, epoch: EpochId, index: u64) -> Result<bool, ChainError>;
+    /// What a payout batch did, once it was executed.
+    async fn batch(&self, batch_id: Digest) -> Result<Option<BatchRecord>, ChainError>;
     /// What all batches of an epoch did (R173).
     async fn epoch(&self, epoch: EpochId) -> Result<Vec<BatchRecord>, ChainError>;
     /// Where the protocol's own money is.
@@ -228,6 +230,13 @@ impl<T: Transport> Chain for RemoteChain<T> {
         let answer = self.query(Query::Claimed(vault.clone(), epoch, index)).await?;
         let Answer::Claimed(claimed) = answer else { return Err(ChainError::Garbled) };
         Ok(claimed)
+    }
+
+    async fn batch(&self, batch_id: Digest) -> Result<Option<BatchRecord>, ChainError> {
+        let Answer::Batch(record) = self.query(Query::Batch(batch_id)).await? else {
+            return Err(ChainError::Garbled);
+        };
+        Ok(record)
     }
 
     async fn epoch(&self, epoch: EpochId) -> Result<Vec<BatchRecord>, ChainError> {

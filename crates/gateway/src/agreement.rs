@@ -7,8 +7,9 @@
 use symphony_types::digest::Digest;
 use symphony_wire::evidence;
 use symphony_wire::v1::{
-    ChainBytes, ChallengeList, EvidenceBundle, GovernanceLog, GovernanceProof, GovernanceView, ProposalEntry,
-    Quote, SealedResponse, SealedStep, Task, TaskResult, VaultAnswer, VaultCoverage, VaultEntry, VaultList,
+    ChainAccount, ChainBytes, ChallengeList, EvidenceBundle, GovernanceLog, GovernanceProof, GovernanceView,
+    ProposalEntry, Quote, Reconciliation, SealedResponse, SealedStep, Task, TaskResult, VaultAnswer,
+    VaultCoverage, VaultEntry, VaultList,
 };
 
 use crate::confirm::Agree;
@@ -145,6 +146,26 @@ impl Agree for ChainBytes {
     }
 }
 
+impl Agree for ChainAccount {
+    fn agrees(&self, other: &Self) -> bool {
+        self == other
+    }
+}
+
+/// Findings and records are ordered. When a master compared last is its own: the earliest of those asked is told, so that
+/// nobody makes it look fresher than it is, and it was complete if it was for all.
+impl Agree for Reconciliation {
+    fn agrees(&self, other: &Self) -> bool {
+        let ordered = |one: &Self| Self { compared_ms: 0, complete: false, ..one.clone() };
+        ordered(self) == ordered(other)
+    }
+
+    fn join(&mut self, other: Self) {
+        self.compared_ms = self.compared_ms.min(other.compared_ms);
+        self.complete &= other.complete;
+    }
+}
+
 /// Votes and time move it; masters that are behind catch up.
 impl Agree for ProposalEntry {
     fn agrees(&self, other: &Self) -> bool {
@@ -264,6 +285,23 @@ mod tests {
         let mut unknown = quote(1, 0, false);
         unknown.join(quote(1, 16, true));
         assert_eq!(unknown, quote(1, 16, true));
+    }
+
+    /// R195, R220: records that a master shows alone are no records; when it compared is its own.
+    #[test]
+    fn reconciliations_differ_by_the_time_of_the_comparison_only() {
+        let told = |compared_ms, complete, total| Reconciliation {
+            compared_ms,
+            complete,
+            total,
+            ..Default::default()
+        };
+        let mut first = told(9, true, 3);
+        assert!(first.agrees(&told(7, false, 3)) && !first.agrees(&told(9, true, 4)));
+        first.join(told(12, true, 3));
+        assert_eq!(first, told(9, true, 3));
+        first.join(told(7, false, 3));
+        assert_eq!(first, told(7, false, 3));
     }
 
     /// R195: a key that one master shows alone is not sealed to.

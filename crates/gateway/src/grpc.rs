@@ -12,9 +12,10 @@ use symphony_wire::caller::Caller;
 use symphony_wire::v1::platform_server::Platform;
 use symphony_wire::v1::vault_access_server::VaultAccess;
 use symphony_wire::v1::{
-    AssignVaultRequest, ChainBytes, ChallengeFiling, ChallengeList, EvidenceBundle, GovernanceLog,
-    GovernanceLogRequest, GovernanceMotion, GovernanceProof, GovernanceProofRequest, GovernanceRequest,
-    GovernanceView, ListVaultsRequest, ProposalEntry, Quote, SealedRequest, SealedResponse, SealedStep,
+    AssignVaultRequest, ChainAccount, ChainAccountRequest, ChainBytes, ChallengeFiling, ChallengeList,
+    EvidenceBundle, GovernanceLog, GovernanceLogRequest, GovernanceMotion, GovernanceProof,
+    GovernanceProofRequest, GovernanceRequest, GovernanceView, ListVaultsRequest, ProposalEntry, Quote,
+    Reconciliation, ReconciliationRequest, SealedRequest, SealedResponse, SealedStep,
     Status as PlatformStatus, StatusRequest, StepRef, SubmitParseRequest, SubmitTaskRequest, Task, TaskRef,
     TaskResult, TaskSpec, VaultAnswer, VaultEntry, VaultList, VaultOperation,
 };
@@ -127,6 +128,22 @@ impl Platform for Users {
     async fn query_chain(&self, request: Request<ChainBytes>) -> Result<Response<ChainBytes>, Status> {
         let caller = caller_of(&request)?;
         back(self.0.query_chain(&caller, request.into_inner()).await)
+    }
+
+    async fn get_chain_account(
+        &self,
+        request: Request<ChainAccountRequest>,
+    ) -> Result<Response<ChainAccount>, Status> {
+        let caller = caller_of(&request)?;
+        back(self.0.get_chain_account(&caller, request.into_inner()).await)
+    }
+
+    async fn get_reconciliation(
+        &self,
+        request: Request<ReconciliationRequest>,
+    ) -> Result<Response<Reconciliation>, Status> {
+        let caller = caller_of(&request)?;
+        back(self.0.get_reconciliation(&caller, request.into_inner()).await)
     }
 
     async fn submit_motion(

@@ -11,11 +11,11 @@ use symphony_wire::caller::Caller;
 use symphony_wire::tls::Channel;
 use symphony_wire::v1::platform_client::PlatformClient;
 use symphony_wire::v1::{
-    AssignVaultRequest, ChainBytes, ChallengeFiling, ChallengeList, EvidenceBundle, GovernanceLog,
-    GovernanceLogRequest, GovernanceMotion, GovernanceProof, GovernanceProofRequest, GovernanceRequest,
-    GovernanceView, ListVaultsRequest, ProposalEntry, Quote, SealedRequest, SealedResponse, SealedStep,
-    StepRef, SubmitParseRequest, SubmitTaskRequest, Task, TaskRef, TaskResult, TaskSpec, VaultEntry,
-    VaultList,
+    AssignVaultRequest, ChainAccount, ChainAccountRequest, ChainBytes, ChallengeFiling, ChallengeList,
+    EvidenceBundle, GovernanceLog, GovernanceLogRequest, GovernanceMotion, GovernanceProof,
+    GovernanceProofRequest, GovernanceRequest, GovernanceView, ListVaultsRequest, ProposalEntry, Quote,
+    Reconciliation, ReconciliationRequest, SealedRequest, SealedResponse, SealedStep, StepRef,
+    SubmitParseRequest, SubmitTaskRequest, Task, TaskRef, TaskResult, TaskSpec, VaultEntry, VaultList,
 };
 use tonic::{Request, Response, Status};
 
@@ -37,6 +37,8 @@ const WRITE: Pace = Pace {
     patience: Duration::from_secs(2),
     deadline: Duration::from_secs(28),
 };
+/// How a read is paced that has the masters compare first: all at once, and each takes its time.
+const COMPARE: Pace = Pace { widen_after: Duration::from_secs(8), deadline: Duration::from_secs(28), ..READ };
 /// How an operation on a Vault is paced: a large upload must not be sent twice because it takes a while.
 const RELAY: Pace =
     Pace { widen_after: Duration::from_secs(20), deadline: Duration::from_secs(300), ..WRITE };
@@ -261,6 +263,31 @@ impl Gateway {
     ) -> Result<ChainBytes, Problem> {
         self.confirm((READ, CALL_TIMEOUT), caller, "QueryChain", query, |mut master, request| async move {
             heard(master.query_chain(request).await)
+        })
+        .await
+    }
+
+    pub(crate) async fn get_chain_account(
+        &self,
+        caller: &Caller,
+        asked: ChainAccountRequest,
+    ) -> Result<ChainAccount, Problem> {
+        let pace = (READ, CALL_TIMEOUT);
+        self.confirm(pace, caller, "GetChainAccount", asked, |mut master, request| async move {
+            heard(master.get_chain_account(request).await)
+        })
+        .await
+    }
+
+    /// A comparison that is asked for takes its time at every master.
+    pub(crate) async fn get_reconciliation(
+        &self,
+        caller: &Caller,
+        asked: ReconciliationRequest,
+    ) -> Result<Reconciliation, Problem> {
+        let pace = (if asked.compare { COMPARE } else { READ }, CALL_TIMEOUT);
+        self.confirm(pace, caller, "GetReconciliation", asked, |mut master, request| async move {
+            heard(master.get_reconciliation(request).await)
         })
         .await
     }

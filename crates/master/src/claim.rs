@@ -5,6 +5,7 @@
 //! the chain: [`crate::cluster`] makes those.
 
 use serde::{Deserialize, Serialize};
+use symphony_protocol::artifact::adjustment::{Adjustment, DriftKind, DriftSubject};
 use symphony_protocol::artifact::challenge::Finding;
 use symphony_protocol::artifact::parse::ParseOrder;
 use symphony_protocol::artifact::training::Round;
@@ -12,6 +13,7 @@ use symphony_protocol::artifact::{Assignment, Preparation, Release, SignedAggreg
 use symphony_protocol::execution::coordinate::{self, slice_nonce};
 use symphony_protocol::lifecycle::Stage;
 use symphony_protocol::machine::{Answer, Effect, Lease, State};
+use symphony_protocol::reconcile::{budget, chain};
 use symphony_protocol::settlement::payout::{EpochStage, PayoutInstructionSet};
 use symphony_types::digest::Digest;
 use symphony_types::id::{AccountId, EpochId, LockRef, TaskId, VaultId};
@@ -65,6 +67,10 @@ pub enum Subject {
     Aggregate(Box<SignedAggregate>),
     /// What a look at a disputed result again has shown, with endorsements of the order of its task.
     Finding(Box<Finding>, Vec<Endorsement<Master>>),
+    /// The batch that anchors the root of one task, which the chain lacks.
+    Anchoring(EpochId, TaskId),
+    /// What a comparison with the chain or a Vault has shown.
+    Adjustment(Box<Adjustment>),
 }
 
 /// The parts of an assignment that the asking master's aggregator made, with what they are for.
@@ -109,8 +115,12 @@ pub fn preparation(state: &State, task: &TaskId, vault: &VaultId) -> Option<Prep
     }
 }
 
-/// The release of a Vault whose task ended before it was computed there, or never was a task.
+/// The release of a Vault whose task ended before it was computed there, or never was a task; or of a reserve that
+/// a majority found to be of no task.
 pub fn release(state: &State, task: &TaskId, vault: &VaultId) -> Option<Release> {
+    if orphaned(state, task, vault) {
+        return Some(Release { task: *task, vault: vault.clone() });
+    }
     let dead = match &state.requests.get(task)?.answer {
         Answer::Preparing(_) => false,
         Answer::Refused { .. } => true,
@@ -131,6 +141,14 @@ pub fn release(state: &State, task: &TaskId, vault: &VaultId) -> Option<Release>
         }
     };
     dead.then(|| Release { task: *task, vault: vault.clone() })
+}
+
+/// Whether there stands a finding that a Vault holds a reserve of no task.
+fn orphaned(state: &State, task: &TaskId, vault: &VaultId) -> bool {
+    let subject = DriftSubject::Budget(*task, vault.clone());
+    let last = state.adjustments.last(DriftKind::BudgetOrphaned, &subject);
+    last.is_some_and(|(_, standing)| standing.settled.is_none())
+        && budget::side(state, task, vault) == budget::Side::Unknown
 }
 
 /// The order of an admitted task.
@@ -176,12 +194,10 @@ pub fn reviewing(state: &State, task: &TaskId) -> bool {
     state.tasks.get(task).is_some_and(|known| matches!(known.stage, Stage::Challenged { .. }))
 }
 
-/// The instructions of an epoch that is to be paid.
+/// The instructions of an epoch that is to be paid, or was: a chain that lost the batch is given it again, and one that
+/// has it does nothing.
 pub fn payout<'a>(state: &'a State, epoch: &EpochId) -> Option<&'a PayoutInstructionSet> {
-    match &state.epochs.get(epoch)?.stage {
-        EpochStage::Issued(instructions, _) => Some(instructions),
-        EpochStage::Open | EpochStage::Closing | EpochStage::Confirmed(_) => None,
-    }
+    chain::issued(state, *epoch).map(|(instructions, _)| instructions)
 }
 
 /// Whether the dividends of an epoch are being asked for.

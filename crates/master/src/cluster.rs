@@ -13,6 +13,7 @@ use symphony_protocol::artifact::{Attestation, SignedAggregate};
 use symphony_protocol::execution::aggregate::{self, AttestedAggregate};
 use symphony_protocol::lifecycle::Stage;
 use symphony_protocol::machine::State;
+use symphony_protocol::reconcile::chain;
 use symphony_protocol::settlement::payout::dividend_request;
 use symphony_protocol::verification::aggregate_attested;
 use symphony_tee::governed;
@@ -36,7 +37,7 @@ use tonic::{Request, Response, Status};
 use crate::blobs::{BLOBS_PER_KIND_MAX, Kind, Place};
 use crate::claim::{self, Claim, Handed, Subject};
 use crate::node::Node;
-use crate::{admission, bulk, helping, parse, review, round, settlement, views};
+use crate::{admission, bulk, helping, parse, reconcile, review, round, settlement, views};
 
 /// How long a question waits for this master to see what the other one sees.
 const CATCH_UP: Duration = Duration::from_millis(1_500);
@@ -184,6 +185,9 @@ impl Service {
                 Subject::Finding(finding, endorsements) => {
                     review::attested(&self.node, &state, finding, endorsements).await?
                 }
+                Subject::Adjustment(adjustment) => {
+                    reconcile::attested(&self.node, &state, adjustment).await?
+                }
                 Subject::Standing(order) if judged.contains(order) => {
                     state.proposals.log.standing(*order).digest()
                 }
@@ -298,6 +302,7 @@ fn of_state(state: &State, subject: &Subject) -> Option<Digest> {
         Subject::Envelope(task) => Some(claim::envelope(state, task)?.digest()),
         Subject::Parse(task) => Some(claim::parse(state, task)?.digest()),
         Subject::Payout(epoch) => Some(claim::payout(state, epoch)?.digest()),
+        Subject::Anchoring(epoch, task) => Some(chain::anchoring(state, *epoch, task)?.digest()),
         Subject::LogHead => Some(state.proposals.log.head().digest()),
         Subject::Assignment(_)
         | Subject::Evidence(_)
@@ -309,7 +314,8 @@ fn of_state(state: &State, subject: &Subject) -> Option<Digest> {
         | Subject::Round(_)
         | Subject::Standing(_)
         | Subject::Aggregate(_)
-        | Subject::Finding(..) => None,
+        | Subject::Finding(..)
+        | Subject::Adjustment(_) => None,
     }
 }
 

@@ -26,6 +26,7 @@ pub mod ordering;
 mod orders;
 pub mod parse;
 pub mod peers;
+pub mod reconcile;
 pub mod review;
 pub mod roles;
 pub mod round;

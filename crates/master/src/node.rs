@@ -39,8 +39,9 @@ use crate::helping::Answered;
 use crate::machine::Protocol;
 use crate::ordering::Ordering;
 use crate::peers::Peers;
+use crate::reconcile::Watch;
 use crate::training::Remembered;
-use crate::{cluster, effects, following, net, ordering, rpc};
+use crate::{cluster, effects, following, net, ordering, reconcile, rpc};
 
 /// How often Vaults are asked how they are.
 const HEALTH_EVERY: Duration = Duration::from_secs(2);
@@ -88,6 +89,8 @@ pub struct Node {
     log_head: Mutex<Option<EndorsedHead>>,
     /// Where the verifier is in the governance log, as far as it has told.
     pub(crate) verifier_at: AtomicU64,
+    /// What this master found when it last compared its state with chain and Vaults.
+    pub(crate) reconciliation: Watch,
 }
 
 impl Node {
@@ -247,6 +250,7 @@ pub async fn run(config: MasterConfig, shutdown: impl Future<Output = ()>) -> Re
         founded: config.governance.clone(),
         log_head: Mutex::default(),
         verifier_at: AtomicU64::new(0),
+        reconciliation: Watch::default(),
     });
     let background = [
         tokio::spawn(effects::run(Arc::clone(&node))),
@@ -255,6 +259,7 @@ pub async fn run(config: MasterConfig, shutdown: impl Future<Output = ()>) -> Re
         tokio::spawn(health(Arc::clone(&node))),
         tokio::spawn(announce(Arc::clone(&node))),
         tokio::spawn(following::run(Arc::clone(&node))),
+        tokio::spawn(reconcile::run(Arc::clone(&node))),
     ];
     let platform = InterceptedService::new(rpc::service(Arc::clone(&node)), only(NodeRole::Gateway));
     let masters = InterceptedService::new(cluster::service(Arc::clone(&node)), only(NodeRole::Master));

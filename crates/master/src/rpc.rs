@@ -16,7 +16,8 @@ use symphony_protocol::governance::epoch::epoch_of;
 use symphony_protocol::lifecycle::Stage;
 use symphony_protocol::machine::{Answer, Command, State, fingerprint};
 use symphony_types::catalogue::Code;
-use symphony_types::id::{ActorId, LockRef, TaskId, VaultId};
+use symphony_types::digest::Digest;
+use symphony_types::id::{AccountId, ActorId, LockRef, TaskId, VaultId};
 use symphony_types::key::Document as _;
 use symphony_types::limits::SEALED_BYTES_MAX;
 use symphony_wire::caller::{self, Caller};
@@ -35,7 +36,7 @@ use crate::claim::{Claim, Subject};
 use crate::effects::Fault;
 use crate::endorsing::endorsements;
 use crate::node::{Node, now};
-use crate::{admission, council, parse, round, views};
+use crate::{admission, chain, council, parse, reconcile, round, views};
 
 /// How long a submission waits for the Vaults before it answers "pending".
 const ADMISSION_WAIT: Duration = Duration::from_secs(20);
@@ -379,6 +380,34 @@ impl Platform for Service {
             Some(ChainRequest::Submit(_)) | None => return Err(plain(Code::Malformed)),
         }
         Ok(Response::new(v1::ChainBytes { bytes: self.chain_call(bytes).await? }))
+    }
+
+    async fn get_chain_account(
+        &self,
+        request: Request<v1::ChainAccountRequest>,
+    ) -> Result<Response<v1::ChainAccount>, Status> {
+        self.caller(request.metadata(), "GetChainAccount")?;
+        let bytes = <[u8; 32]>::try_from(request.into_inner().account).map_err(|_| plain(Code::Malformed))?;
+        let shown = chain::account(&self.node.chain, AccountId(Digest(bytes))).await;
+        Ok(Response::new(shown.map_err(|error| refusal(error.code(), error))?))
+    }
+
+    async fn get_reconciliation(
+        &self,
+        request: Request<v1::ReconciliationRequest>,
+    ) -> Result<Response<v1::Reconciliation>, Status> {
+        let caller = self.caller(request.metadata(), "GetReconciliation")?;
+        // Records name tasks of others, so they are for those whom governance knows.
+        let state = self.node.state();
+        let actor = state.governance.registry.actors.get(&caller.actor);
+        if actor.is_none_or(|actor| actor.suspended) {
+            return Err(plain(Code::Forbidden));
+        }
+        let asked = request.into_inner();
+        if asked.compare {
+            reconcile::at_once(&self.node).await;
+        }
+        Ok(Response::new(reconcile::view(&self.node, asked.from, asked.limit)))
     }
 
     async fn submit_motion(

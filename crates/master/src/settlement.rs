@@ -10,7 +10,9 @@ use symphony_protocol::artifact::{
 };
 use symphony_protocol::lifecycle::{Stage, Task};
 use symphony_protocol::machine::Command;
-use symphony_protocol::settlement::payout::{EpochStage, SignedConfirmation, dividend_request};
+use symphony_protocol::settlement::payout::{
+    EpochStage, PayoutInstructionSet, SignedConfirmation, dividend_request,
+};
 use symphony_types::digest::Digest;
 use symphony_types::id::{EpochId, TaskId, VaultId};
 use symphony_types::key::{Document as _, Endorsed, Endorsement, Master};
@@ -181,12 +183,21 @@ pub async fn pay(node: &Node, epoch: EpochId) -> Result<(), Fault> {
     else {
         return Ok(());
     };
-    let documents = vec![(Subject::Payout(epoch), instructions.clone())];
-    let document = endorsed(node, documents).await?.first().map(encode).unwrap_or_default();
+    let confirmation = submitted(node, Subject::Payout(epoch), instructions.clone()).await?;
+    Ok(node.order(Command::RecordPayout { confirmation }).await?)
+}
+
+/// Has the payout service submit instructions that the other masters stand behind. Again, it changes nothing on a chain
+/// that has them. **Errors**: [`Fault`].
+pub(crate) async fn submitted(
+    node: &Node,
+    subject: Subject,
+    instructions: PayoutInstructionSet,
+) -> Result<SignedConfirmation, Fault> {
+    let document =
+        endorsed(node, vec![(subject, instructions)]).await?.first().map(encode).unwrap_or_default();
     let mut request = tonic::Request::new(SignedDocument { document, standing: vec![] });
     request.set_timeout(CALL_TIMEOUT);
     let answer = node.peers.payout().pay(request).await?.into_inner();
-    let confirmation: SignedConfirmation =
-        decode(&answer.document).map_err(|error| Fault::Again(error.to_string()))?;
-    Ok(node.order(Command::RecordPayout { confirmation }).await?)
+    decode(&answer.document).map_err(|error| Fault::Again(error.to_string()))
 }

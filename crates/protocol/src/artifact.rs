@@ -19,6 +19,7 @@ use symphony_types::id::{
 use symphony_types::key::{Document, Endorsed, Master, Signed, SoftwareEnclave, Vault, Verifier};
 use symphony_types::time::{OrderedMillis, RecordMillis};
 
+pub mod adjustment;
 pub mod challenge;
 pub mod compute;
 pub mod module;

@@ -13,6 +13,7 @@ pub mod execution;
 pub mod governance;
 pub mod lifecycle;
 pub mod machine;
+pub mod reconcile;
 pub mod settlement;
 pub mod vault;
 pub mod verification;

@@ -25,6 +25,7 @@ use thiserror::Error;
 
 use crate::own::Trust;
 use crate::shape::challenge::{ChallengeFiling, ChallengeList};
+use crate::shape::reconcile::Reconciliation;
 use crate::shape::training::SealedStep;
 use crate::shape::{
     AttributeEntry, BudgetEntry, ConsentEntry, DividendEntry, ErrorEntry, Quote, RecordEntry, Status,
@@ -241,6 +242,23 @@ impl Client {
     ) -> Result<ChallengeList, ClientError> {
         let task = task.to_string();
         self.repeat(|| self.request(Method::POST, &["tasks", &task, "challenges"]).json(filing)).await
+    }
+
+    /// What reconciliation found and what was done about it, from a record on (R219, R220); `compare` has both sides compared
+    /// first. A limit of zero is the server's.
+    pub async fn reconciliation(
+        &self,
+        compare: bool,
+        from: u64,
+        limit: u32,
+    ) -> Result<Reconciliation, ClientError> {
+        let (from, limit) = (from.to_string(), limit.to_string());
+        let query = [
+            ("compare", if compare { "true" } else { "false" }),
+            ("from", from.as_str()),
+            ("limit", limit.as_str()),
+        ];
+        self.repeat(|| self.select(Method::GET, &["reconciliation"], &query)).await
     }
 
     /// The challenges of a task (R208).

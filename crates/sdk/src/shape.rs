@@ -19,6 +19,7 @@ macro_rules! shapes {
 pub mod challenge;
 pub mod compute;
 pub mod governance;
+pub mod reconcile;
 pub mod training;
 
 use compute::Compute;

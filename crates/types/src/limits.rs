@@ -64,3 +64,9 @@ pub const PROPOSALS_OPEN_MAX: usize = 64;
 pub const PROPOSALS_CLOSED_MAX: usize = 256;
 /// Entries of the governance log.
 pub const GOVERNANCE_LOG_MAX: usize = 4_096;
+/// Adjustment records that one epoch may have.
+pub const ADJUSTMENTS_PER_EPOCH_MAX: usize = 256;
+/// Characters of what one side of a drift says.
+pub const DRIFT_WORD_CHARS_MAX: usize = 600;
+/// Entries of one page of a Vault's budget ledger, or of adjustment records.
+pub const LEDGER_PAGE_MAX: usize = 256;

@@ -12,11 +12,13 @@ use symphony_consensus::journal::JournalError;
 use symphony_consensus::machine::Genesis;
 use symphony_consensus::orderer::{Clock, Orderer as _, Solo};
 use symphony_consensus::replay::Verify;
+use symphony_protocol::artifact::adjustment::{BudgetQuery, SignedBudget};
 use symphony_protocol::artifact::{Bucket, Release, ReserveReceipt, SignedReceipt};
 use symphony_protocol::governance::Governance;
 use symphony_protocol::vault::authorize::{self, EndorsedPreparation};
 use symphony_protocol::vault::ledger::EntryState;
 use symphony_protocol::vault::machine::{Charter, Command, State};
+use symphony_protocol::vault::statement::statement;
 use symphony_reader::host::Reader;
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
@@ -183,6 +185,11 @@ impl Enterprise {
         authorize::endorsed(&release, &self.governance.registry.masters)?;
         self.journal.order(Command::ReleaseTask { release }).await?;
         Ok(())
+    }
+
+    /// The page of the budget ledger that is asked for, in this Vault's name (R071). Sizes and states only: nobody is named.
+    pub fn budget_page(&self, query: &BudgetQuery) -> SignedBudget {
+        self.keys.signing.sign(statement(&self.vault, &self.state().ledger, query))
     }
 
     /// Frees reservations whose deadline has passed. **Errors**: the journal stopped.

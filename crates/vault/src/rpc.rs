@@ -15,8 +15,9 @@ use symphony_wire::enclave::SealedLearner;
 use symphony_wire::signing::{CONTEXT_HEALTH, sign_bytes};
 use symphony_wire::v1::vault_node_server::VaultNode;
 use symphony_wire::v1::{
-    Acknowledgement, GovernancePosition, GovernanceUpdate, HealthRequest, ParseResult, ReplayResult,
-    RoundAssignment, ScopeCoverage, SealedAnswer, SealedOperation, SignedDocument, SliceResult, VaultHealth,
+    Acknowledgement, BudgetRequest, GovernancePosition, GovernanceUpdate, HealthRequest, ParseResult,
+    ReplayResult, RoundAssignment, ScopeCoverage, SealedAnswer, SealedOperation, SignedDocument, SliceResult,
+    VaultHealth,
 };
 use tonic::{Request, Response, Status};
 
@@ -160,6 +161,12 @@ impl VaultNode for Door {
     ) -> Result<Response<SignedDocument>, Status> {
         let statement = self.enterprise.close_dividends(document(request.get_ref())?).await;
         answer(statement)
+    }
+
+    async fn list_budget(&self, request: Request<BudgetRequest>) -> Result<Response<SignedDocument>, Status> {
+        let query = documents::decode(&request.get_ref().query)
+            .map_err(|error| Problem::refused(Code::Malformed, error.to_string()).into_status())?;
+        answer(Ok(self.enterprise.budget_page(&query)))
     }
 
     async fn operate(&self, request: Request<SealedOperation>) -> Result<Response<SealedAnswer>, Status> {

@@ -14,10 +14,12 @@ use crate::v1;
 
 mod challenge;
 mod compute;
+mod reconcile;
 mod training;
 
 pub use challenge::{challenges, filing};
 pub use compute::module;
+pub use reconcile::{adjustment, reconciliation};
 
 /// A message that is not a valid request: the code and what is wrong.
 pub type Refused = (Code, String);

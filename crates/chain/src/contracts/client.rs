@@ -192,6 +192,7 @@ impl Contracts {
                 let claimed = self.view("reward", "is_claimed", args).await?.flag();
                 Answer::Claimed(claimed.ok_or(ChainError::Garbled)?)
             }
+            Query::Batch(batch_id) => Answer::Batch(self.batch(*batch_id).await?),
             Query::Epoch(epoch) => Answer::Epoch(self.epoch(*epoch).await?),
             Query::Funds => Answer::Funds(self.funds().await?),
             Query::Carry(vault) => {
@@ -249,13 +250,19 @@ impl Contracts {
         Ok(staked)
     }
 
+    async fn batch(&self, batch_id: Digest) -> Result<Option<BatchRecord>, ChainError> {
+        let args = vec![bytes(&batch_id)];
+        let executed = read::executed(self.view("reward", "batch", args.clone()).await?);
+        let Some((bytes, epoch)) = executed.ok_or(ChainError::Garbled)? else { return Ok(None) };
+        let totals = read::totals(self.view("reward", "batch_totals", args).await?);
+        Ok(Some(BatchRecord { batch_id, bytes, epoch, totals: totals.ok_or(ChainError::Garbled)? }))
+    }
+
     async fn epoch(&self, epoch: EpochId) -> Result<Vec<BatchRecord>, ChainError> {
         let ids = self.view("reward", "epoch", vec![bytes(&epoch)]).await?.digests();
         let mut records = Vec::new();
         for id in ids.ok_or(ChainError::Garbled)? {
-            let of = self.view("reward", "batch", vec![bytes(&id)]).await?;
-            let totals = self.view("reward", "batch_totals", vec![bytes(&id)]).await?;
-            records.push(read::batch(id, epoch, of, totals).ok_or(ChainError::Garbled)?);
+            records.push(self.batch(id).await?.ok_or(ChainError::Garbled)?);
         }
         records.sort_by_key(|record| record.batch_id);
         Ok(records)

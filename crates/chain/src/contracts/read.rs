@@ -11,7 +11,7 @@ use symphony_types::time::OrderedMillis;
 use super::call::class;
 use super::fullnode::Refused;
 use crate::ledger::escrow::{Lock, LockState};
-use crate::ledger::reward::{BatchRecord, Totals, Tree};
+use crate::ledger::reward::{Totals, Tree};
 use crate::ledger::staking::Stake;
 use crate::transaction::RecipientClass;
 
@@ -96,15 +96,15 @@ pub(super) fn tree(mut values: Values) -> Option<Tree> {
     Some(Tree { root, leaves, total: values.sym()?, unclaimed: values.sym()? })
 }
 
-/// Of `reward::batch` and `reward::batch_totals`.
-pub(super) fn batch(
-    batch_id: Digest,
-    epoch: EpochId,
-    mut of: Values,
-    mut totals: Values,
-) -> Option<BatchRecord> {
-    of.flag()?.then_some(())?;
-    let bytes = of.digest()?;
+/// Of `reward::batch`: the digest of its bytes and its epoch; `None` inside when it was not executed.
+pub(super) fn executed(mut values: Values) -> Option<Option<(Digest, EpochId)>> {
+    let executed = values.flag()?;
+    let found = (values.digest()?, EpochId(values.number()?));
+    Some(executed.then_some(found))
+}
+
+/// Of `reward::batch_totals`.
+pub(super) fn totals(mut totals: Values) -> Option<Totals> {
     let (charged, refunded) = (totals.sym()?, totals.sym()?);
     let (subsidised, drawn) = (totals.sym()?, totals.sym()?);
     let paid = totals.numbers()?;
@@ -114,7 +114,7 @@ pub(super) fn batch(
     // As the ledger: those of the batch's own fields always, others when somebody was paid.
     let fields = [RecipientClass::Contributor, RecipientClass::Treasury];
     classes.retain(|one, amount| fields.contains(one) || *amount > Sym::ZERO);
-    let totals = Totals {
+    Some(Totals {
         charged,
         refunded,
         subsidised,
@@ -122,8 +122,7 @@ pub(super) fn batch(
         classes,
         carried: totals.sym()?,
         pool_return: totals.sym()?,
-    };
-    Some(BatchRecord { batch_id, bytes, epoch, totals })
+    })
 }
 
 /// The reason in the abort code of a text such as `Move abort in 0x1::escrow: E_LOCK_UNKNOWN(0x6000c): ...`, or

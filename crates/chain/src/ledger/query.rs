@@ -36,6 +36,8 @@ pub enum Query {
     Tree(VaultId, EpochId),
     /// Whether a leaf of that tree was claimed.
     Claimed(VaultId, EpochId, u64),
+    /// What one batch did.
+    Batch(Digest),
     /// What all batches of an epoch did (R173).
     Epoch(EpochId),
     /// Where the protocol's own money is.
@@ -65,6 +67,8 @@ pub enum Answer {
     Tree(Option<Tree>),
     /// Whether it was claimed.
     Claimed(bool),
+    /// The batch's record, if it was executed.
+    Batch(Option<BatchRecord>),
     /// The epoch's records, by batch id.
     Epoch(Vec<BatchRecord>),
     /// The protocol's money.
@@ -124,6 +128,7 @@ pub fn answer(state: &State, at: OrderedMillis, query: &Query) -> Answer {
         Query::Anchor(task) => Answer::Anchor(state.reward.anchor(*task)),
         Query::Tree(vault, epoch) => Answer::Tree(state.reward.tree(vault, *epoch).cloned()),
         Query::Claimed(vault, epoch, index) => Answer::Claimed(state.reward.claimed(vault, *epoch, *index)),
+        Query::Batch(batch_id) => Answer::Batch(state.reward.batch(*batch_id).cloned()),
         Query::Epoch(epoch) => Answer::Epoch(state.reward.epoch(*epoch).cloned().collect()),
         Query::Funds => Answer::Funds(Funds {
             minted: state.minted,

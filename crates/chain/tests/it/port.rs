@@ -63,6 +63,7 @@ fn a_client_settles_a_campaign_over_bytes() {
     assert_eq!(now(chain.tree(&vault("north"), EpochId(7))).unwrap().unwrap().leaves, 4);
     assert_eq!(now(chain.claimed(&vault("north"), EpochId(7), 0)), Ok(false));
     let records = now(chain.epoch(EpochId(7))).unwrap();
+    assert_eq!(now(chain.batch(digest("epoch 7"))).unwrap().as_ref(), records.first());
     assert_eq!(
         (records.len(), records[0].batch_id, records[0].totals.charged),
         (1, digest("epoch 7"), Sym(240))

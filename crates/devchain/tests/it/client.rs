@@ -277,6 +277,9 @@ async fn the_contracts_answer_as_the_reference_ledger_does() {
     }
     assert_eq!(contracts.epoch(EpochId(7)).await, reference.epoch(EpochId(7)).await);
     assert_eq!(contracts.epoch(EpochId(8)).await, Ok(vec![]));
+    for id in ["epoch 7", "epoch 8"] {
+        assert_eq!(contracts.batch(digest(id)).await, reference.batch(digest(id)).await);
+    }
     assert_eq!(contracts.staked().await, reference.staked().await);
     assert_eq!(contracts.funds().await, reference.funds().await);
     for task in ["campaign", "none"] {

@@ -1,13 +1,15 @@
-//! The chain, relayed: canonical bytes in and out, which the gateway does not read (R207).
+//! The chain, relayed: canonical bytes in and out, which the gateway does not read (R207), and accounts as users read them.
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::Json;
+use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use http::header;
-use symphony_wire::v1::ChainBytes;
+use symphony_wire::v1::{ChainAccountRequest, ChainBytes};
 
-use super::request::{OCTETS, Octets};
+use super::request::{OCTETS, Octets, hex32};
+use super::shape::ChainAccount;
 use crate::gateway::{Gateway, Proven};
 use crate::problem::Problem;
 
@@ -37,6 +39,21 @@ pub(crate) async fn query(
     Octets(bytes): Octets,
 ) -> Result<Response, Problem> {
     Ok(octets(gateway.query_chain(&caller, ChainBytes { bytes }).await?))
+}
+
+/// What the chain says of an account: balance, stakes, and what its owner must know to sign with any wallet.
+#[utoipa::path(
+    get, path = "/v1/chain/accounts/{account}", operation_id = "getChainAccount", tag = "chain",
+    params(("account" = String, Path, description = "64 hexadecimal digits, with or without 0x before them")),
+    responses((status = 200, description = "The account", body = ChainAccount))
+)]
+pub(crate) async fn account(
+    State(gateway): State<Arc<Gateway>>,
+    Proven(caller): Proven,
+    Path(account): Path<String>,
+) -> Result<Json<ChainAccount>, Problem> {
+    let account = hex32("account", account.strip_prefix("0x").unwrap_or(&account))?;
+    Ok(Json(gateway.get_chain_account(&caller, ChainAccountRequest { account }).await?.into()))
 }
 
 fn octets(answer: ChainBytes) -> Response {

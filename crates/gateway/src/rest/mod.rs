@@ -9,6 +9,7 @@ mod challenges;
 mod description;
 mod governance;
 mod receipts;
+mod reconcile;
 mod request;
 mod shape;
 mod tasks;
@@ -60,6 +61,8 @@ fn quick_routes() -> Routes {
         .routes(routes!(receipts::submit))
         .routes(routes!(chain::submit))
         .routes(routes!(chain::query))
+        .routes(routes!(chain::account))
+        .routes(routes!(reconcile::view))
         .routes(routes!(governance::view))
         .routes(routes!(governance::submit))
         .routes(routes!(governance::log))

@@ -147,14 +147,18 @@ macro_rules! answers {
     )*};
 }
 
+mod chain;
 mod challenge;
 mod compute;
 mod governance;
+mod reconcile;
 mod training;
 
+pub(crate) use chain::ChainAccount;
 pub(crate) use challenge::{ChallengeFiling, ChallengeList};
 use compute::{Compute, ModuleEntry};
 pub(crate) use governance::{GovernanceLog, GovernanceProof, GovernanceView, ProposalEntry};
+pub(crate) use reconcile::Reconciliation;
 pub(crate) use training::SealedStep;
 use training::{Training, TrainingProgress};
 

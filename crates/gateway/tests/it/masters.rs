@@ -45,6 +45,13 @@ async fn serves_the_truth(stage: &Stage) {
     assert_eq!(moved["proposal_id"], "0506");
     assert_eq!(read(stage.get("/v1/governance")).await["sequence"], 3);
     assert_eq!(read(stage.get("/v1/governance/log?from=7")).await["entries"], json!(["07"]));
+    let told = read(stage.get("/v1/reconciliation?compare=true&from=7&limit=4")).await;
+    assert_eq!((&told["total"], &told["complete"]), (&json!(11), &json!(true)), "R195: what a majority says");
+    assert_eq!(read(stage.get("/v1/reconciliation")).await["total"], 0);
+    let account = read(stage.get(&format!("/v1/chain/accounts/0x{}", "07".repeat(32)))).await;
+    assert_eq!((&account["account"], &account["balance"]), (&json!("07".repeat(32)), &json!("12")));
+    let wrong = stage.get("/v1/chain/accounts/0x07").send().await.unwrap();
+    assert_eq!(wrong.status(), 400);
     let proof = read(stage.get("/v1/governance/proofs/4?since=2")).await;
     assert_eq!(proof["entry"], hex::encode("4 since 2"));
     let events = stage.get(&format!("{path}/events")).send().await.unwrap().text().await.unwrap();

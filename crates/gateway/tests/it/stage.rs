@@ -372,6 +372,25 @@ impl Platform for Master {
         Ok(Response::new(ChainBytes { bytes }))
     }
 
+    async fn get_chain_account(&self, request: Request<ChainAccountRequest>) -> Answer<ChainAccount> {
+        self.meet(&request, "GetChainAccount")?;
+        let account = request.into_inner().account;
+        Ok(Response::new(ChainAccount { account, balance: self.word(12, 99), ..ChainAccount::default() }))
+    }
+
+    async fn get_reconciliation(&self, request: Request<ReconciliationRequest>) -> Answer<Reconciliation> {
+        self.meet(&request, "GetReconciliation")?;
+        let ReconciliationRequest { compare, from, limit } = request.into_inner();
+        let total = self.word(from + u64::from(limit), 66);
+        // Each master has compared at a time of its own.
+        Ok(Response::new(Reconciliation {
+            compared_ms: self.word(5, 1),
+            complete: compare,
+            total,
+            ..Reconciliation::default()
+        }))
+    }
+
     async fn submit_motion(&self, request: Request<GovernanceMotion>) -> Answer<ProposalEntry> {
         self.meet(&request, "SubmitMotion")?;
         let proposal_id = self.word(request.into_inner().motion, vec![66]);

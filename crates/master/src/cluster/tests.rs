@@ -31,6 +31,7 @@ use super::*;
 use crate::claim::{envelope, preparation};
 
 mod hardware;
+mod reconciliation;
 mod rounds;
 
 const NETWORK: &str = "test";

@@ -11,8 +11,8 @@ use symphony_types::limits::OPEN_TASKS_MAX;
 use symphony_types::time::OrderedMillis;
 
 use super::{
-    Answer, Cause, Command, Effect, Event, Order, Refusal, State, challenge, council, epoch, lease, parse,
-    training, version,
+    Answer, Cause, Command, Effect, Event, Order, Refusal, State, adjustment, challenge, council, epoch,
+    lease, parse, training, version,
 };
 use crate::admission::envelope::{self, PrepareAnswer};
 use crate::admission::request;
@@ -52,6 +52,7 @@ fn judge(state: &State, at: OrderedMillis, order: &Order) -> Result<Vec<Event>, 
         Command::RenewLeases => Ok(lease::renew(state, at, &order.by)),
         Command::RecordDividends { epoch, statements } => epoch::dividends(state, *epoch, statements),
         Command::RecordPayout { confirmation } => epoch::payout(state, confirmation),
+        Command::RecordAdjustment { adjustment } => adjustment::record(state, at, adjustment),
         Command::AnnounceProtocol { version } => version::announce(state, at, &order.by, *version),
         Command::Govern { motion } => council::motion(state, at, motion),
     }

@@ -89,7 +89,8 @@ pub(super) fn begun(state: &State, event: &Event) -> Vec<Effect> {
         | Event::LeaseDropped { .. }
         | Event::ProtocolAnnounced { .. }
         | Event::ProtocolActivated { .. }
-        | Event::Governed { .. } => vec![],
+        | Event::Governed { .. }
+        | Event::AdjustmentRecorded { .. } => vec![],
     }
 }
 
@@ -132,7 +133,8 @@ pub(super) fn ended(event: &Event) -> Vec<Effect> {
         | Event::LeasesRenewed { .. }
         | Event::ProtocolAnnounced { .. }
         | Event::ProtocolActivated { .. }
-        | Event::Governed { .. } => vec![],
+        | Event::Governed { .. }
+        | Event::AdjustmentRecorded { .. } => vec![],
     }
 }
 

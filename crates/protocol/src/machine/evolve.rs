@@ -6,7 +6,9 @@ use alloc::vec::Vec;
 use symphony_types::id::TaskId;
 use symphony_types::time::OrderedMillis;
 
-use super::{Answer, Event, State, Submission, challenge, council, lease, parse, training, version};
+use super::{
+    Answer, Event, State, Submission, adjustment, challenge, council, lease, parse, training, version,
+};
 use crate::artifact::{RecipientClass, SettlementContext};
 use crate::lifecycle::training::Position;
 use crate::lifecycle::{Stage, Task, TaskState};
@@ -30,6 +32,7 @@ fn apply(state: &mut State, at: OrderedMillis, event: &Event) {
     parse::evolve(state, at, event);
     version::evolve(state, event);
     challenge::evolve(state, at, event);
+    adjustment::evolve(state, at, event);
     match event {
         Event::AdmissionRequested { fingerprint, admission } => {
             let answer = Answer::Preparing(admission.clone());
@@ -140,7 +143,8 @@ fn apply(state: &mut State, at: OrderedMillis, event: &Event) {
         | Event::LeasesRenewed { .. }
         | Event::LeaseDropped { .. }
         | Event::ProtocolAnnounced { .. }
-        | Event::ProtocolActivated { .. } => {}
+        | Event::ProtocolActivated { .. }
+        | Event::AdjustmentRecorded { .. } => {}
     }
 }
 

@@ -4,6 +4,7 @@
 //! in the decision that makes it owed ([`Lease`]): [`effect_for`] tells a running master what an event gives it to do,
 //! and [`State::held_by`] tells a restarted one the same from the state alone. This module alone sees all planes.
 
+mod adjustment;
 mod challenge;
 mod council;
 mod decide;
@@ -28,6 +29,7 @@ use symphony_types::time::OrderedMillis;
 
 use crate::admission::envelope::PrepareAnswer;
 use crate::admission::request::AdmissionRequest;
+use crate::artifact::adjustment::{Adjustment, EndorsedAdjustment};
 use crate::artifact::challenge::{EndorsedFinding, Filing, Ruling};
 use crate::artifact::parse::{ParseOrder, ParseSettlement, SignedParse, SignedTicket};
 use crate::artifact::training::{EndorsedRound, Round};
@@ -45,6 +47,7 @@ use crate::settlement::payout::{
     ContributorAccount, EpochAccount, PayoutInstructionSet, Refund, SignedConfirmation,
 };
 
+pub use adjustment::{AdjustmentRecord, Adjustments, Standing};
 pub use decide::{decide, fingerprint};
 pub use effect::outstanding;
 pub use evolve::evolve;
@@ -79,6 +82,8 @@ pub struct State {
     pub upgrade: Upgrade,
     /// What the council proposes, and the log of what it changed.
     pub proposals: Proposals,
+    /// What reconciliation found, and what was done about it.
+    pub adjustments: Adjustments,
 }
 
 impl State {
@@ -98,6 +103,7 @@ impl State {
             leases: Table::new(),
             due: Table::new(),
             upgrade: Upgrade::default(),
+            adjustments: Adjustments::default(),
         }
     }
 
@@ -149,6 +155,8 @@ impl State {
             self.leases.digest(),
             self.due.digest(),
             self.proposals.digest(),
+            self.adjustments.records.digest(),
+            self.adjustments.standing.digest(),
         ];
         Digest::of("symphony/master-state/v1", &(&self.governance, tables, &self.upgrade))
     }
@@ -280,6 +288,11 @@ pub enum Command {
     RecordPayout {
         /// The confirmation.
         confirmation: SignedConfirmation,
+    },
+    /// The masters have compared their state with chain or Vault (R219, R220).
+    RecordAdjustment {
+        /// What they found, or that it is over.
+        adjustment: EndorsedAdjustment,
     },
     /// The master's program speaks versions of the protocol up to this one (R221).
     AnnounceProtocol {
@@ -512,6 +525,15 @@ pub enum Event {
         /// What.
         event: ProposalEvent,
     },
+    /// A drift is found, or over.
+    AdjustmentRecorded {
+        /// The number of the record, from one.
+        number: u64,
+        /// What it says.
+        adjustment: Adjustment,
+        /// In which epoch.
+        epoch: EpochId,
+    },
 }
 
 impl Event {
@@ -536,6 +558,7 @@ impl Event {
             Self::ChallengeFiled { filing, .. } => Some(filing.task),
             Self::VerdictAccepted { verdict, .. } => Some(verdict.body.task),
             Self::SettlementFinalized { context, .. } => Some(context.task),
+            Self::AdjustmentRecorded { adjustment, .. } => adjustment.drift.subject.task(),
             Self::EffectLeased { effect, .. } | Self::LeaseDropped { effect } => effect.task(),
             Self::EpochClosed { .. }
             | Self::PayoutIssued { .. }

@@ -43,6 +43,29 @@ impl Document for PayoutInstructionSet {
     const TAG: &'static str = "symphony/payout-instruction-set/v1";
 }
 
+impl PayoutInstructionSet {
+    /// Instructions of an epoch without any.
+    pub const fn empty(epoch: EpochId) -> Self {
+        Self {
+            epoch,
+            settlements: Vec::new(),
+            subsidies: Vec::new(),
+            payees: Vec::new(),
+            dividends: Vec::new(),
+            pool_return: Sym::ZERO,
+            treasury: Sym::ZERO,
+            carries: Vec::new(),
+            anchors: Vec::new(),
+        }
+    }
+
+    /// What anchors one root that the chain lacks, and moves no money: another batch than that of the epoch, because a
+    /// chain does no batch twice.
+    pub fn anchoring(epoch: EpochId, task: TaskId, root: Digest) -> Self {
+        Self { anchors: Vec::from([(task, root)]), ..Self::empty(epoch) }
+    }
+}
+
 /// One escrow lock resolved: `charged + refunded` is what was locked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EscrowSettlement {
@@ -276,17 +299,7 @@ pub fn instructions<'a>(
     contributors: &Table<VaultId, ContributorAccount>,
     statements: &[SignedDividends],
 ) -> Result<PayoutInstructionSet, Code> {
-    let mut set = PayoutInstructionSet {
-        epoch,
-        settlements: Vec::new(),
-        subsidies: Vec::new(),
-        payees: Vec::new(),
-        dividends: Vec::new(),
-        pool_return: Sym::ZERO,
-        treasury: Sym::ZERO,
-        carries: Vec::new(),
-        anchors: Vec::new(),
-    };
+    let mut set = PayoutInstructionSet::empty(epoch);
     let mut payees = BTreeMap::new();
     for context in settled.contexts {
         set.settlements.push(EscrowSettlement {

@@ -10,4 +10,5 @@ pub mod document;
 pub mod ledger;
 pub mod machine;
 pub mod record;
+pub mod statement;
 pub mod subjects;

@@ -16,6 +16,7 @@ mod liars;
 mod lifecycle;
 mod parse;
 mod payout;
+mod reconcile;
 mod rounds;
 mod settlement;
 mod stage;

@@ -202,6 +202,15 @@ pub(crate) enum Command {
         /// A journal export, or the journal database of a master that does not run
         journal: PathBuf,
     },
+    /// What drifted apart between masters, chain and Vaults, and what was done about it; ends with 4 while a drift is open
+    Reconcile {
+        /// Compare now, and wait for it
+        #[arg(long)]
+        now: bool,
+        /// The first record to show; the last ones when absent
+        #[arg(long, value_name = "NUMBER")]
+        from: Option<u64>,
+    },
     /// The network's state
     Status,
     /// The catalogue of refusals

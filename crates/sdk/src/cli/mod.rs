@@ -11,6 +11,7 @@ mod plot;
 mod profile;
 mod reading;
 mod receipt;
+mod reconcile;
 pub(crate) mod run;
 mod show;
 mod tee;

@@ -131,6 +131,7 @@ async fn run(cli: Cli) -> Result<ExitCode> {
             let status = replay(&journal, cli.json)?;
             return Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::from(UNVERIFIED) });
         }
+        Command::Reconcile { now, from } => return session.reconcile(now, from).await,
         Command::Status => session.status().await?,
         Command::Errors => session.errors().await?,
     }

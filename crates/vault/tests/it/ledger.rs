@@ -1,8 +1,15 @@
 //! Reservations and commits through the Vault's door, with crashes between all steps.
 
+use symphony_protocol::artifact::adjustment::{BudgetQuery, BudgetStanding};
 use symphony_protocol::artifact::{Bucket, Release};
+use symphony_protocol::reconcile::budget::check_statement;
+use symphony_types::canonical::to_bytes;
 use symphony_types::catalogue::Code;
+use symphony_types::digest::Digest;
+use symphony_types::epsilon::Epsilon;
+use symphony_types::id::TaskId;
 use symphony_types::key::{Master, PrivateKey};
+use symphony_types::time::OrderedMillis;
 
 use crate::world::*;
 
@@ -86,4 +93,58 @@ async fn foreign_signatures_and_other_vaults_are_refused() {
     let conflict =
         world.vault().prepare(world.master.endorsed(world.preparation(1, 9, 5_000))).await.unwrap_err();
     assert_eq!(conflict.code(), Code::IdempotencyConflict);
+}
+
+/// R011, R071: the Vault tells the masters by task what is held, consumed and given back, signed, in sizes and never people;
+/// after a restart it tells the same.
+#[tokio::test]
+async fn the_ledger_is_told_by_task_and_names_nobody() {
+    let mut world = World::new();
+    world.populate(5).await;
+    let receipt = world.prepare(1, 10, 5_000).await;
+    world.vault().commit(&world.master.endorsed(world.assignment(&receipt))).await.unwrap();
+    world.prepare(2, 7, 5_000).await;
+    world.vault().release(world.master.endorsed(Release { task: task(2), vault: vault_id() })).await.unwrap();
+    world.prepare(3, 5, 5_000).await;
+    world.prepare(4, 1, 2_000).await;
+    world.at(3_000);
+    world.vault().expire().await.unwrap();
+
+    let query =
+        |since, after, only| BudgetQuery { nonce: Digest([9; 32]), since: OrderedMillis(since), after, only };
+    let page = |world: &World, query: &BudgetQuery| {
+        let page = world.vault().budget_page(query);
+        assert_eq!(check_statement(&world.governance, &vault_id(), query, &page), Ok(()));
+        page.body
+    };
+    let all = page(&world, &query(0, None, None));
+    let of = |name: u8| all.lines.iter().find(|line| line.task == task(name)).unwrap();
+    let told =
+        [1, 2, 3, 4].map(|name| (of(name).standing, of(name).epsilon.0, of(name).spent, of(name).people));
+    let bucket = Bucket(4);
+    assert_eq!(
+        told,
+        [
+            (BudgetStanding::Committed, 10, Epsilon(10), bucket),
+            (BudgetStanding::Released, 7, Epsilon(0), bucket),
+            (BudgetStanding::Reserved, 5, Epsilon(0), bucket),
+            (BudgetStanding::Expired, 1, Epsilon(0), bucket),
+        ]
+    );
+    assert_eq!((all.totals.entries, all.more), ([1, 0, 1, 0, 1, 1], false));
+    let text = to_bytes(&all);
+    assert!(!text.windows(7).any(|part| part == b"example"), "nobody is named");
+
+    let late = page(&world, &query(2_000, None, None));
+    assert_eq!(
+        late.lines.iter().map(|line| line.task).collect::<Vec<_>>(),
+        [task(3)],
+        "what is held is always told"
+    );
+    let behind = page(&world, &query(0, Some(all.lines[1].task), None));
+    assert_eq!(behind.lines, all.lines[2..]);
+    assert_eq!(page(&world, &query(9_000, None, Some(task(2)))).lines, [of(2).clone()]);
+    assert_eq!(page(&world, &query(0, None, Some(TaskId(Digest::ZERO)))).lines, []);
+    world.reopen();
+    assert_eq!(page(&world, &query(0, None, None)), all);
 }

@@ -23,6 +23,12 @@ pub struct SignedDocument {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Acknowledgement {}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BudgetRequest {
+    /// canonical BudgetQuery
+    #[prost(bytes = "vec", tag = "1")]
+    pub query: ::prost::alloc::vec::Vec<u8>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RoundAssignment {
     /// endorsed RoundOrder
     #[prost(bytes = "vec", tag = "1")]
@@ -827,6 +833,22 @@ pub mod vault_node_client {
             req.extensions_mut().insert(GrpcMethod::new("symphony.v1.VaultNode", "GetHealth"));
             self.inner.unary(req, path, codec).await
         }
+        /// A page of the budget ledger, by task: sizes as buckets, never a person. Canonical `BudgetQuery` in, signed
+        /// `BudgetStatement` out.
+        pub async fn list_budget(
+            &mut self,
+            request: impl tonic::IntoRequest<super::BudgetRequest>,
+        ) -> std::result::Result<tonic::Response<super::SignedDocument>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/symphony.v1.VaultNode/ListBudget");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("symphony.v1.VaultNode", "ListBudget"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Follows the governance log: checks and enacts what is new. Idempotent; without entries it only answers.
         pub async fn follow_governance(
             &mut self,
@@ -901,6 +923,12 @@ pub mod vault_node_server {
             &self,
             request: tonic::Request<super::HealthRequest>,
         ) -> std::result::Result<tonic::Response<super::VaultHealth>, tonic::Status>;
+        /// A page of the budget ledger, by task: sizes as buckets, never a person. Canonical `BudgetQuery` in, signed
+        /// `BudgetStatement` out.
+        async fn list_budget(
+            &self,
+            request: tonic::Request<super::BudgetRequest>,
+        ) -> std::result::Result<tonic::Response<super::SignedDocument>, tonic::Status>;
         /// Follows the governance log: checks and enacts what is new. Idempotent; without entries it only answers.
         async fn follow_governance(
             &self,
@@ -1302,6 +1330,40 @@ pub mod vault_node_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = GetHealthSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/symphony.v1.VaultNode/ListBudget" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListBudgetSvc<T: VaultNode>(pub Arc<T>);
+                    impl<T: VaultNode> tonic::server::UnaryService<super::BudgetRequest> for ListBudgetSvc<T> {
+                        type Response = super::SignedDocument;
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        fn call(&mut self, request: tonic::Request<super::BudgetRequest>) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move { <T as VaultNode>::list_budget(&inner, request).await };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListBudgetSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
@@ -3127,6 +3189,134 @@ pub struct GovernanceProof {
     #[prost(bytes = "vec", tag = "4")]
     pub head: ::prost::alloc::vec::Vec<u8>,
 }
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReconciliationRequest {
+    /// compare at once, and answer then
+    #[prost(bool, tag = "1")]
+    pub compare: bool,
+    /// the first adjustment record wanted, from one
+    #[prost(uint64, tag = "2")]
+    pub from: u64,
+    /// records at most
+    #[prost(uint32, tag = "3")]
+    pub limit: u32,
+}
+/// `open` and `records` follow from what was ordered; when a master compared last is its own.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Reconciliation {
+    /// when both sides were last compared; 0 before the first time
+    #[prost(uint64, tag = "1")]
+    pub compared_ms: u64,
+    /// whether the chain and every Vault answered then
+    #[prost(bool, tag = "2")]
+    pub complete: bool,
+    /// every kind
+    #[prost(message, repeated, tag = "3")]
+    pub drifts: ::prost::alloc::vec::Vec<DriftCount>,
+    /// findings whose repair is under way
+    #[prost(message, repeated, tag = "4")]
+    pub open: ::prost::alloc::vec::Vec<AdjustmentEntry>,
+    #[prost(message, repeated, tag = "5")]
+    pub records: ::prost::alloc::vec::Vec<AdjustmentEntry>,
+    /// records that there are
+    #[prost(uint64, tag = "6")]
+    pub total: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DriftCount {
+    #[prost(string, tag = "1")]
+    pub kind: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "2")]
+    pub open: u64,
+    /// ever
+    #[prost(uint64, tag = "3")]
+    pub found: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AdjustmentEntry {
+    #[prost(uint64, tag = "1")]
+    pub number: u64,
+    /// such as lost_confirmation
+    #[prost(string, tag = "2")]
+    pub kind: ::prost::alloc::string::String,
+    /// the specification's words for it
+    #[prost(string, tag = "3")]
+    pub case: ::prost::alloc::string::String,
+    /// found or settled
+    #[prost(string, tag = "4")]
+    pub step: ::prost::alloc::string::String,
+    /// resubmit, anchor, release or record
+    #[prost(string, tag = "5")]
+    pub repair: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "6")]
+    pub occurrence: u32,
+    /// what the masters' state says
+    #[prost(string, tag = "7")]
+    pub here: ::prost::alloc::string::String,
+    /// what the chain or the Vault says
+    #[prost(string, tag = "8")]
+    pub there: ::prost::alloc::string::String,
+    /// of a drift of a payout
+    #[prost(uint64, optional, tag = "9")]
+    pub subject_epoch: ::core::option::Option<u64>,
+    /// of a batch: its id
+    #[prost(bytes = "vec", tag = "10")]
+    pub batch: ::prost::alloc::vec::Vec<u8>,
+    /// of a root or a budget
+    #[prost(bytes = "vec", tag = "11")]
+    pub task_id: ::prost::alloc::vec::Vec<u8>,
+    /// of a budget
+    #[prost(string, tag = "12")]
+    pub vault_id: ::prost::alloc::string::String,
+    /// when it was ordered
+    #[prost(uint64, tag = "13")]
+    pub epoch_id: u64,
+    #[prost(uint64, tag = "14")]
+    pub at_ms: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ChainAccountRequest {
+    /// 32 bytes
+    #[prost(bytes = "vec", tag = "1")]
+    pub account: ::prost::alloc::vec::Vec<u8>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ChainAccount {
+    #[prost(bytes = "vec", tag = "1")]
+    pub account: ::prost::alloc::vec::Vec<u8>,
+    /// base units of SYM
+    #[prost(uint64, tag = "2")]
+    pub balance: u64,
+    /// the number of its next transaction
+    #[prost(uint64, tag = "3")]
+    pub sequence: u64,
+    #[prost(message, repeated, tag = "4")]
+    pub stakes: ::prost::alloc::vec::Vec<ChainStake>,
+    /// the chain's name
+    #[prost(string, tag = "5")]
+    pub chain: ::prost::alloc::string::String,
+    /// where the contracts are; empty for the reference ledger
+    #[prost(bytes = "vec", tag = "6")]
+    pub contracts: ::prost::alloc::vec::Vec<u8>,
+    /// the chain's number, with contracts
+    #[prost(uint32, tag = "7")]
+    pub number: u32,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ChainStake {
+    /// master, enterprise or producer
+    #[prost(string, tag = "1")]
+    pub tier: ::prost::alloc::string::String,
+    /// base units of SYM
+    #[prost(uint64, tag = "2")]
+    pub deposit: u64,
+    /// on its way out
+    #[prost(uint64, tag = "3")]
+    pub cooling: u64,
+    /// when that may be taken
+    #[prost(uint64, tag = "4")]
+    pub matures_ms: u64,
+}
 /// Generated client implementations.
 pub mod platform_client {
     #![allow(unused_variables, dead_code, missing_docs, clippy::wildcard_imports, clippy::let_unit_value)]
@@ -3435,6 +3625,21 @@ pub mod platform_client {
             req.extensions_mut().insert(GrpcMethod::new("symphony.v1.Platform", "QueryChain"));
             self.inner.unary(req, path, codec).await
         }
+        /// What the chain says of one account: balance, stakes, and what its owner must know to sign.
+        pub async fn get_chain_account(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ChainAccountRequest>,
+        ) -> std::result::Result<tonic::Response<super::ChainAccount>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/symphony.v1.Platform/GetChainAccount");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("symphony.v1.Platform", "GetChainAccount"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Versions, epoch, state hash and the health of nodes.
         pub async fn get_status(
             &mut self,
@@ -3448,6 +3653,22 @@ pub mod platform_client {
             let path = http::uri::PathAndQuery::from_static("/symphony.v1.Platform/GetStatus");
             let mut req = request.into_request();
             req.extensions_mut().insert(GrpcMethod::new("symphony.v1.Platform", "GetStatus"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// What reconciliation found between the masters' state, the chain and the Vaults, and what was done about it;
+        /// for every registered actor.
+        pub async fn get_reconciliation(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ReconciliationRequest>,
+        ) -> std::result::Result<tonic::Response<super::Reconciliation>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/symphony.v1.Platform/GetReconciliation");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("symphony.v1.Platform", "GetReconciliation"));
             self.inner.unary(req, path, codec).await
         }
         /// A council member's proposal, vote or withdrawal, signed with its own key. The same again has no second effect.
@@ -3599,11 +3820,22 @@ pub mod platform_server {
             &self,
             request: tonic::Request<super::ChainBytes>,
         ) -> std::result::Result<tonic::Response<super::ChainBytes>, tonic::Status>;
+        /// What the chain says of one account: balance, stakes, and what its owner must know to sign.
+        async fn get_chain_account(
+            &self,
+            request: tonic::Request<super::ChainAccountRequest>,
+        ) -> std::result::Result<tonic::Response<super::ChainAccount>, tonic::Status>;
         /// Versions, epoch, state hash and the health of nodes.
         async fn get_status(
             &self,
             request: tonic::Request<super::StatusRequest>,
         ) -> std::result::Result<tonic::Response<super::Status>, tonic::Status>;
+        /// What reconciliation found between the masters' state, the chain and the Vaults, and what was done about it;
+        /// for every registered actor.
+        async fn get_reconciliation(
+            &self,
+            request: tonic::Request<super::ReconciliationRequest>,
+        ) -> std::result::Result<tonic::Response<super::Reconciliation>, tonic::Status>;
         /// A council member's proposal, vote or withdrawal, signed with its own key. The same again has no second effect.
         async fn submit_motion(
             &self,
@@ -4219,6 +4451,44 @@ pub mod platform_server {
                     };
                     Box::pin(fut)
                 }
+                "/symphony.v1.Platform/GetChainAccount" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetChainAccountSvc<T: Platform>(pub Arc<T>);
+                    impl<T: Platform> tonic::server::UnaryService<super::ChainAccountRequest> for GetChainAccountSvc<T> {
+                        type Response = super::ChainAccount;
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ChainAccountRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut =
+                                async move { <T as Platform>::get_chain_account(&inner, request).await };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetChainAccountSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
                 "/symphony.v1.Platform/GetStatus" => {
                     #[allow(non_camel_case_types)]
                     struct GetStatusSvc<T: Platform>(pub Arc<T>);
@@ -4238,6 +4508,44 @@ pub mod platform_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = GetStatusSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/symphony.v1.Platform/GetReconciliation" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetReconciliationSvc<T: Platform>(pub Arc<T>);
+                    impl<T: Platform> tonic::server::UnaryService<super::ReconciliationRequest> for GetReconciliationSvc<T> {
+                        type Response = super::Reconciliation;
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ReconciliationRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut =
+                                async move { <T as Platform>::get_reconciliation(&inner, request).await };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetReconciliationSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
