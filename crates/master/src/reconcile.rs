@@ -142,6 +142,7 @@ async fn round(node: &Node) {
     let (found, complete) = compare(node).await;
     let seen = node.reconciliation.keep(found, complete, now());
     for (kind, count) in node.reconciliation.gauges() {
+        metrics::gauge!(GAUGE, "kind" => kind).set(f64::from(u32::try_from(count).unwrap_or(u32::MAX)));
         if count > 0 {
             tracing::warn!(gauge = GAUGE, kind, count, "the two sides say different things");
         }

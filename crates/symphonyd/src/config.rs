@@ -46,6 +46,9 @@ pub(crate) struct NodeConfig {
     /// `https://fullnode.mainnet.aptoslabs.com/v1`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub full_node: Option<String>,
+    /// Where the node's gauges are read, as Prometheus does; nowhere when absent. Behind a wall: it asks nobody who they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<SocketAddr>,
     /// Records that a Vault takes at most.
     #[serde(default = "records_max")]
     pub records_max: u64,

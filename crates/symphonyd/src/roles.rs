@@ -54,6 +54,9 @@ pub(crate) fn run(path: &Path, supervised: bool, role: fn(Start) -> Result<Life>
     let wiretap = config.wiretap.as_deref().map(|folder| wiretap(folder, &network)).transpose()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
+        if let Some(address) = config.metrics {
+            telemetry::serve(address)?;
+        }
         // A file over the process's limit is an error like a full disk, once somebody listens for the signal.
         let _limited = signal(SignalKind::from_raw(FILE_OVER_LIMIT))?;
         let listener =

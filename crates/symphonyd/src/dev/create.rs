@@ -124,6 +124,7 @@ pub(super) fn network(
             committee: votes.then(|| Path::new("..").join(committee::COMMITTEE_FILE)),
             guard: votes.then(|| committee::GUARD_SOCKET.into()),
             protocol_max: None,
+            metrics: None,
             full_node: full_node.filter(|_| *role == NodeRole::Chain).map(|at| format!("http://{at}/v1")),
             records_max: 20_000_000,
             documents_max: 2_000,
