@@ -41,6 +41,8 @@ enum Task {
     },
     /// Has the official clients in Rust, Python and TypeScript run one script against the development chain
     Clients,
+    /// Runs a network of real processes with its money in the contracts
+    Network,
     /// Measures claims, a batch of 1,000 payees, transfers and the time to a confirmation
     Bench,
     /// Serves a development chain until it is stopped
@@ -60,6 +62,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         Task::Test { filter } => test(filter.as_deref()),
         Task::Abi { write } => abi(*write),
         Task::Clients => clients(),
+        Task::Network => network(),
         Task::Bench => bench(),
         Task::Serve { listen } => serve(listen),
         Task::Check => check(),
@@ -356,6 +359,14 @@ impl Drop for Node {
         // After `stop` there is nothing left to end.
         let _ = self.stop();
     }
+}
+
+fn network() -> Result<()> {
+    let [_, tool @ ..] = environment()?;
+    cargo::build_bins()?;
+    let test = "money::a_campaign_is_paid_by_the_contracts";
+    let mut run = cargo::cargo(["test", "--locked", "--workspace", "--test", "it", test]);
+    cargo::run(run.envs(tool).args(["--", "--nocapture"]))
 }
 
 fn bench() -> Result<()> {

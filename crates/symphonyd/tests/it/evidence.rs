@@ -172,7 +172,7 @@ fn replay(journal: &Path) -> Value {
 }
 
 /// Every person gets a wallet, the development producer is enrolled with its own and one record.
-async fn give_wallets(network: &Network, people: &[Person]) {
+pub(crate) async fn give_wallets(network: &Network, people: &[Person]) {
     let own = network.dir.join("clients/producer-1/wallet.key");
     let key = PrivateKey::<key::Wallet>::from_seed(&secret::read(&own).unwrap());
     for (index, vault) in VAULTS.iter().enumerate() {

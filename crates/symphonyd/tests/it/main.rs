@@ -12,6 +12,7 @@ mod hardware;
 mod ingest;
 mod masters;
 mod models;
+mod money;
 mod network;
 mod parses;
 mod receipts;
