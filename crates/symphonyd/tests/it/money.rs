@@ -14,8 +14,10 @@ use symphony_sdk::shape::reconcile::Reconciliation;
 use symphony_sdk::wallet::WalletError;
 use symphony_types::amount::{SYM_UNIT, Sym};
 use symphony_types::catalogue::Code;
+use symphony_types::digest::Digest;
 use symphony_types::id::{RequestId, TaskId, VaultId};
-use symphony_wire::documents::{decode, encode};
+use symphony_types::key::Document as _;
+use symphony_wire::documents::decode;
 
 use crate::evidence::give_wallets;
 use crate::network::{Network, TURN, VAULTS, code, crowd, eventually, spec};
@@ -28,10 +30,10 @@ async fn anchored(submitter: &Submitter, task: TaskId) -> bool {
     matches!(submitter.client.query(Query::Anchor(task)).await, Ok(Answer::Anchor(Some(_))))
 }
 
-/// The canonical bytes of a task's evidence, whichever masters endorse it.
-async fn evidence(submitter: &Submitter, task: TaskId) -> Vec<u8> {
+/// The digest of a task's evidence, whichever masters endorse it.
+async fn evidence(submitter: &Submitter, task: TaskId) -> Digest {
     let bundle: EndorsedBundle = decode(&submitter.client.evidence(task).await.unwrap()).unwrap();
-    encode(&bundle.body)
+    bundle.body.digest()
 }
 
 /// How often a kind of drift was found, and whether one is open.
@@ -80,7 +82,7 @@ async fn a_chain_that_forgot_a_payout_is_paid_again() {
     assert!(
         steps.contains(&("lost_confirmation", "found")) && steps.contains(&("lost_confirmation", "settled"))
     );
-    assert!(bundle == evidence(&luckin, task).await, "what was settled is what it was");
+    assert_eq!(bundle, evidence(&luckin, task).await, "what was settled is what it was");
     drop((network, folder));
 }
 
