@@ -1,3 +1,5 @@
+//! The batches are their set, to the unit and to the entry, whatever its size (R169, R172).
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
