@@ -23,8 +23,11 @@ pub struct Host {
     held: u128,
     metadata: Address,
     /// ABI by the module's key, with the code that it is of.
-    abis: RefCell<BTreeMap<Vec<u8>, (Vec<u8>, Arc<Value>)>>,
+    abis: RefCell<BTreeMap<Vec<u8>, Abi>>,
 }
+
+/// A module's code and what it offers.
+type Abi = (Vec<u8>, Arc<Value>);
 
 /// What became of a transaction.
 #[derive(Clone, Debug)]

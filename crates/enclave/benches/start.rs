@@ -19,7 +19,9 @@ use crate::pairs::{compare, per_unit, print};
 mod pairs;
 
 fn main() {
-    let program = Path::new(env!("CARGO_BIN_EXE_symphony-enclave"));
+    // Another build of it, such as one without its debug information, which is most of a development build's bytes.
+    let other = std::env::var_os("SYMPHONY_BENCH_ENCLAVE");
+    let program = other.as_deref().map_or(Path::new(env!("CARGO_BIN_EXE_symphony-enclave")), Path::new);
     let folder = tempfile::tempdir().expect("a folder for the log");
     let log = folder.path().join("enclave.log");
     let start =

@@ -379,6 +379,8 @@ async fn a_reset_chain_stops_everything_and_a_lagging_node_nothing() {
     chain.submit(other.submission).await.unwrap();
     let before = chain.account(account(3)).await.unwrap().balance;
     net.shared.node().come_back(None);
+    // Within one moment a shorter chain could be a node that is behind.
+    net.pass(10);
     let stopped = chain.account(account(3)).await.unwrap_err();
     assert!(stopped.to_string().contains("not the one that was seen"), "{stopped}");
     // Also for who starts later, when the new chain is as long as the old one was.
