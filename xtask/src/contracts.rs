@@ -212,7 +212,7 @@ fn test(filter: Option<&str>) -> Result<()> {
     // The unit tests leave modules with test code in them.
     build(&tool)?;
     compare_abi(&tool, &packages, false)?;
-    let mut rust = devchain_cargo(["test", "--locked"]);
+    let mut rust = devchain_cargo(["test", "--locked", "--", "--include-ignored"]);
     rust.env("SYMPHONY_MOVE_VM", &tool.vm).env("SYMPHONY_MOVE_PACKAGES", &packages);
     cargo::run(&mut rust)
 }
@@ -366,7 +366,7 @@ fn network() -> Result<()> {
     cargo::build_bins()?;
     let test = "money::a_campaign_is_paid_by_the_contracts";
     let mut run = cargo::cargo(["test", "--locked", "--workspace", "--test", "it", test]);
-    cargo::run(run.envs(tool).args(["--", "--nocapture"]))
+    cargo::run(run.envs(tool).args(["--", "--include-ignored"]))
 }
 
 fn bench() -> Result<()> {

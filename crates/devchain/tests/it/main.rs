@@ -1,4 +1,4 @@
-//! Tests that need the downloaded tool; `cargo xtask move test` runs them. Without it each says that it was skipped.
+//! Tests that need the downloaded tool; `cargo xtask move test` runs them, and without it they are ignored.
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a test panics
 
 mod client;

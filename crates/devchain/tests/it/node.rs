@@ -72,8 +72,9 @@ fn payment(amount: u64) -> TransactionPayload {
 }
 
 #[tokio::test]
+#[ignore = "needs the Move VM: cargo xtask move test"]
 async fn what_a_full_node_refuses_is_refused() {
-    let Some(artifacts) = artifacts("what_a_full_node_refuses_is_refused") else { return };
+    let artifacts = artifacts();
     let net = Net::start(&artifacts).await;
     let good = net.signed(5).await;
     let signed = |change: &dyn Fn(&mut aptos_sdk::transaction::RawTransaction)| {
@@ -102,8 +103,9 @@ async fn what_a_full_node_refuses_is_refused() {
 }
 
 #[tokio::test]
+#[ignore = "needs the Move VM: cargo xtask move test"]
 async fn faults_happen_on_command() {
-    let Some(artifacts) = artifacts("faults_happen_on_command") else { return };
+    let artifacts = artifacts();
     let net = Net::start(&artifacts).await;
     let first = net.signed(1).await;
     net.faults(Faults { drop_requests: 1, ..Faults::default() });
@@ -130,8 +132,9 @@ async fn faults_happen_on_command() {
 }
 
 #[tokio::test]
+#[ignore = "needs the Move VM: cargo xtask move test"]
 async fn a_lagging_node_knows_the_past_only() {
-    let Some(artifacts) = artifacts("a_lagging_node_knows_the_past_only") else { return };
+    let artifacts = artifacts();
     let net = Net::start(&artifacts).await;
     net.faults(Faults { lag: true, ..Faults::default() });
     let payment = net.signed(3).await;
@@ -145,8 +148,9 @@ async fn a_lagging_node_knows_the_past_only() {
 }
 
 #[tokio::test]
+#[ignore = "needs the Move VM: cargo xtask move test"]
 async fn a_chain_comes_back_to_a_snapshot_and_to_its_beginning() {
-    let Some(artifacts) = artifacts("a_chain_comes_back_to_a_snapshot_and_to_its_beginning") else { return };
+    let artifacts = artifacts();
     let net = Net::start(&artifacts).await;
     let first = net.signed(1).await;
     net.client.submit_and_wait(&first, None).await.unwrap();
@@ -166,8 +170,9 @@ async fn a_chain_comes_back_to_a_snapshot_and_to_its_beginning() {
 }
 
 #[tokio::test]
+#[ignore = "needs the Move VM: cargo xtask move test"]
 async fn a_nonce_stands_for_a_sequence_number() {
-    let Some(artifacts) = artifacts("a_nonce_stands_for_a_sequence_number") else { return };
+    let artifacts = artifacts();
     let net = Net::start(&artifacts).await;
     let sent = net
         .client

@@ -54,8 +54,9 @@ pub(crate) fn vault(text: &str) -> VaultId {
     VaultId::new(text).unwrap()
 }
 
-fn genesis() -> Genesis {
-    let terms = |minimum| TierTerms { minimum: Sym(minimum), cooldown_ms: COOLDOWN_MS };
+/// Submitters, the operator and producers with money, stakes that cool for so long, transactions that live for so long.
+pub(crate) fn genesis(cooldown_ms: u64, life_ms: u64) -> Genesis {
+    let terms = |minimum| TierTerms { minimum: Sym(minimum), cooldown_ms };
     let names = SUBMITTERS.into_iter().chain([OPERATOR]).chain(PRODUCERS);
     Genesis {
         chain: chain(),
@@ -74,8 +75,8 @@ fn genesis() -> Genesis {
             enterprise: terms(200),
             producer: terms(100),
             lock_ms_min: LOCK_MS,
-            transaction_ms_max: LIFE_MS,
-            receipt_ms: LIFE_MS,
+            transaction_ms_max: life_ms,
+            receipt_ms: life_ms,
             payees_per_tree_min: 2,
         },
     }
@@ -103,7 +104,7 @@ pub(crate) struct Pair {
 
 impl Pair {
     pub(crate) fn new(artifacts: &Artifacts) -> Self {
-        let genesis = genesis();
+        let genesis = genesis(COOLDOWN_MS, LIFE_MS);
         let host = Host::new(artifacts, BEGIN * 1_000, &start(&genesis)).unwrap();
         Self { state: State::new(genesis).unwrap(), host, now: OrderedMillis(BEGIN), transactions: 0 }
     }
@@ -111,7 +112,7 @@ impl Pair {
     /// Begins again.
     pub(crate) fn again(&mut self, saved: &symphony_devchain::host::Saved) {
         self.host.restore(saved);
-        self.state = State::new(genesis()).unwrap();
+        self.state = State::new(genesis(COOLDOWN_MS, LIFE_MS)).unwrap();
         self.now = OrderedMillis(BEGIN);
     }
 

@@ -75,8 +75,8 @@ pub(super) fn dividends(
         vaults.push(vault);
         payout::check_statement(&state.governance, epoch, contributors, statement)?;
     }
-    let contexts = account.settled.keys().filter_map(|task| context(state, task));
-    let parses = account.settled.keys().filter_map(|task| parsed(state, task));
+    let contexts = account.settled.keys().filter_map(|task| state.context(task));
+    let parses = account.settled.keys().filter_map(|task| state.parse_settlement(task));
     let settled = payout::Settled { contexts, parses, refunds: &account.refunds };
     let instructions = payout::instructions(epoch, settled, &state.contributors, statements)?;
     Ok(vec![Event::PayoutIssued { instructions, statements: statements.to_vec() }])
@@ -99,31 +99,35 @@ pub(super) fn payout(state: &State, confirmation: &SignedConfirmation) -> Result
     }
 }
 
-fn parsed<'a>(state: &'a State, task: &TaskId) -> Option<&'a ParseSettlement> {
-    match &state.parses.get(task)?.stage {
-        ParseStage::Completed { settlement, .. } => Some(settlement),
-        ParseStage::Accepted
-        | ParseStage::Resolving
-        | ParseStage::Parsing
-        | ParseStage::Verifying { .. }
-        | ParseStage::AwaitingSettlement { .. }
-        | ParseStage::Rejected(_)
-        | ParseStage::TimedOut(_) => None,
+impl State {
+    /// What was settled of a task that a lock paid for; `None` before.
+    pub fn context(&self, task: &TaskId) -> Option<&SettlementContext> {
+        match &self.tasks.get(task)?.stage {
+            Stage::Completed { context, .. } => Some(context),
+            Stage::Accepted
+            | Stage::Resolving
+            | Stage::Computing
+            | Stage::Training { .. }
+            | Stage::Aggregating { .. }
+            | Stage::Verifying { .. }
+            | Stage::AwaitingSettlement { .. }
+            | Stage::Challenged { .. }
+            | Stage::Rejected { .. }
+            | Stage::TimedOut { .. } => None,
+        }
     }
-}
 
-fn context<'a>(state: &'a State, task: &TaskId) -> Option<&'a SettlementContext> {
-    match &state.tasks.get(task)?.stage {
-        Stage::Completed { context, .. } => Some(context),
-        Stage::Accepted
-        | Stage::Resolving
-        | Stage::Computing
-        | Stage::Training { .. }
-        | Stage::Aggregating { .. }
-        | Stage::Verifying { .. }
-        | Stage::AwaitingSettlement { .. }
-        | Stage::Challenged { .. }
-        | Stage::Rejected { .. }
-        | Stage::TimedOut { .. } => None,
+    /// What was settled of a parse; `None` before.
+    pub fn parse_settlement(&self, task: &TaskId) -> Option<&ParseSettlement> {
+        match &self.parses.get(task)?.stage {
+            ParseStage::Completed { settlement, .. } => Some(settlement),
+            ParseStage::Accepted
+            | ParseStage::Resolving
+            | ParseStage::Parsing
+            | ParseStage::Verifying { .. }
+            | ParseStage::AwaitingSettlement { .. }
+            | ParseStage::Rejected(_)
+            | ParseStage::TimedOut(_) => None,
+        }
     }
 }

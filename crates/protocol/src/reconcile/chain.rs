@@ -13,8 +13,7 @@ use symphony_types::key::Document as _;
 use super::drift;
 use crate::artifact::RecipientClass;
 use crate::artifact::adjustment::{Drift, DriftKind, DriftSubject};
-use crate::lifecycle::Stage;
-use crate::machine::{ParseStage, State};
+use crate::machine::State;
 use crate::settlement::payout::{EpochStage, PayoutConfirmation, PayoutInstructionSet, SignedConfirmation};
 use crate::settlement::{finalize, parse};
 
@@ -120,31 +119,8 @@ pub fn issued(state: &State, epoch: EpochId) -> Option<(&PayoutInstructionSet, O
 
 /// The root of a settled task, computed from what was settled; `None` when it was not.
 pub fn root(state: &State, task: &TaskId) -> Option<Digest> {
-    if let Some(known) = state.tasks.get(task) {
-        return match &known.stage {
-            Stage::Completed { context, .. } => Some(finalize::settlement_root(context)),
-            Stage::Accepted
-            | Stage::Resolving
-            | Stage::Computing
-            | Stage::Training { .. }
-            | Stage::Aggregating { .. }
-            | Stage::Verifying { .. }
-            | Stage::AwaitingSettlement { .. }
-            | Stage::Challenged { .. }
-            | Stage::Rejected { .. }
-            | Stage::TimedOut { .. } => None,
-        };
-    }
-    match &state.parses.get(task)?.stage {
-        ParseStage::Completed { settlement, .. } => Some(parse::settlement_root(settlement)),
-        ParseStage::Accepted
-        | ParseStage::Resolving
-        | ParseStage::Parsing
-        | ParseStage::Verifying { .. }
-        | ParseStage::AwaitingSettlement { .. }
-        | ParseStage::Rejected(_)
-        | ParseStage::TimedOut(_) => None,
-    }
+    let of_parse = || state.parse_settlement(task).map(parse::settlement_root);
+    state.context(task).map(finalize::settlement_root).or_else(of_parse)
 }
 
 /// The batch that anchors the root of a settled task alone; `None` when the task is not of the epoch's instructions.

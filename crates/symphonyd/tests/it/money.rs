@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use symphony_chain::ledger::query::{Answer, Query};
@@ -89,13 +89,8 @@ async fn a_chain_that_forgot_a_payout_is_paid_again() {
 /// R169, R171, R172, R175, R219: the campaign, the stake and the dividend with the money in the Move contracts, while the chain and
 /// its relay are killed.
 #[tokio::test]
+#[ignore = "needs the Move VM: cargo xtask move network"]
 async fn a_campaign_is_paid_by_the_contracts() {
-    let built = Path::new(env!("CARGO_BIN_EXE_symphonyd")).with_file_name("symphony-devchain").exists();
-    let tool = ["SYMPHONY_MOVE_VM", "SYMPHONY_MOVE_PACKAGES"].map(std::env::var_os);
-    if !built || tool.iter().any(Option::is_none) {
-        eprintln!("skipped: no Move VM; run it by `cargo xtask move network`");
-        return;
-    }
     let _turn = TURN.lock().await;
     let network = Network::start(&["--chain", "move", "--policy", "challenge=200,epoch=3000"]);
     network.ready().await;
