@@ -17,13 +17,13 @@ module symphony::governance {
     /// The proposal was executed before.
     const E_PROPOSAL_USED: u64 = 37;
     /// No accepted proposal of that name is on chain.
-    const E_PROPOSAL_UNKNOWN: u64 = 101;
+    const E_PROPOSAL_UNKNOWN: u64 = 40;
     /// The proposal allows something else.
-    const E_PROPOSAL_MISMATCH: u64 = 102;
+    const E_PROPOSAL_MISMATCH: u64 = 41;
     /// More votes than voters, or a quorum of nobody.
-    const E_VOTES_INVALID: u64 = 103;
+    const E_VOTES_INVALID: u64 = 43;
     /// The result of this proposal was recorded before.
-    const E_PROPOSAL_EXISTS: u64 = 117;
+    const E_PROPOSAL_EXISTS: u64 = 42;
 
     const KIND_RELEASE: u8 = 0;
     const KIND_POLICY: u8 = 1;

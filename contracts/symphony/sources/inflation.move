@@ -18,17 +18,17 @@ module symphony::inflation {
     friend symphony::genesis;
 
     /// The epoch is not over.
-    const E_EPOCH_RUNNING: u64 = 109;
+    const E_EPOCH_RUNNING: u64 = 44;
     /// The schedule has ended.
-    const E_SCHEDULE_ENDED: u64 = 110;
+    const E_SCHEDULE_ENDED: u64 = 45;
     /// A rate or share is above the whole, a later rate is higher, or an epoch has no length.
     const E_SCHEDULE_INVALID: u64 = 111;
     /// Lists that belong together have different lengths.
     const E_LISTS_UNEVEN: u64 = 114;
     /// Nodes were paid for this epoch before.
-    const E_NODES_PAID: u64 = 120;
+    const E_NODES_PAID: u64 = 46;
     /// More than the epoch pool has.
-    const E_POOL_TOO_SMALL: u64 = 121;
+    const E_POOL_TOO_SMALL: u64 = 47;
 
     const TAG: vector<u8> = b"symphony/chain-inflation/v1";
     const WHOLE: u64 = 10000;
@@ -142,8 +142,7 @@ module symphony::inflation {
         let step = epoch / state.schedule.epochs_per_step;
         let steps = vector::length(&state.schedule.rates_bps);
         assert!(step < steps, error::invalid_state(E_SCHEDULE_ENDED));
-        let ends = (state.start_ms as u128) + ((epoch as u128) + 1) * (state.schedule.epoch_ms as u128);
-        assert!((sym::now_ms() as u128) >= ends, error::invalid_state(E_EPOCH_RUNNING));
+        assert!((sym::now_ms() as u128) >= due(state), error::invalid_state(E_EPOCH_RUNNING));
         if (epoch % state.schedule.epochs_per_step == 0) state.base = sym::minted();
         let rate = *vector::borrow(&state.schedule.rates_bps, step);
         // Granting rounds down (D16).
@@ -188,14 +187,26 @@ module symphony::inflation {
         fungible_asset::destroy_zero(money);
     }
 
+    /// When the epoch that is minted next is over.
+    fun due(state: &Inflation): u128 {
+        (state.start_ms as u128) + ((state.next as u128) + 1) * (state.schedule.epoch_ms as u128)
+    }
+
     fun terminal(schedule: &Schedule): u64 {
         vector::length(&schedule.rates_bps) * schedule.epochs_per_step
     }
 
     #[view]
-    /// The epoch that is minted next, and the first that is not minted any more.
-    public fun epochs(): (u64, u64) acquires Inflation {
+    /// The epoch that is minted next, the first that is not minted any more, and when the next one is over.
+    public fun epochs(): (u64, u64, u64) acquires Inflation {
         let state = borrow_global<Inflation>(@symphony);
-        (state.next, terminal(&state.schedule))
+        let ends = due(state);
+        (state.next, terminal(&state.schedule), if (ends > U64_MAX) (U64_MAX as u64) else (ends as u64))
+    }
+
+    #[view]
+    /// Whether nodes were paid for an epoch.
+    public fun is_paid(epoch: u64): bool acquires Inflation {
+        table::contains(&borrow_global<Inflation>(@symphony).nodes_paid, epoch)
     }
 }

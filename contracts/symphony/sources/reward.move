@@ -53,7 +53,7 @@ module symphony::reward {
     /// A vault's name is empty or longer than 64 bytes.
     const E_VAULT_NAME_INVALID: u64 = 116;
     /// The epoch pool's balance is too small.
-    const E_POOL_TOO_SMALL: u64 = 121;
+    const E_POOL_TOO_SMALL: u64 = 47;
 
     const ENTRIES_MAX: u64 = 10000;
     const LEAVES_MAX: u64 = 16000000;

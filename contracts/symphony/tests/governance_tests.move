@@ -49,21 +49,21 @@ module symphony::governance_tests {
     }
 
     #[test]
-    #[expected_failure(abort_code = 0x10067, location = symphony::governance)]
+    #[expected_failure(abort_code = 0x1002b, location = symphony::governance)]
     fun nobody_votes_twice() {
         world::new();
         record(6, 5, 10);
     }
 
     #[test]
-    #[expected_failure(abort_code = 0x10067, location = symphony::governance)]
+    #[expected_failure(abort_code = 0x1002b, location = symphony::governance)]
     fun a_vote_has_voters() {
         world::new();
         record(0, 0, 0);
     }
 
     #[test]
-    #[expected_failure(abort_code = 0x80075, location = symphony::governance)]
+    #[expected_failure(abort_code = 0x8002a, location = symphony::governance)]
     fun a_result_is_recorded_once() {
         world::new();
         record(5, 4, 10);
@@ -81,14 +81,14 @@ module symphony::governance_tests {
     }
 
     #[test]
-    #[expected_failure(abort_code = 0x60065, location = symphony::governance)]
+    #[expected_failure(abort_code = 0x60028, location = symphony::governance)]
     fun nobody_changes_the_policy_alone() {
         world::new();
         change(2, b"proposal");
     }
 
     #[test]
-    #[expected_failure(abort_code = 0x10066, location = symphony::governance)]
+    #[expected_failure(abort_code = 0x10029, location = symphony::governance)]
     fun a_proposal_changes_what_it_names() {
         world::new();
         accept_change(3, b"proposal");
@@ -120,14 +120,14 @@ module symphony::governance_tests {
     }
 
     #[test]
-    #[expected_failure(abort_code = 0x60065, location = symphony::governance)]
+    #[expected_failure(abort_code = 0x60028, location = symphony::governance)]
     fun nobody_upgrades_alone() {
         world::new();
         authority::upgrade(&world::who(@deployer), world::digest(b"p"), x"00", vector[x"00"]);
     }
 
     #[test]
-    #[expected_failure(abort_code = 0x10066, location = symphony::governance)]
+    #[expected_failure(abort_code = 0x10029, location = symphony::governance)]
     fun a_proposal_upgrades_to_the_code_that_it_names() {
         world::new();
         let payload = authority::upgrade_payload(x"00", vector[x"01"]);

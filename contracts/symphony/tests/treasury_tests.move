@@ -94,14 +94,14 @@ module symphony::treasury_tests {
     }
 
     #[test]
-    #[expected_failure(abort_code = 0x60065, location = symphony::governance)]
+    #[expected_failure(abort_code = 0x60028, location = symphony::governance)]
     fun signers_alone_release_nothing() {
         let world = world::new();
         world::release(&world, 100, b"proposal", vector[0, 1]);
     }
 
     #[test]
-    #[expected_failure(abort_code = 0x60065, location = symphony::governance)]
+    #[expected_failure(abort_code = 0x60028, location = symphony::governance)]
     fun a_rejected_proposal_releases_nothing() {
         let world = world::new();
         let proposal = world::digest(b"proposal");
@@ -112,7 +112,7 @@ module symphony::treasury_tests {
     }
 
     #[test]
-    #[expected_failure(abort_code = 0x10066, location = symphony::governance)]
+    #[expected_failure(abort_code = 0x10029, location = symphony::governance)]
     fun a_proposal_for_another_amount_releases_nothing() {
         let world = ready(99);
         world::release(&world, 100, b"proposal", vector[0, 1]);

@@ -13,7 +13,7 @@ use symphony_types::id::{AccountId, EpochId, LockRef, TaskId, VaultId};
 use symphony_types::time::OrderedMillis;
 
 use crate::ledger::escrow::Lock;
-use crate::ledger::query::{Account, Answer, Fate, Funds, Query, answer};
+use crate::ledger::query::{Account, Answer, Fate, Funds, Minting, Query, answer};
 use crate::ledger::reward::{BatchRecord, Tree};
 use crate::ledger::{Abort, Receipt, State, apply};
 use crate::refusal::Refusal;
@@ -48,6 +48,10 @@ pub trait Chain: Send + Sync {
     async fn epoch(&self, epoch: EpochId) -> Result<Vec<BatchRecord>, ChainError>;
     /// Where the protocol's own money is.
     async fn funds(&self) -> Result<Funds, ChainError>;
+    /// How far the schedule of inflation is (R179).
+    async fn minting(&self) -> Result<Minting, ChainError>;
+    /// Whether nodes were paid for an epoch of it (R164).
+    async fn nodes_paid(&self, epoch: u64) -> Result<bool, ChainError>;
 }
 
 /// Why the chain did not answer as asked.
@@ -249,5 +253,17 @@ impl<T: Transport> Chain for RemoteChain<T> {
     async fn funds(&self) -> Result<Funds, ChainError> {
         let Answer::Funds(funds) = self.query(Query::Funds).await? else { return Err(ChainError::Garbled) };
         Ok(funds)
+    }
+
+    async fn minting(&self) -> Result<Minting, ChainError> {
+        let answer = self.query(Query::Inflation).await?;
+        let Answer::Inflation(minting) = answer else { return Err(ChainError::Garbled) };
+        Ok(minting)
+    }
+
+    async fn nodes_paid(&self, epoch: u64) -> Result<bool, ChainError> {
+        let answer = self.query(Query::NodesPaid(epoch)).await?;
+        let Answer::NodesPaid(paid) = answer else { return Err(ChainError::Garbled) };
+        Ok(paid)
     }
 }

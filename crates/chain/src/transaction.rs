@@ -244,13 +244,55 @@ pub enum Call {
         /// The audit path of the leaf.
         path: Vec<Digest>,
     },
-    /// Pays out of the treasury on the approvals of enough treasury signers (R178). Anybody may bring them.
+    /// Pays out of the treasury on the approvals of enough treasury signers, for a proposal that the council has accepted (R178).
+    /// Anybody may bring them.
     TreasuryRelease {
         /// What is released.
         release: Release,
         /// The signers' approvals of exactly that release.
         approvals: Vec<Approval>,
     },
+    /// Records how the council voted; only its account may (R181).
+    RecordVote(VoteResult),
+    /// Mints the next epoch of the schedule once it is over (R179). Anybody may.
+    MintEpoch,
+    /// Pays nodes for running in a minted epoch, out of the epoch pool, once; only the payout account may (R164).
+    PayNodes {
+        /// The epoch.
+        epoch: u64,
+        /// Who is paid how much.
+        nodes: Vec<(AccountId, Sym)>,
+    },
+}
+
+/// How the council voted on a proposal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VoteResult {
+    /// Which.
+    pub proposal: Digest,
+    /// What of its kind it allows.
+    pub kind: ProposalKind,
+    /// The digest of what it allows: of a release, that of the [`Release`].
+    pub payload: Digest,
+    /// Votes for it.
+    pub votes_for: u64,
+    /// Votes against it.
+    pub votes_against: u64,
+    /// How many might vote.
+    pub eligible: u64,
+}
+
+/// What proposals allow on the chain. Only the first changes the reference ledger; the others are of the contracts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum ProposalKind {
+    /// A release of the treasury.
+    Release,
+    /// Governed numbers.
+    Policy,
+    /// Other code of the contracts.
+    Upgrade,
+    /// Another schedule of inflation.
+    Inflation,
 }
 
 /// The tiers of stake, `S_master`, `S_enterprise` and `S_producer`.

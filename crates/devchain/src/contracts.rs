@@ -1,8 +1,10 @@
 //! The reference ledger's aborts and events in the words of the contracts, so that both can be compared.
 
 use serde_json::{Map, Value, json};
-use symphony_chain::contracts::{class, tier as tier_number};
-use symphony_chain::ledger::{Abort, Event, accounts, escrow, reward, staking, treasury};
+use symphony_chain::contracts::{class, kind, tier as tier_number};
+use symphony_chain::ledger::{
+    Abort, Event, accounts, escrow, governance, inflation, reward, staking, treasury,
+};
 use symphony_chain::transaction::{RecipientClass, Tier};
 use symphony_types::digest::Digest;
 
@@ -16,7 +18,7 @@ pub fn abort(code: u64) -> Option<Abort> {
 }
 
 /// A ledger's event as the contracts announce it: module and name, and the fields as the VM shows them. `None` for the execution
-/// itself, which is the transaction.
+/// itself, which is the transaction, and for the end of a list of nodes.
 pub fn announced(event: &Event) -> Option<(String, Value)> {
     let (name, data) = match event {
         Event::Executed { .. } => return None,
@@ -30,8 +32,32 @@ pub fn announced(event: &Event) -> Option<(String, Value)> {
             let data = json!({"to": hex(to.0), "amount": text(amount.0), "proposal": hex(*proposal)});
             ("treasury::Released", data)
         }
+        Event::Governance(event) => governance(event),
+        Event::Inflation(inflation::Event::NodesClosed { .. }) => return None,
+        Event::Inflation(inflation::Event::Minted { epoch, pool, treasury }) => {
+            let data = json!({"epoch": text(*epoch), "pool": text(pool.0), "treasury": text(treasury.0)});
+            ("inflation::Minted", data)
+        }
+        Event::Inflation(inflation::Event::NodePaid { epoch, account, amount }) => {
+            let data = json!({"epoch": text(*epoch), "account": hex(account.0), "amount": text(amount.0)});
+            ("inflation::NodePaid", data)
+        }
     };
     Some((name.into(), data))
+}
+
+fn governance(event: &governance::Event) -> (&'static str, Value) {
+    match event {
+        governance::Event::Recorded { result, accepted } => {
+            let data = json!({
+                "proposal": hex(result.proposal), "kind": kind(result.kind), "payload": hex(result.payload),
+                "votes_for": text(result.votes_for), "votes_against": text(result.votes_against),
+                "eligible": text(result.eligible), "accepted": accepted,
+            });
+            ("governance::Recorded", data)
+        }
+        governance::Event::Spent { proposal } => ("governance::Spent", json!({"proposal": hex(*proposal)})),
+    }
 }
 
 fn escrow(event: &escrow::Event) -> (&'static str, Value) {

@@ -1,9 +1,10 @@
 //! The start of a development chain: accounts whose keys everybody can make, since each is the Ed25519 key of a seed of 32 equal
 //! bytes. No real value may ever be held by one of them.
 
-use symphony_chain::contracts::{Schedule, Start};
+use symphony_chain::contracts::Start;
+use symphony_chain::ledger::inflation::Schedule;
 use symphony_chain::transaction::ChainId;
-use symphony_types::amount::Sym;
+use symphony_types::amount::{Bps, Sym};
 use symphony_types::id::AccountId;
 use symphony_types::key::{PrivateKey, Treasury, Wallet};
 use symphony_types::time::{DAY_MS, OrderedMillis};
@@ -40,7 +41,7 @@ pub fn start(now_ms: u64) -> Start {
         governance: account(COUNCIL),
         signers: SIGNERS.iter().map(signer).collect(),
         threshold: 2,
-        quorum_bps: 5_000,
+        quorum: Bps(5_000),
         minimum: [50_000, 10_000, 100].map(|whole| Sym(whole * SYM)),
         cooldown_ms: [30, 30, 7].map(|days| days * DAY_MS),
         lock_ms_min: 60_000,
@@ -49,8 +50,8 @@ pub fn start(now_ms: u64) -> Start {
             start: OrderedMillis(now_ms),
             epoch_ms: DAY_MS,
             epochs_per_step: 365,
-            rates_bps: vec![800, 500, 300, 150],
-            treasury_bps: 2_000,
+            rates: [800, 500, 300, 150].map(Bps).to_vec(),
+            treasury: Bps(2_000),
         },
         balances: HOLDERS.iter().map(|seed| (account(*seed), Sym(HOLDING))).collect(),
         treasury: Sym(HOLDING),

@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Faults {
+    /// Submissions that are turned away because too many wait.
+    pub full: u32,
     /// Submissions that never arrive: no answer, no execution.
     pub drop_requests: u32,
     /// Submissions that are executed, but whose answer never arrives.
@@ -23,6 +25,8 @@ pub struct Faults {
 pub enum Fate {
     /// It arrives, is executed and answered.
     Served,
+    /// It is turned away: too many wait.
+    TurnedAway,
     /// It never arrives.
     RequestDropped,
     /// It is executed and never answered.
@@ -34,6 +38,10 @@ pub enum Fate {
 impl Faults {
     /// The fate of the next submission.
     pub const fn next(&mut self) -> Fate {
+        if self.full > 0 {
+            self.full -= 1;
+            return Fate::TurnedAway;
+        }
         if self.drop_requests > 0 {
             self.drop_requests -= 1;
             return Fate::RequestDropped;
@@ -56,8 +64,11 @@ mod tests {
 
     #[test]
     fn each_fault_happens_as_often_as_it_was_ordered() {
-        let mut faults = Faults { drop_requests: 1, drop_answers: 1, forget: 1, ..Faults::default() };
-        let fates = [(); 4].map(|()| faults.next());
-        assert_eq!(fates, [Fate::RequestDropped, Fate::AnswerDropped, Fate::Forgotten, Fate::Served]);
+        let mut faults =
+            Faults { full: 1, drop_requests: 1, drop_answers: 1, forget: 1, ..Faults::default() };
+        let fates = [(); 5].map(|()| faults.next());
+        let expected =
+            [Fate::TurnedAway, Fate::RequestDropped, Fate::AnswerDropped, Fate::Forgotten, Fate::Served];
+        assert_eq!(fates, expected);
     }
 }

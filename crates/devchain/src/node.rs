@@ -83,6 +83,8 @@ pub enum Submitted {
     Accepted([u8; 32]),
     /// A fault: nothing is answered.
     Silence,
+    /// A fault: too many wait.
+    Full,
 }
 
 impl Node {
@@ -182,8 +184,10 @@ impl Node {
     /// **Errors**: [`Refused`] as Aptos' mempool would.
     pub fn submit(&mut self, transaction: SignedTransaction) -> Result<Submitted, Refused> {
         let fate = self.faults.next();
-        if fate == Fate::RequestDropped {
-            return Ok(Submitted::Silence);
+        match fate {
+            Fate::TurnedAway => return Ok(Submitted::Full),
+            Fate::RequestDropped => return Ok(Submitted::Silence),
+            Fate::AnswerDropped | Fate::Forgotten | Fate::Served => {}
         }
         let hash = hash_of(&transaction)?;
         if self.committed.versions.contains_key(&hash) {

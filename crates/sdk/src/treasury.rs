@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use symphony_chain::ledger::query::{Answer, Funds, Query};
+use symphony_chain::ledger::query::{Answer, Funds, Minting, Query};
 use symphony_chain::transaction::{Approval, Release};
 use symphony_types::key::{PrivateKey, Treasury};
 use symphony_wire::documents::{decode, encode};
@@ -61,6 +61,14 @@ pub async fn funds(client: &Client) -> Result<Funds, ClientError> {
     match client.query(Query::Funds).await? {
         Answer::Funds(funds) => Ok(funds),
         other => Err(ClientError::Garbled(format!("{other:?} does not say where money is"))),
+    }
+}
+
+/// How far the schedule of inflation is. **Errors**: [`ClientError`].
+pub async fn minting(client: &Client) -> Result<Minting, ClientError> {
+    match client.query(Query::Inflation).await? {
+        Answer::Inflation(minting) => Ok(minting),
+        other => Err(ClientError::Garbled(format!("{other:?} does not say what is minted"))),
     }
 }
 

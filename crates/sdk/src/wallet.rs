@@ -16,7 +16,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::Serialize;
 use symphony_chain::ledger::escrow::LockState;
 use symphony_chain::ledger::query::{Account, Answer, Fate, Query};
-use symphony_chain::transaction::{Approval, Call, ChainId, Prepared, Release, Tier, lock_ref};
+use symphony_chain::transaction::{Approval, Call, ChainId, Prepared, Release, Tier, VoteResult, lock_ref};
 use symphony_protocol::artifact::TaskRequest;
 use symphony_types::amount::Sym;
 use symphony_types::digest::Digest;
@@ -159,6 +159,11 @@ impl Wallet {
         approvals: Vec<Approval>,
     ) -> Result<Executed, WalletError> {
         self.once(client, Call::TreasuryRelease { release, approvals }).await
+    }
+
+    /// As the council's account, records on the chain how the council voted (R181). **Errors**: [`WalletError`].
+    pub async fn record(&self, client: &Client, result: VoteResult) -> Result<Executed, WalletError> {
+        self.once(client, Call::RecordVote(result)).await
     }
 
     /// Takes a dividend out of a Vault's tree, unless it was taken; says whether it was taken now.

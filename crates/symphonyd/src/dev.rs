@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use symphony_types::id::NodeId;
+use symphony_types::time::DAY_MS;
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::sleep;
@@ -64,6 +65,9 @@ pub(crate) struct Args {
     /// Where a new network's money is
     #[arg(long, value_enum, default_value_t = Money::Ledger, env = "SYMPHONY_CHAIN")]
     chain: Money,
+    /// How long an epoch of inflation is on a new network's chain, in milliseconds; a day otherwise
+    #[arg(long, value_name = "MS", default_value_t = DAY_MS, value_parser = clap::value_parser!(u64).range(1_000..))]
+    inflation_epoch: u64,
     #[command(flatten)]
     tool: devchain::Tool,
 }
@@ -115,7 +119,14 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if !network_file.exists() {
         let hosts = args.host.iter().cloned().collect();
         let (nodes, hardware) = ((args.masters, args.vaults), args.hardware.as_deref());
-        create::network(&args.dir, nodes, (args.profile, &args.policy), &hosts, hardware, args.chain)?;
+        create::network(
+            &args.dir,
+            nodes,
+            (args.profile, &args.policy),
+            &hosts,
+            hardware,
+            (args.chain, args.inflation_epoch),
+        )?;
     }
     let network = Network::load(&network_file)?;
     create::check_enclave(&network, &args.dir)?;

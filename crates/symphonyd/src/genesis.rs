@@ -4,7 +4,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
+use symphony_chain::ledger::inflation::Schedule;
 use symphony_chain::ledger::{Genesis, Parameters, Roles, TierTerms};
 use symphony_chain::transaction::ChainId;
 use symphony_protocol::artifact::training::Environment;
@@ -59,6 +60,8 @@ pub(crate) struct Parties {
     pub payout_account: AccountId,
     /// The settlement plane's slashing account.
     pub slasher_account: AccountId,
+    /// The council's account, which records its votes on the chain.
+    pub recorder_account: AccountId,
     /// Who releases from the treasury.
     pub treasury: Vec<PublicKey<Treasury>>,
     /// Approved enclave code.
@@ -109,8 +112,10 @@ pub(crate) fn governance(parties: &Parties, profile: Profile) -> Result<Governan
     })
 }
 
-/// The reference ledger of a new network. **Errors**: a name is not valid.
-pub(crate) fn chain(parties: &Parties, name: &str) -> Result<Genesis> {
+/// The chain of a new network: 8, 5, 3 and 1.5 % of new money a year, then none (R179), in epochs of so long from now on.
+/// **Errors**: a name is not valid, or an epoch has no length.
+pub(crate) fn chain(parties: &Parties, name: &str, epoch_ms: u64) -> Result<Genesis> {
+    let epochs_per_step = YEAR_MS.checked_div(epoch_ms).context("an epoch of inflation has a length")?.max(1);
     let terms = |minimum: u64, days: u64| TierTerms { minimum: sym(minimum), cooldown_ms: days * DAY_MS };
     let rich = parties.submitters.values().map(|account| (*account, sym(1_000_000)));
     let funded = parties.funded.iter().map(|account| (*account, sym(1_000)));
@@ -120,9 +125,17 @@ pub(crate) fn chain(parties: &Parties, name: &str) -> Result<Genesis> {
         treasury: sym(10_000_000),
         pool: Sym::ZERO,
         incentives: sym(1_000_000),
+        inflation: Schedule {
+            start: symphony_master::node::now(),
+            epoch_ms,
+            epochs_per_step,
+            rates: [800, 500, 300, 150].map(Bps).to_vec(),
+            treasury: Bps(2_000),
+        },
         roles: Roles {
             payout: parties.payout_account,
             slasher: parties.slasher_account,
+            recorder: parties.recorder_account,
             treasury: parties.treasury.iter().copied().collect(),
             treasury_threshold: 2,
         },
@@ -134,10 +147,13 @@ pub(crate) fn chain(parties: &Parties, name: &str) -> Result<Genesis> {
             transaction_ms_max: 600_000,
             receipt_ms: DAY_MS,
             payees_per_tree_min: u64::from(PAYEES_MIN),
+            quorum: Bps(6_000),
         },
     })
 }
 
+/// How long a rate of inflation lasts.
+const YEAR_MS: u64 = 365 * DAY_MS;
 /// Fewest payees of a dividend tree.
 const PAYEES_MIN: u32 = 20;
 
@@ -222,6 +238,7 @@ fn policy(profile: Profile) -> Result<Policy> {
         dividend_payees_min: PAYEES_MIN,
         unstaked: Bps(5_000),
         producer_stake_min: sym(10),
+        node_pay: sym(1),
         software_admitted: profile == Profile::Development,
         proposals: ProposalPolicy {
             quorum: Bps(6_000),

@@ -176,11 +176,18 @@ impl EnclaveProcess {
 }
 
 fn start(program: &Path, boot: &Boot, log: &Path) -> Result<(Running, Booted), HostError> {
-    let measurement = measure::program(program).map_err(HostError::Program)?;
     let log = OpenOptions::new().create(true).append(true).open(log).map_err(HostError::Log)?;
     let mut running = Running::spawn(program, log)?;
-    let answer = running.call_wiped(boot.to_frame(), BOOT_DEADLINE)?;
-    let answer = bcs::from_bytes(&answer).map_err(|_| HostError::Malformed)?;
+    // The child measures itself meanwhile; it gets nothing before the two agree but what it boots with.
+    let (measurement, answer) = std::thread::scope(|scope| {
+        let measurement = scope.spawn(|| measure::program(program));
+        let answer = running.call_wiped(boot.to_frame(), BOOT_DEADLINE);
+        (measurement.join(), answer)
+    });
+    let measurement = measurement
+        .map_err(|_| HostError::Program(io::Error::other("measuring panicked")))?
+        .map_err(HostError::Program)?;
+    let answer = bcs::from_bytes(&answer?).map_err(|_| HostError::Malformed)?;
     let booted = match (&boot.machine, answer) {
         (EnclaveMachine::Software(_), BootAnswer::Booted(booted)) => *booted,
         (EnclaveMachine::Vendor(machine), BootAnswer::Wanted(bytes)) => {

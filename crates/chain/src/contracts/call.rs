@@ -4,7 +4,9 @@
 use serde::Serialize;
 use symphony_types::canonical;
 
-use crate::transaction::{Approval, Call, PayoutBatch, RecipientClass, Release, Tier};
+use crate::transaction::{
+    Approval, Call, PayoutBatch, ProposalKind, RecipientClass, Release, Tier, VoteResult,
+};
 
 /// One call of an entry function or a view function.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +51,12 @@ impl Entry {
             }
             Call::TreasuryRelease { release, approvals } => {
                 Self::new("treasury", "release", releasing(release, approvals))
+            }
+            Call::RecordVote(result) => Self::new("governance", "record", recording(result)),
+            Call::MintEpoch => Self::new("inflation", "mint_epoch", vec![]),
+            Call::PayNodes { epoch, nodes } => {
+                let args = vec![bytes(epoch), list(nodes, |node| node.0), list(nodes, |node| node.1)];
+                Self::new("inflation", "pay_nodes", args)
             }
         }
     }
@@ -96,6 +104,17 @@ fn releasing(release: &Release, approvals: &[Approval]) -> Vec<Vec<u8>> {
     ]
 }
 
+fn recording(result: &VoteResult) -> Vec<Vec<u8>> {
+    vec![
+        bytes(&result.proposal),
+        bytes(&kind(result.kind)),
+        bytes(&result.payload),
+        bytes(&result.votes_for),
+        bytes(&result.votes_against),
+        bytes(&result.eligible),
+    ]
+}
+
 fn list<T, V: Serialize>(entries: &[T], field: impl Fn(&T) -> V) -> Vec<u8> {
     bytes(&entries.iter().map(field).collect::<Vec<V>>())
 }
@@ -110,6 +129,16 @@ pub const fn tier(tier: Tier) -> u8 {
         Tier::Master => 0,
         Tier::Enterprise => 1,
         Tier::Producer => 2,
+    }
+}
+
+/// The number of a kind of proposals in the contracts: its place in canonical bytes.
+pub const fn kind(kind: ProposalKind) -> u8 {
+    match kind {
+        ProposalKind::Release => 0,
+        ProposalKind::Policy => 1,
+        ProposalKind::Upgrade => 2,
+        ProposalKind::Inflation => 3,
     }
 }
 

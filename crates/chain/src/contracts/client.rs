@@ -199,6 +199,14 @@ impl Contracts {
                 let kept = self.view("reward", "carry", vec![bytes(vault)]).await?.sym();
                 Answer::Carry(kept.ok_or(ChainError::Garbled)?)
             }
+            Query::Inflation => {
+                let minting = read::minting(self.view("inflation", "epochs", vec![]).await?);
+                Answer::Inflation(minting.ok_or(ChainError::Garbled)?)
+            }
+            Query::NodesPaid(epoch) => {
+                let paid = self.view("inflation", "is_paid", vec![bytes(epoch)]).await?.flag();
+                Answer::NodesPaid(paid.ok_or(ChainError::Garbled)?)
+            }
         })
     }
 

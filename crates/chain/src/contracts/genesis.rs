@@ -1,12 +1,12 @@
 //! What the contracts start with on a chain, as their entry function `genesis::start` takes it once from the deployer.
 
 use serde::{Deserialize, Serialize};
-use symphony_types::amount::Sym;
+use symphony_types::amount::{Bps, Sym};
 use symphony_types::id::AccountId;
-use symphony_types::time::OrderedMillis;
 
 use super::call::{Entry, bytes};
 use crate::ledger::Genesis;
+use crate::ledger::inflation::Schedule;
 use crate::transaction::{ChainId, Tier};
 
 /// What the contracts start with.
@@ -24,8 +24,8 @@ pub struct Start {
     pub signers: Vec<Vec<u8>>,
     /// How many of them must approve.
     pub threshold: u64,
-    /// Votes that accept, of all who may vote, in hundredths of a percent.
-    pub quorum_bps: u64,
+    /// Votes that accept, of all who may vote.
+    pub quorum: Bps,
     /// The smallest stake that counts: masters, enterprises, producers.
     pub minimum: [Sym; 3],
     /// How long a withdrawal waits, in the same order.
@@ -46,39 +46,24 @@ pub struct Start {
     pub incentives: Sym,
 }
 
-/// The declining schedule of inflation (R164, R179); it ends with its last rate.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Schedule {
-    /// When the first epoch begins.
-    pub start: OrderedMillis,
-    /// How long an epoch is.
-    pub epoch_ms: u64,
-    /// How many epochs have one rate.
-    pub epochs_per_step: u64,
-    /// The rates, none above the one before, in hundredths of a percent of what there is.
-    pub rates_bps: Vec<u64>,
-    /// The treasury's share of what is minted, in hundredths of a percent.
-    pub treasury_bps: u64,
-}
-
 impl Start {
-    /// The contracts as the reference ledger begins, with what only they have: who records votes, and inflation.
-    pub fn of(genesis: &Genesis, governance: AccountId, quorum_bps: u64, schedule: Schedule) -> Self {
-        let Genesis { chain, balances, treasury, pool, incentives, roles, parameters } = genesis;
+    /// The contracts as the reference ledger begins.
+    pub fn of(genesis: &Genesis) -> Self {
+        let Genesis { chain, balances, treasury, pool, incentives, inflation, roles, parameters } = genesis;
         let terms = [Tier::Master, Tier::Enterprise, Tier::Producer].map(|tier| parameters.terms(tier));
         Self {
             chain: chain.clone(),
             payout: roles.payout,
             settlement: roles.slasher,
-            governance,
+            governance: roles.recorder,
             signers: roles.treasury.iter().map(|key| key.as_bytes().to_vec()).collect(),
             threshold: u64::from(roles.treasury_threshold),
-            quorum_bps,
+            quorum: parameters.quorum,
             minimum: terms.map(|terms| terms.minimum),
             cooldown_ms: terms.map(|terms| terms.cooldown_ms),
             lock_ms_min: parameters.lock_ms_min,
             payees_per_tree_min: parameters.payees_per_tree_min,
-            schedule,
+            schedule: inflation.clone(),
             balances: balances.iter().map(|(account, balance)| (*account, *balance)).collect(),
             treasury: *treasury,
             pool: *pool,
@@ -89,6 +74,7 @@ impl Start {
     /// The call of the deployer that starts the contracts.
     pub fn entry(&self) -> Entry {
         let (accounts, balances): (Vec<_>, Vec<_>) = self.balances.iter().copied().unzip();
+        let rates: Vec<u64> = self.schedule.rates.iter().map(|rate| u64::from(rate.0)).collect();
         let args = vec![
             bytes(&self.chain),
             bytes(&self.payout),
@@ -96,7 +82,7 @@ impl Start {
             bytes(&self.governance),
             bytes(&self.signers),
             bytes(&self.threshold),
-            bytes(&self.quorum_bps),
+            bytes(&u64::from(self.quorum.0)),
             bytes(&self.minimum.to_vec()),
             bytes(&self.cooldown_ms.to_vec()),
             bytes(&self.lock_ms_min),
@@ -104,8 +90,8 @@ impl Start {
             bytes(&self.schedule.start),
             bytes(&self.schedule.epoch_ms),
             bytes(&self.schedule.epochs_per_step),
-            bytes(&self.schedule.rates_bps),
-            bytes(&self.schedule.treasury_bps),
+            bytes(&rates),
+            bytes(&u64::from(self.schedule.treasury.0)),
             bytes(&accounts),
             bytes(&balances),
             bytes(&self.treasury),

@@ -20,9 +20,9 @@ use symphony_types::id::AccountId;
 
 use crate::transaction::ChainId;
 
-pub use call::{Entry, class, tier};
+pub use call::{Entry, class, kind, tier};
 pub use client::Contracts;
-pub use genesis::{Schedule, Start};
+pub use genesis::Start;
 pub use read::reason;
 pub use transaction::{hash, sign};
 

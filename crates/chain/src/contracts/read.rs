@@ -11,6 +11,7 @@ use symphony_types::time::OrderedMillis;
 use super::call::class;
 use super::fullnode::Refused;
 use crate::ledger::escrow::{Lock, LockState};
+use crate::ledger::query::Minting;
 use crate::ledger::reward::{Totals, Tree};
 use crate::ledger::staking::Stake;
 use crate::transaction::RecipientClass;
@@ -94,6 +95,12 @@ pub(super) fn stake(mut values: Values) -> Option<Stake> {
 pub(super) fn tree(mut values: Values) -> Option<Tree> {
     let (root, leaves) = (values.digest()?, values.number()?);
     Some(Tree { root, leaves, total: values.sym()?, unclaimed: values.sym()? })
+}
+
+/// Of `inflation::epochs`.
+pub(super) fn minting(mut values: Values) -> Option<Minting> {
+    let (next, ends) = (values.number()?, values.number()?);
+    Some(Minting { next, ends, due: OrderedMillis(values.number()?) })
 }
 
 /// Of `reward::batch`: the digest of its bytes and its epoch; `None` inside when it was not executed.

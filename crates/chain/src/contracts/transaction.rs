@@ -89,7 +89,7 @@ pub fn hash(signed: &[u8]) -> Digest {
 /// The most gas that a call may use. **Units**: gas units; what is left is not charged.
 fn gas_max(call: &Call) -> u64 {
     match call {
-        Call::Payout(_) => GAS_MAX,
+        Call::Payout(_) | Call::PayNodes { .. } => GAS_MAX,
         Call::Transfer { .. }
         | Call::EscrowLock { .. }
         | Call::EscrowReclaim { .. }
@@ -98,7 +98,9 @@ fn gas_max(call: &Call) -> u64 {
         | Call::StakeWithdraw { .. }
         | Call::Slash { .. }
         | Call::ClaimDividend { .. }
-        | Call::TreasuryRelease { .. } => GAS_CALL,
+        | Call::TreasuryRelease { .. }
+        | Call::RecordVote(_)
+        | Call::MintEpoch => GAS_CALL,
     }
 }
 

@@ -65,4 +65,12 @@ aborts! {
     ProposalUsed IdempotencyConflict "the proposal was executed before";
     TreasuryTooSmall InsufficientFunds "the treasury's balance is too small";
     SubsidyTooLarge InsufficientFunds "the incentives pool and the treasury do not cover the subsidies";
+    ProposalUnknown Forbidden "no accepted proposal of that name is on the chain";
+    ProposalMismatch Forbidden "the proposal allows something else";
+    ProposalExists IdempotencyConflict "the result of the proposal was recorded before";
+    VotesInvalid Malformed "there are more votes than voters, or no voters";
+    EpochRunning Forbidden "the epoch is not over";
+    ScheduleEnded Forbidden "the schedule of inflation has ended";
+    NodesPaid IdempotencyConflict "nodes were paid for the epoch before";
+    PoolTooSmall InsufficientFunds "the epoch pool's balance is too small";
 }

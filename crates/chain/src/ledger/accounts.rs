@@ -104,6 +104,12 @@ impl Flow {
         self.given += u128::from(amount.0);
     }
 
+    /// New money: what was minted grows by what the event gives.
+    pub(super) fn mint(&mut self, minted: &mut Sym, amount: Sym) {
+        *minted = minted.checked_add(amount).expect("invariant chain.supply: the supply fits a number");
+        self.taken += u128::from(amount.0);
+    }
+
     /// Ends the event. A difference is a bug and stops the node.
     pub(super) fn close(self) {
         assert_eq!(self.taken, self.given, "invariant chain.supply: an event gives exactly what it takes");

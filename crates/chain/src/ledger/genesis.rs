@@ -4,10 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use symphony_types::amount::{Sym, sum};
+use symphony_types::amount::{Bps, Sym, sum};
 use symphony_types::id::AccountId;
 use symphony_types::key::{PublicKey, Treasury, Wallet};
 
+use super::inflation::Schedule;
 use crate::transaction::{ChainId, Tier};
 
 /// The first state of a chain.
@@ -23,6 +24,8 @@ pub struct Genesis {
     pub pool: Sym,
     /// What the ecosystem incentives pool holds, for work that costs its submitter nothing (D11).
     pub incentives: Sym,
+    /// What is minted, and when.
+    pub inflation: Schedule,
     /// Who may do what.
     pub roles: Roles,
     /// The governed numbers.
@@ -36,6 +39,8 @@ pub struct Roles {
     pub payout: AccountId,
     /// Executes penalties of the settlement plane.
     pub slasher: AccountId,
+    /// Records how the council voted.
+    pub recorder: AccountId,
     /// Approve releases of the treasury.
     pub treasury: BTreeSet<PublicKey<Treasury>>,
     /// How many of them must.
@@ -59,6 +64,8 @@ pub struct Parameters {
     pub receipt_ms: u64,
     /// The fewest payees of a dividend tree (D7).
     pub payees_per_tree_min: u64,
+    /// Votes that accept a proposal, of all who may vote.
+    pub quorum: Bps,
 }
 
 /// Terms of one tier's stake (R174, R175).
@@ -85,7 +92,7 @@ impl Parameters {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GenesisError {
     /// Two roles share a key.
-    #[error("payout, slasher and treasury signers do not have keys of their own")]
+    #[error("payout, slasher, recorder and treasury signers do not have keys of their own")]
     RolesOverlap,
     /// The treasury could never be opened, or without any approval.
     #[error("the treasury threshold is not between one and the number of signers")]
@@ -93,6 +100,12 @@ pub enum GenesisError {
     /// More base units than a number holds.
     #[error("the initial supply is too large")]
     SupplyTooLarge,
+    /// Nobody's votes would accept, or more than everybody's.
+    #[error("the quorum of votes is nothing or above the whole")]
+    QuorumInvalid,
+    /// A rate or share is above the whole, a later rate is higher, or an epoch has no length.
+    #[error("the schedule of inflation is not sound")]
+    ScheduleInvalid,
     /// A resent transaction could be executed twice in its sender's eyes.
     #[error("receipts are kept for a shorter time than a transaction may live")]
     ReceiptsTooShort,
@@ -104,12 +117,19 @@ impl Genesis {
         let signers =
             self.roles.treasury.iter().map(|key| PublicKey::<Wallet>::from_bytes(*key.as_bytes()).account());
         let mut accounts: BTreeSet<AccountId> = signers.collect();
-        if !accounts.insert(self.roles.payout) || !accounts.insert(self.roles.slasher) {
+        let Roles { payout, slasher, recorder, .. } = self.roles;
+        if ![payout, slasher, recorder].into_iter().all(|account| accounts.insert(account)) {
             return Err(GenesisError::RolesOverlap);
         }
         let threshold = self.roles.treasury_threshold as usize;
         if threshold == 0 || threshold > self.roles.treasury.len() {
             return Err(GenesisError::ThresholdInvalid);
+        }
+        if self.parameters.quorum == Bps(0) || self.parameters.quorum > Bps::WHOLE {
+            return Err(GenesisError::QuorumInvalid);
+        }
+        if !self.inflation.is_sound() {
+            return Err(GenesisError::ScheduleInvalid);
         }
         if self.parameters.receipt_ms < self.parameters.transaction_ms_max {
             return Err(GenesisError::ReceiptsTooShort);

@@ -11,6 +11,8 @@ mod abort;
 pub mod accounts;
 pub mod escrow;
 mod genesis;
+pub mod governance;
+pub mod inflation;
 pub mod query;
 pub mod reward;
 pub mod staking;
@@ -29,6 +31,8 @@ use symphony_types::time::OrderedMillis;
 
 use self::accounts::{Accounts, Flow};
 use self::escrow::{Escrow, Lock, LockState};
+use self::governance::Proposals;
+use self::inflation::Inflation;
 use self::reward::Reward;
 use self::staking::Staking;
 use self::treasury::Treasury;
@@ -49,6 +53,8 @@ pub struct State {
     staking: Staking,
     reward: Reward,
     treasury: Treasury,
+    governance: Proposals,
+    inflation: Inflation,
     receipts: Receipts,
 }
 
@@ -75,6 +81,10 @@ pub enum Event {
     Reward(reward::Event),
     /// Of the treasury.
     Treasury(treasury::Event),
+    /// Of proposals.
+    Governance(governance::Event),
+    /// Of the supply.
+    Inflation(inflation::Event),
 }
 
 /// The proof of execution.
@@ -100,6 +110,8 @@ impl State {
             staking: Staking::default(),
             reward: Reward::new(genesis.pool, genesis.incentives),
             treasury: Treasury::new(genesis.treasury),
+            governance: Proposals::new(genesis.parameters.quorum),
+            inflation: Inflation::new(genesis.inflation, minted),
             receipts: Receipts::default(),
             chain: genesis.chain,
             roles: genesis.roles,
@@ -189,7 +201,13 @@ fn execute(state: &State, at: OrderedMillis, transaction: &Transaction) -> Resul
             Event::Reward(reward::claim(state, vault, *epoch, &leaf, path)?)
         }
         Call::TreasuryRelease { release, approvals } => {
-            Event::Treasury(treasury::release(state, release, approvals)?)
+            return treasury::release(state, release, approvals);
+        }
+        Call::RecordVote(result) => Event::Governance(governance::record(state, sender, result)?),
+        Call::MintEpoch => Event::Inflation(inflation::mint(state, at)?),
+        Call::PayNodes { epoch, nodes } => {
+            let events = inflation::pay_nodes(state, sender, *epoch, nodes)?;
+            return Ok(events.into_iter().map(Event::Inflation).collect());
         }
     };
     Ok(vec![event])
@@ -208,6 +226,8 @@ pub fn evolve(state: &mut State, at: OrderedMillis, event: &Event) {
         Event::Staking(event) => staking::evolve(state, &mut flow, event),
         Event::Reward(event) => reward::evolve(state, &mut flow, event),
         Event::Treasury(event) => treasury::evolve(state, &mut flow, event),
+        Event::Governance(event) => governance::evolve(state, event),
+        Event::Inflation(event) => inflation::evolve(state, &mut flow, event),
     }
     flow.close();
     state.receipts.append(event.clone());

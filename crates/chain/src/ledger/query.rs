@@ -44,6 +44,10 @@ pub enum Query {
     Funds,
     /// What a Vault's producers are kept for later epochs.
     Carry(VaultId),
+    /// How far the schedule of inflation is.
+    Inflation,
+    /// Whether nodes were paid for an epoch of it.
+    NodesPaid(u64),
 }
 
 /// An answer, to the question of the same name.
@@ -75,6 +79,10 @@ pub enum Answer {
     Funds(Funds),
     /// What is kept.
     Carry(Sym),
+    /// How far it is.
+    Inflation(Minting),
+    /// Whether they were.
+    NodesPaid(bool),
 }
 
 /// What became of a transaction, and so the one thing to do next (R172).
@@ -116,6 +124,17 @@ pub struct Funds {
     pub incentives: Sym,
 }
 
+/// How far the schedule of inflation is (R179).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Minting {
+    /// The epoch that is minted next.
+    pub next: u64,
+    /// The first epoch that is not minted any more.
+    pub ends: u64,
+    /// When the next epoch is over and may be minted.
+    pub due: OrderedMillis,
+}
+
 /// Answers a question at a time.
 pub fn answer(state: &State, at: OrderedMillis, query: &Query) -> Answer {
     match query {
@@ -137,6 +156,12 @@ pub fn answer(state: &State, at: OrderedMillis, query: &Query) -> Answer {
             incentives: state.reward.incentives,
         }),
         Query::Carry(vault) => Answer::Carry(state.reward.carry(vault)),
+        Query::Inflation => Answer::Inflation(Minting {
+            next: state.inflation.next,
+            ends: state.inflation.schedule.ends(),
+            due: state.inflation.due(),
+        }),
+        Query::NodesPaid(epoch) => Answer::NodesPaid(state.inflation.nodes_paid(*epoch)),
     }
 }
 

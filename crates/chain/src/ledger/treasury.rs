@@ -1,5 +1,5 @@
 //! The treasury (R178): its money leaves only on the approvals of enough of its own signers, for a proposal
-//! that serves once.
+//! that governance has accepted on the chain and that serves once.
 
 use std::collections::BTreeSet;
 
@@ -7,10 +7,11 @@ use serde::{Deserialize, Serialize};
 use symphony_types::amount::Sym;
 use symphony_types::digest::Digest;
 use symphony_types::id::AccountId;
+use symphony_types::key::Document as _;
 
 use super::accounts::Flow;
-use super::{Abort, State};
-use crate::transaction::{Approval, Release};
+use super::{Abort, State, governance};
+use crate::transaction::{Approval, ProposalKind, Release};
 
 /// What happened to the treasury.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,20 +27,23 @@ pub enum Event {
     },
 }
 
-/// The treasury's money, and the proposals executed.
+/// The treasury's money.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Treasury {
     pub(super) balance: Sym,
-    proposals: BTreeSet<Digest>,
 }
 
 impl Treasury {
     pub(super) const fn new(balance: Sym) -> Self {
-        Self { balance, proposals: BTreeSet::new() }
+        Self { balance }
     }
 }
 
-pub(super) fn release(state: &State, release: &Release, approvals: &[Approval]) -> Result<Event, Abort> {
+pub(super) fn release(
+    state: &State,
+    release: &Release,
+    approvals: &[Approval],
+) -> Result<Vec<super::Event>, Abort> {
     if release.chain != state.chain {
         return Err(Abort::WrongChain);
     }
@@ -56,21 +60,19 @@ pub(super) fn release(state: &State, release: &Release, approvals: &[Approval]) 
     if signers.len() < state.roles.treasury_threshold as usize {
         return Err(Abort::ApprovalsMissing);
     }
-    if state.treasury.proposals.contains(&release.proposal) {
-        return Err(Abort::ProposalUsed);
-    }
+    let spent = governance::spend(state, release.proposal, ProposalKind::Release, release.digest())?;
     if state.treasury.balance < release.amount {
         return Err(Abort::TreasuryTooSmall);
     }
-    Ok(Event::Released { to: release.to, amount: release.amount, proposal: release.proposal })
+    let released = Event::Released { to: release.to, amount: release.amount, proposal: release.proposal };
+    Ok(vec![super::Event::Governance(spent), super::Event::Treasury(released)])
 }
 
 pub(super) fn evolve(state: &mut State, flow: &mut Flow, event: &Event) {
     match event {
-        Event::Released { to, amount, proposal } => {
+        Event::Released { to, amount, .. } => {
             flow.take(&mut state.treasury.balance, *amount);
             flow.give(state.accounts.balance_mut(*to), *amount);
-            state.treasury.proposals.insert(*proposal);
         }
     }
 }

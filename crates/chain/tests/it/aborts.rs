@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use symphony_chain::ledger::Abort;
 use symphony_chain::transaction::{
-    Call, Carry, ChainId, PayoutBatch, RecipientClass, Subsidy, Tier, Transaction,
+    Call, Carry, ChainId, PayoutBatch, RecipientClass, Subsidy, Tier, Transaction, VoteResult,
 };
 use symphony_types::amount::Sym;
 use symphony_types::id::LockRef;
@@ -27,7 +27,7 @@ fn the_table_of_aborts_is_pinned() {
 #[test]
 fn every_abort_is_reached() {
     let mut seen = BTreeSet::new();
-    for group in [envelope(), money(), stakes(), batches(), entries(), treasury()] {
+    for group in [envelope(), money(), stakes(), batches(), entries(), treasury(), council(), minting()] {
         for (expected, reached) in group {
             assert_eq!(reached, expected);
             seen.insert(reached);
@@ -216,9 +216,10 @@ fn overdrawn() -> Abort {
 
 fn treasury() -> Reached {
     let mut world = World::new();
-    world.call(OPERATOR, releasing(release(1, "used"), &[20, 21])).unwrap();
+    let used = world.accepted(1, "used");
+    world.call(OPERATOR, releasing(used, &[20, 21])).unwrap();
+    let (fresh, large) = (world.accepted(1, "fresh"), world.accepted(500, "large"));
     let mut fails = |call| world.call(OPERATOR, call).unwrap_err();
-    let fresh = release(1, "fresh");
     let other_body = Call::TreasuryRelease {
         release: fresh.clone(),
         approvals: approvals(&release(2, "fresh"), &[20, 21]),
@@ -228,11 +229,49 @@ fn treasury() -> Reached {
     vec![
         (Abort::ApprovalsMissing, fails(releasing(fresh.clone(), &[20]))),
         (Abort::ApprovalInvalid, fails(releasing(fresh.clone(), &[20, 23]))),
-        (Abort::ApprovalInvalid, fails(releasing(fresh, &[20, 20]))),
+        (Abort::ApprovalInvalid, fails(releasing(fresh.clone(), &[20, 20]))),
+        (Abort::ProposalUnknown, fails(releasing(release(1, "nobody's"), &[20, 21]))),
+        (Abort::ProposalMismatch, fails(releasing(release(2, "fresh"), &[20, 21]))),
         (Abort::ApprovalInvalid, fails(other_body)),
         (Abort::WrongChain, fails(releasing(elsewhere, &[20, 21]))),
         (Abort::AmountZero, fails(releasing(release(0, "fresh"), &[20, 21]))),
         (Abort::ProposalUsed, fails(releasing(release(1, "used"), &[20, 21]))),
-        (Abort::TreasuryTooSmall, fails(releasing(release(500, "fresh"), &[20, 21]))),
+        (Abort::TreasuryTooSmall, fails(releasing(large, &[20, 21]))),
     ]
+}
+
+fn council() -> Reached {
+    let mut world = World::new();
+    let result = accepting(&world.accepted(1, "known"));
+    let mut fails = |name, result| world.call(name, Call::RecordVote(result)).unwrap_err();
+    vec![
+        (Abort::NotAuthorized, fails(OPERATOR, result.clone())),
+        (Abort::ProposalExists, fails(RECORDER, result.clone())),
+        (Abort::VotesInvalid, fails(RECORDER, VoteResult { eligible: 0, ..result.clone() })),
+        (Abort::VotesInvalid, fails(RECORDER, VoteResult { votes_against: 5, ..result.clone() })),
+        (
+            Abort::VotesInvalid,
+            fails(RECORDER, VoteResult { votes_for: u64::MAX, votes_against: u64::MAX, ..result }),
+        ),
+    ]
+}
+
+fn minting() -> Reached {
+    let mut world = World::new();
+    let paying = |epoch, amount| Call::PayNodes { epoch, nodes: vec![(account(OPERATOR), Sym(amount))] };
+    let mut reached = vec![(Abort::EpochRunning, world.call(OPERATOR, Call::MintEpoch).unwrap_err())];
+    world.wait(4 * EPOCH_MS);
+    for _ in 0..4 {
+        world.call(OPERATOR, Call::MintEpoch).unwrap();
+    }
+    reached.push((Abort::ScheduleEnded, world.call(OPERATOR, Call::MintEpoch).unwrap_err()));
+    world.call(PAYOUT, paying(0, 1)).unwrap();
+    let mut fails = |name, call| world.call(name, call).unwrap_err();
+    reached.extend([
+        (Abort::NotAuthorized, fails(OPERATOR, paying(1, 1))),
+        (Abort::ScheduleEnded, fails(PAYOUT, paying(4, 1))),
+        (Abort::NodesPaid, fails(PAYOUT, paying(0, 1))),
+        (Abort::PoolTooSmall, fails(PAYOUT, paying(1, u64::MAX))),
+    ]);
+    reached
 }

@@ -3,7 +3,9 @@
 use proptest::prelude::*;
 use symphony_chain::ledger::query::{Answer, Query, answer};
 use symphony_chain::ledger::{State, decide, evolve, supply};
-use symphony_chain::transaction::{Call, Carry, DividendTree, PayoutBatch, RecipientClass, Subsidy, Tier};
+use symphony_chain::transaction::{
+    Call, Carry, DividendTree, PayoutBatch, RecipientClass, Release, Subsidy, Tier,
+};
 use symphony_types::amount::Sym;
 use symphony_types::dividend::DividendLeaf;
 use symphony_types::id::{EpochId, LockRef};
@@ -23,6 +25,9 @@ enum Step {
     Settle(usize, u64, [u64; 5]),
     Claim(usize, usize),
     Release(u64),
+    Accept(u64),
+    Mint,
+    Nodes(u64, u64),
     Wait(u64),
 }
 
@@ -44,7 +49,10 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
             weights.map(u64::from)
         )),
         (which(), which()).prop_map(|(tree, who)| Step::Claim(tree, who)),
-        amount().prop_map(Step::Release),
+        (0u64..4).prop_map(Step::Release),
+        (0u64..4).prop_map(Step::Accept),
+        Just(Step::Mint),
+        (0u64..4, 0u64..300).prop_map(|(epoch, amount)| Step::Nodes(epoch, amount)),
         (0u64..1_500).prop_map(Step::Wait),
     ];
     prop::collection::vec(step, 1..150)
@@ -140,10 +148,19 @@ impl Memory {
                 (PAYOUT, Call::Payout(self.batch(kept, which, charge, weights)))
             }
             Step::Claim(which, who) => (PRODUCERS[who], self.claim(which, who)?),
-            Step::Release(amount) => (OPERATOR, releasing(release(amount, &self.fresh()), &[20, 21])),
+            Step::Release(amount) => (OPERATOR, releasing(proposed(amount), &[20, 21])),
+            Step::Accept(amount) => (RECORDER, Call::RecordVote(accepting(&proposed(amount)))),
+            Step::Mint => (OPERATOR, Call::MintEpoch),
+            Step::Nodes(epoch, amount) => {
+                (PAYOUT, Call::PayNodes { epoch, nodes: vec![(account(OPERATOR), Sym(amount))] })
+            }
             Step::Wait(_) => return None,
         })
     }
+}
+
+fn proposed(amount: u64) -> Release {
+    release(100 * amount, &format!("proposal {amount}"))
 }
 
 proptest! {

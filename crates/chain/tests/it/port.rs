@@ -7,7 +7,8 @@ use std::task::{Context, Poll, Waker};
 
 use async_trait::async_trait;
 use symphony_chain::ledger::Abort;
-use symphony_chain::ledger::query::Fate;
+use symphony_chain::ledger::query::{Fate, Query};
+use symphony_chain::outbox::{Outbox, OutboxError};
 use symphony_chain::port::{Chain, ChainError, RemoteChain, Request, Response, Transport, respond};
 use symphony_chain::transaction::{Call, ChainTerms, Prepared, Submission, Track, lock_ref};
 use symphony_types::amount::Sym;
@@ -85,6 +86,48 @@ fn a_lost_acknowledgement_pays_nobody_twice() {
     let receipt = now(RemoteChain::new(&host).submit(batch.into())).unwrap();
     assert_eq!(receipt.version, 2);
     assert_eq!(host.world.lock().unwrap().balance(OPERATOR), 1_055);
+}
+
+/// A host that holds the first transaction back, and executes it right after it has called it alive.
+struct Late {
+    world: Mutex<World>,
+    held: Mutex<Option<Vec<u8>>>,
+}
+
+#[async_trait]
+impl Transport for &Late {
+    async fn call(&self, request: Vec<u8>) -> Result<Vec<u8>, ChainError> {
+        let mut world = self.world.lock().unwrap();
+        let (mut held, at) = (self.held.lock().unwrap(), world.now);
+        match Request::from_bytes(&request) {
+            Some(Request::Submit(_)) if held.is_none() => {
+                *held = Some(request);
+                Err(ChainError::Unreachable("it is not confirmed yet".into()))
+            }
+            Some(Request::Query(Query::Fate(_))) => {
+                let answer = respond(&mut world.state, at, &request);
+                respond(&mut world.state, at, held.as_ref().unwrap());
+                Ok(answer)
+            }
+            _ => Ok(respond(&mut world.state, at, &request)),
+        }
+    }
+}
+
+/// R172: what may still be executed is never signed anew, because it may be executed meanwhile.
+#[test]
+fn what_is_alive_goes_out_again_as_it_is() {
+    let host = Late { world: Mutex::new(World::new()), held: Mutex::new(None) };
+    let folder = tempfile::tempdir().unwrap();
+    let outbox = Outbox::open(wallet(SUBMITTER), chain(), folder.path().into()).unwrap();
+    let (client, at) = (RemoteChain::new(&host), host.world.lock().unwrap().now);
+    let send =
+        || now(outbox.execute(&client, "pay", Call::Transfer { to: account(OPERATOR), amount: Sym(10) }, at));
+    assert!(matches!(send(), Err(OutboxError::Chain(ChainError::Unreachable(_)))));
+    let receipt = send().unwrap();
+    assert_eq!(host.world.lock().unwrap().balance(OPERATOR), 1_010);
+    assert_eq!(send().unwrap(), receipt);
+    assert_eq!(host.world.lock().unwrap().balance(OPERATOR), 1_010);
 }
 
 #[test]

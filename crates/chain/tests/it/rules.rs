@@ -1,10 +1,11 @@
 //! What transactions do when they are right.
 
-use symphony_chain::ledger::query::{Answer, Query, answer};
+use symphony_chain::ledger::inflation::Schedule;
+use symphony_chain::ledger::query::{Answer, Funds, Minting, Query, answer};
 use symphony_chain::ledger::staking::{is_staked, staked};
 use symphony_chain::ledger::{Abort, GenesisError, State};
-use symphony_chain::transaction::{Call, Tier, Transaction};
-use symphony_types::amount::Sym;
+use symphony_chain::transaction::{Call, Tier, Transaction, VoteResult};
+use symphony_types::amount::{Bps, Sym};
 use symphony_types::key::Document as _;
 
 use crate::world::*;
@@ -117,15 +118,72 @@ fn slashed_stake_goes_to_the_pool_even_out_of_a_cooldown() {
 
 /// R178
 #[test]
-fn the_treasury_opens_for_enough_signers_and_a_fresh_proposal() {
+fn the_treasury_opens_for_enough_signers_and_an_accepted_proposal() {
     let mut world = World::new();
-    let once = release(100, "proposal");
+    let once = world.accepted(100, "proposal");
     assert_eq!(world.call(OPERATOR, releasing(once.clone(), &[20])), Err(Abort::ApprovalsMissing));
     let twice_the_same = releasing(once.clone(), &[20, 20]);
     assert_eq!(world.call(OPERATOR, twice_the_same), Err(Abort::ApprovalInvalid));
     world.call(EXECUTOR, releasing(once.clone(), &[20, 22])).unwrap();
     assert_eq!(world.balance(OPERATOR), 1_100);
     assert_eq!(world.call(OPERATOR, releasing(once, &[20, 21])), Err(Abort::ProposalUsed));
+}
+
+/// R164, R179, R182: two epochs at 8 % and two at 5 % of what there was when the rate began, a quarter to the treasury; then
+/// nothing, and nodes are paid once an epoch while it lasts.
+#[test]
+fn the_schedule_declines_and_ends_by_itself() {
+    let mut world = World::new();
+    let before = funds(&world);
+    assert_eq!(before.minted, Sym(7_620));
+    world.wait(EPOCH_MS);
+    let mut minted = Vec::new();
+    for epoch in 0..4 {
+        assert_eq!(minting(&world).next, epoch);
+        // Anybody mints, once an epoch.
+        world.call(EXECUTOR, Call::MintEpoch).unwrap();
+        assert_eq!(
+            world.call(SUBMITTER, Call::MintEpoch).unwrap_err(),
+            if epoch == 3 { Abort::ScheduleEnded } else { Abort::EpochRunning }
+        );
+        minted.push(funds(&world).minted.0);
+        world.wait(EPOCH_MS);
+    }
+    assert_eq!(minted, [7_924, 8_228, 8_433, 8_638]);
+    let after = funds(&world);
+    assert_eq!(
+        (after.treasury.0 - before.treasury.0, after.pool.0 - before.pool.0),
+        (76 + 76 + 51 + 51, 764)
+    );
+    let nodes = vec![(account(OPERATOR), Sym(100)), (account(EXECUTOR), Sym(50))];
+    for epoch in 0..4 {
+        world.call(PAYOUT, Call::PayNodes { epoch, nodes: nodes.clone() }).unwrap();
+    }
+    assert_eq!((world.balance(OPERATOR), world.balance(EXECUTOR)), (1_400, 1_200));
+    assert_eq!(funds(&world).pool.0, after.pool.0 - 600);
+}
+
+fn funds(world: &World) -> Funds {
+    let Answer::Funds(funds) = answer(&world.state, world.now, &Query::Funds) else { panic!() };
+    funds
+}
+
+fn minting(world: &World) -> Minting {
+    let Answer::Inflation(minting) = answer(&world.state, world.now, &Query::Inflation) else { panic!() };
+    minting
+}
+
+/// R181: whatever the votes, a result is recorded once, and only what the quorum is for is accepted.
+#[test]
+fn a_result_of_the_council_allows_what_it_names_alone() {
+    for (votes, allows) in [((6, 1), true), ((5, 4), true), ((4, 0), false), ((5, 5), false)] {
+        let mut world = World::new();
+        let release = release(10, "proposal");
+        let result = VoteResult { votes_for: votes.0, votes_against: votes.1, ..accepting(&release) };
+        world.call(RECORDER, Call::RecordVote(result)).unwrap();
+        let paid = world.call(OPERATOR, releasing(release, &[20, 21]));
+        assert_eq!(paid.err(), (!allows).then_some(Abort::ProposalUnknown), "{votes:?}");
+    }
 }
 
 /// R170, R178
@@ -141,6 +199,26 @@ fn a_chain_does_not_start_with_shared_keys() {
         let mut wrong = genesis();
         wrong.roles.treasury_threshold = threshold;
         assert_eq!(State::new(wrong), Err(GenesisError::ThresholdInvalid));
+    }
+    let mut recorder = genesis();
+    recorder.roles.recorder = account(SLASHER);
+    assert_eq!(State::new(recorder), Err(GenesisError::RolesOverlap));
+    for quorum in [0, 10_001] {
+        let mut wrong = genesis();
+        wrong.parameters.quorum = Bps(quorum);
+        assert_eq!(State::new(wrong), Err(GenesisError::QuorumInvalid));
+    }
+    let schedules = [
+        |schedule: &mut Schedule| schedule.epoch_ms = 0,
+        |schedule: &mut Schedule| schedule.epochs_per_step = 0,
+        |schedule: &mut Schedule| schedule.treasury = Bps(10_001),
+        |schedule: &mut Schedule| schedule.rates = vec![Bps(10_001)],
+        |schedule: &mut Schedule| schedule.rates = vec![Bps(500), Bps(501)],
+    ];
+    for spoil in schedules {
+        let mut wrong = genesis();
+        spoil(&mut wrong.inflation);
+        assert_eq!(State::new(wrong), Err(GenesisError::ScheduleInvalid));
     }
     let mut forgetful = genesis();
     forgetful.parameters.receipt_ms = LIFE_MS - 1;

@@ -2,17 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use symphony_chain::ledger::inflation::Schedule;
 use symphony_chain::ledger::query::{Account, Answer, Query, answer};
 use symphony_chain::ledger::{Abort, Genesis, Parameters, Receipt, Roles, State, TierTerms, apply, supply};
 use symphony_chain::transaction::{
-    Anchor, Call, Carry, ChainId, DividendTree, EscrowSettlement, Payee, PayoutBatch, RecipientClass,
-    Release, SignedTransaction, Tier, Transaction, lock_ref,
+    Anchor, Call, Carry, ChainId, DividendTree, EscrowSettlement, Payee, PayoutBatch, ProposalKind,
+    RecipientClass, Release, SignedTransaction, Tier, Transaction, VoteResult, lock_ref,
 };
-use symphony_types::amount::Sym;
+use symphony_types::amount::{Bps, Sym};
 use symphony_types::digest::Digest;
 use symphony_types::dividend::DividendLeaf;
 use symphony_types::id::{AccountId, EpochId, LockRef, PolicyVersion, TaskId, VaultId};
-use symphony_types::key::{PrivateKey, Signed, Treasury, Wallet};
+use symphony_types::key::{Document as _, PrivateKey, Signed, Treasury, Wallet};
 use symphony_types::merkle;
 use symphony_types::time::OrderedMillis;
 
@@ -22,11 +23,16 @@ pub(crate) const EXECUTOR: u8 = 3;
 pub(crate) const PRODUCERS: [u8; 4] = [4, 5, 6, 7];
 pub(crate) const PAYOUT: u8 = 8;
 pub(crate) const SLASHER: u8 = 9;
+pub(crate) const RECORDER: u8 = 10;
 pub(crate) const SIGNERS: [u8; 3] = [20, 21, 22];
 
 pub(crate) const LOCK_MS: u64 = 1_000;
 pub(crate) const LIFE_MS: u64 = 10_000;
 pub(crate) const COOLDOWN_MS: u64 = 500;
+
+/// Of the schedule of inflation.
+pub(crate) const EPOCH_MS: u64 = 2_000;
+const BEGIN: OrderedMillis = OrderedMillis(1_000_000);
 
 pub(crate) struct World {
     pub(crate) state: State,
@@ -70,9 +76,17 @@ pub(crate) fn genesis() -> Genesis {
         treasury: Sym(500),
         pool: Sym(50),
         incentives: Sym(70),
+        inflation: Schedule {
+            start: BEGIN,
+            epoch_ms: EPOCH_MS,
+            epochs_per_step: 2,
+            rates: vec![Bps(800), Bps(500)],
+            treasury: Bps(2_500),
+        },
         roles: Roles {
             payout: account(PAYOUT),
             slasher: account(SLASHER),
+            recorder: account(RECORDER),
             treasury: SIGNERS.iter().map(|name| signer(*name).public()).collect::<BTreeSet<_>>(),
             treasury_threshold: 2,
         },
@@ -84,13 +98,14 @@ pub(crate) fn genesis() -> Genesis {
             transaction_ms_max: LIFE_MS,
             receipt_ms: LIFE_MS,
             payees_per_tree_min: 2,
+            quorum: Bps(5_000),
         },
     }
 }
 
 impl World {
     pub(crate) fn new() -> Self {
-        Self { state: State::new(genesis()).unwrap(), now: OrderedMillis(1_000_000) }
+        Self { state: State::new(genesis()).unwrap(), now: BEGIN }
     }
 
     pub(crate) fn wait(&mut self, millis: u64) {
@@ -128,6 +143,13 @@ impl World {
     pub(crate) fn call(&mut self, name: u8, call: Call) -> Result<Receipt, Abort> {
         let transaction = self.sign(name, call);
         self.submit(&transaction)
+    }
+
+    /// A release that the council has accepted.
+    pub(crate) fn accepted(&mut self, amount: u64, proposal: &str) -> Release {
+        let release = release(amount, proposal);
+        self.call(RECORDER, Call::RecordVote(accepting(&release))).unwrap();
+        release
     }
 
     /// Locks money of the submitter.
@@ -225,6 +247,18 @@ pub(crate) fn approvals(release: &Release, names: &[u8]) -> Vec<Signed<Release, 
 
 pub(crate) fn releasing(release: Release, names: &[u8]) -> Call {
     Call::TreasuryRelease { approvals: approvals(&release, names), release }
+}
+
+/// Six of ten were for what a proposal allows.
+pub(crate) fn accepting(release: &Release) -> VoteResult {
+    VoteResult {
+        proposal: release.proposal,
+        kind: ProposalKind::Release,
+        payload: release.digest(),
+        votes_for: 6,
+        votes_against: 1,
+        eligible: 10,
+    }
 }
 
 pub(crate) fn stake(amount: u64) -> Call {

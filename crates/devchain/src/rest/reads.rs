@@ -245,3 +245,12 @@ pub(super) fn silence() -> Refusal {
         message: "dropped".into(),
     }
 }
+
+/// What Aptos answers when its mempool takes no more.
+pub(super) fn full() -> Refusal {
+    Refusal {
+        status: StatusCode::INSUFFICIENT_STORAGE,
+        code: "mempool_is_full",
+        message: "Mempool is full".into(),
+    }
+}

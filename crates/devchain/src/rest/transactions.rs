@@ -23,6 +23,7 @@ pub(super) async fn submit(State(shared): State<Shared>, headers: HeaderMap, bod
         Ok(Submitted::Accepted(hash)) => hash,
         // The caller cannot tell this from a lost request, which is the point.
         Ok(Submitted::Silence) => return Err(reads::silence()),
+        Ok(Submitted::Full) => return Err(reads::full()),
         Err(Refused(code, text)) => {
             return Err(Refusal::bad(
                 "vm_error",

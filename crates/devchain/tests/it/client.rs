@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aptos_sdk::transaction::SignedTransaction;
 use async_trait::async_trait;
-use symphony_chain::contracts::{Contracts, Deployment};
+use symphony_chain::contracts::{Contracts, Deployment, Start};
 use symphony_chain::ledger::query::Fate;
 use symphony_chain::ledger::{Abort, Genesis, State};
 use symphony_chain::outbox::Outbox;
@@ -114,13 +114,13 @@ impl Transport for &Ledger {
     }
 }
 
-async fn sign(chain: &impl Chain, name: u8, call: Call) -> Prepared {
+async fn sign(chain: &dyn Chain, name: u8, call: Call) -> Prepared {
     let terms = chain.terms().await.unwrap();
     let sequence = chain.account(account(name)).await.unwrap().sequence;
     Prepared::sign(&wallet(name), &terms, sequence, now().plus(MINUTE_MS), call)
 }
 
-async fn execute(chain: &impl Chain, name: u8, call: Call) -> Result<u64, Refusal> {
+async fn execute(chain: &dyn Chain, name: u8, call: Call) -> Result<u64, Refusal> {
     let prepared = sign(chain, name, call).await;
     match chain.submit(prepared.submission).await {
         Ok(_) => Ok(prepared.track.sequence),
@@ -220,6 +220,8 @@ async fn the_contracts_answer_as_the_reference_ledger_does() {
         (PAYOUT, Call::Payout(batch(lock))),
         (PRODUCERS[1], claim(1)),
         (PRODUCERS[2], Call::Transfer { to: account(SUBMITTER), amount: Sym(5) }),
+        (PRODUCERS[3], Call::MintEpoch),
+        (PAYOUT, Call::PayNodes { epoch: 0, nodes: vec![(account(OPERATOR), Sym(20))] }),
     ];
     for (name, call) in steps {
         execute(&contracts, name, call.clone()).await.unwrap();
@@ -252,6 +254,10 @@ async fn the_contracts_answer_as_the_reference_ledger_does() {
     }
     assert_eq!(contracts.staked().await, reference.staked().await);
     assert_eq!(contracts.funds().await, reference.funds().await);
+    assert_eq!(contracts.minting().await, reference.minting().await);
+    for epoch in [0, 1] {
+        assert_eq!(contracts.nodes_paid(epoch).await, reference.nodes_paid(epoch).await);
+    }
     for task in ["campaign", "none"] {
         let task = TaskId(digest(task));
         assert_eq!(contracts.anchor(task).await, reference.anchor(task).await);
@@ -308,12 +314,26 @@ async fn what_is_wrong_is_refused_alike() {
     // The same batch again changes nothing, on either.
     execute(&contracts, PAYOUT, Call::Payout(batch(lock))).await.unwrap();
     assert_eq!(contracts.funds().await.unwrap().pool, Sym(67));
+    for (call, abort) in [
+        (Call::PayNodes { epoch: 1, nodes: vec![] }, Abort::EpochRunning),
+        (Call::PayNodes { epoch: 0, nodes: vec![(account(OPERATOR), Sym(u64::MAX))] }, Abort::PoolTooSmall),
+    ] {
+        if abort == Abort::PoolTooSmall {
+            execute(&contracts, SUBMITTER, Call::MintEpoch).await.unwrap();
+            execute(&reference, SUBMITTER, Call::MintEpoch).await.unwrap();
+        }
+        assert_eq!(execute(&contracts, PAYOUT, call.clone()).await, Err(abort.into()));
+        assert_eq!(execute(&reference, PAYOUT, call).await, Err(abort.into()));
+    }
     // Signatures alone do not open the contracts' treasury.
     let release =
         Release { chain: chain(), to: account(EXECUTOR), amount: Sym(1), proposal: digest("never accepted") };
     let approvals = SIGNERS.map(|name| signer(name).sign(release.clone())).to_vec();
-    let refused = execute(&contracts, 4, Call::TreasuryRelease { release, approvals }).await.unwrap_err();
-    assert_eq!((refused.clone(), refused.code()), (Refusal::ProposalMissing, Code::Forbidden));
+    let call = Call::TreasuryRelease { release, approvals };
+    for chain in [&contracts as &dyn Chain, &reference] {
+        let refused = execute(chain, 4, call.clone()).await.unwrap_err();
+        assert_eq!((refused.clone(), refused.code()), (Abort::ProposalUnknown.into(), Code::Forbidden));
+    }
     // Who has no gas cannot send anything.
     let poor =
         execute(&contracts, 99, Call::Transfer { to: account(EXECUTOR), amount: Sym(1) }).await.unwrap_err();
@@ -394,8 +414,9 @@ impl Transport for &Dying<'_> {
 }
 
 /// What the chain does meanwhile.
-const TROUBLES: [(&str, Faults); 7] = [
+const TROUBLES: [(&str, Faults); 8] = [
     ("nothing", NO_FAULTS),
+    ("the chain is congested", Faults { full: 3, ..NO_FAULTS }),
     ("a request is dropped", Faults { drop_requests: 1, ..NO_FAULTS }),
     ("two answers are dropped", Faults { drop_answers: 2, ..NO_FAULTS }),
     ("a transaction is forgotten and expires", Faults { forget: 1, ..NO_FAULTS }),
@@ -403,7 +424,8 @@ const TROUBLES: [(&str, Faults); 7] = [
     ("a request is dropped, then one forgotten", Faults { drop_requests: 1, forget: 1, ..NO_FAULTS }),
     ("the node lags", Faults { lag: true, ..NO_FAULTS }),
 ];
-const NO_FAULTS: Faults = Faults { drop_requests: 0, drop_answers: 0, forget: 0, delay_ms: 0, lag: false };
+const NO_FAULTS: Faults =
+    Faults { full: 0, drop_requests: 0, drop_answers: 0, forget: 0, delay_ms: 0, lag: false };
 
 /// R172: an outbox is killed before and after each of its calls in two attempts, while the chain drops, delays, forgets and lags.
 /// However it ends, a batch is paid once; and so is a transfer, which no contract keeps from happening twice.

@@ -2,6 +2,7 @@
 //! does another's work (R118, R170, R205).
 
 mod follower;
+mod minting;
 pub mod payout;
 pub mod verifier;
 

@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use symphony_chain::outbox::Outbox;
+use symphony_chain::ledger::Receipt;
+use symphony_chain::outbox::{Outbox, OutboxError};
 use symphony_chain::transaction::{Call, ChainId};
 use symphony_protocol::governance::Governance;
 use symphony_protocol::settlement::payout::{PayoutConfirmation, PayoutInstructionSet};
@@ -25,7 +26,7 @@ use tokio::sync::Mutex;
 use tonic::service::Routes;
 use tonic::{Request, Response, Status};
 
-use super::from_masters;
+use super::{from_masters, minting};
 use crate::batches::batches;
 use crate::chain::{LedgerChain, LedgerChannel};
 use crate::node::now;
@@ -50,12 +51,12 @@ pub struct PayoutConfig {
     pub chain: (NodeId, SocketAddr),
 }
 
-struct Service {
-    governance: Governance,
+pub(super) struct Service {
+    pub(super) governance: Governance,
     key: PrivateKey<Payout>,
     outbox: Outbox,
-    chain: LedgerChain,
-    /// One batch at a time: sequence numbers of one account follow each other.
+    pub(super) chain: LedgerChain,
+    /// One transaction at a time: sequence numbers of one account follow each other.
     turn: Mutex<()>,
 }
 
@@ -63,25 +64,26 @@ struct Service {
 impl PayoutNode for Service {
     async fn pay(&self, request: Request<SignedDocument>) -> Result<Response<SignedDocument>, Status> {
         let instructions: PayoutInstructionSet = from_masters(&self.governance, &request.get_ref().document)?;
-        let confirmation = {
-            let _turn = self.turn.lock().await;
-            self.pay_once(&instructions)
-                .await
-                .map_err(|error| refusal(Code::PayoutFailed, format!("{error:#}")))?
-        };
+        let paid = self.pay_once(&instructions).await;
+        let confirmation = paid.map_err(|error| refusal(Code::PayoutFailed, format!("{error:#}")))?;
         tracing::info!(epoch = %confirmation.epoch, version = confirmation.version, "epoch paid");
         Ok(Response::new(SignedDocument { document: encode(&self.key.sign(confirmation)), standing: vec![] }))
     }
 }
 
 impl Service {
+    /// Has a call of the payout account executed, or finds it executed.
+    pub(super) async fn execute(&self, name: &str, call: Call) -> Result<Receipt, OutboxError> {
+        let _turn = self.turn.lock().await;
+        self.outbox.execute(&self.chain, name, call, now()).await
+    }
+
     /// Executes the epoch's batches, or finds them done; each begins when the one before is confirmed.
     async fn pay_once(&self, instructions: &PayoutInstructionSet) -> Result<PayoutConfirmation> {
         let mut last = None;
         for batch in batches(instructions)? {
             let name = batch.batch_id.to_string();
-            let executed = self.outbox.execute(&self.chain, &name, Call::Payout(batch), now()).await;
-            last = Some(executed.context("executing a batch")?);
+            last = Some(self.execute(&name, Call::Payout(batch)).await.context("executing a batch")?);
         }
         let receipt = last.context("an epoch has a batch")?;
         Ok(PayoutConfirmation {
@@ -100,15 +102,18 @@ pub async fn run(config: PayoutConfig, shutdown: impl Future<Output = ()>) -> Re
     let (node, address) = config.chain;
     let channel = tls::connect(address, &config.credentials, Peer { role: NodeRole::Chain, node })?;
     let client = ChainNodeClient::new(channel).max_encoding_message_size(SEALED_BYTES_MAX);
-    let service = Service {
+    let service = Arc::new(Service {
         outbox: Outbox::open(config.wallet, ChainId::new(&config.chain_name)?, config.folder)?,
         governance: config.governance,
         key: config.key,
         chain: LedgerChain::new(LedgerChannel(client)),
         turn: Mutex::default(),
-    };
-    let server = PayoutNodeServer::new(service).max_decoding_message_size(SEALED_BYTES_MAX);
+    });
+    let server = PayoutNodeServer::from_arc(Arc::clone(&service)).max_decoding_message_size(SEALED_BYTES_MAX);
     let approve = Arc::new(|peer: &Peer| peer.role == NodeRole::Master);
     tracing::info!("payout is up");
-    Ok(tls::serve(listener, config.credentials, approve, Routes::new(server), shutdown).await?)
+    tokio::select! {
+        served = tls::serve(listener, config.credentials, approve, Routes::new(server), shutdown) => Ok(served?),
+        () = minting::follow(service) => Ok(()),
+    }
 }

@@ -35,6 +35,8 @@ pub struct Policy {
     pub unstaked: Bps,
     /// The least that a producer stakes to count as staked.
     pub producer_stake_min: Sym,
+    /// What each node is paid for an epoch of inflation, out of the epoch pool, while the schedule lasts (R164).
+    pub node_pay: Sym,
     /// Whether enclaves of class `software` may serve tasks: development only (R130).
     pub software_admitted: bool,
     /// How the council changes what governs.

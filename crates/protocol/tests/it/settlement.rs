@@ -3,10 +3,11 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use symphony_protocol::artifact::*;
+use symphony_protocol::governance::policy::Policy;
 use symphony_protocol::lifecycle::Stage;
 use symphony_protocol::machine::State;
 use symphony_protocol::settlement::finalize::{self, Settled, settlement_root};
-use symphony_protocol::settlement::reward;
+use symphony_protocol::settlement::{bootstrap, reward};
 use symphony_types::amount::{Sym, sum};
 use symphony_types::digest::Digest;
 use symphony_types::id::{AccountId, EpochId, LockRef, PolicyVersion, TaskId};
@@ -208,4 +209,19 @@ fn the_root_changes_with_every_field() {
 #[test]
 fn software_is_marked() {
     assert!(settled(Script::default()).1.software);
+}
+
+/// R164: each registered node counts once, who has several is paid for each, and nobody is paid where policy gives nothing.
+#[test]
+fn every_registered_node_is_paid_alike_while_inflation_lasts() {
+    let governance = governance();
+    let (policy, mut registry) = (governance.policy(), governance.registry.clone());
+    let paid = bootstrap::node_pay(policy, &registry);
+    let nodes = (registry.vaults.len() + registry.masters.len() + 1) as u64;
+    assert_eq!(sum(paid.values().copied()), Some(Sym(7 * nodes)));
+    let aggregator = registry.actors[&registry.aggregator].account;
+    assert_eq!(paid[&aggregator].0, 7 * registry.masters.len() as u64);
+    assert!(bootstrap::node_pay(&Policy { node_pay: Sym::ZERO, ..policy.clone() }, &registry).is_empty());
+    registry.actors.clear();
+    assert!(bootstrap::node_pay(policy, &registry).is_empty());
 }

@@ -117,6 +117,7 @@ pub(crate) fn policy() -> Policy {
         dividend_payees_min: 20,
         unstaked: Bps(5_000),
         producer_stake_min: Sym(100 * SYM_UNIT),
+        node_pay: Sym(7),
         software_admitted: true,
         proposals: ProposalPolicy {
             quorum: Bps(6_000),

@@ -3,16 +3,17 @@
 use anyhow::Result;
 use serde_json::json;
 use symphony_chain::ledger::query::Account;
-use symphony_chain::transaction::{Release, Tier};
+use symphony_chain::transaction::{ProposalKind, Release, Tier, VoteResult};
 use symphony_sdk::client::Client;
 use symphony_sdk::shape::DividendEntry;
 use symphony_sdk::treasury;
 use symphony_sdk::wallet::{self, Wallet};
 use symphony_types::amount::Sym;
 use symphony_types::id::{AccountId, LockRef, VaultId};
+use symphony_types::key::Document as _;
 
 use super::args::Person;
-use super::args::money::{Treasury, Wallet as Command};
+use super::args::money::{Released, Treasury, Wallet as Command};
 use super::run::{ASSIGNED, Session, Usage};
 use super::show;
 
@@ -107,25 +108,41 @@ impl Session {
     pub(super) async fn treasury(&self, command: Treasury) -> Result<()> {
         match command {
             Treasury::Show => {
-                let funds = treasury::funds(&self.profile.client()?).await?;
+                let client = self.profile.client()?;
+                let (funds, minting) = (treasury::funds(&client).await?, treasury::minting(&client).await?);
                 let places = [
                     ("minted", funds.minted),
                     ("treasury", funds.treasury),
                     ("pool", funds.pool),
                     ("incentives", funds.incentives),
                 ];
-                let answer: serde_json::Map<_, _> = places
+                let mut answer: serde_json::Map<_, _> = places
                     .iter()
                     .map(|(place, sym)| ((*place).to_owned(), json!(sym.0.to_string())))
                     .collect();
+                answer.insert(
+                    "minting".to_owned(),
+                    json!({"next": minting.next, "ends": minting.ends, "due_ms": minting.due.0}),
+                );
+                let next = if minting.next < minting.ends {
+                    format!("epoch {} of {}", minting.next + 1, minting.ends)
+                } else {
+                    "nothing: the schedule has ended".to_owned()
+                };
                 show::print(self.json, &answer, |_| {
-                    show::table(["", "SYM"], places.map(|(place, sym)| [place.to_owned(), show::sym(sym)]))
+                    let rows = places.map(|(place, sym)| [place.to_owned(), show::sym(sym)]);
+                    show::table(["", "SYM"], rows.into_iter().chain([["minted next".to_owned(), next]]))
                 });
             }
-            Treasury::Approve { to, amount, proposal, signer, out } => {
-                let chain = self.profile.chain()?;
-                let release = Release { chain, to: AccountId(to), amount, proposal };
-                let approval = treasury::approve(&signer, release, &out)?;
+            Treasury::Record { release, votes_for, votes_against, eligible } => {
+                let release = self.released(&release)?;
+                let (proposal, kind, payload) = (release.proposal, ProposalKind::Release, release.digest());
+                let result = VoteResult { proposal, kind, payload, votes_for, votes_against, eligible };
+                let executed = self.profile.wallet()?.record(&self.profile.client()?, result).await?;
+                self.key("transaction", &executed.hash.to_string());
+            }
+            Treasury::Approve { release, signer, out } => {
+                let approval = treasury::approve(&signer, self.released(&release)?, &out)?;
                 self.key("signer", &hex::encode(approval.key.as_bytes()));
             }
             Treasury::Release { approvals } => {
@@ -136,6 +153,11 @@ impl Session {
             }
         }
         Ok(())
+    }
+
+    fn released(&self, asked: &Released) -> Result<Release> {
+        let (amount, proposal) = (asked.amount, asked.proposal);
+        Ok(Release { chain: self.profile.chain()?, to: AccountId(asked.to), amount, proposal })
     }
 
     fn account(&self, account: AccountId, held: &Account) {

@@ -127,6 +127,7 @@ fn policy() -> Policy {
         dividend_payees_min: 2,
         unstaked: Bps(5_000),
         producer_stake_min: Sym(1),
+        node_pay: Sym::ZERO,
         software_admitted: true,
         proposals: ProposalPolicy::NONE,
     }

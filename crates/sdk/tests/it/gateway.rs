@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde_json::{Value, json};
+use symphony_chain::ledger::inflation::Schedule;
 use symphony_chain::ledger::{self, Genesis, Parameters, Roles, TierTerms};
 use symphony_chain::port::{self, respond};
 use symphony_chain::transaction::{ChainId, SignedTransaction, Submission, lock_ref};
@@ -18,7 +19,7 @@ use symphony_sdk::campaign::{CampaignSpec, Step, Submitter};
 use symphony_sdk::client::{Client, ClientError, Format, Upload};
 use symphony_sdk::recipient::Recipient;
 use symphony_sdk::wallet::{Wallet, WalletError};
-use symphony_types::amount::Sym;
+use symphony_types::amount::{Bps, Sym};
 use symphony_types::digest::Digest;
 use symphony_types::epsilon::Epsilon;
 use symphony_types::id::{AccountId, RequestId, TaskId};
@@ -67,9 +68,18 @@ fn genesis(rich: AccountId) -> ledger::State {
         treasury: Sym(1_000),
         pool: Sym::ZERO,
         incentives: Sym::ZERO,
+        inflation: Schedule {
+            start: OrderedMillis(0),
+            epoch_ms: 1,
+            epochs_per_step: 1,
+            rates: vec![],
+            treasury: Bps(0),
+        },
         roles: Roles {
             payout: account(1),
             slasher: account(2),
+            // The same wallet is the submitter's and the council's.
+            recorder: rich,
             treasury: [3, 4, 5].map(|seed| PrivateKey::from_seed(&[seed; 32]).public()).into(),
             treasury_threshold: 2,
         },
@@ -81,6 +91,7 @@ fn genesis(rich: AccountId) -> ledger::State {
             transaction_ms_max: 120_000,
             receipt_ms: 240_000,
             payees_per_tree_min: 1,
+            quorum: Bps(5_000),
         },
     })
     .unwrap()

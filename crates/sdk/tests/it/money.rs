@@ -5,13 +5,14 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
 use symphony_chain::ledger::query::Funds;
-use symphony_chain::transaction::{ChainId, Release, Tier};
+use symphony_chain::transaction::{ChainId, ProposalKind, Release, Tier, VoteResult};
 use symphony_sdk::client::ClientError;
 use symphony_sdk::treasury::{TreasuryError, approvals, approve, funds};
 use symphony_sdk::wallet::WalletError;
 use symphony_types::amount::Sym;
 use symphony_types::digest::Digest;
 use symphony_types::id::AccountId;
+use symphony_types::key::Document as _;
 
 use crate::gateway::{COOLDOWN_MS, World};
 
@@ -49,7 +50,7 @@ async fn stake_is_added_cooled_down_and_taken_out() {
 
 /// R178: two of three signers open the treasury, once for each proposal; one signer, a stranger or a changed approval do not.
 #[tokio::test]
-async fn the_treasury_pays_on_the_approvals_of_its_signers() {
+async fn the_treasury_pays_on_the_approvals_of_its_signers_for_what_the_council_accepts() {
     let world = World::open().await;
     let folder = world.folder.path();
     let file = |name: &str| folder.join(name);
@@ -87,6 +88,17 @@ async fn the_treasury_pays_on_the_approvals_of_its_signers() {
     assert_eq!(refused(bring(&[&one]).await), "ADM-0003", "too few");
     assert_eq!(refused(bring(&[&one, &stranger]).await), "ADM-0003", "no signer of the treasury");
     assert_eq!(refused(bring(&[&one, &one]).await), "ADM-0003", "one signer twice");
+    assert_eq!(refused(bring(&[&one, &two]).await), "ADM-0003", "the council has not accepted it");
+    let result = |votes_for| VoteResult {
+        proposal: release(400).proposal,
+        kind: ProposalKind::Release,
+        payload: release(400).digest(),
+        votes_for,
+        votes_against: 0,
+        eligible: 3,
+    };
+    assert_eq!(refused(wallet.record(client, result(4)).await), "ADM-0001", "more votes than voters");
+    wallet.record(client, result(2)).await.unwrap();
 
     bring(&[&one, &two]).await.unwrap();
     let Funds { treasury, minted, .. } = funds(client).await.unwrap();

@@ -55,7 +55,7 @@ pub(super) fn network(
     (profile, overrides): (Profile, &[String]),
     hosts: &BTreeMap<NodeId, IpAddr>,
     hardware: Option<&str>,
-    money: Money,
+    (money, inflation_ms): (Money, u64),
 ) -> Result<()> {
     fs::create_dir_all(dir)?;
     let masters: Vec<NodeId> =
@@ -90,16 +90,13 @@ pub(super) fn network(
         overrides.iter().try_for_each(|text| override_policy(policy, text))?;
     }
     governance.check().map_err(|fault| anyhow::anyhow!("the policy is not sound: {fault}"))?;
+    let first = genesis::chain(&parties, CHAIN, inflation_ms)?;
     let network = Network {
         name: NAME.to_owned(),
         governance,
         chain: match money {
-            Money::Ledger => Chain::Ledger(genesis::chain(&parties, CHAIN)?),
-            Money::Move => {
-                let recorder = seed(&dir.join("council/recorder-wallet.seed"))?;
-                let recorder = PrivateKey::<Wallet>::from_seed(&recorder).public().account();
-                Chain::Contracts(devchain::found(dir, &genesis::chain(&parties, CHAIN)?, recorder)?)
-            }
+            Money::Ledger => Chain::Ledger(first),
+            Money::Move => Chain::Contracts(devchain::found(dir, &first)?),
         },
         nodes: addresses,
         vaults: vaults.iter().map(|vault| Ok((vault.clone(), enterprise(vault)?))).collect::<Result<_>>()?,
@@ -159,7 +156,7 @@ Made by `symphonyd dev`. Everything here is for development: enclaves are of cla
 | `<node>/node.toml` | a node's configuration; `enclave` names another enclave program |
 | `treasury` | the keys that release from the treasury, two of three |
 | `devchain` | with `--chain move`: what the contracts start with, and the chain's journal |
-| `council` | with `--chain move`: the key of the account that records votes on the chain |
+| `council` | the key of the account that records votes on the chain |
 | `authority`, `issuer` | who issues certificates and tokens |
 | `logs`, `run` | logs and process ids |
 
@@ -278,6 +275,7 @@ fn parties(dir: &Path, masters: &[NodeId], vaults: &[VaultId], played: Option<&P
         .collect::<Result<Vec<PrivateKey<Treasury>>>>()?;
     let treasury_wallet = PrivateKey::<Wallet>::from_seed(&seed(&dir.join("treasury/account.seed"))?);
     accounts.insert(genesis::TREASURY.to_owned(), treasury_wallet.public().account());
+    let recorder = PrivateKey::<Wallet>::from_seed(&seed(&dir.join("council/recorder-wallet.seed"))?);
     let client = |name: &str| -> Result<AccountId> {
         Ok(PrivateKey::<Wallet>::from_seed(&seed(&client_folder(dir, name).join("wallet.key"))?)
             .public()
@@ -304,6 +302,7 @@ fn parties(dir: &Path, masters: &[NodeId], vaults: &[VaultId], played: Option<&P
         payout: PrivateKey::from_seed(&node_seed("payout", "payout.seed")?).public(),
         payout_account: account("payout", "wallet.seed")?,
         slasher_account: account("master-1", "slasher-wallet.seed")?,
+        recorder_account: recorder.public().account(),
         treasury: treasury.iter().map(PrivateKey::public).collect(),
         measurement: measured(program, played.map(|played| played.class.as_str()))?,
         platforms,
@@ -370,6 +369,7 @@ fn override_policy(policy: &mut Policy, text: &str) -> Result<()> {
         "voting" => &mut policy.proposals.voting_ms,
         "timelock" => &mut policy.proposals.timelock_ms,
         "epoch" => &mut policy.epoch_ms,
+        "node_pay" => &mut policy.node_pay.0,
         "subject_cap" => &mut policy.privacy.subject_cap.0,
         scope => {
             let scope = UsageScope::new(scope)?;

@@ -3,14 +3,12 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
-use symphony_chain::contracts::{Deployment, Schedule, Start};
+use symphony_chain::contracts::{Deployment, Start};
 use symphony_chain::ledger::Genesis;
 use symphony_types::digest::Digest;
 use symphony_types::id::AccountId;
-use symphony_types::time::{DAY_MS, OrderedMillis};
 use symphony_wire::documents::encode;
 
 use super::Process;
@@ -28,16 +26,8 @@ pub(super) struct Tool {
 }
 
 /// Writes down what the contracts start with; gives where they will be. **Errors**: those of the file system.
-pub(super) fn found(dir: &Path, genesis: &Genesis, recorder: AccountId) -> Result<Deployment> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis();
-    let schedule = Schedule {
-        start: OrderedMillis(u64::try_from(now)?),
-        epoch_ms: DAY_MS,
-        epochs_per_step: 365,
-        rates_bps: vec![800, 500, 300, 150],
-        treasury_bps: 2_000,
-    };
-    let start = Start::of(genesis, recorder, QUORUM_BPS, schedule);
+pub(super) fn found(dir: &Path, genesis: &Genesis) -> Result<Deployment> {
+    let start = Start::of(genesis);
     fs::create_dir_all(dir.join(FOLDER))?;
     fs::write(dir.join(FOLDER).join(START_FILE), encode(&start))?;
     Ok(Deployment::by(genesis.chain.clone(), NUMBER, AccountId(Digest(DEPLOYER))))
@@ -83,5 +73,3 @@ const DEPLOYER: [u8; 32] = {
     address[31] = 0xd;
     address
 };
-/// Votes that accept a proposal on the chain.
-const QUORUM_BPS: u64 = 6_000;

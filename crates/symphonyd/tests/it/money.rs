@@ -7,16 +7,17 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use symphony_chain::ledger::query::{Answer, Query};
-use symphony_chain::transaction::Tier;
+use symphony_chain::transaction::{ProposalKind, Release, Tier, VoteResult};
 use symphony_protocol::evidence::EndorsedBundle;
 use symphony_sdk::campaign::Submitter;
 use symphony_sdk::shape::reconcile::Reconciliation;
-use symphony_sdk::wallet::WalletError;
+use symphony_sdk::treasury;
+use symphony_sdk::wallet::{Wallet as LocalWallet, WalletError};
 use symphony_types::amount::{SYM_UNIT, Sym};
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
-use symphony_types::id::{RequestId, TaskId, VaultId};
-use symphony_types::key::Document as _;
+use symphony_types::id::{AccountId, RequestId, TaskId, VaultId};
+use symphony_types::key::{Document as _, PrivateKey, Treasury, Wallet};
 use symphony_wire::documents::decode;
 
 use crate::evidence::give_wallets;
@@ -86,14 +87,101 @@ async fn a_chain_that_forgot_a_payout_is_paid_again() {
     drop((network, folder));
 }
 
+/// R164, R178, R179, R181: the chain's own money on the reference ledger.
+#[tokio::test]
+async fn inflation_pays_nodes_and_the_treasury_what_the_council_accepts() {
+    let _turn = TURN.lock().await;
+    let network = Network::start(&INFLATION);
+    network.ready().await;
+    follows_the_schedule(&network).await;
+    releases(&network).await;
+    network.stop();
+}
+
+/// Short epochs, and a pay for nodes that the epoch pool has.
+const INFLATION: [&str; 4] = ["--inflation-epoch", "1000", "--policy", "challenge=200,epoch=3000,node_pay=5"];
+
+/// Epochs are minted and every node is paid for each, though the payout service is killed.
+async fn follows_the_schedule(network: &Network) {
+    let client = network.client("luckin");
+    let minting = async || treasury::minting(&client).await.ok();
+    let first = eventually("an epoch is minted", async || minting().await.filter(|m| m.next > 0)).await;
+    network.kill(network.pid("payout"));
+    let then =
+        eventually("more are minted", async || minting().await.filter(|m| m.next > first.next + 2)).await;
+    let paid =
+        async |epoch| matches!(client.query(Query::NodesPaid(epoch)).await, Ok(Answer::NodesPaid(true)));
+    for epoch in 0..then.next {
+        eventually("nodes are paid", async || paid(epoch).await.then_some(())).await;
+    }
+    let operator =
+        fs::read_to_string(network.dir.join("enterprise-vault-a/keys/operator-wallet.seed")).unwrap();
+    let seed = Digest::from_hex(operator.trim()).unwrap();
+    let operator = PrivateKey::<Wallet>::from_seed(&seed.0).public().account();
+    let Ok(Answer::Account(held)) = client.query(Query::Account(operator)).await else { panic!() };
+    assert!(held.balance.0 >= 5 * then.next && held.balance.0.is_multiple_of(5), "{held:?}");
+    let before = treasury::funds(&client).await.unwrap();
+    let after = eventually("the treasury has its share", async || {
+        treasury::funds(&client).await.ok().filter(|funds| funds.treasury > before.treasury)
+    })
+    .await;
+    assert!(after.minted > before.minted);
+}
+
+/// Two signers release what the recorded result allows, once; before it, and for another amount, nothing.
+async fn releases(network: &Network) {
+    let luckin = network.submitter("luckin");
+    let chain = luckin.client.query(Query::Terms).await.unwrap();
+    let Answer::Terms(terms) = chain else { panic!("{chain:?}") };
+    let release = |amount| Release {
+        chain: terms.chain().clone(),
+        to: AccountId(Digest([9; 32])),
+        amount: Sym(amount),
+        proposal: Digest::of_bytes(b"a proposal of the council"),
+    };
+    let approved = |amount| {
+        let approve = |signer: u8| {
+            let seed =
+                fs::read_to_string(network.dir.join(format!("treasury/signer-{signer}.seed"))).unwrap();
+            PrivateKey::<Treasury>::from_seed(&Digest::from_hex(seed.trim()).unwrap().0).sign(release(amount))
+        };
+        [1, 3].map(approve).to_vec()
+    };
+    let bring = async |amount| luckin.wallet.release(&luckin.client, release(amount), approved(amount)).await;
+    assert_eq!(refused(bring(70).await), Code::Forbidden.as_str(), "nobody accepted it");
+    let result = VoteResult {
+        proposal: release(70).proposal,
+        kind: ProposalKind::Release,
+        payload: release(70).digest(),
+        votes_for: 2,
+        votes_against: 0,
+        eligible: 3,
+    };
+    let stranger = luckin.wallet.record(&luckin.client, result.clone()).await;
+    assert_eq!(refused(stranger), Code::Forbidden.as_str(), "no account of the council");
+    let recorder = network.dir.join("council/recorder-wallet.seed");
+    let recorder = LocalWallet::open(&recorder, terms.chain().clone()).unwrap();
+    recorder.record(&luckin.client, result.clone()).await.unwrap();
+    assert_eq!(refused(recorder.record(&luckin.client, result).await), Code::IdempotencyConflict.as_str());
+    assert_eq!(refused(bring(71).await), Code::Forbidden.as_str(), "another amount");
+    bring(70).await.unwrap();
+    assert_eq!(refused(bring(70).await), Code::IdempotencyConflict.as_str(), "it serves once");
+    let Ok(Answer::Account(held)) = luckin.client.query(Query::Account(release(70).to)).await else {
+        panic!()
+    };
+    assert_eq!(held.balance, Sym(70));
+}
+
 /// R169, R171, R172, R175, R219: the campaign, the stake and the dividend with the money in the Move contracts, while the chain and
 /// its relay are killed.
 #[tokio::test]
 #[ignore = "needs the Move VM: cargo xtask move network"]
 async fn a_campaign_is_paid_by_the_contracts() {
     let _turn = TURN.lock().await;
-    let network = Network::start(&["--chain", "move", "--policy", "challenge=200,epoch=3000"]);
+    let network = Network::start(&[&["--chain", "move"], &INFLATION[..]].concat());
     network.ready().await;
+    follows_the_schedule(&network).await;
+    releases(&network).await;
     let people = crowd(55);
     network.upload("crowd", &people).await;
     give_wallets(&network, &people).await;
@@ -178,6 +266,7 @@ fn no_two_keys_of_a_network_are_one() {
         "master-1/keys/slasher-wallet.seed",
         "master-1/keys/aggregator-wallet.seed",
         "treasury/signer-1.seed",
+        "council/recorder-wallet.seed",
         "gateway/keys/gateway.seed",
         "clients/council-1/council.key",
     ] {

@@ -242,7 +242,7 @@ fn a_program_that_is_no_enclave_does_not_boot() {
     let spawn = |program: &str| EnclaveProcess::spawn(Path::new(program), bench.boot(), &bench.log());
     assert!(matches!(spawn("/bin/true"), Err(HostError::Ended)));
     assert!(matches!(spawn("/bin/cat"), Err(HostError::Malformed)));
-    assert!(matches!(spawn("/nowhere"), Err(HostError::Program(_))));
+    assert!(matches!(spawn("/nowhere"), Err(HostError::Spawn(_))));
 }
 
 #[test]

@@ -4,6 +4,7 @@
 use std::sync::Mutex;
 
 use async_trait::async_trait;
+use symphony_chain::ledger::inflation::Schedule;
 use symphony_chain::ledger::{Genesis, Parameters, Roles, State as Ledger, TierTerms};
 use symphony_chain::port::{Chain, ChainError, RemoteChain, Transport, respond};
 use symphony_chain::transaction::{Call, ChainId, PayoutBatch, Transaction};
@@ -58,9 +59,17 @@ fn empty() -> Hosted {
         treasury: Sym(500),
         pool: Sym(50),
         incentives: Sym(1_000),
+        inflation: Schedule {
+            start: OrderedMillis(0),
+            epoch_ms: 1,
+            epochs_per_step: 1,
+            rates: vec![],
+            treasury: Bps(0),
+        },
         roles: Roles {
             payout: wallet().public().account(),
             slasher: AccountId(digest(61)),
+            recorder: AccountId(digest(63)),
             treasury: [PrivateKey::from_seed(&[62; 32]).public()].into(),
             treasury_threshold: 1,
         },
@@ -72,6 +81,7 @@ fn empty() -> Hosted {
             transaction_ms_max: 10_000,
             receipt_ms: 10_000,
             payees_per_tree_min: 2,
+            quorum: Bps(5_000),
         },
     };
     RemoteChain::new(Host(Mutex::new(Ledger::new(genesis).unwrap())))

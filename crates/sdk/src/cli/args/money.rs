@@ -34,19 +34,26 @@ pub(crate) enum Wallet {
 
 #[derive(Subcommand)]
 pub(crate) enum Treasury {
-    /// Show what the protocol itself has
+    /// Show what the protocol itself has, and what is minted next
     Show,
+    /// With the council's wallet, record on the chain how it voted on a release
+    Record {
+        #[command(flatten)]
+        release: Released,
+        /// Votes for it
+        #[arg(long = "for", value_name = "VOTES")]
+        votes_for: u64,
+        /// Votes against it
+        #[arg(long = "against", value_name = "VOTES", default_value_t = 0)]
+        votes_against: u64,
+        /// How many might vote
+        #[arg(long, value_name = "VOTES")]
+        eligible: u64,
+    },
     /// As a signer of the treasury, approve a release; write the approval to a file
     Approve {
-        /// Account, 64 hexadecimal digits
-        #[arg(long, value_parser = digest, value_name = "HEX")]
-        to: Digest,
-        /// In SYM
-        #[arg(long, value_parser = sym)]
-        amount: Sym,
-        /// The proposal that allows it; it serves once
-        #[arg(long, value_parser = digest, value_name = "HEX")]
-        proposal: Digest,
+        #[command(flatten)]
+        release: Released,
         /// Key file of the signer
         #[arg(long, value_name = "FILE")]
         signer: PathBuf,
@@ -60,6 +67,20 @@ pub(crate) enum Treasury {
         #[arg(required = true, num_args = 1..)]
         approvals: Vec<PathBuf>,
     },
+}
+
+/// A payment out of the treasury.
+#[derive(clap::Args)]
+pub(crate) struct Released {
+    /// Account, 64 hexadecimal digits
+    #[arg(long, value_parser = digest, value_name = "HEX")]
+    pub to: Digest,
+    /// In SYM
+    #[arg(long, value_parser = sym)]
+    pub amount: Sym,
+    /// The proposal that allows it; it serves once
+    #[arg(long, value_parser = digest, value_name = "HEX")]
+    pub proposal: Digest,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
