@@ -6,15 +6,15 @@ use std::sync::Mutex;
 use std::task::{Context, Poll, Waker};
 
 use async_trait::async_trait;
-use symphony_chain::ledger::Abort;
 use symphony_chain::ledger::query::{Fate, Query};
+use symphony_chain::ledger::{Abort, State};
 use symphony_chain::outbox::{Outbox, OutboxError};
 use symphony_chain::port::{Chain, ChainError, RemoteChain, Request, Response, Transport, respond};
 use symphony_chain::transaction::{Call, ChainTerms, Prepared, Submission, Track, lock_ref};
 use symphony_types::amount::Sym;
 use symphony_types::catalogue::Code;
 use symphony_types::id::EpochId;
-use symphony_types::time::OrderedMillis;
+use symphony_types::time::{DAY_MS, OrderedMillis};
 
 use crate::world::*;
 
@@ -117,7 +117,10 @@ impl Transport for &Late {
 /// R172: what may still be executed is never signed anew, because it may be executed meanwhile.
 #[test]
 fn what_is_alive_goes_out_again_as_it_is() {
-    let host = Late { world: Mutex::new(World::new()), held: Mutex::new(None) };
+    let mut patient = genesis();
+    (patient.parameters.transaction_ms_max, patient.parameters.receipt_ms) = (DAY_MS, DAY_MS);
+    let world = World { state: State::new(patient).unwrap(), ..World::new() };
+    let host = Late { world: Mutex::new(world), held: Mutex::new(None) };
     let folder = tempfile::tempdir().unwrap();
     let outbox = Outbox::open(wallet(SUBMITTER), chain(), folder.path().into()).unwrap();
     let (client, at) = (RemoteChain::new(&host), host.world.lock().unwrap().now);

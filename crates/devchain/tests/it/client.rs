@@ -68,7 +68,7 @@ struct Net {
 
 impl Net {
     async fn start(artifacts: &Artifacts) -> Self {
-        let start = world::start(&genesis());
+        let start = Start::of(&genesis());
         let folder = TempDir::new().unwrap();
         let journal = folder.path().join("journal");
         let shared = Shared::new(Node::open(artifacts, CHAIN_ID, &start, &journal, GAS).unwrap());
