@@ -313,6 +313,18 @@ impl Client {
         self.read(&["vaults", vault, "subjects", subject, "budget"]).await
     }
 
+    /// A page of what spends a person's budget: canonical bytes of a proven statement, which [`crate::budget`] checks.
+    pub async fn budget_statement(
+        &self,
+        vault: &str,
+        subject: &str,
+        after: Option<TaskId>,
+    ) -> Result<Vec<u8>, ClientError> {
+        let path = ["vaults", vault, "subjects", subject, "budget", "statement"];
+        let after = after.map(|task| ("after", task.to_string()));
+        self.repeat_bytes(|| self.request(Method::GET, &path).query(&Vec::from_iter(&after))).await
+    }
+
     /// A person's consents.
     pub async fn consents(&self, vault: &str, subject: &str) -> Result<Vec<ConsentEntry>, ClientError> {
         self.read(&["vaults", vault, "subjects", subject, "consents"]).await

@@ -2,6 +2,7 @@
 //! starts them all on one machine for development.
 
 mod certificates;
+mod check;
 mod config;
 mod dev;
 mod genesis;
@@ -48,6 +49,8 @@ enum Command {
     Certificates(certificates::Args),
     /// Rebuilds the state from a master's journal and compares the state hash
     Replay(replay::Args),
+    /// Checks everything that the folder of an enterprise node's Vault holds, while the node does not run
+    Check(check::Args),
     /// Prints the description of the REST interface
     Openapi,
 }
@@ -77,6 +80,7 @@ fn main() -> Result<()> {
         Command::Token(args) => token::run(&args),
         Command::Certificates(args) => certificates::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Check(args) => check::run(&args),
         Command::Openapi => {
             println!("{}", symphony_gateway::rest::openapi());
             Ok(())

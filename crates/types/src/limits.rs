@@ -70,3 +70,5 @@ pub const ADJUSTMENTS_PER_EPOCH_MAX: usize = 256;
 pub const DRIFT_WORD_CHARS_MAX: usize = 600;
 /// Entries of one page of a Vault's budget ledger, or of adjustment records.
 pub const LEDGER_PAGE_MAX: usize = 256;
+/// Entries of one page of what a Vault shows one person of its budget ledger: about a kibibyte each.
+pub const PROVEN_ENTRIES_MAX: usize = 1_000;

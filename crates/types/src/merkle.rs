@@ -42,6 +42,46 @@ impl Frontier {
     }
 }
 
+/// A tree with all its levels, for who asks for many paths; it takes twice the room of its leaves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tree {
+    levels: Vec<Vec<Digest>>,
+}
+
+impl Tree {
+    /// The tree over leaf hashes.
+    pub fn new(leaves: Vec<Digest>) -> Self {
+        let mut levels = Vec::new();
+        let mut level = leaves;
+        while level.len() > 1 {
+            let pairs = level.chunks(2).map(|pair| match pair {
+                [left, right] => node(*left, *right),
+                // Without a sibling it goes up as it is, which makes the split of the definition.
+                alone => root(alone),
+            });
+            let above = pairs.collect();
+            levels.push(core::mem::replace(&mut level, above));
+        }
+        levels.push(level);
+        Self { levels }
+    }
+
+    /// As [`root`] of the leaves.
+    pub fn root(&self) -> Digest {
+        self.levels.last().map_or_else(|| root(&[]), |top| root(top))
+    }
+
+    /// As [`inclusion_proof`] of the leaves.
+    pub fn path(&self, index: usize) -> Option<Vec<Digest>> {
+        let leaves = self.levels.first()?;
+        if index >= leaves.len() {
+            return None;
+        }
+        let siblings = self.levels.iter().enumerate().map(|(height, level)| level.get((index >> height) ^ 1));
+        Some(siblings.flatten().copied().collect())
+    }
+}
+
 /// The hash of one leaf's bytes.
 pub fn leaf(bytes: &[u8]) -> Digest {
     let mut input = Vec::with_capacity(bytes.len() + 1);

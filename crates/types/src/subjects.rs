@@ -46,6 +46,11 @@ impl SubjectSet {
         self.0.get(word).is_some_and(|bits| bits & bit != 0)
     }
 
+    /// The set as words of 64 subjects each, without trailing zeros.
+    pub fn words(&self) -> &[u64] {
+        &self.0
+    }
+
     /// How many subjects are in the set.
     pub fn len(&self) -> u64 {
         self.0.iter().map(|bits| u64::from(bits.count_ones())).sum()

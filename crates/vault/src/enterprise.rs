@@ -47,6 +47,26 @@ pub struct Quota {
     pub document_bytes_max: u64,
 }
 
+/// The database of a Vault's folder and the journal in it, made on first use. Blocks while the journal is verified.
+///
+/// **Errors**: the database, or a journal that does not verify.
+pub(crate) fn open_journal(
+    folder: &Path,
+    vault: &VaultId,
+    network: &str,
+    governance: &Governance,
+    verify: Verify,
+    clock: Clock,
+) -> anyhow::Result<(Arc<Database>, Solo<VaultMachine>)> {
+    let database = Arc::new(Database::create(folder.join("vault.redb"))?);
+    let name = format!("{network}/{vault}");
+    let genesis = Genesis { name, state: State::new(Charter::of(vault.clone(), governance)) };
+    let journal = Solo::start(Arc::clone(&database), &genesis, verify, clock);
+    let journal =
+        journal.map_err(|error: JournalError| anyhow::Error::new(error).context("opening the vault"))?;
+    Ok((database, journal))
+}
+
 /// A Vault that is open.
 pub struct Enterprise {
     pub(crate) vault: VaultId,
@@ -88,12 +108,8 @@ impl Enterprise {
         reader: Reader,
     ) -> anyhow::Result<Self> {
         let keys = VaultKeys::open(folder)?;
-        let database = Arc::new(Database::create(folder.join("vault.redb"))?);
-        let name = format!("{network}/{vault}");
-        let genesis = Genesis { name, state: State::new(Charter::of(vault.clone(), &governance)) };
-        let journal = Solo::start(Arc::clone(&database), &genesis, Verify::Links, Arc::clone(&clock));
-        let journal =
-            journal.map_err(|error: JournalError| anyhow::Error::new(error).context("opening the vault"))?;
+        let opened = open_journal(folder, &vault, network, &governance, Verify::Links, Arc::clone(&clock));
+        let (database, journal) = opened?;
         let store = Store::open(database)?;
         let governing = Governing::open(&governance, &store).context("opening the governance log")?;
         let slots =

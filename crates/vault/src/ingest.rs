@@ -151,6 +151,9 @@ impl Enterprise {
             Operation::PutSubjects(put) => (Kind::Subjects, format(put.format)?, put.content),
             Operation::PutConsents(put) => (Kind::Consents, format(put.format)?, put.content),
             Operation::PutRecords(put) => (Kind::Records, format(put.format)?, put.content),
+            Operation::ReadBudget(read) if read.proven => {
+                return self.prove_budget(&authority, &read.subject, &read.after);
+            }
             Operation::ReadBudget(read) => return self.read_budget(&authority, &read.subject),
             Operation::ReadConsents(read) => return self.read_consents(&authority, &read.subject),
             Operation::ReadRecords(read) => return self.read_records(&authority, &read.subject, read.limit),

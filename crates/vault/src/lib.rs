@@ -3,9 +3,10 @@
 //!
 //! [`enterprise`] holds the parts together: [`keys`], [`store`] and the journal of the [`machine`]. [`ingest`]
 //! serves the Vault's own people, [`documents`] keeps and erases their receipts, [`slots`] the keys of those, [`parse`] has them read, `runtime`, `rounds` and [`dividend`] serve the masters, [`agent`] keeps the enclave
-//! alive, [`rpc`] is the door and [`node`] runs it all.
+//! alive, [`check`] looks at everything that is kept, [`rpc`] is the door and [`node`] runs it all.
 
 pub mod agent;
+pub mod check;
 pub mod dividend;
 pub mod documents;
 pub mod enterprise;

@@ -4,10 +4,12 @@
 
 use symphony_protocol::vault::consent::Standing;
 use symphony_protocol::vault::dividend;
-use symphony_protocol::vault::ledger::{Balance, Movement, MovementKind};
+use symphony_protocol::vault::ledger::{Balance, Movement};
+use symphony_types::canonical;
 use symphony_types::catalogue::Code;
+use symphony_types::digest::Digest;
 use symphony_types::epsilon::Epsilon;
-use symphony_types::id::SubjectId;
+use symphony_types::id::{SubjectId, TaskId};
 use symphony_types::merkle;
 use symphony_types::subjects::{SubjectIndex, SubjectSet};
 use symphony_types::time::OrderedMillis;
@@ -37,6 +39,26 @@ impl Enterprise {
             budget.push(entry(scope.as_str().to_owned(), balance, movements));
         }
         Ok(VaultAnswer { budget, ..VaultAnswer::default() })
+    }
+
+    /// A page of what spends a person's budget, provable against the root of the ledger (R069).
+    pub(crate) fn prove_budget(
+        &self,
+        authority: &Authority,
+        subject: &str,
+        after: &[u8],
+    ) -> Result<VaultAnswer, Problem> {
+        let subject = match authority {
+            Authority::Operator => self.enrolled(subject)?,
+            Authority::Own(_) => self.own(authority, subject)?,
+        };
+        let after = match after {
+            [] => None,
+            task => Some(TaskId(Digest(task.try_into().map_err(|_| Code::Malformed)?))),
+        };
+        let sign = |root| self.keys.signing.sign(root);
+        let statement = self.state().ledger.prove(&self.vault, subject, after, self.now(), sign);
+        Ok(VaultAnswer { proof: canonical::to_bytes(&statement), ..VaultAnswer::default() })
     }
 
     /// What a person said about the use of its data.
@@ -158,14 +180,9 @@ fn entry(
 }
 
 fn movement(line: &Movement) -> BudgetMovement {
-    let kind = match line.kind {
-        MovementKind::Reserve => "reserve",
-        MovementKind::Commit => "commit",
-        MovementKind::Release => "release",
-    };
     BudgetMovement {
         task_id: line.task.0.0.to_vec(),
-        kind: kind.to_owned(),
+        kind: line.kind.name().to_owned(),
         micro_epsilon: line.epsilon.0,
         at_ms: line.at.0,
     }

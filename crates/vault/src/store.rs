@@ -11,7 +11,7 @@ pub mod value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use redb::{Database, Durability, ReadTransaction, ReadableDatabase, TableDefinition, WriteTransaction};
+use redb::{Database, Durability, ReadOnlyTable, ReadTransaction, ReadableDatabase, TableDefinition, WriteTransaction};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use symphony_protocol::artifact::{SignedReceipt, SignedSlice};
@@ -321,9 +321,7 @@ impl View {
         people: &SubjectSet,
         mut visit: impl FnMut(SubjectIndex, &Commitment, &CanonicalRecord) -> Result<(), Problem>,
     ) -> Result<(), Problem> {
-        let records = self.0.open_table(RECORDS).map_err(redb::Error::from)?;
-        let locations = self.0.open_table(LOCATIONS).map_err(redb::Error::from)?;
-        let derived = Derived::open(self)?;
+        let (records, derived) = (self.records()?, Derived::open(self)?);
         for subject in people.iter() {
             let mut key = None;
             let range = records.range((subject.0, 0)..=(subject.0, u32::MAX)).map_err(redb::Error::from)?;
@@ -333,23 +331,44 @@ impl View {
                     key = Some(self.subject(subject)?.data_key(keys, subject).map_err(unreadable)?);
                 }
                 let Some(key) = &key else { continue };
-                let (commitment, sealed) = split_record(bytes.value())?;
-                let record = match derived.of(&commitment)? {
-                    None => open_record(key, &commitment, sealed)?,
-                    Some(document) => {
-                        let (_, row) = self.document(subject, &document)?;
-                        let held = row.held.ok_or_else(broken)?;
-                        open_record(&held.key(slots, key, &document)?, &commitment, sealed)?
-                    }
-                };
-                let link = locations.get(commitment.0.0).map_err(redb::Error::from)?;
-                if link.map(|link| link.value()) != Some(place.value()) {
-                    return Err(broken());
-                }
+                let row = (place.value(), bytes.value());
+                let (commitment, record) = self.record(slots, key, subject, &derived, row)?;
                 visit(subject, &commitment, &record)?;
             }
         }
         Ok(())
+    }
+
+    /// All rows of records. **Errors**: storage.
+    pub(crate) fn records(&self) -> Result<Records, Problem> {
+        Ok(self.0.open_table(RECORDS).map_err(redb::Error::from)?)
+    }
+
+    /// Where records are, by commitment. **Errors**: storage.
+    pub(crate) fn locations(&self) -> Result<Locations, Problem> {
+        Ok(self.0.open_table(LOCATIONS).map_err(redb::Error::from)?)
+    }
+
+    /// The record of a row, opened and checked against its commitment and the link to it. **Errors**: storage, or a changed byte.
+    pub(crate) fn record(
+        &self,
+        slots: &KeySlots,
+        key: &DataKey,
+        subject: SubjectIndex,
+        derived: &Derived,
+        (place, bytes): ((u32, u32), &[u8]),
+    ) -> Result<(Commitment, CanonicalRecord), Problem> {
+        let (commitment, sealed) = split_record(bytes)?;
+        let record = match derived.of(&commitment)? {
+            None => open_record(key, &commitment, sealed)?,
+            Some(document) => {
+                let (_, row) = self.document(subject, &document)?;
+                let held = row.held.ok_or_else(broken)?;
+                open_record(&held.key(slots, key, &document)?, &commitment, sealed)?
+            }
+        };
+        let link = derived.location(&commitment)?;
+        if link == Some(place) { Ok((commitment, record)) } else { Err(broken()) }
     }
 
     /// The receipt of a task. **Errors**: storage.
@@ -448,6 +467,8 @@ fn closing_place(epoch: EpochId) -> [u8; 16] {
     place
 }
 
+type Records = ReadOnlyTable<(u32, u32), &'static [u8]>;
+type Locations = ReadOnlyTable<[u8; 32], (u32, u32)>;
 type Rows = TableDefinition<'static, [u8; 32], &'static [u8]>;
 
 const SUBJECTS: TableDefinition<'static, u32, &'static [u8]> = TableDefinition::new("vault/subjects");

@@ -50,6 +50,7 @@ fn quick_routes() -> Routes {
         .routes(routes!(vaults::list))
         .routes(routes!(vaults::assigned))
         .routes(routes!(vaults::budget))
+        .routes(routes!(vaults::budget_statement))
         .routes(routes!(vaults::consents))
         .routes(routes!(vaults::records))
         .routes(routes!(vaults::attributes))

@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::body::HttpBody;
-use axum::extract::{FromRequest, Path, Request, State};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{FromRequest, Path, Query, Request, State};
 use axum::response::{IntoResponse, Response};
 use http::header;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde::de::IgnoredAny;
 use symphony_types::catalogue::Code;
 use symphony_types::id::{RequestId, SubjectId, UsageScope};
@@ -187,7 +188,7 @@ macro_rules! readings {
 readings! {
     /// A person's privacy budget.
     budget "/v1/vaults/{vault}/subjects/{subject}/budget" "getBudget" BudgetEntry budget
-        |subject| Operation::ReadBudget(ReadBudget { subject });
+        |subject| Operation::ReadBudget(ReadBudget { subject, ..ReadBudget::default() });
     /// A person's consents.
     consents "/v1/vaults/{vault}/subjects/{subject}/consents" "getConsents" ConsentEntry consents
         |subject| Operation::ReadConsents(ReadConsents { subject });
@@ -200,6 +201,37 @@ readings! {
     /// A person's dividends, each with the proof that claims it.
     dividends "/v1/vaults/{vault}/subjects/{subject}/dividends" "getDividends" DividendEntry dividends
         |subject| Operation::ReadDividends(ReadDividends { subject });
+}
+
+/// A page of what spends a person's budget, with what proves it against the ledger's root.
+///
+/// The caller's own, or anyone's for the Vault's operator. Canonical bytes of a proven statement: the root, signed by the Vault, the
+/// person's entries with their audit paths, and whether there are more after the last of them.
+#[utoipa::path(
+    get, path = "/v1/vaults/{vault}/subjects/{subject}/budget/statement", operation_id = "getBudgetStatement", tag = "vaults",
+    params(
+        ("vault" = String, Path, description = "A Vault's name, or `assigned`"),
+        ("subject" = String, Path, description = "The person"),
+        ("after" = Option<String>, Query, description = "Entries after this task, 64 hexadecimal digits")
+    ),
+    responses((status = 200, description = "The statement", body = Vec<u8>, content_type = "application/octet-stream"))
+)]
+pub(crate) async fn budget_statement(
+    State(gateway): State<Arc<Gateway>>,
+    Proven(caller): Proven,
+    Path((vault, subject)): Path<(String, String)>,
+    page: Result<Query<After>, QueryRejection>,
+) -> Result<Vec<u8>, Problem> {
+    let Query(page) = page.map_err(|fault| Problem::malformed(fault.body_text()))?;
+    let after = page.after.as_deref().map(|after| hex32("after", after)).transpose()?.unwrap_or_default();
+    let read = |subject| Operation::ReadBudget(ReadBudget { subject, proven: true, after });
+    Ok(reading(&gateway, &caller, &vault, subject, read).await?.proof)
+}
+
+/// Where a page begins.
+#[derive(Deserialize)]
+pub(crate) struct After {
+    after: Option<String>,
 }
 
 async fn reading(

@@ -14,8 +14,12 @@
 //! once more (D20).
 //! In a digest of the state an entry stands for itself, its set by the set's digest; balances follow from them.
 
+mod members;
+pub mod proof;
+
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
+use alloc::vec;
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize, Serializer};
@@ -28,39 +32,11 @@ use symphony_types::time::OrderedMillis;
 use crate::artifact::training::Extra;
 use crate::governance::policy::Privacy;
 
-/// A set of people that no longer changes.
-#[derive(Clone, Debug)]
-pub struct Members {
-    set: Arc<SubjectSet>,
-    digest: Digest,
-}
+pub use members::{Members, MembershipProof};
 
-impl Members {
-    fn new(set: SubjectSet) -> Self {
-        let digest = Digest::of("symphony/vault-members/v1", &set);
-        Self { set: Arc::new(set), digest }
-    }
-
-    /// The people.
-    pub fn set(&self) -> &SubjectSet {
-        &self.set
-    }
-
-    /// The digest of the set.
-    pub fn digest(&self) -> Digest {
-        self.digest
-    }
-}
-
-impl Serialize for Members {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.digest.serialize(serializer)
-    }
-}
-
-/// What one task holds or has consumed.
-#[derive(Clone, Debug, Serialize)]
-pub struct LedgerEntry {
+/// What one task holds or has consumed. Its sets are people here and digests where it is shown to somebody.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LedgerEntry<M = Members> {
     /// The purpose that consent was checked for.
     pub scope: UsageScope,
     /// The policy whose limits apply.
@@ -70,35 +46,35 @@ pub struct LedgerEntry {
     /// Digest of the preparation that asked for it.
     pub preparation: Digest,
     /// Who was eligible.
-    pub reserved: Members,
+    pub reserved: M,
     /// When it was reserved.
     pub reserved_at: OrderedMillis,
     /// When it ends unless committed.
     pub deadline: OrderedMillis,
     /// Where it stands.
-    pub state: EntryState,
+    pub state: EntryState<M>,
 }
 
 /// Where an entry stands.
-#[derive(Clone, Debug, Serialize)]
-pub enum EntryState {
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum EntryState<M = Members> {
     /// Held.
     Reserved,
     /// Consumed, for ever.
     Committed {
         /// Whose data the task was given: those of the reserved whose consent still held.
-        members: Members,
+        members: M,
         /// When.
         at: OrderedMillis,
         /// The order that it was consumed for, as it was assigned last.
         order: Ordered,
     },
     /// Consumed round by round; the rest is still held.
-    Drawing(Draw),
+    Drawing(Draw<M>),
     /// Consumed by the rounds that were; the rest is given back.
     Drawn {
         /// What was drawn.
-        draw: Draw,
+        draw: Draw<M>,
         /// When the rest was given back.
         at: OrderedMillis,
     },
@@ -114,9 +90,9 @@ pub enum EntryState {
     },
 }
 
-impl EntryState {
+impl<M> EntryState<M> {
     /// What rounds have consumed, be it that the rest is given back.
-    pub const fn draw(&self) -> Option<&Draw> {
+    pub const fn draw(&self) -> Option<&Draw<M>> {
         match self {
             Self::Drawing(draw) | Self::Drawn { draw, .. } => Some(draw),
             Self::Reserved | Self::Committed { .. } | Self::Released { .. } | Self::Expired { .. } => None,
@@ -137,10 +113,10 @@ pub struct Ordered {
 }
 
 /// What the rounds of a training have consumed of a reservation.
-#[derive(Clone, Debug, Serialize)]
-pub struct Draw {
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Draw<M = Members> {
     /// Whose data the last round was given.
-    pub members: Members,
+    pub members: M,
     /// What each of them has lost so far.
     pub spent: Epsilon,
     /// The last round.
@@ -154,14 +130,14 @@ pub struct Draw {
     /// When it drew.
     pub at: OrderedMillis,
     /// People whose consent ended in between, with what they had lost.
-    pub left: Vec<Left>,
+    pub left: Vec<Left<M>>,
 }
 
 /// People who left a training between two rounds.
-#[derive(Clone, Debug, Serialize)]
-pub struct Left {
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Left<M = Members> {
     /// Who.
-    pub members: Members,
+    pub members: M,
     /// What each of them had lost.
     pub spent: Epsilon,
     /// When.
@@ -176,7 +152,7 @@ struct Columns {
 }
 
 /// What one person has spent under one limit.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Balance {
     /// Held by tasks that are not decided yet.
     pub reserved: Epsilon,
@@ -214,6 +190,17 @@ pub enum MovementKind {
     Commit,
     /// Given back.
     Release,
+}
+
+impl MovementKind {
+    /// The word that stands in the API.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Reserve => "reserve",
+            Self::Commit => "commit",
+            Self::Release => "release",
+        }
+    }
 }
 
 /// All entries and what follows from them.
@@ -258,27 +245,43 @@ impl Ledger {
             && self.in_total(subject).fits(epsilon, privacy.subject_cap)
     }
 
-    /// A person's history in a scope, by task (R069).
+    /// A person's history in a scope, by time (R069).
     pub fn movements(&self, scope: &UsageScope, subject: SubjectIndex) -> Vec<Movement> {
-        let mut lines = Vec::new();
         let mine = self.entries.iter().filter(|(_, entry)| entry.scope == *scope);
-        for (task, entry) in mine.filter(|(_, entry)| entry.reserved.set.contains(subject)) {
-            let line = |kind, at| Movement { task: *task, kind, epsilon: entry.epsilon, at };
-            lines.push(line(MovementKind::Reserve, entry.reserved_at));
-            match &entry.state {
-                EntryState::Reserved => {}
-                EntryState::Drawing(draw) => lines.extend(drawn(*task, entry, draw, None, subject)),
-                EntryState::Drawn { draw, at } => lines.extend(drawn(*task, entry, draw, Some(*at), subject)),
-                EntryState::Committed { members, at, .. } if members.set.contains(subject) => {
-                    lines.push(line(MovementKind::Commit, *at));
-                }
-                EntryState::Committed { at, .. }
-                | EntryState::Released { at }
-                | EntryState::Expired { at } => lines.push(line(MovementKind::Release, *at)),
-            }
-        }
+        let holds = |members: &Members| members.set().contains(subject);
+        let mut lines: Vec<_> = mine.flat_map(|(task, entry)| entry.movements(*task, holds)).collect();
         lines.sort_by_key(|line| line.at);
         lines
+    }
+
+    /// Scopes and people whose balance is not the sum of what the entries hold and consumed; none, unless memory or code is wrong.
+    pub fn unexplained(&self) -> Vec<(UsageScope, SubjectIndex)> {
+        let mut sums: BTreeMap<&UsageScope, Columns> = BTreeMap::new();
+        for (task, entry) in &self.entries {
+            let columns = sums.entry(&entry.scope).or_default();
+            for subject in entry.reserved.set().iter() {
+                columns.hold(subject, Epsilon::ZERO);
+                for line in entry.movements(*task, |members| members.set().contains(subject)) {
+                    match line.kind {
+                        MovementKind::Reserve => columns.hold(subject, line.epsilon),
+                        MovementKind::Commit => {
+                            columns.free(subject, line.epsilon);
+                            columns.consume(subject, line.epsilon);
+                        }
+                        MovementKind::Release => columns.free(subject, line.epsilon),
+                    }
+                }
+            }
+        }
+        let mut wrong = Vec::new();
+        for (scope, columns) in &self.scopes {
+            let summed = sums.remove(scope).unwrap_or_default();
+            let longest = columns.len().max(summed.len());
+            let people = (0..longest).map(|place| SubjectIndex(place as u32));
+            let differs = people.filter(|subject| columns.balance(*subject) != summed.balance(*subject));
+            wrong.extend(differs.map(|subject| (scope.clone(), subject)));
+        }
+        wrong
     }
 
     /// Reservations whose deadline has passed.
@@ -343,14 +346,14 @@ impl Ledger {
         };
         let members = subjects.map_or_else(|| before.clone(), |subjects| Members::new(subjects.clone()));
         let leavers: SubjectSet =
-            before.set.iter().filter(|subject| !members.set.contains(*subject)).collect();
+            before.set().iter().filter(|subject| !members.set().contains(*subject)).collect();
         let (scope, whole) = (entry.scope.clone(), entry.epsilon);
         let Drawn { spent, round, order, release, extra } = drawn;
         let rest = less(whole, spent_before);
         let more = less(spent, spent_before);
         self.columns(&scope, |columns| {
             leavers.iter().for_each(|subject| columns.free(subject, rest));
-            for subject in members.set.iter() {
+            for subject in members.set().iter() {
                 columns.free(subject, more);
                 columns.consume(subject, more);
             }
@@ -381,7 +384,7 @@ impl Ledger {
         };
         let rest = less(epsilon, draw.spent);
         self.columns(&scope, |columns| {
-            draw.members.set.iter().for_each(|subject| columns.free(subject, rest));
+            draw.members.set().iter().for_each(|subject| columns.free(subject, rest));
         });
         if let Some(entry) = self.entries.get_mut(task) {
             entry.state = EntryState::Drawn { draw, at };
@@ -406,10 +409,10 @@ impl Ledger {
             | EntryState::Expired { .. } => None,
         };
         self.columns(&scope, |columns| {
-            for subject in reserved.set.iter() {
+            for subject in reserved.set().iter() {
                 columns.free(subject, epsilon);
             }
-            for subject in kept.iter().flat_map(|members| members.set.iter()) {
+            for subject in kept.iter().flat_map(|members| members.set().iter()) {
                 columns.consume(subject, epsilon);
             }
         });
@@ -442,24 +445,63 @@ pub(crate) struct Drawn {
     pub(crate) extra: Extra,
 }
 
-/// The lines of one person in the draws of a training.
-fn drawn(
-    task: TaskId,
-    entry: &LedgerEntry,
-    draw: &Draw,
-    ended: Option<OrderedMillis>,
-    subject: SubjectIndex,
-) -> Vec<Movement> {
-    let line = |kind, epsilon, at| Movement { task, kind, epsilon, at };
-    let left = draw.left.iter().find(|left| left.members.set.contains(subject));
-    let (spent, drawn_at, ended) = match left {
-        Some(left) => (left.spent, left.at, Some(left.at)),
-        None => (draw.spent, draw.at, ended),
-    };
-    let commit = (spent > Epsilon::ZERO).then(|| line(MovementKind::Commit, spent, drawn_at));
-    let rest = less(entry.epsilon, spent);
-    let release = ended.filter(|_| rest > Epsilon::ZERO).map(|at| line(MovementKind::Release, rest, at));
-    commit.into_iter().chain(release).collect()
+impl<M> LedgerEntry<M> {
+    /// What happened to one person's budget for the task, given which sets the person is in.
+    pub fn movements(&self, task: TaskId, holds: impl Fn(&M) -> bool) -> Vec<Movement> {
+        if !holds(&self.reserved) {
+            return Vec::new();
+        }
+        let line = |kind, epsilon, at| Movement { task, kind, epsilon, at };
+        let mut lines = vec![line(MovementKind::Reserve, self.epsilon, self.reserved_at)];
+        let (spent, ended) = match &self.state {
+            EntryState::Reserved => (None, None),
+            EntryState::Committed { members, at, .. } if holds(members) => (Some((self.epsilon, *at)), None),
+            EntryState::Committed { at, .. } | EntryState::Released { at } | EntryState::Expired { at } => {
+                (None, Some(*at))
+            }
+            EntryState::Drawing(draw) => draw.of(None, holds),
+            EntryState::Drawn { draw, at } => draw.of(Some(*at), holds),
+        };
+        let lost = spent.map_or(Epsilon::ZERO, |(epsilon, _)| epsilon);
+        if let Some((epsilon, at)) = spent.filter(|(epsilon, _)| *epsilon > Epsilon::ZERO) {
+            lines.push(line(MovementKind::Commit, epsilon, at));
+        }
+        let rest = less(self.epsilon, lost);
+        if let Some(at) = ended.filter(|_| rest > Epsilon::ZERO) {
+            lines.push(line(MovementKind::Release, rest, at));
+        }
+        lines
+    }
+
+    /// The sets of people in the order of the entry's bytes.
+    pub fn sets(&self) -> Vec<&M> {
+        let drawn = self.state.draw().into_iter().flat_map(|draw| {
+            core::iter::once(&draw.members).chain(draw.left.iter().map(|left| &left.members))
+        });
+        let committed = match &self.state {
+            EntryState::Committed { members, .. } => Some(members),
+            EntryState::Reserved
+            | EntryState::Drawing(_)
+            | EntryState::Drawn { .. }
+            | EntryState::Released { .. }
+            | EntryState::Expired { .. } => None,
+        };
+        core::iter::once(&self.reserved).chain(committed).chain(drawn).collect()
+    }
+}
+
+impl<M> Draw<M> {
+    /// What one person has lost and when, and when the rest went back; `ended` is when it did for who stayed.
+    fn of(
+        &self,
+        ended: Option<OrderedMillis>,
+        holds: impl Fn(&M) -> bool,
+    ) -> (Option<(Epsilon, OrderedMillis)>, Option<OrderedMillis>) {
+        match self.left.iter().find(|left| holds(&left.members)) {
+            Some(left) => (Some((left.spent, left.at)), Some(left.at)),
+            None => (Some((self.spent, self.at)), ended),
+        }
+    }
 }
 
 /// What remains of a loss.
@@ -482,6 +524,10 @@ impl Columns {
         let place = subject.0 as usize;
         let read = |column: &[Epsilon]| column.get(place).copied().unwrap_or_default();
         Balance { reserved: read(&self.reserved), committed: read(&self.committed) }
+    }
+
+    fn len(&self) -> usize {
+        self.reserved.len().max(self.committed.len())
     }
 
     fn hold(&mut self, subject: SubjectIndex, epsilon: Epsilon) {

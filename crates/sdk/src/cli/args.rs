@@ -130,7 +130,13 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Consent(Consent),
     /// A person's privacy budget
-    Budget(Person),
+    #[command(args_conflicts_with_subcommands = true)]
+    Budget {
+        #[command(subcommand)]
+        what: Option<Budget>,
+        #[command(flatten)]
+        person: Person,
+    },
     /// Send a file to a Vault
     Upload {
         /// What the file holds
@@ -250,6 +256,12 @@ pub(crate) struct Person {
     /// A Vault, or your own
     #[arg(long, default_value = "assigned")]
     pub(crate) vault: String,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Budget {
+    /// What spent it, each entry proven against the root of the Vault's ledger; needs a trusted governance
+    Statement(Person),
 }
 
 #[derive(Subcommand)]

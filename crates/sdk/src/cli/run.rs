@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result};
 use rand::TryRng as _;
 use serde_json::json;
 use symphony_protocol::artifact::AudienceResult;
+use symphony_sdk::budget;
 use symphony_sdk::campaign::CampaignSpec;
 use symphony_sdk::client::{ClientError, Format, ProblemDetails};
 use symphony_sdk::model::ModelError;
@@ -19,7 +20,7 @@ use symphony_sdk::wallet::WalletError;
 use symphony_types::digest::Digest;
 use symphony_types::id::{RequestId, TaskId};
 
-use super::args::{self, Cli, Command, Person, UploadKind};
+use super::args::{self, Budget, Cli, Command, Person, UploadKind};
 use super::profile::Profile;
 use super::show::{self, Progress};
 
@@ -100,7 +101,8 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Compute(command) => session.compute(command).await?,
         Command::Model(command) => return session.model(command).await,
         Command::Consent(command) => session.consent(command).await?,
-        Command::Budget(person) => session.budget(&person).await?,
+        Command::Budget { what: None, person } => session.budget(&person).await?,
+        Command::Budget { what: Some(Budget::Statement(person)), .. } => session.statement(&person).await?,
         Command::Upload { kind, file, vault, request_id } => {
             session.upload(kind, &file, &vault, request_id).await?;
         }
@@ -243,6 +245,27 @@ impl Session {
                 [scope.to_owned(), limit, reserved, show::epsilon(entry.committed_micro_epsilon)]
             });
             show::table(["scope", "limit", "reserved", "committed"], rows)
+        });
+        Ok(())
+    }
+
+    async fn statement(&self, person: &Person) -> Result<()> {
+        let subject = self.profile.subject(person.subject.as_deref())?;
+        let (client, governance) = (self.profile.client()?, self.profile.trusted()?);
+        let told = budget::statement(&client, &governance, &person.vault, subject).await?;
+        let lines = told.lines.iter().map(|(scope, line)| {
+            json!({"scope": scope.as_str(), "task": line.task.to_string(), "kind": line.kind.name(),
+                "micro_epsilon": line.epsilon.0, "at_ms": line.at.0})
+        });
+        let answer = json!({"vault": told.ledger.vault.as_str(), "root": told.ledger.root.to_string(),
+            "entries": told.ledger.entries, "at_ms": told.ledger.at.0, "lines": lines.collect::<Vec<_>>()});
+        show::print(self.json, &answer, |_| {
+            let rows = told.lines.iter().map(|(scope, line)| {
+                let (task, kind) = (line.task.to_string(), line.kind.name().to_owned());
+                [scope.as_str().to_owned(), task, kind, show::epsilon(line.epsilon.0)]
+            });
+            let head = format!("under root {} of {}\n\n", told.ledger.root, told.ledger.vault);
+            head + &show::table(["scope", "task", "what", "epsilon"], rows)
         });
         Ok(())
     }

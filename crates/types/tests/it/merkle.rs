@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use sha2::{Digest as _, Sha256};
 use symphony_types::digest::Digest;
 use symphony_types::merkle::{
-    Frontier, consistency_proof, inclusion_proof, leaf, root, verify_consistency, verify_inclusion,
+    Frontier, Tree, consistency_proof, inclusion_proof, leaf, root, verify_consistency, verify_inclusion,
 };
 
 /// MTH of the RFC, over raw leaves, by the largest power of two that is smaller than the count.
@@ -61,8 +61,11 @@ fn proofs_hold_for_their_leaf_alone() {
         let leaves = numbered(count);
         let top = root(&leaves);
         let size = count as u64;
+        let tree = Tree::new(leaves.clone());
+        assert_eq!((tree.root(), tree.path(count)), (top, None));
         for (at, own) in leaves.iter().enumerate() {
             let path = inclusion_proof(&leaves, at).unwrap();
+            assert_eq!(tree.path(at).as_ref(), Some(&path));
             let at = at as u64;
             assert!(verify_inclusion(top, *own, at, size, &path));
             assert!(!verify_inclusion(top, leaf(b"other"), at, size, &path));

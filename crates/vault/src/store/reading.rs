@@ -207,17 +207,27 @@ impl View {
     }
 }
 
-/// Which records came of documents.
-pub(super) struct Derived(ReadOnlyTable<[u8; 32], [u8; 32]>);
+/// Where records are, and which of them came of documents.
+pub(crate) struct Derived {
+    documents: ReadOnlyTable<[u8; 32], [u8; 32]>,
+    locations: ReadOnlyTable<[u8; 32], (u32, u32)>,
+}
 
 impl Derived {
-    pub(super) fn open(view: &View) -> Result<Self, Problem> {
-        Ok(Self(view.0.open_table(DERIVED).map_err(redb::Error::from)?))
+    pub(crate) fn open(view: &View) -> Result<Self, Problem> {
+        let documents = view.0.open_table(DERIVED).map_err(redb::Error::from)?;
+        Ok(Self { documents, locations: view.locations()? })
+    }
+
+    /// Where the record of a commitment is. **Errors**: storage.
+    pub(super) fn location(&self, record: &Commitment) -> Result<Option<(u32, u32)>, Problem> {
+        let place = self.locations.get(record.0.0).map_err(redb::Error::from)?;
+        Ok(place.map(|place| place.value()))
     }
 
     /// The document that a record came of; `None` for one that was uploaded as it is. **Errors**: storage.
     pub(super) fn of(&self, record: &Commitment) -> Result<Option<Commitment>, Problem> {
-        let document = self.0.get(record.0.0).map_err(redb::Error::from)?;
+        let document = self.documents.get(record.0.0).map_err(redb::Error::from)?;
         Ok(document.map(|document| Commitment(Digest(document.value()))))
     }
 }

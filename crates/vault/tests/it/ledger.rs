@@ -3,6 +3,8 @@
 use symphony_protocol::artifact::adjustment::{BudgetQuery, BudgetStanding};
 use symphony_protocol::artifact::{Bucket, Release};
 use symphony_protocol::reconcile::budget::check_statement;
+use symphony_protocol::vault::ledger::MovementKind;
+use symphony_protocol::vault::ledger::proof::{ProofFault, ProvenStatement, explain};
 use symphony_types::canonical::to_bytes;
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
@@ -10,6 +12,8 @@ use symphony_types::epsilon::Epsilon;
 use symphony_types::id::TaskId;
 use symphony_types::key::{Master, PrivateKey};
 use symphony_types::time::OrderedMillis;
+use symphony_wire::v1::ReadBudget;
+use symphony_wire::v1::vault_operation::Operation;
 
 use crate::world::*;
 
@@ -147,4 +151,50 @@ async fn the_ledger_is_told_by_task_and_names_nobody() {
     assert_eq!(page(&world, &query(0, None, Some(TaskId(Digest::ZERO)))).lines, []);
     world.reopen();
     assert_eq!(page(&world, &query(0, None, None)), all);
+}
+
+/// R063, R069: what spends a person's budget is under the root that the Vault signs; nobody else may ask, and another Vault's key
+/// does not open it.
+#[tokio::test]
+async fn a_person_can_prove_what_spent_its_budget() {
+    let world = World::new();
+    world.populate(3).await;
+    for name in 1..=3 {
+        world.prepare(name, 10, 5_000 + u64::from(name)).await;
+    }
+    world.withdraw("p1").await;
+    let receipt = world.prepare(2, 10, 5_002).await;
+    world.vault().commit(&world.master.endorsed(world.assignment(&receipt))).await.unwrap();
+    let release = world.master.endorsed(Release { task: task(3), vault: vault_id() });
+    world.vault().release(release).await.unwrap();
+    let asked = async |who: (&str, &str), subject: &str, after: Vec<u8>| {
+        let read = ReadBudget { subject: subject.into(), proven: true, after };
+        world.ask(who, "prove", Operation::ReadBudget(read)).await
+    };
+    let key = world.governance.registry.vaults[&vault_id()].key;
+    let told = async |person: &str| -> ProvenStatement {
+        let answer = asked((person, "producer"), person, vec![]).await;
+        bcs::from_bytes(&answer.proof).unwrap()
+    };
+    let spent = |statement: &ProvenStatement| {
+        let lines = statement.check(&key).unwrap();
+        explain(&statement.balances, &lines).unwrap();
+        lines.iter().map(|(_, line)| (line.task, line.kind)).collect::<Vec<_>>()
+    };
+    use MovementKind::{Commit, Release as Back, Reserve};
+    let own = told("p2").await;
+    let expected = [(1, Reserve), (2, Reserve), (2, Commit), (3, Reserve), (3, Back)];
+    assert_eq!(spent(&own), expected.map(|(name, kind)| (task(name), kind)));
+    let left = told("p1").await;
+    let expected = [(1, Reserve), (2, Reserve), (2, Back), (3, Reserve), (3, Back)];
+    assert_eq!(spent(&left), expected.map(|(name, kind)| (task(name), kind)));
+    assert_eq!(own.root.body, left.root.body, "everybody sees one ledger");
+    let stranger = PrivateKey::from_seed(&[9; 32]).public();
+    assert_eq!(own.check(&stranger), Err(ProofFault::Signature));
+    let rest = asked(("p2", "producer"), "p2", task(2).0.0.to_vec()).await;
+    let rest: ProvenStatement = bcs::from_bytes(&rest.proof).unwrap();
+    assert_eq!(rest.entries[..], own.entries[2..]);
+    assert_eq!(asked(("p2", "producer"), "p1", vec![]).await.code, Code::Forbidden.as_str());
+    assert_eq!(asked(("p2", "producer"), "p2", vec![1]).await.code, Code::Malformed.as_str());
+    assert_eq!(asked(OPERATOR, "p1", vec![]).await.code, "");
 }

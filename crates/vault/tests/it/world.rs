@@ -255,7 +255,7 @@ impl World {
     }
 
     pub(crate) async fn budget(&self, person: &str) -> (u64, u64) {
-        let read = Operation::ReadBudget(ReadBudget { subject: person.into() });
+        let read = Operation::ReadBudget(ReadBudget { subject: person.into(), ..ReadBudget::default() });
         let answer = self.ask((person, "producer"), "read", read).await;
         let cap = answer.budget.iter().find(|entry| entry.usage_scope.is_empty()).unwrap();
         (cap.reserved_micro_epsilon, cap.committed_micro_epsilon)

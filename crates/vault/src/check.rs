@@ -1,0 +1,253 @@
+//! Looks at everything that a Vault's folder holds and names what is wrong (R063, R078): each record and document against its
+//! commitment, each link both ways, each person's key and name, the budget ledger against the sums of its entries, each epoch's
+//! dividends against their root, the journal decided again from its beginning. Nothing is changed or mended.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use redb::{ReadableTable as _, ReadableTableMetadata as _};
+use serde::Serialize;
+use symphony_consensus::orderer::{Clock, Orderer as _};
+use symphony_consensus::replay::Verify;
+use symphony_protocol::governance::Governance;
+use symphony_protocol::vault::dividend;
+use symphony_protocol::vault::machine::State;
+use symphony_types::id::{Commitment, VaultId};
+use symphony_types::merkle;
+use symphony_types::subjects::SubjectIndex;
+
+use crate::enterprise::open_journal;
+use crate::keys::{DataKey, VaultKeys};
+use crate::problem::Problem;
+use crate::slots::KeySlots;
+use crate::store::reading::Derived;
+use crate::store::{Store, View};
+
+/// What a check found.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// People looked at.
+    pub people: u64,
+    /// Records whose commitment holds.
+    pub records: u64,
+    /// Documents whose commitment holds, and erased ones whose proof does.
+    pub documents: u64,
+    /// Entries of the budget ledger.
+    pub entries: u64,
+    /// Epochs whose dividends have their root.
+    pub epochs: u64,
+    /// The first faults.
+    pub faults: Vec<Fault>,
+    /// All faults.
+    pub faults_total: u64,
+}
+
+/// Something that is not as it was written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Fault {
+    /// What it is.
+    pub part: Part,
+    /// Which one.
+    pub place: String,
+    /// What is wrong with it.
+    pub fault: String,
+}
+
+/// The parts of a Vault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Part {
+    /// A person's key and profile.
+    Person,
+    /// A record.
+    Record,
+    /// A receipt document.
+    Document,
+    /// The budget of a person.
+    Budget,
+    /// The dividends of an epoch.
+    Dividends,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{:?} {}: {}", self.part, self.place, self.fault)
+    }
+}
+
+/// Checks the folder of a Vault that does not run.
+///
+/// **Errors**: the keys, the database or the journal cannot be opened at all, or the journal does not decide as it did; what else is
+/// wrong is in the report.
+pub fn folder(
+    folder: &Path,
+    vault: &VaultId,
+    network: &str,
+    governance: &Governance,
+    clock: Clock,
+) -> anyhow::Result<Report> {
+    let keys = VaultKeys::open(folder)?;
+    let (database, journal) = open_journal(folder, vault, network, governance, Verify::Decisions, clock)?;
+    let store = Store::open(database)?;
+    let view = store.read()?;
+    let slots = KeySlots::open(folder, &view.slots()?).context("opening the keys of documents")?;
+    let state = journal.state();
+    Ok(Check { keys: &keys, slots: &slots, view: &view, state, report: Report::default() }.run()?)
+}
+
+struct Check<'a> {
+    keys: &'a VaultKeys,
+    slots: &'a KeySlots,
+    view: &'a View,
+    state: Arc<State>,
+    report: Report,
+}
+
+impl Check<'_> {
+    fn run(mut self) -> Result<Report, Problem> {
+        self.people()?;
+        self.records()?;
+        self.documents()?;
+        self.budgets();
+        self.dividends()?;
+        Ok(self.report)
+    }
+
+    fn fault(&mut self, part: Part, place: impl fmt::Display, fault: impl fmt::Display) {
+        self.report.faults_total += 1;
+        if self.report.faults.len() < FAULTS_MAX {
+            self.report.faults.push(Fault { part, place: place.to_string(), fault: fault.to_string() });
+        }
+    }
+
+    /// Each row opens under the Vault's key and is of the person whom the journal enrolled there.
+    fn people(&mut self) -> Result<(), Problem> {
+        for index in (0..self.state.subjects.len()).map(SubjectIndex) {
+            match self.view.subject(index).map(|row| row.profile(self.keys, index)) {
+                Ok(Ok(profile)) => {
+                    let key = self.keys.subject_key(&profile.subject);
+                    if self.state.subjects.find(&key) == Some(index) {
+                        self.report.people += 1;
+                    } else {
+                        self.fault(Part::Person, index.0, "the profile is another person's");
+                    }
+                }
+                Ok(Err(error)) => self.fault(Part::Person, index.0, error),
+                Err(problem) => self.fault(Part::Person, index.0, problem),
+            }
+        }
+        Ok(())
+    }
+
+    /// Each record opens, has its commitment, and is found where its commitment says.
+    fn records(&mut self) -> Result<(), Problem> {
+        let view = self.view;
+        let (records, derived) = (view.records()?, Derived::open(view)?);
+        let mut person: Option<(SubjectIndex, Option<DataKey>)> = None;
+        for row in records.iter().map_err(redb::Error::from)? {
+            let (place, bytes) = row.map_err(redb::Error::from)?;
+            let (subject, sequence) = (SubjectIndex(place.value().0), place.value().1);
+            let shown = format_args!("{}/{sequence}", subject.0).to_string();
+            if person.as_ref().is_none_or(|(known, _)| *known != subject) {
+                // A key that does not open is named with the person.
+                let key = view.subject(subject).ok().and_then(|row| row.data_key(self.keys, subject).ok());
+                person = Some((subject, key));
+            }
+            let Some((_, Some(key))) = &person else {
+                self.fault(Part::Record, shown, "its person's key is not there");
+                continue;
+            };
+            match view.record(self.slots, key, subject, &derived, (place.value(), bytes.value())) {
+                Ok(_) if !self.state.holdings.holds(subject) => {
+                    self.fault(Part::Record, shown, "the journal knows no record of this person");
+                }
+                Ok(_) => self.report.records += 1,
+                Err(problem) => self.fault(Part::Record, shown, problem),
+            }
+        }
+        let (rows, links) = (records.len(), view.locations()?.len());
+        let (rows, links) = (rows.map_err(redb::Error::from)?, links.map_err(redb::Error::from)?);
+        if rows != links {
+            self.fault(Part::Record, "all", format_args!("{rows} records have {links} commitments"));
+        }
+        Ok(())
+    }
+
+    /// Each document is what was committed to, or is erased with a proof that this Vault signed.
+    fn documents(&mut self) -> Result<(), Problem> {
+        let people: Vec<SubjectIndex> = (0..self.state.subjects.len()).map(SubjectIndex).collect();
+        let mut seen: BTreeSet<Commitment> = BTreeSet::new();
+        for subject in people {
+            for row in self.view.documents(subject, 0)? {
+                let (sequence, row) = row?;
+                let shown = format!("{}/{sequence}", subject.0);
+                seen.insert(row.commitment);
+                match self.document(subject, &row.commitment) {
+                    Ok(()) => self.report.documents += 1,
+                    Err(problem) => self.fault(Part::Document, shown, problem),
+                }
+            }
+        }
+        if seen.len() != self.state.documents.len() {
+            let (rows, known) = (seen.len(), self.state.documents.len());
+            self.fault(Part::Document, "all", format_args!("{rows} rows, the journal knows {known}"));
+        }
+        Ok(())
+    }
+
+    fn document(&self, subject: SubjectIndex, commitment: &Commitment) -> Result<(), Problem> {
+        let wrong = |what: &'static str| Problem::fault("a document contradicts the journal", what);
+        let known = self.state.documents.of(subject, commitment)?;
+        let (_, row) = self.view.document(subject, commitment)?;
+        let Some(held) = row.held else {
+            let proof = self.view.erasure(commitment)?.filter(|proof| proof.verify(&self.keys.signing.public()));
+            return match (known.erased, proof) {
+                (Some(_), Some(_)) => Ok(()),
+                (None, _) => Err(wrong("it is gone and was not erased")),
+                (Some(_), None) => Err(wrong("the proof of its erasure is not there")),
+            };
+        };
+        if known.erased.is_some() {
+            return Err(wrong("it is erased and still there"));
+        }
+        let opened = self.view.subject(subject)?.data_key(self.keys, subject);
+        let person = opened.map_err(|error| Problem::fault("a person's key cannot be opened", error))?;
+        let key = held.key(self.slots, &person, commitment)?;
+        let header = crate::store::document::Header::open(&key, commitment, &held.header)?;
+        self.view.document_content(&key, &header.record)?;
+        Ok(())
+    }
+
+    /// Each balance is the sum of what the entries hold and consumed.
+    fn budgets(&mut self) {
+        self.report.entries = self.state.ledger.entries().count() as u64;
+        for (scope, subject) in self.state.ledger.unexplained() {
+            let place = format!("{}/{}", subject.0, scope.as_str());
+            self.fault(Part::Budget, place, "the balance is not the sum of the ledger's entries");
+        }
+    }
+
+    fn dividends(&mut self) -> Result<(), Problem> {
+        let state = Arc::clone(&self.state);
+        for (epoch, closed) in &state.epochs {
+            match self.view.closing(self.keys, *epoch) {
+                Ok(Some(closing)) => {
+                    if merkle::root(&dividend::hashes(&closing.leaves)) == closed.statement.root {
+                        self.report.epochs += 1;
+                    } else {
+                        self.fault(Part::Dividends, epoch.0, "the leaves do not have the stated root");
+                    }
+                }
+                Ok(None) => self.fault(Part::Dividends, epoch.0, "the leaves are not there"),
+                Err(problem) => self.fault(Part::Dividends, epoch.0, problem),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Faults that a report names.
+const FAULTS_MAX: usize = 100;
