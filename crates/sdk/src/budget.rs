@@ -61,8 +61,11 @@ pub async fn statement(
         let key = key.ok_or_else(|| BudgetError::VaultUnknown(ledger.vault.to_string()))?;
         let lines = page.check(&key)?;
         let last = page.entries.last().map(|entry| entry.task);
-        let begun =
-            known.get_or_insert_with(|| Statement { ledger: ledger.clone(), balances: page.balances.clone(), lines: vec![] });
+        let begun = known.get_or_insert_with(|| Statement {
+            ledger: ledger.clone(),
+            balances: page.balances.clone(),
+            lines: vec![],
+        });
         if (begun.ledger.root, &begun.balances) != (ledger.root, &page.balances) {
             return Err(BudgetError::Changed);
         }

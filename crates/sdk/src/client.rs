@@ -321,8 +321,9 @@ impl Client {
         after: Option<TaskId>,
     ) -> Result<Vec<u8>, ClientError> {
         let path = ["vaults", vault, "subjects", subject, "budget", "statement"];
-        let after = after.map(|task| ("after", task.to_string()));
-        self.repeat_bytes(|| self.request(Method::GET, &path).query(&Vec::from_iter(&after))).await
+        let after = after.map(|task| task.to_string());
+        let query: Vec<_> = after.iter().map(|task| ("after", task.as_str())).collect();
+        self.repeat_bytes(|| self.select(Method::GET, &path, &query)).await
     }
 
     /// A person's consents.

@@ -28,7 +28,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         println!("{}", serde_json::to_string(&report)?);
     } else {
         let (people, records, documents) = (report.people, report.records, report.documents);
-        println!("{vault}: {people} people, {records} records, {documents} documents, {} ledger entries, {} epochs hold", report.entries, report.epochs);
+        println!(
+            "{vault}: {people} people, {records} records, {documents} documents, {} ledger entries, {} epochs hold",
+            report.entries, report.epochs
+        );
         report.faults.iter().for_each(|fault| println!("{fault}"));
     }
     ensure!(report.faults_total == 0, "{} faults", report.faults_total);

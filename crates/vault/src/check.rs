@@ -203,7 +203,8 @@ impl Check<'_> {
         let known = self.state.documents.of(subject, commitment)?;
         let (_, row) = self.view.document(subject, commitment)?;
         let Some(held) = row.held else {
-            let proof = self.view.erasure(commitment)?.filter(|proof| proof.verify(&self.keys.signing.public()));
+            let proof =
+                self.view.erasure(commitment)?.filter(|proof| proof.verify(&self.keys.signing.public()));
             return match (known.erased, proof) {
                 (Some(_), Some(_)) => Ok(()),
                 (None, _) => Err(wrong("it is gone and was not erased")),

@@ -11,7 +11,9 @@ pub mod value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use redb::{Database, Durability, ReadOnlyTable, ReadTransaction, ReadableDatabase, TableDefinition, WriteTransaction};
+use redb::{
+    Database, Durability, ReadOnlyTable, ReadTransaction, ReadableDatabase, TableDefinition, WriteTransaction,
+};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use symphony_protocol::artifact::{SignedReceipt, SignedSlice};

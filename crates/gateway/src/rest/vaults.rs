@@ -11,8 +11,8 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{FromRequest, Path, Query, Request, State};
 use axum::response::{IntoResponse, Response};
 use http::header;
-use serde::{Deserialize, Serialize};
 use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
 use symphony_types::catalogue::Code;
 use symphony_types::id::{RequestId, SubjectId, UsageScope};
 use symphony_types::limits::DOCUMENT_BYTES_MAX;
@@ -23,7 +23,7 @@ use symphony_wire::v1::{
     VaultAnswer,
 };
 
-use super::request::{JSON, JsonBody, OCTETS, RequestKey, json, media, require_media};
+use super::request::{JSON, JsonBody, OCTETS, RequestKey, hex32, json, media, require_media};
 use super::shape::{
     AttributeEntry, BudgetEntry, ConsentEntry, ConsentGrant, DividendEntry, RecordEntry, UploadReport,
     VaultEntry, VaultList,

@@ -68,7 +68,7 @@ async fn a_vault_operation_is_signed_and_sealed_for_the_caller() {
         roles: vec!["operator".into()],
         request_id: "r1".into(),
         vault_id: VAULT.into(),
-        operation: Some(Operation::ReadBudget(ReadBudget { subject: ACTOR.into() })),
+        operation: Some(Operation::ReadBudget(ReadBudget { subject: ACTOR.into(), ..ReadBudget::default() })),
         ..VaultOperation::default()
     };
     let response = call(&stage, "VaultAccess/Operate", Some(token(|_| {})), forged.encode_to_vec()).await;

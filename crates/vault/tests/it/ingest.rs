@@ -116,7 +116,7 @@ async fn a_person_reads_and_writes_itself_alone_and_the_operator_reads_budgets_o
     let (own, other) = (("p0", "producer"), "p1");
     let reads = |subject: &str| {
         [
-            Operation::ReadBudget(ReadBudget { subject: subject.into() }),
+            Operation::ReadBudget(ReadBudget { subject: subject.into(), ..ReadBudget::default() }),
             Operation::ReadConsents(ReadConsents { subject: subject.into() }),
             read_records(subject),
             Operation::ReadDividends(ReadDividends { subject: subject.into() }),

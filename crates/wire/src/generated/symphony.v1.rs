@@ -226,6 +226,12 @@ pub struct ReadBudget {
     /// the caller itself, or any subject for the Vault's operator
     #[prost(string, tag = "1")]
     pub subject: ::prost::alloc::string::String,
+    /// the answer is `proof`: canonical bytes of a ProvenStatement
+    #[prost(bool, tag = "2")]
+    pub proven: bool,
+    /// of a proven one: entries that follow this task; empty for the first
+    #[prost(bytes = "vec", tag = "3")]
+    pub after: ::prost::alloc::vec::Vec<u8>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ReadConsents {
@@ -346,7 +352,7 @@ pub struct VaultAnswer {
     /// of one receipt
     #[prost(bytes = "vec", tag = "13")]
     pub content: ::prost::alloc::vec::Vec<u8>,
-    /// of an erasure: a document signed by the Vault
+    /// of an erasure or a budget: a document signed by the Vault
     #[prost(bytes = "vec", tag = "14")]
     pub proof: ::prost::alloc::vec::Vec<u8>,
     /// of a parse: a signed ParseTicket

@@ -19,7 +19,7 @@ use symphony_types::merkle::{self, Tree};
 use symphony_types::subjects::SubjectIndex;
 use symphony_types::time::OrderedMillis;
 
-use super::{Balance, Draw, EntryState, Ledger, LedgerEntry, Left, MembershipProof, Members, Movement};
+use super::{Balance, Draw, EntryState, Ledger, LedgerEntry, Left, Members, MembershipProof, Movement};
 
 /// The whole ledger of a Vault at one moment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,9 +91,13 @@ impl fmt::Display for ProofFault {
         match self {
             Self::Signature => write!(out, "the vault did not sign the ledger's root"),
             Self::Entry(task) => write!(out, "the entry of task {task} is not under the ledger's root"),
-            Self::Member(task) => write!(out, "whether the entry of task {task} holds the person is not shown"),
+            Self::Member(task) => {
+                write!(out, "whether the entry of task {task} holds the person is not shown")
+            }
             Self::Foreign(task) => write!(out, "the entry of task {task} does not belong here"),
-            Self::Unexplained(scope) => write!(out, "the balances of scope {scope} are not the sums of its entries"),
+            Self::Unexplained(scope) => {
+                write!(out, "the balances of scope {scope} are not the sums of its entries")
+            }
         }
     }
 }
@@ -133,11 +137,16 @@ impl Ledger {
             members: entry.sets().iter().map(|members| members.prove(subject)).collect(),
         });
         let entries = shown.collect();
-        let root = LedgerRoot { vault: vault.clone(), entries: self.entries.len() as u64, root: tree.root(), at };
+        let root =
+            LedgerRoot { vault: vault.clone(), entries: self.entries.len() as u64, root: tree.root(), at };
         ProvenStatement {
             root: sign(root),
             subject,
-            balances: self.scopes.keys().map(|scope| (scope.clone(), self.in_scope(scope, subject))).collect(),
+            balances: self
+                .scopes
+                .keys()
+                .map(|scope| (scope.clone(), self.in_scope(scope, subject)))
+                .collect(),
             entries,
             more: mine.next().is_some(),
         }

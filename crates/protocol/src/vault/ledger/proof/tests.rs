@@ -1,6 +1,6 @@
 //! Every person's statement of a random ledger is the ledger's own, and a changed one is not believed.
 
-use alloc::format;
+use alloc::{format, vec};
 
 use proptest::prelude::*;
 use symphony_types::canonical;
@@ -48,7 +48,13 @@ struct Story {
 fn stories() -> impl Strategy<Value = Vec<Story>> {
     let people = proptest::collection::vec(0..PEOPLE, 0..12);
     let story = (any::<bool>(), 2u64..50, people, proptest::collection::vec(any::<bool>(), 12), 0u8..6);
-    let story = story.prop_map(|(training, epsilon, people, stay, end)| Story { training, epsilon, people, stay, end });
+    let story = story.prop_map(|(training, epsilon, people, stay, end)| Story {
+        training,
+        epsilon,
+        people,
+        stay,
+        end,
+    });
     proptest::collection::vec(story, 0..20)
 }
 
@@ -57,8 +63,13 @@ fn told(stories: &[Story]) -> Ledger {
     for (number, story) in (0..).zip(stories) {
         let (task, at) = (task(number), OrderedMillis(number));
         let people: SubjectSet = story.people.iter().copied().map(SubjectIndex).collect();
-        let stay: SubjectSet =
-            story.people.iter().zip(&story.stay).filter(|(_, stay)| **stay).map(|(who, _)| SubjectIndex(*who)).collect();
+        let stay: SubjectSet = story
+            .people
+            .iter()
+            .zip(&story.stay)
+            .filter(|(_, stay)| **stay)
+            .map(|(who, _)| SubjectIndex(*who))
+            .collect();
         let reservation = Reservation {
             scope: scope(if story.training { "training" } else { "marketing" }),
             policy: PolicyVersion(1),
@@ -164,15 +175,21 @@ proptest! {
 /// What a task still holds and has consumed of the person.
 fn net(lines: &[(UsageScope, Movement)], task: TaskId) -> (u64, u64) {
     let sum = |kind| -> u64 {
-        lines.iter().filter(|(_, line)| line.task == task && line.kind == kind).map(|(_, line)| line.epsilon.0).sum()
+        lines
+            .iter()
+            .filter(|(_, line)| line.task == task && line.kind == kind)
+            .map(|(_, line)| line.epsilon.0)
+            .sum()
     };
-    let (reserve, commit, release) = (sum(MovementKind::Reserve), sum(MovementKind::Commit), sum(MovementKind::Release));
+    let (reserve, commit, release) =
+        (sum(MovementKind::Reserve), sum(MovementKind::Commit), sum(MovementKind::Release));
     (reserve - commit - release, commit)
 }
 
 #[test]
 fn a_fault_says_what_is_wrong() {
-    let said = [ProofFault::Signature, ProofFault::Entry(task(1)), ProofFault::Unexplained(scope("marketing"))];
+    let said =
+        [ProofFault::Signature, ProofFault::Entry(task(1)), ProofFault::Unexplained(scope("marketing"))];
     let said = said.map(|fault| format!("{fault}"));
     assert!(said[0].contains("sign") && said[1].contains("root") && said[2].contains("marketing"));
 }
