@@ -19,6 +19,13 @@ impl SubjectSet {
         Self(Vec::new())
     }
 
+    /// The set of words of 64 subjects each.
+    pub fn from_words(words: Vec<u64>) -> Self {
+        let mut set = Self(words);
+        set.trim();
+        set
+    }
+
     /// Adds a subject; says whether it was new.
     pub fn insert(&mut self, subject: SubjectIndex) -> bool {
         let (word, bit) = place(subject);
@@ -71,10 +78,13 @@ impl SubjectSet {
     /// The subjects in ascending order.
     pub fn iter(&self) -> impl Iterator<Item = SubjectIndex> + '_ {
         self.0.iter().enumerate().flat_map(|(word, bits)| {
-            let bits = *bits;
-            (0..64u32)
-                .filter(move |bit| bits >> bit & 1 == 1)
-                .map(move |bit| SubjectIndex(word as u32 * 64 + bit))
+            let mut rest = *bits;
+            core::iter::from_fn(move || {
+                let bit = rest.trailing_zeros();
+                // Takes the lowest bit away; an empty word has none.
+                rest &= rest.checked_sub(1)?;
+                Some(SubjectIndex(word as u32 * 64 + bit))
+            })
         })
     }
 

@@ -97,11 +97,11 @@ impl Consents {
     /// Everybody whose consent covers the scope at that moment.
     pub fn covered(&self, scope: &UsageScope, at: OrderedMillis) -> SubjectSet {
         let Some(all) = self.scopes.get(scope) else { return SubjectSet::new() };
-        (0..)
-            .zip(all.iter())
-            .filter(|(_, word)| word.allows(at))
-            .map(|(index, _)| SubjectIndex(index))
-            .collect()
+        let word = |people: &[Standing]| {
+            let bits = (0..).zip(people).map(|(bit, standing)| u64::from(standing.allows(at)) << bit);
+            bits.fold(0, |word: u64, bit: u64| word | bit)
+        };
+        SubjectSet::from_words(all.chunks(64).map(word).collect())
     }
 
     /// What a person said, by scope; scopes never spoken of are absent.

@@ -232,17 +232,26 @@ impl Ledger {
         self.total.balance(subject)
     }
 
-    /// Whether `epsilon` more fits under the person's limit of the scope and under the cap (R067).
-    pub fn affords(
+    /// Those of `people` for whom `epsilon` more fits under the limit of the scope and under the cap (R067).
+    pub fn affordable(
         &self,
-        subject: SubjectIndex,
+        people: &SubjectSet,
         scope: &UsageScope,
         epsilon: Epsilon,
         privacy: &Privacy,
-    ) -> bool {
-        let Some(limit) = privacy.scope_limits.get(scope) else { return false };
-        self.in_scope(scope, subject).fits(epsilon, *limit)
-            && self.in_total(subject).fits(epsilon, privacy.subject_cap)
+    ) -> SubjectSet {
+        let Some(limit) = privacy.scope_limits.get(scope) else { return SubjectSet::new() };
+        let nothing = Columns::default();
+        let of_scope = self.scopes.get(scope).map_or(&nothing, Arc::as_ref);
+        let affords = |subject: SubjectIndex| {
+            of_scope.balance(subject).fits(epsilon, *limit)
+                && self.total.balance(subject).fits(epsilon, privacy.subject_cap)
+        };
+        let mut words = people.words().to_vec();
+        for subject in people.iter().filter(|subject| !affords(*subject)) {
+            words[subject.0 as usize / 64] &= !(1 << (subject.0 % 64));
+        }
+        SubjectSet::from_words(words)
     }
 
     /// A person's history in a scope, by time (R069).

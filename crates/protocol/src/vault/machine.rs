@@ -276,8 +276,7 @@ impl State {
 
     /// People whose consent covers a scope and who have records, as a bucket (R058, D6).
     pub fn coverage(&self, scope: &UsageScope, at: OrderedMillis) -> Bucket {
-        let covered = self.consents.covered(scope, at);
-        Bucket::of(covered.iter().filter(|subject| self.holdings.holds(*subject)).count() as u64)
+        Bucket::of(self.consents.covered(scope, at).intersection(self.holdings.holders()).len())
     }
 
     /// Who may be used for a scope at that moment and can afford it.
@@ -288,10 +287,8 @@ impl State {
         policy: &Policy,
         at: OrderedMillis,
     ) -> SubjectSet {
-        let eligible = |subject: &SubjectIndex| {
-            self.holdings.holds(*subject) && self.ledger.affords(*subject, scope, epsilon, &policy.privacy)
-        };
-        self.consents.covered(scope, at).iter().filter(eligible).collect()
+        let covered = self.consents.covered(scope, at).intersection(self.holdings.holders());
+        self.ledger.affordable(&covered, scope, epsilon, &policy.privacy)
     }
 }
 

@@ -98,6 +98,11 @@ impl Holdings {
         self.count
     }
 
+    /// Who has records.
+    pub fn holders(&self) -> &SubjectSet {
+        &self.holders
+    }
+
     /// Whether the person has any record.
     pub fn holds(&self, subject: SubjectIndex) -> bool {
         self.holders.contains(subject)

@@ -29,6 +29,7 @@ proptest! {
         prop_assert_eq!(bits.iter().map(|s| s.0).collect::<Vec<_>>(), model.iter().copied().collect::<Vec<_>>());
         // The way there leaves no trace in the bytes.
         prop_assert_eq!(to_bytes(&bits), to_bytes(&set(&model)));
+        prop_assert_eq!(&SubjectSet::from_words(bits.words().iter().copied().chain([0, 0]).collect()), &bits);
         prop_assert_eq!(bcs::from_bytes::<SubjectSet>(&to_bytes(&bits)).unwrap(), bits);
     }
 
