@@ -93,7 +93,8 @@ pub fn folder(
     let (database, journal) = open_journal(folder, vault, network, governance, Verify::Decisions, clock)?;
     let store = Store::open(database)?;
     let view = store.read()?;
-    let slots = KeySlots::open(folder, &view.slots()?).context("opening the keys of documents")?;
+    // Opened to be used, slots that no row names would be overwritten; a row that is damaged names the wrong one.
+    let slots = KeySlots::look(folder).context("opening the keys of documents")?;
     let state = journal.state();
     Ok(Check { keys: &keys, slots: &slots, view: &view, state, report: Report::default() }.run()?)
 }
@@ -182,7 +183,13 @@ impl Check<'_> {
         let mut seen: BTreeSet<Commitment> = BTreeSet::new();
         for subject in people {
             for row in self.view.documents(subject, 0)? {
-                let (sequence, row) = row?;
+                let (sequence, row) = match row {
+                    Ok(row) => row,
+                    Err(problem) => {
+                        self.fault(Part::Document, format_args!("{}/", subject.0), problem);
+                        continue;
+                    }
+                };
                 let shown = format!("{}/{sequence}", subject.0);
                 seen.insert(row.commitment);
                 match self.document(subject, &row.commitment) {

@@ -63,6 +63,16 @@ impl KeySlots {
         Ok(Self(Mutex::new(slots)))
     }
 
+    /// The slots of a Vault's folder to read alone: nothing is overwritten, whatever names them. **Errors**: those of the file system.
+    pub fn look(folder: &Path) -> io::Result<Self> {
+        let file = match File::open(folder.join(FILE)) {
+            // A Vault that never kept a document has no file, which is as good as an empty one.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => File::open("/dev/null")?,
+            opened => opened?,
+        };
+        Ok(Self(Mutex::new(Slots { file, len: 0, free: Vec::new(), doomed: BTreeSet::new() })))
+    }
+
     /// Writes a slot and gives its number once it is on disk. **Errors**: those of the file system.
     pub fn put(&self, slot: &Slot) -> io::Result<u32> {
         let mut slots = self.lock();

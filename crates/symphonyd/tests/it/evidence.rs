@@ -2,6 +2,7 @@
 //! payments on the chain that agree with both (R118, R134, R135, R150, R158, R161, R173, R208, R217, R235).
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 
@@ -11,13 +12,15 @@ use symphony_chain::transaction::{Anchor, Call, ChainId, Transaction};
 use symphony_protocol::artifact::RecipientClass;
 use symphony_protocol::evidence::EndorsedBundle;
 use symphony_protocol::settlement::finalize;
+use symphony_protocol::vault::ledger::MovementKind;
+use symphony_sdk::budget::{self, BudgetError};
 use symphony_sdk::client::{Client, Upload};
 use symphony_sdk::secret;
 use symphony_sdk::verify::{governance_digest, verify};
 use symphony_sdk::wallet::Wallet;
 use symphony_types::amount::Sym;
 use symphony_types::digest::Digest;
-use symphony_types::id::{AccountId, EpochId, RequestId, VaultId};
+use symphony_types::id::{AccountId, EpochId, RequestId, TaskId, VaultId};
 use symphony_types::key::{self, PrivateKey};
 use symphony_types::time::OrderedMillis;
 use symphony_wire::documents::decode;
@@ -45,6 +48,7 @@ async fn a_settled_campaign_can_be_checked_by_anybody() {
     every_changed_byte_is_seen(&bundle);
     the_chain_agrees_with_the_bundle(&luckin.client, &network, &bundle, &before).await;
     a_producer_gets_its_dividend_once(&network).await;
+    a_producer_can_prove_what_spent_its_budget(&network, delivered.task.task_id).await;
     the_journal_replays_to_the_reported_state(network, &luckin.client).await;
 }
 
@@ -141,6 +145,36 @@ async fn a_producer_gets_its_dividend_once(network: &Network) {
     assert_eq!(wallet.holding(&client).await.unwrap().balance, holding.balance);
 }
 
+/// R063, R069
+async fn a_producer_can_prove_what_spent_its_budget(network: &Network, task: TaskId) {
+    let client = network.client("producer-1");
+    let governance = decode(&fs::read(network.dir.join("governance.bcs")).unwrap()).unwrap();
+    let told = budget::statement(&client, &governance, VAULTS[0], "producer-1").await.unwrap();
+    let kinds: Vec<_> =
+        told.lines.iter().map(|(scope, line)| (scope.as_str(), line.task, line.kind)).collect();
+    let of = |kind| ("marketing", task, kind);
+    assert_eq!(kinds, [of(MovementKind::Reserve), of(MovementKind::Commit)]);
+    let spent: u64 = client.budget(VAULTS[0], "producer-1").await.unwrap()[0].committed_micro_epsilon;
+    assert_eq!(told.lines[1].1.epsilon.0, spent);
+    let others = budget::statement(&client, &governance, VAULTS[0], &subject(&crowd(1)[0])).await;
+    assert!(matches!(others, Err(BudgetError::Client(_))), "{others:?}");
+}
+
+/// R078
+fn every_vault_is_whole(folder: &Path) {
+    for vault in VAULTS {
+        let config = folder.join(format!("enterprise-{vault}/node.toml"));
+        let checked = Command::new(env!("CARGO_BIN_EXE_symphonyd"))
+            .args(["check", "--json", "--config"])
+            .arg(config)
+            .output()
+            .unwrap();
+        assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
+        let report: Value = serde_json::from_slice(&checked.stdout).unwrap();
+        assert!(report["records"].as_u64().unwrap() >= 55 && report["entries"] == 1, "{report}");
+    }
+}
+
 /// R135, R217
 async fn the_journal_replays_to_the_reported_state(network: Network, client: &Client) {
     let mut last = client.status().await.unwrap();
@@ -154,7 +188,9 @@ async fn the_journal_replays_to_the_reported_state(network: Network, client: &Cl
     })
     .await;
     let journal = network.dir.join("master-1/data/journal.redb");
+    let dir = network.dir.clone();
     let _folder = network.stop();
+    every_vault_is_whole(&dir);
     let replayed = replay(&journal);
     assert_eq!(replayed["state"], status.state_hash);
     assert_eq!(replayed["height"], status.height);
