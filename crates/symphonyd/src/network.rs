@@ -44,7 +44,7 @@ pub(crate) struct Network {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Chain {
     /// The reference ledger, and how it starts.
-    Ledger(Genesis),
+    Ledger(Box<Genesis>),
     /// The contracts on Aptos.
     Contracts(Deployment),
 }

@@ -216,7 +216,7 @@ pub(crate) fn ledger(start: Start) -> Result<Life> {
     let folder = config.folder.join("data");
     Ok(match network.chain {
         Chain::Ledger(genesis) => Box::pin(async move {
-            ledger_host::run(network.name, genesis, &folder, listener, credentials, shutdown).await
+            ledger_host::run(network.name, *genesis, &folder, listener, credentials, shutdown).await
         }),
         Chain::Contracts(deployment) => {
             let url =

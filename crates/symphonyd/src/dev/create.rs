@@ -95,7 +95,7 @@ pub(super) fn network(
         name: NAME.to_owned(),
         governance,
         chain: match money {
-            Money::Ledger => Chain::Ledger(first),
+            Money::Ledger => Chain::Ledger(Box::new(first)),
             Money::Move => Chain::Contracts(devchain::found(dir, &first)?),
         },
         nodes: addresses,
