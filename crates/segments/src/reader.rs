@@ -1,0 +1,329 @@
+//! Opens segments, reads their columns, and finds and names bytes that are not those that were written.
+//!
+//! A segment is opened once: its key is unwrapped, its footer and indexes are decrypted and kept until [`Segments::forget`].
+//! Every part that is read is authenticated; [`Segments::check`] looks at the whole file besides.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arrow::array::RecordBatch;
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
+use object_store::{ObjectStore, ObjectStoreExt as _};
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
+use parquet::arrow::async_reader::{AsyncFileReader, ParquetRecordBatchStreamBuilder};
+use parquet::encryption::decrypt::FileDecryptionProperties;
+use parquet::errors::ParquetError;
+use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
+use sha2::{Digest as _, Sha256};
+use symphony_types::digest::Digest;
+use symphony_types::id::VaultId;
+
+use crate::error::SegmentError;
+use crate::limits::SEGMENTS_MAX;
+use crate::schema::{PERSON, SEQUENCE, SegmentSchema};
+use crate::segment::{KeySource, Part, SegmentEntry, SegmentId};
+
+/// The segments of one Vault in one store.
+pub struct Segments {
+    vault: VaultId,
+    store: Arc<dyn ObjectStore>,
+    keys: Arc<dyn KeySource>,
+    schema: SegmentSchema,
+    open: Mutex<BTreeMap<SegmentId, OpenSegment>>,
+}
+
+/// A segment whose footer and indexes are decrypted.
+#[derive(Clone)]
+pub struct OpenSegment {
+    id: SegmentId,
+    bytes: u64,
+    store: Arc<dyn ObjectStore>,
+    arrow: ArrowReaderMetadata,
+}
+
+impl Segments {
+    /// The segments of `vault`, whose columns are those of `schema`.
+    pub fn new(
+        vault: VaultId,
+        store: Arc<dyn ObjectStore>,
+        keys: Arc<dyn KeySource>,
+        schema: SegmentSchema,
+    ) -> Self {
+        Self { vault, store, keys, schema, open: Mutex::default() }
+    }
+
+    /// The schema.
+    pub fn schema(&self) -> &SegmentSchema {
+        &self.schema
+    }
+
+    /// The Vault.
+    pub fn vault(&self) -> &VaultId {
+        &self.vault
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Arc<dyn ObjectStore> {
+        &self.store
+    }
+
+    /// Opens a segment, or gives the one that is open.
+    ///
+    /// **Errors**: [`SegmentError::Key`] without its key, [`SegmentError::Missing`] without its file,
+    /// [`SegmentError::Corrupt`] when its frame is not what was written.
+    pub async fn open(&self, entry: &SegmentEntry) -> Result<OpenSegment, SegmentError> {
+        if let Some(open) = self.opened().get(&entry.id) {
+            return Ok(open.clone());
+        }
+        let open = self.load(entry).await?;
+        let mut opened = self.opened();
+        while opened.len() >= SEGMENTS_MAX {
+            opened.pop_first();
+        }
+        opened.insert(entry.id, open.clone());
+        Ok(open)
+    }
+
+    /// Lets go of a segment's key and of what was decrypted of it.
+    pub fn forget(&self, segment: &SegmentId) {
+        self.opened().remove(segment);
+    }
+
+    /// Lets go of all, so that the next query finds everything cold.
+    pub fn forget_all(&self) {
+        self.opened().clear();
+    }
+
+    /// Records of a segment in their order, of these columns only.
+    ///
+    /// **Errors**: as [`Segments::open`]; what is read later is authenticated, and fails as [`SegmentError::Corrupt`] of its frame:
+    /// [`Segments::check`] tells the column.
+    pub async fn records(
+        &self,
+        entry: &SegmentEntry,
+        columns: &[usize],
+        rows: usize,
+    ) -> Result<BoxStream<'static, Result<RecordBatch, SegmentError>>, SegmentError> {
+        let open = self.open(entry).await?;
+        let segment = open.id;
+        let mask =
+            ProjectionMask::roots(open.metadata().file_metadata().schema_descr(), columns.iter().copied());
+        let stream = ParquetRecordBatchStreamBuilder::new_with_metadata(open.file(), open.arrow.clone())
+            .with_projection(mask)
+            .with_batch_size(rows)
+            .build()
+            .map_err(|_| corrupt(segment, Part::Frame))?;
+        Ok(stream.map_err(move |_| corrupt(segment, Part::Frame)).boxed())
+    }
+
+    /// Reads the whole file and every column of it.
+    ///
+    /// **Errors**: [`SegmentError::Corrupt`] with the first column whose bytes are not those that were written, or the frame around
+    /// the columns; [`SegmentError::Key`], [`SegmentError::Missing`], [`SegmentError::Store`].
+    pub async fn check(&self, entry: &SegmentEntry) -> Result<(), SegmentError> {
+        // What is open may be older than the fault.
+        self.forget(&entry.id);
+        if self.digest_of(entry).await? != entry.digest {
+            return Err(corrupt(entry.id, self.faulty_part(entry).await?));
+        }
+        let names = self.names();
+        for (column, name) in names.into_iter().enumerate() {
+            let failed = || corrupt(entry.id, Part::Column(name.clone()));
+            let mut records = self.records(entry, &[column], CHECK_ROWS).await?;
+            let mut rows = 0;
+            while let Some(batch) = records.next().await {
+                rows += batch.map_err(|_| failed())?.num_rows() as u64;
+            }
+            if rows != entry.rows {
+                return Err(failed());
+            }
+        }
+        Ok(())
+    }
+
+    async fn load(&self, entry: &SegmentEntry) -> Result<OpenSegment, SegmentError> {
+        if entry.schema_version != self.schema.version() {
+            return Err(SegmentError::Schema("a segment of another version"));
+        }
+        let key = self.keys.key(&entry.id).ok_or(SegmentError::Key(entry.id))?;
+        let frame = |_: ParquetError| corrupt(entry.id, Part::Frame);
+        let opening = FileDecryptionProperties::builder(key.0.to_vec())
+            .with_aad_prefix(entry.id.additional_data(&self.vault))
+            .build()
+            .map_err(frame)?;
+        let head = self.store.head(&entry.id.path()).await.map_err(|error| missing(entry.id, error))?;
+        if head.size != entry.bytes {
+            return Err(corrupt(entry.id, Part::Frame));
+        }
+        check_tail(&self.store, entry).await?;
+        let options = ArrowReaderOptions::new()
+            .with_page_index_policy(PageIndexPolicy::Required)
+            .with_file_decryption_properties(opening.clone());
+        let mut file = SegmentFile { store: self.store.clone(), id: entry.id, metadata: None };
+        let reader = ParquetMetaDataReader::new()
+            .with_page_index_policy(PageIndexPolicy::Required)
+            .with_prefetch_hint(Some(FRAME_BYTES.min(entry.bytes as usize)))
+            .with_decryption_properties(Some(opening));
+        // The decoder is handed bytes that are not yet authenticated; a panic over them is a finding like another.
+        let decoding =
+            std::panic::AssertUnwindSafe(reader.load_and_finish(&mut file, entry.bytes)).catch_unwind();
+        let metadata = decoding.await.map_err(|_| corrupt(entry.id, Part::Frame))?.map_err(frame)?;
+        let arrow = ArrowReaderMetadata::try_new(Arc::new(metadata), options).map_err(frame)?;
+        if arrow.schema().fields() != self.schema.arrow().fields() {
+            return Err(SegmentError::Schema("a segment of other columns"));
+        }
+        Ok(OpenSegment { id: entry.id, bytes: entry.bytes, store: self.store.clone(), arrow })
+    }
+
+    async fn digest_of(&self, entry: &SegmentEntry) -> Result<Digest, SegmentError> {
+        let found = self.store.get(&entry.id.path()).await.map_err(|error| missing(entry.id, error))?;
+        let mut stream = found.into_stream();
+        let mut digest = Sha256::new();
+        while let Some(bytes) = stream.try_next().await.map_err(SegmentError::Store)? {
+            digest.update(&bytes);
+        }
+        Ok(Digest(digest.finalize().into()))
+    }
+
+    /// Where bytes of a file are wrong, of which is known that some are.
+    async fn faulty_part(&self, entry: &SegmentEntry) -> Result<Part, SegmentError> {
+        let open = match self.open(entry).await {
+            Ok(open) => open,
+            Err(SegmentError::Corrupt { part, .. }) => return Ok(part),
+            Err(error) => return Err(error),
+        };
+        self.forget(&entry.id);
+        for (column, name) in self.names().into_iter().enumerate() {
+            let mut digest = Sha256::new();
+            for group in open.metadata().row_groups() {
+                let (start, length) = group.column(column).byte_range();
+                let bytes = self.store.get_range(&entry.id.path(), start..start + length).await;
+                digest.update(&bytes.map_err(SegmentError::Store)?);
+            }
+            let digest = Digest(digest.finalize().into());
+            if entry.columns.get(column) != Some(&digest) {
+                return Ok(Part::Column(name));
+            }
+        }
+        Ok(Part::Frame)
+    }
+
+    fn names(&self) -> Vec<String> {
+        let governed = self.schema.attributes().keys().map(|name| name.as_str().to_owned());
+        [PERSON, SEQUENCE].map(str::to_owned).into_iter().chain(governed).collect()
+    }
+
+    fn opened(&self) -> MutexGuard<'_, BTreeMap<SegmentId, OpenSegment>> {
+        // A map of whole entries is whole whoever panicked while holding it.
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl OpenSegment {
+    /// Footer and indexes.
+    pub(crate) fn metadata(&self) -> &Arc<ParquetMetaData> {
+        self.arrow.metadata()
+    }
+
+    /// Footer and indexes with the columns' types.
+    pub(crate) fn arrow(&self) -> &ArrowReaderMetadata {
+        &self.arrow
+    }
+
+    /// The segment.
+    pub(crate) fn id(&self) -> SegmentId {
+        self.id
+    }
+
+    /// Length of the file.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Its file, as the decoder reads it.
+    pub(crate) fn file(&self) -> SegmentFile {
+        SegmentFile { store: self.store.clone(), id: self.id, metadata: Some(self.metadata().clone()) }
+    }
+}
+
+/// The file of a segment.
+pub(crate) struct SegmentFile {
+    store: Arc<dyn ObjectStore>,
+    id: SegmentId,
+    metadata: Option<Arc<ParquetMetaData>>,
+}
+
+impl fmt::Debug for SegmentFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the file of segment {}", self.id)
+    }
+}
+
+impl AsyncFileReader for SegmentFile {
+    fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, Result<Bytes, ParquetError>> {
+        let path = self.id.path();
+        let store = self.store.clone();
+        async move { store.get_range(&path, range).await.map_err(outside) }.boxed()
+    }
+
+    fn get_byte_ranges(
+        &mut self,
+        ranges: Vec<Range<u64>>,
+    ) -> BoxFuture<'_, Result<Vec<Bytes>, ParquetError>> {
+        let path = self.id.path();
+        let store = self.store.clone();
+        async move { store.get_ranges(&path, &ranges).await.map_err(outside) }.boxed()
+    }
+
+    fn get_metadata<'a>(
+        &'a mut self,
+        _: Option<&'a ArrowReaderOptions>,
+    ) -> BoxFuture<'a, Result<Arc<ParquetMetaData>, ParquetError>> {
+        let metadata = self.metadata.clone();
+        async move { metadata.ok_or_else(|| ParquetError::General("the segment is not open".into())) }.boxed()
+    }
+}
+
+fn outside(error: object_store::Error) -> ParquetError {
+    ParquetError::External(Box::new(error))
+}
+
+fn missing(segment: SegmentId, error: object_store::Error) -> SegmentError {
+    match error {
+        object_store::Error::NotFound { .. } => SegmentError::Missing(segment),
+        other => SegmentError::Store(other),
+    }
+}
+
+fn corrupt(segment: SegmentId, part: Part) -> SegmentError {
+    SegmentError::Corrupt { segment, part }
+}
+
+/// The last eight bytes say how long the footer is and that it is sealed. The decoder believes the length.
+async fn check_tail(store: &Arc<dyn ObjectStore>, entry: &SegmentEntry) -> Result<(), SegmentError> {
+    let frame = corrupt(entry.id, Part::Frame);
+    if entry.bytes < TAIL_BYTES {
+        return Err(frame);
+    }
+    let tail = store.get_range(&entry.id.path(), entry.bytes - TAIL_BYTES..entry.bytes).await;
+    let tail = tail.map_err(|error| missing(entry.id, error))?;
+    let (length, mark) = tail.split_at(4);
+    let length = length.try_into().map(u32::from_le_bytes).unwrap_or(u32::MAX);
+    if mark != b"PARE" || u64::from(length) > entry.bytes - TAIL_BYTES {
+        return Err(frame);
+    }
+    Ok(())
+}
+
+/// Rows that a check decodes at a time.
+const CHECK_ROWS: usize = 64 << 10;
+/// About what footer and indexes of a segment take, read at once.
+const FRAME_BYTES: usize = 256 << 10;
+/// The mark at the end and the length of the footer.
+const TAIL_BYTES: u64 = 8;
