@@ -1,11 +1,12 @@
-//! One frame in, one frame out: decodes the call, holds it against the enclave's role, and turns every fault
-//! into a refusal.
+//! One request in, one answer out: decodes the call, holds it against the enclave's role, and turns every fault
+//! into a refusal. What works on a call may ask the host in between, and may use the enclave's workers.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use symphony_compute::train::sharing::Role;
-use symphony_tee::frame::FRAME_BYTES_MAX;
+use symphony_tee::asking::Host;
+use symphony_tee::frame::SPOKEN_BYTES_MAX;
 use symphony_tee::report::EnclaveRole;
 use symphony_types::canonical;
 use symphony_types::catalogue::Code;
@@ -23,6 +24,7 @@ use crate::training::Contribution;
 use crate::training::combine::Round;
 use crate::training::datasets::Datasets;
 use crate::training::pieces::{Open, Piece};
+use crate::workers::Workers;
 use crate::{aggregate, parse, slice, training};
 
 /// Answers a host's calls.
@@ -31,6 +33,8 @@ pub struct Handler<S> {
     pub(crate) sealing: SealingKey,
     /// Code that was made ready before the enclave was locked down.
     pub(crate) modules: Modules,
+    /// Threads beside the one that answers.
+    workers: Workers,
     /// What stays in memory between the rounds of a training.
     datasets: Mutex<Datasets>,
     /// What has been added of rounds that are not combined yet.
@@ -39,21 +43,27 @@ pub struct Handler<S> {
 
 impl<S: Station> Handler<S> {
     /// A handler in this enclave.
-    pub fn new(station: S, modules: Modules) -> Self {
+    pub fn new(station: S, modules: Modules, workers: Workers) -> Self {
         let sealing = SealingKey::from_seed(station.hpke_secret());
-        Self { station, sealing, modules, datasets: Mutex::default(), open: Mutex::default() }
+        Self { station, sealing, modules, workers, datasets: Mutex::default(), open: Mutex::default() }
     }
 
-    /// The canonical [`Answer`] to a canonical [`Call`]. Any bytes have an answer.
-    pub fn answer(&self, request: &[u8]) -> Vec<u8> {
+    /// The threads that were started for this handler before the enclave was locked down.
+    pub fn workers(&self) -> &Workers {
+        &self.workers
+    }
+
+    /// The canonical [`Answer`] to a canonical [`Call`]. Any bytes have an answer. The host may be asked until then; what it
+    /// replies is as little believed as what it requests.
+    pub fn answer(&self, request: &[u8], host: &mut dyn Host) -> Vec<u8> {
         // The readers of columns index what hostile bytes describe. A fault there refuses the call; what the
         // handler keeps between calls is never half done.
-        let answer = catch_unwind(AssertUnwindSafe(|| self.decide(request)))
+        let answer = catch_unwind(AssertUnwindSafe(|| self.decide(request, host)))
             .unwrap_or_else(|_| Err(Refusal::new(Code::Internal, "the enclave stumbled over the call")));
         within_a_frame(documents::encode(&answer.unwrap_or_else(refused)))
     }
 
-    fn decide(&self, request: &[u8]) -> Result<Answer, Refusal> {
+    fn decide(&self, request: &[u8], host: &mut dyn Host) -> Result<Answer, Refusal> {
         let call = documents::decode(request).map_err(|_| Refusal::new(Code::Malformed, "not a call"))?;
         match call {
             Call::OpenTask { envelope, slices, policy, masters } => {
@@ -95,7 +105,7 @@ impl<S: Station> Handler<S> {
             }
             Call::Evaluate { assignment, material, policy, masters } => {
                 self.require(EnclaveRole::Slice)?;
-                slice::evaluate(self, &assignment, &material, &policy, &masters)
+                slice::evaluate(self, host, &assignment, &material, &policy, &masters)
             }
         }
     }
@@ -133,7 +143,7 @@ fn refused(Refusal { code, detail }: Refusal) -> Answer {
 
 /// An answer that no frame can carry would end the enclave; it is refused instead. Admission allows of none.
 fn within_a_frame(answer: Vec<u8>) -> Vec<u8> {
-    if answer.len() <= FRAME_BYTES_MAX {
+    if answer.len() <= SPOKEN_BYTES_MAX {
         return answer;
     }
     documents::encode(&refused(Refusal::new(Code::AggregationFailed, "the answer is longer than a frame")))
@@ -149,8 +159,8 @@ mod tests {
     /// What is too long to be told is refused, and the enclave lives on.
     #[test]
     fn an_answer_over_the_limit_of_a_frame_becomes_a_refusal() {
-        assert_eq!(within_a_frame(vec![7; FRAME_BYTES_MAX]).len(), FRAME_BYTES_MAX);
-        let answer = within_a_frame(vec![7; FRAME_BYTES_MAX + 1]);
+        assert_eq!(within_a_frame(vec![7; SPOKEN_BYTES_MAX]).len(), SPOKEN_BYTES_MAX);
+        let answer = within_a_frame(vec![7; SPOKEN_BYTES_MAX + 1]);
         let answer = documents::decode::<Answer>(&answer).unwrap();
         assert!(matches!(answer, Answer::Refused { code: Code::AggregationFailed, .. }));
     }

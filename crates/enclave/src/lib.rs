@@ -11,7 +11,9 @@ mod refusal;
 mod slice;
 mod station;
 mod training;
+mod workers;
 
 pub use handler::Handler;
 pub use modules::Modules;
 pub use station::Station;
+pub use workers::Workers;

@@ -3,7 +3,8 @@
 use std::alloc::System;
 
 use rayon::ThreadPoolBuilder;
-use symphony_enclave::{Handler, Modules};
+use symphony_enclave::{Handler, Modules, Workers};
+use symphony_tee::asking::Host;
 use symphony_tee::session;
 use zeroizing_alloc::ZeroAlloc;
 
@@ -13,11 +14,17 @@ use zeroizing_alloc::ZeroAlloc;
 static HEAP: ZeroAlloc<System> = ZeroAlloc(System);
 
 fn main() -> anyhow::Result<()> {
-    // Training kernels ask for a pool. An enclave has one thread and may start no other, so that one is the pool.
+    // Training kernels ask for a pool. An aggregator has one thread, and a training's is the same everywhere, so that one is
+    // the pool. The workers of a slice executor are another one.
     ThreadPoolBuilder::new().num_threads(1).use_current_thread().build_global()?;
-    session::run(Modules::prepare, |context, modules| {
-        let handler = Handler::new(context.clone(), modules);
-        move |request: &[u8]| handler.answer(request)
-    })?;
+    let threads = Workers::wanted();
+    session::run(
+        Modules::prepare,
+        |role| Workers::start(role, threads),
+        |context, modules, workers| {
+            let handler = Handler::new(context.clone(), modules, workers);
+            move |request: &[u8], host: &mut dyn Host| handler.answer(request, host)
+        },
+    )?;
     Ok(())
 }

@@ -3,6 +3,7 @@
 
 use symphony_compute::{material, slice};
 use symphony_protocol::artifact::{Assignment, EndorsedAssignment, Plan, TaskEnvelope};
+use symphony_tee::asking::Host;
 use symphony_tee::report::{EnclaveRole, ModuleRun, slice_step};
 use symphony_tee::session::Work;
 use symphony_types::catalogue::Code;
@@ -19,8 +20,10 @@ use crate::modules;
 use crate::refusal::{Refusal, admit_boot, check_envelope, query, task_and_vault, verify_order};
 use crate::station::Station;
 
+/// Evaluates an order. The host is asked for nothing as long as all that an order needs is in `material`.
 pub(crate) fn evaluate<S: Station>(
     handler: &Handler<S>,
+    _host: &mut dyn Host,
     assignment: &EndorsedAssignment,
     material: &[u8],
     policy: &[u8],

@@ -1,5 +1,8 @@
 //! The host's side: starts the measured program, checks its boot report, carries frames, ends it (R120, R121).
 //!
+//! A call is a request and its answer, and where the host serves them, questions of the enclave and their replies in between.
+//! A call that does not come to its answer ends the enclave, so that nothing half said is left in a pipe that is used again.
+//!
 //! Each enclave has a keeper thread that starts the child and passes its frames. The thread is not a
 //! convenience: the kernel ends a child with the *thread* that started it, and a thread of a pool may end early.
 
@@ -11,15 +14,16 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use symphony_types::canonical;
 use symphony_types::digest::Digest;
 use symphony_types::id::Measurement;
 use zeroize::Zeroizing;
 
+use crate::asking::QUESTIONS_MAX;
 use crate::boot::{Boot, BootAnswer, Booted};
-use crate::frame::{self, FrameError};
+use crate::frame::{self, FrameError, Kind};
 use crate::keys::{self, KeyError};
 use crate::machine::{EnclaveMachine, MachineError, VendorMachine};
 use crate::measure;
@@ -47,8 +51,8 @@ pub enum HostError {
     /// No challenge could be drawn for a start.
     #[error("drawing a challenge")]
     Nonce(#[from] KeyError),
-    /// The answer to the boot frame is not one.
-    #[error("the enclave's boot answer is malformed")]
+    /// What the enclave said is neither an answer nor a question, or the answer to the boot frame is not one.
+    #[error("the enclave's answer is malformed")]
     Malformed,
     /// The boot report names something else than was asked for.
     #[error("the boot report is wrong about its {0}")]
@@ -56,6 +60,12 @@ pub enum HostError {
     /// A frame could not be passed; the enclave is ended.
     #[error("speaking with the enclave")]
     Frame(#[from] FrameError),
+    /// The enclave asked in a call that serves no questions, or while it started; it is ended.
+    #[error("the enclave asked its host where no question is served")]
+    Asked,
+    /// The enclave put more questions than one call may have and was ended.
+    #[error("the enclave put more than {QUESTIONS_MAX} questions in one call")]
+    Questions,
     /// The enclave is gone.
     #[error("the enclave has ended")]
     Ended,
@@ -63,6 +73,9 @@ pub enum HostError {
     #[error("the enclave did not answer within {} ms", .0.as_millis())]
     Deadline(Duration),
 }
+
+/// Replies to a question of an enclave.
+pub type Serve<'a> = dyn FnMut(&[u8]) -> Vec<u8> + 'a;
 
 /// A running enclave. Ended on drop.
 pub struct EnclaveProcess {
@@ -101,10 +114,21 @@ impl EnclaveProcess {
 
     /// Passes a request and returns the answer. Blocks; calls from several threads queue.
     ///
-    /// **Errors**: the enclave ended, broke the frame format or was ended for being late. It then stays down
-    /// until [`Self::respawn`].
+    /// **Errors**: the enclave ended, broke the frame format, or was ended for being late or for a question. It then stays
+    /// down until [`Self::respawn`].
     pub fn call(&self, request: &[u8]) -> Result<Vec<u8>, HostError> {
-        self.running().call(request.to_vec(), self.deadline)
+        self.running().call(request.to_vec(), self.deadline, None)
+    }
+
+    /// As [`Self::call`], and has `serve` reply to what the enclave asks meanwhile, on the calling thread, in the order of the
+    /// questions and at most [`QUESTIONS_MAX`] times. The deadline is one for the whole call. `serve` must bound its own time
+    /// and must not call this enclave; what it is told comes from the enclave and is measured, not trusted, and what it replies
+    /// is at most a frame.
+    ///
+    /// **Errors**: as [`Self::call`], and a reply was late or longer than a frame, or the questions were too many: the enclave
+    /// is then ended. When `serve` panics the enclave is ended as well.
+    pub fn call_serving(&self, request: &[u8], serve: &mut Serve<'_>) -> Result<Vec<u8>, HostError> {
+        self.running().call(request.to_vec(), self.deadline, Some(serve))
     }
 
     /// Ends the process, if it still runs, and starts the same program again. Without hardware it has the same keys, and the
@@ -181,7 +205,7 @@ fn start(program: &Path, boot: &Boot, log: &Path) -> Result<(Running, Booted), H
     // The child measures itself meanwhile; it gets nothing before the two agree but what it boots with.
     let (measurement, answer) = std::thread::scope(|scope| {
         let measurement = scope.spawn(|| measure::program(program));
-        let answer = running.call_wiped(boot.to_frame(), BOOT_DEADLINE);
+        let answer = running.call_wiped(boot.to_frame(), BOOT_DEADLINE, None);
         (measurement.join(), answer)
     });
     let measurement = measurement
@@ -205,7 +229,7 @@ fn start(program: &Path, boot: &Boot, log: &Path) -> Result<(Running, Booted), H
 fn vouched(running: &mut Running, machine: &VendorMachine, wanted: &[u8]) -> Result<Booted, HostError> {
     let wanted = <&[u8; 64]>::try_from(wanted).map_err(|_| HostError::Malformed)?;
     let vouched = machine.vouch(wanted)?;
-    let answer = running.call(canonical::to_bytes(&vouched), BOOT_DEADLINE)?;
+    let answer = running.call(canonical::to_bytes(&vouched), BOOT_DEADLINE, None)?;
     match bcs::from_bytes(&answer).map_err(|_| HostError::Malformed)? {
         BootAnswer::Booted(booted) if booted.boot.body.binding().report_data() == *wanted => Ok(*booted),
         BootAnswer::Booted(_) => Err(HostError::Claim("bound bytes")),
@@ -248,9 +272,10 @@ struct Running {
     keeper: Option<JoinHandle<()>>,
 }
 
+/// One frame to the enclave, and where the one goes that it says next.
 struct Job {
-    request: Zeroizing<Vec<u8>>,
-    answer: mpsc::Sender<Result<Vec<u8>, HostError>>,
+    told: Zeroizing<Vec<u8>>,
+    said: mpsc::Sender<Result<(Kind, Vec<u8>), HostError>>,
 }
 
 impl Running {
@@ -267,23 +292,61 @@ impl Running {
         Ok(Self { child, jobs: Some(jobs), keeper: Some(keeper) })
     }
 
-    fn call(&mut self, request: Vec<u8>, deadline: Duration) -> Result<Vec<u8>, HostError> {
-        self.call_wiped(Zeroizing::new(request), deadline)
+    fn call(
+        &mut self,
+        request: Vec<u8>,
+        deadline: Duration,
+        serve: Option<&mut Serve<'_>>,
+    ) -> Result<Vec<u8>, HostError> {
+        self.call_wiped(Zeroizing::new(request), deadline, serve)
     }
 
-    fn call_wiped(&mut self, request: Zeroizing<Vec<u8>>, deadline: Duration) -> Result<Vec<u8>, HostError> {
-        let (answer, answered) = mpsc::channel();
-        let jobs = self.jobs.as_ref().ok_or(HostError::Ended)?;
-        jobs.send(Job { request, answer }).map_err(|_| HostError::Ended)?;
-        let result = match answered.recv_timeout(deadline) {
-            Ok(result) => result,
-            Err(RecvTimeoutError::Timeout) => Err(HostError::Deadline(deadline)),
-            Err(RecvTimeoutError::Disconnected) => Err(HostError::Ended),
-        };
-        if result.is_err() {
-            self.end();
+    fn call_wiped(
+        &mut self,
+        request: Zeroizing<Vec<u8>>,
+        deadline: Duration,
+        serve: Option<&mut Serve<'_>>,
+    ) -> Result<Vec<u8>, HostError> {
+        let mut call = UnderWay { running: self, answered: false };
+        let answer = call.running.converse(request, deadline, serve)?;
+        call.answered = true;
+        Ok(answer)
+    }
+
+    fn converse(
+        &self,
+        request: Zeroizing<Vec<u8>>,
+        deadline: Duration,
+        mut serve: Option<&mut Serve<'_>>,
+    ) -> Result<Vec<u8>, HostError> {
+        let began = Instant::now();
+        let (mut told, mut asked) = (request, 0);
+        loop {
+            let left = deadline.checked_sub(began.elapsed()).ok_or(HostError::Deadline(deadline))?;
+            let question = match self.pass(told, left)? {
+                None => return Err(HostError::Deadline(deadline)),
+                Some((Kind::Answer, answer)) => return Ok(answer),
+                Some((Kind::Question, question)) => question,
+            };
+            let serve = serve.as_mut().ok_or(HostError::Asked)?;
+            if asked == QUESTIONS_MAX {
+                return Err(HostError::Questions);
+            }
+            asked += 1;
+            told = Zeroizing::new(serve(&question));
         }
-        result
+    }
+
+    /// Tells the enclave one frame and waits for what it says; `None` when it says nothing in time.
+    fn pass(&self, told: Zeroizing<Vec<u8>>, wait: Duration) -> Result<Option<(Kind, Vec<u8>)>, HostError> {
+        let (said, hears) = mpsc::channel();
+        let jobs = self.jobs.as_ref().ok_or(HostError::Ended)?;
+        jobs.send(Job { told, said }).map_err(|_| HostError::Ended)?;
+        match hears.recv_timeout(wait) {
+            Ok(said) => said.map(Some),
+            Err(RecvTimeoutError::Timeout) => Ok(None),
+            Err(RecvTimeoutError::Disconnected) => Err(HostError::Ended),
+        }
     }
 
     fn end(&mut self) {
@@ -304,6 +367,20 @@ impl Drop for Running {
     }
 }
 
+/// A call that ends its enclave unless it comes to its answer: also when who serves the questions panics.
+struct UnderWay<'a> {
+    running: &'a mut Running,
+    answered: bool,
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        if !self.answered {
+            self.running.end();
+        }
+    }
+}
+
 fn keep(mut command: Command, started: &mpsc::Sender<io::Result<Child>>, inbox: &mpsc::Receiver<Job>) {
     let mut child = match command.spawn() {
         Ok(child) => child,
@@ -316,15 +393,16 @@ fn keep(mut command: Command, started: &mpsc::Sender<io::Result<Child>>, inbox: 
     if started.send(Ok(child)).is_err() {
         return;
     }
-    while let Ok(Job { request, answer }) = inbox.recv() {
-        let passed = frame::write(&mut to, &request).and_then(|()| frame::read(&mut from));
-        drop(request);
+    while let Ok(Job { told, said }) = inbox.recv() {
+        let passed = frame::write(&mut to, &told).and_then(|()| frame::hear(&mut from));
+        drop(told);
         // Who asked may have stopped waiting; the child is then being ended.
-        let _ = answer.send(match passed {
-            Ok(Some(response)) => Ok(response),
+        let _ = said.send(match passed {
+            Ok(Some(heard)) => Ok(heard),
             Ok(None) => Err(HostError::Ended),
             Err(FrameError::Pipe(_) | FrameError::Truncated) => Err(HostError::Ended),
-            Err(error) => Err(error.into()),
+            Err(FrameError::Unknown) => Err(HostError::Malformed),
+            Err(error @ FrameError::TooLong(_)) => Err(error.into()),
         });
     }
 }

@@ -3,7 +3,8 @@
 //!
 //! Two sides use this crate. The *child* is the measured program: it enters by [`session::run`], which makes
 //! keys, locks the process down and signs a boot report before the first request is read. The *host* is the node
-//! that starts it with [`host::EnclaveProcess`] and otherwise only carries sealed bytes. [`report`] and
+//! that starts it with [`host::EnclaveProcess`] and otherwise only carries sealed bytes, on a call or when it is asked for some
+//! ([`asking`]). [`report`] and
 //! [`appraise`] are pure and serve every node.
 //!
 //! What an enclave rests on is its class. `software` is process isolation without a hardware root: whoever is root on
@@ -13,6 +14,7 @@
 //! vouches for unless told otherwise.
 
 pub mod appraise;
+pub mod asking;
 pub mod boot;
 #[cfg(feature = "development")]
 pub mod development;

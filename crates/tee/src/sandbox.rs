@@ -1,9 +1,14 @@
 //! Locks the running process down for good: no files, no sockets, no programs, no new threads, no executable
 //! memory, no core dump, no life after its host (part of R117 and R127: what cannot be written stays nowhere).
 //!
+//! A program may start workers once everything but the filter is in place: they inherit what holds already, and the filter is
+//! then put on all threads in one step, which the kernel makes for all or for none.
+//!
 //! Landlock and the system call filter are mandatory. The rest is taken where the system grants it and reported
 //! as it is: inside a container, for example, `unshare` is usually refused. None of this protects from root on
 //! the host.
+
+use std::{fs, io};
 
 use landlock::{
     ABI, Access as _, AccessFs, AccessNet, Ruleset, RulesetAttr as _, RulesetError, RulesetStatus, Scope,
@@ -45,15 +50,30 @@ pub enum SandboxError {
     /// The kernel has no Landlock.
     #[error("this kernel enforces no landlock rules")]
     NoLandlock,
+    /// Threads that ran before would be held by the filter alone.
+    #[error("{0} threads run before the lock-down, not one")]
+    Threads(usize),
+    /// The threads of the process could not be counted.
+    #[error("counting threads")]
+    Count(#[source] io::Error),
+    /// The program could not start its workers.
+    #[error("starting workers")]
+    Workers(#[source] io::Error),
     /// The filter could not be built or installed.
     #[error("filtering system calls")]
     Filter(#[from] filter::FilterError),
 }
 
-/// Locks the process down. Call from its only thread; nothing opens it again.
+/// Locks the process down. Call from its only thread; nothing opens it again. `workers` may start threads, which no
+/// code can after; it runs without files and without network, and must return only when its threads have begun with their
+/// own work, because what a thread does to begin is no longer allowed them.
 ///
-/// **Errors**: a mandatory part is missing. The process may by then be half locked and must end.
-pub fn lock_down() -> Result<LockedDown, SandboxError> {
+/// **Errors**: a mandatory part is missing, or the workers are. The process may by then be half locked and must end.
+pub fn lock_down<W>(workers: impl FnOnce() -> io::Result<W>) -> Result<(LockedDown, W), SandboxError> {
+    let threads = fs::read_dir("/proc/self/task").map_err(SandboxError::Count)?.count();
+    if threads != 1 {
+        return Err(SandboxError::Threads(threads));
+    }
     let mut held = LockedDown::default();
     held.leave_namespaces();
     // After `unshare`: a change of credentials resets the death signal and the dumpable flag.
@@ -77,8 +97,9 @@ pub fn lock_down() -> Result<LockedDown, SandboxError> {
     held.no_new_privs = prctl::get_no_new_privs() == Ok(true);
     held.undumpable &= prctl::get_dumpable() == Ok(false);
     held.dies_with_host &= prctl::get_pdeathsig() == Ok(Some(Signal::SIGKILL));
+    let workers = workers().map_err(SandboxError::Workers)?;
     filter::install()?;
-    Ok(held)
+    Ok((held, workers))
 }
 
 impl LockedDown {

@@ -1,8 +1,9 @@
-//! The child's side: becomes an enclave, then answers one frame with one frame until its host closes the pipe.
+//! The child's side: becomes an enclave, then answers one request after the other until its host closes the pipe. Before it
+//! answers, it may ask its host.
 //!
 //! Order matters and is fixed here: measure, make or unseal keys, let the program make ready what needs more than a sandbox
-//! allows, lock down, have the boot report vouched for, forget the platform seed, answer, serve. Nothing from outside is
-//! handled before the sandbox is closed (R121, R123). Who vouches is the platform's seed, or a vendor: then the enclave tells
+//! allows, lock down, with the program's workers inside, have the boot report vouched for, forget the platform seed, answer,
+//! serve. Nothing from outside is handled before the sandbox is closed (R121, R123). Who vouches is the platform's seed, or a vendor: then the enclave tells
 //! its host the 64 bytes to bind and takes the evidence back.
 
 use std::io::{self, Read, Write};
@@ -15,13 +16,15 @@ use symphony_types::id::{PlatformId, PolicyVersion, SchemaVersion, SemanticVersi
 use symphony_types::key::{Document, PrivateKey, Signed, SoftwareEnclave};
 use zeroize::{Zeroize as _, Zeroizing};
 
+use crate::asking::{Host, Line};
 use crate::boot::{BootAnswer, Booted, Start};
-use crate::frame::{self, FrameError};
+use crate::frame::{self, FrameError, Kind};
 use crate::keys::{EnclaveKeys, KeyError, PlatformSeed};
 use crate::machine::Vouched;
 use crate::measure;
 use crate::report::{
-    AttestationReport, BOOT_BYTES_MAX, BootReport, ModuleRun, PlatformClass, SignedBoot, SignedReport,
+    AttestationReport, BOOT_BYTES_MAX, BootReport, EnclaveRole, ModuleRun, PlatformClass, SignedBoot,
+    SignedReport,
 };
 use crate::sandbox::{self, SandboxError};
 use crate::voucher::Voucher;
@@ -139,25 +142,27 @@ impl EnclaveContext {
 
 /// The whole life of an enclave program, on standard input and output. Call first and alone in `main`, from the
 /// only thread. `prepare` gets what the host told the program to make ready, such as code to compile, and nothing private;
-/// `handler_factory` runs inside the sandbox.
+/// `workers` starts the threads of an enclave of this role, as [`sandbox::lock_down`] describes; `handler_factory` runs inside
+/// the sandbox, and its handler gets each request with the host that it may ask.
 ///
 /// **Errors**: why the enclave ended; a refused boot was then also told to the host.
-pub fn run<P, H>(
+pub fn run<P, W, H>(
     prepare: impl FnOnce(&[u8]) -> P,
-    handler_factory: impl FnOnce(&EnclaveContext, P) -> H,
+    workers: impl FnOnce(EnclaveRole) -> io::Result<W>,
+    handler_factory: impl FnOnce(&EnclaveContext, P, W) -> H,
 ) -> Result<(), SessionError>
 where
-    H: FnMut(&[u8]) -> Vec<u8>,
+    H: FnMut(&[u8], &mut dyn Host) -> Vec<u8>,
 {
     stay_silent_about_data();
     let (mut input, mut output) = (Pipe(io::stdin()), Pipe(io::stdout()));
     let Some(first) = frame::read(&mut input)? else { return Ok(()) };
     let first = Zeroizing::new(first);
-    match start(&first, prepare, &mut |wanted| evidence(&mut input, &mut output, wanted)) {
-        Ok((context, prepared, booted)) => {
+    match start(&first, prepare, workers, &mut |wanted| evidence(&mut input, &mut output, wanted)) {
+        Ok((context, prepared, workers, booted)) => {
             drop(first);
             answer(&mut output, &BootAnswer::Booted(Box::new(booted)))?;
-            serve(&mut input, &mut output, handler_factory(&context, prepared))
+            serve(&mut input, &mut output, handler_factory(&context, prepared, workers))
         }
         Err(error) => {
             answer(&mut output, &BootAnswer::Refused(chain_of(&error)))?;
@@ -166,18 +171,20 @@ where
     }
 }
 
-/// Answers each frame with one frame until the input ends. Requests are wiped after their answer.
+/// Answers each request until the input ends, and puts the handler's questions in between. Requests are wiped after their
+/// answer. The handler has its host only while it works on a request, so nothing can be asked after the answer.
 ///
 /// **Errors**: the pipe failed or a frame was over the limit.
 pub fn serve(
-    input: &mut impl Read,
-    output: &mut impl Write,
-    mut handler: impl FnMut(&[u8]) -> Vec<u8>,
+    input: &mut (impl Read + Send),
+    output: &mut (impl Write + Send),
+    mut handler: impl FnMut(&[u8], &mut dyn Host) -> Vec<u8>,
 ) -> Result<(), SessionError> {
     while let Some(mut request) = frame::read(input)? {
-        let response = handler(&request);
+        let mut line = Line::new(input, output);
+        let response = handler(&request, &mut line);
         request.zeroize();
-        frame::write(output, &response)?;
+        line.answer(&response)?;
     }
     Ok(())
 }
@@ -199,11 +206,12 @@ fn evidence(
 /// Evidence over 64 bytes.
 type Evidence<'a> = &'a mut dyn FnMut(&[u8; 64]) -> Result<Vouched, SessionError>;
 
-fn start<P>(
+fn start<P, W>(
     first: &[u8],
     prepare: impl FnOnce(&[u8]) -> P,
+    workers: impl FnOnce(EnclaveRole) -> io::Result<W>,
     evidence: Evidence<'_>,
-) -> Result<(EnclaveContext, P, Booted), SessionError> {
+) -> Result<(EnclaveContext, P, W, Booted), SessionError> {
     let Start { identity, seed, nonce, sealed_keys, ready } =
         Start::from_frame(first).ok_or(SessionError::NotABoot)?;
     let measurement = measure::running().map_err(SessionError::Measure)?;
@@ -217,7 +225,7 @@ fn start<P>(
         (None, _) => (EnclaveKeys::generate()?, Vec::new()),
     };
     let prepared = prepare(&ready);
-    let lockdown = sandbox::lock_down()?;
+    let (lockdown, workers) = sandbox::lock_down(|| workers(identity.role))?;
     let signing = keys.signing_key();
     let class = PlatformClass::Software;
     let body = BootReport {
@@ -242,7 +250,7 @@ fn start<P>(
     let boot = vouched.body.clone();
     let boot_digest = boot.digest();
     let context = EnclaveContext(Arc::new(Inner { keys, signing, boot, boot_digest }));
-    Ok((context, prepared, Booted { boot: vouched, sealed_keys, lockdown }))
+    Ok((context, prepared, workers, Booted { boot: vouched, sealed_keys, lockdown }))
 }
 
 /// Vouched for by the seed of a machine without hardware.
@@ -277,7 +285,7 @@ fn stay_silent_about_data() {
 }
 
 fn answer(output: &mut impl Write, answer: &BootAnswer) -> Result<(), SessionError> {
-    Ok(frame::write(output, &canonical::to_bytes(answer))?)
+    Ok(frame::say(output, Kind::Answer, &canonical::to_bytes(answer))?)
 }
 
 fn chain_of(error: &dyn std::error::Error) -> String {
@@ -317,25 +325,88 @@ const SEALING_SUITE: &str = "x25519-hkdf-sha256-aes-256-gcm";
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::asking::AskError;
+    use crate::frame::FRAME_BYTES_MAX;
+
+    fn framed(bodies: &[&[u8]]) -> Vec<u8> {
+        let mut pipe = Vec::new();
+        bodies.iter().for_each(|body| frame::write(&mut pipe, body).unwrap());
+        pipe
+    }
+
+    fn heard(mut pipe: &[u8]) -> Vec<(Kind, Vec<u8>)> {
+        std::iter::from_fn(|| frame::hear(&mut pipe).unwrap()).collect()
+    }
 
     #[test]
     fn each_frame_gets_its_answer_until_the_input_ends() {
-        let mut input = Vec::new();
-        for body in [b"one".as_slice(), b"", b"three"] {
-            frame::write(&mut input, body).unwrap();
-        }
         let mut output = Vec::new();
-        serve(&mut input.as_slice(), &mut output, |request| request.iter().rev().copied().collect()).unwrap();
-        let mut answers = output.as_slice();
-        for expected in [b"eno".as_slice(), b"", b"eerht"] {
-            assert_eq!(frame::read(&mut answers).unwrap().unwrap(), expected);
+        let backwards =
+            |request: &[u8], _: &mut dyn Host| -> Vec<u8> { request.iter().rev().copied().collect() };
+        serve(&mut framed(&[b"one", b"", b"three"]).as_slice(), &mut output, backwards).unwrap();
+        let expected = [b"eno".as_slice(), b"", b"eerht"].map(|body| (Kind::Answer, body.to_vec()));
+        assert_eq!(heard(&output), expected);
+    }
+
+    /// R116: questions of several calls keep their order, and each call ends with its answer.
+    #[test]
+    fn questions_stand_between_a_request_and_its_answer() {
+        let mut output = Vec::new();
+        let input = framed(&[b"first", b"a", b"b", b"second", b"c"]);
+        serve(&mut input.as_slice(), &mut output, |request: &[u8], host: &mut dyn Host| {
+            let questions: &[&[u8]] = if request == b"first" { &[b"1", b"2"] } else { &[b"3"] };
+            questions.iter().flat_map(|question| host.ask(question).unwrap()).collect()
+        })
+        .unwrap();
+        let said = |kind, body: &[u8]| (kind, body.to_vec());
+        let expected = [
+            said(Kind::Question, b"1"),
+            said(Kind::Question, b"2"),
+            said(Kind::Answer, b"ab"),
+            said(Kind::Question, b"3"),
+            said(Kind::Answer, b"c"),
+        ];
+        assert_eq!(heard(&output), expected);
+    }
+
+    /// R116: what a handler makes of a call that its host left is told to nobody.
+    #[test]
+    fn a_host_that_dies_in_the_middle_gets_no_answer() {
+        let whole = framed(&[b"request", b"a reply"]);
+        for cut in 1..=11 {
+            let mut output = Vec::new();
+            let input = &whole[..whole.len() - cut];
+            let ended = serve(&mut &*input, &mut output, |_: &[u8], host: &mut dyn Host| {
+                assert_eq!(host.ask(b"1"), Err(AskError::Gone));
+                assert_eq!(host.ask(b"2"), Err(AskError::Gone));
+                b"half".to_vec()
+            });
+            assert!(matches!(ended, Err(SessionError::Frame(FrameError::Truncated))), "{cut}");
+            assert_eq!(heard(&output), [(Kind::Question, b"1".to_vec())]);
         }
-        assert!(frame::read(&mut answers).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_question_over_the_limit_is_not_put() {
+        let mut output = Vec::new();
+        serve(
+            &mut framed(&[b"request", b"reply"]).as_slice(),
+            &mut output,
+            |_: &[u8], host: &mut dyn Host| {
+                let long = vec![0; FRAME_BYTES_MAX];
+                assert_eq!(host.ask(&long), Err(AskError::TooLong(FRAME_BYTES_MAX)));
+                host.ask(b"short").unwrap()
+            },
+        )
+        .unwrap();
+        let expected = [(Kind::Question, b"short".to_vec()), (Kind::Answer, b"reply".to_vec())];
+        assert_eq!(heard(&output), expected);
     }
 
     #[test]
     fn a_first_frame_of_rubbish_is_not_a_boot() {
         let none = &mut |_: &[u8; 64]| Err(SessionError::NoEvidence);
-        assert!(matches!(start(b"rubbish", |_| (), none), Err(SessionError::NotABoot)));
+        let started = start(b"rubbish", |_| (), |_| Ok(()), none);
+        assert!(matches!(started, Err(SessionError::NotABoot)));
     }
 }

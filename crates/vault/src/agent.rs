@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use symphony_tee::boot::{Boot, Identity};
-use symphony_tee::host::{EnclaveProcess, HostError};
+use symphony_tee::host::{EnclaveProcess, HostError, Serve};
 use symphony_tee::machine::EnclaveMachine;
 use symphony_tee::report::SignedBoot;
 use symphony_types::catalogue::Code;
@@ -116,11 +116,21 @@ impl Agent {
 
     /// Asks the enclave; starts it again once if it has died. Blocks. **Errors**: its refusal, or it is gone.
     pub fn call(&self, call: &Call) -> Result<Answer, Problem> {
-        let request = documents::encode(call);
-        let answer = self.process.call(&request).or_else(|error| {
+        self.twice(&mut || self.process.call(&documents::encode(call)))
+    }
+
+    /// As [`Self::call`], and has `serve` reply to what the enclave asks meanwhile, as in [`EnclaveProcess::call_serving`]. An
+    /// enclave that is started again asks from the beginning. Blocks. **Errors**: as [`Self::call`].
+    pub fn call_serving(&self, call: &Call, serve: &mut Serve<'_>) -> Result<Answer, Problem> {
+        self.twice(&mut || self.process.call_serving(&documents::encode(call), serve))
+    }
+
+    /// Calls, and once more with the enclave started again when that failed.
+    fn twice(&self, attempt: &mut dyn FnMut() -> Result<Vec<u8>, HostError>) -> Result<Answer, Problem> {
+        let answer = attempt().or_else(|error| {
             tracing::warn!(error = &error as &dyn std::error::Error, "the enclave is started again");
             self.process.respawn()?;
-            self.process.call(&request)
+            attempt()
         });
         let answer = answer.map_err(|error| Problem::fault("the enclave does not answer", error))?;
         match documents::decode(&answer) {

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::rc::Rc;
 
+use symphony_enclave::Workers;
 use symphony_protocol::artifact::Outcome;
 use symphony_protocol::artifact::training::ModelKind;
 use symphony_tee::boot::{Boot, Identity};
@@ -50,8 +51,26 @@ fn start(
     (process, enclave)
 }
 
-/// R097, R102, R122: no thread may be started under the lock-down, and a training still goes to its end, over a
-/// restart of a Vault's enclave.
+/// How many threads a process has, all of them under the filter.
+fn filtered(process: &EnclaveProcess) -> usize {
+    let tasks = fs::read_dir(format!("/proc/{}/task", process.pid())).unwrap();
+    let held = tasks.map(|task| {
+        let status = fs::read_to_string(task.unwrap().path().join("status")).unwrap();
+        assert!(status.lines().any(|line| line == "Seccomp:\t2"), "{status}");
+    });
+    held.count()
+}
+
+/// Workers of a slice executor on this machine.
+fn beside() -> usize {
+    match Workers::wanted() {
+        1 => 0,
+        more => more,
+    }
+}
+
+/// R097, R102, R122: no thread may be started under the lock-down, those from before are held by it, and a training still goes
+/// to its end, over a restart of a Vault's enclave.
 #[test]
 fn a_training_runs_in_locked_down_processes() {
     let folder = tempfile::tempdir().unwrap();
@@ -73,11 +92,10 @@ fn a_training_runs_in_locked_down_processes() {
     }
     let vaults = course.vaults();
     course.round(&vaults);
-    for process in slices.iter().chain([&aggregator]) {
-        let status = fs::read_to_string(format!("/proc/{}/status", process.pid())).unwrap();
-        assert!(status.lines().any(|line| line == "Threads:\t1"), "{status}");
-    }
+    slices.iter().for_each(|process| assert_eq!(filtered(process), 1 + beside()));
+    assert_eq!(filtered(&aggregator), 1);
     slices[1].respawn().unwrap();
+    assert_eq!(filtered(&slices[1]), 1 + beside());
     let lefts = course.rest();
     assert_eq!(lefts.len(), 3);
     assert!(matches!(lefts[2].header.body.outcome, Outcome::Model { .. }));

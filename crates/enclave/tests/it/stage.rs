@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use symphony_compute::material::MaterialBuilder;
-use symphony_enclave::{Handler, Modules, Station};
+use symphony_enclave::{Handler, Modules, Station, Workers};
 use symphony_protocol::artifact::{
     AggregationMethod, Assignment, AudienceResult, CoordinationEnvelope, EndorsedAssignment,
     EndorsedEnvelope, Plan, Predicate, PrivacyCharge, PrivacyClass, ResolvedOperand, ResolvedQuery,
@@ -12,6 +12,7 @@ use symphony_protocol::artifact::{
 use symphony_protocol::governance::semantics::ValueType;
 use symphony_protocol::vault::record::Value;
 use symphony_tee::appraise::AppraisalPolicy;
+use symphony_tee::asking::Unserved;
 use symphony_tee::hardware::HardwareAdmitted;
 use symphony_tee::report::{
     AttestationReport, BootReport, EnclaveRole, PlatformClass, SignedBoot, SignedReport, platform_id,
@@ -403,6 +404,10 @@ fn enclave_with(
         notice: PlatformClass::Software.notice().into(),
     };
     let quoted = platform.sign(boot.clone()).into();
-    let handler = Handler::new(TestStation { hpke, secret: [number + 1; 32], signing, boot }, modules);
-    Enclave::new(quoted, move |request| handler.answer(request))
+    let handler = Handler::new(
+        TestStation { hpke, secret: [number + 1; 32], signing, boot },
+        modules,
+        Workers::default(),
+    );
+    Enclave::new(quoted, move |request| handler.answer(request, &mut Unserved))
 }

@@ -57,6 +57,13 @@ impl Filter {
         Ok(seccompiler::apply_filter(&self.program()?)?)
     }
 
+    /// Filters all threads of the process, for good, and what they start.
+    ///
+    /// **Errors**: [`FilterError`], also when one thread cannot be filtered; none of them is then.
+    pub fn install_on_all_threads(self) -> Result<(), FilterError> {
+        Ok(seccompiler::apply_filter_all_threads(&self.program()?)?)
+    }
+
     fn program(self) -> Result<BpfProgram, FilterError> {
         let arch = TargetArch::try_from(std::env::consts::ARCH)?;
         let refuse = SeccompAction::Errno(libc::EPERM as u32);
@@ -80,11 +87,11 @@ pub fn masked(argument: u8, mask: i32, value: i32) -> Result<SeccompCondition, F
     Ok(SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::MaskedEq(mask), value)?)
 }
 
-/// Filters the calling thread as an enclave, for good.
+/// Filters all threads of the process as an enclave, for good.
 ///
-/// **Errors**: [`FilterError`]; the thread is then unfiltered.
+/// **Errors**: [`FilterError`]; no thread is then filtered.
 pub fn install() -> Result<(), FilterError> {
-    enclave()?.install()
+    enclave()?.install_on_all_threads()
 }
 
 /// What identifies the rules, as part of a boot report's engine digest.
@@ -123,8 +130,8 @@ const FREE: &[i64] = &[
     libc::SYS_sigaltstack,
 ];
 
-/// Rises with every change of the conditions.
-const FILTER_VERSION: u32 = 1;
+/// Rises with every change of the conditions, and of what they are put on: all threads since 2.
+const FILTER_VERSION: u32 = 2;
 
 #[cfg(test)]
 mod tests {
@@ -233,7 +240,7 @@ mod tests {
     fn the_kernel_refuses_executable_memory_and_files_under_the_filter() {
         let refused = std::thread::spawn(|| {
             let before = memmap2::MmapMut::map_anon(4096).and_then(memmap2::MmapMut::make_exec).is_ok();
-            install().unwrap();
+            enclave().unwrap().install().unwrap();
             let memory = memmap2::MmapMut::map_anon(4096);
             let plain = memory.is_ok();
             let executable = memory.and_then(memmap2::MmapMut::make_exec).map(drop).map_err(|e| e.kind());

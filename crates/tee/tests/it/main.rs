@@ -1,7 +1,9 @@
 //! A real enclave process: what it cannot do, what survives its death, and what its reports are worth.
 #![allow(clippy::unwrap_used)]
 
+mod asking;
 mod hardware;
+mod workers;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -53,6 +55,13 @@ impl Bench {
 
     fn enclave(&self) -> EnclaveProcess {
         EnclaveProcess::spawn(Path::new(PROBE), self.boot(), &self.log()).unwrap()
+    }
+
+    /// One with workers.
+    fn slice(&self) -> EnclaveProcess {
+        let mut boot = self.boot();
+        boot.identity.role = EnclaveRole::Slice;
+        EnclaveProcess::spawn(Path::new(PROBE), boot, &self.log()).unwrap()
     }
 
     fn policy(&self) -> AppraisalPolicy {
