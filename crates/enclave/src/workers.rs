@@ -15,7 +15,7 @@ use symphony_tee::report::EnclaveRole;
 pub struct Workers(Option<ThreadPool>);
 
 impl Workers {
-    /// How many threads this machine has for an enclave's workers: its cores, at most [`WORKERS_MAX`]. Reads files, so call it
+    /// How many threads this machine has for an enclave's workers: its cores, at most eight. Reads files, so call it
     /// before the lock-down.
     pub fn wanted() -> usize {
         thread::available_parallelism().map_or(1, NonZeroUsize::get).min(WORKERS_MAX)
@@ -56,7 +56,7 @@ impl Workers {
 }
 
 /// Threads that one enclave has beside its first one, at most: a node has other work for its cores.
-pub const WORKERS_MAX: usize = 8;
+const WORKERS_MAX: usize = 8;
 
 #[cfg(test)]
 mod tests {
