@@ -47,8 +47,9 @@ fn answer(
         b"ask once" => host.ask(b"1").unwrap_or_else(|error| error.to_string().into_bytes()),
         b"ask thrice" => canonical::to_bytes(&[b"1", b"2", b"3"].map(|question| host.ask(question).ok())),
         b"ask on" => loop {
-            if host.ask(b"again").is_err() {
-                break Vec::new();
+            let reply = host.ask(b"again");
+            if reply.is_err() || reply.is_ok_and(|reply| reply == b"enough") {
+                break b"enough".to_vec();
             }
         },
         b"ask long" => match host.ask(&vec![1; FRAME_BYTES_MAX]) {
