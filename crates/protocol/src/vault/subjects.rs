@@ -3,7 +3,7 @@
 //! In a digest of the state the whole roll is represented by the running digest of what was enrolled, so that it
 //! costs the same for ten people and for a million. The roll is a function of that history.
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeSet;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -20,31 +20,36 @@ pub struct SubjectKey(pub Digest);
 /// Who is enrolled. Nobody is ever taken off, so an index means one person for ever.
 #[derive(Clone, Debug)]
 pub struct Roll {
-    index: Arc<BTreeMap<SubjectKey, SubjectIndex>>,
+    /// Each by key; each at least twice as long as the next, so that a key is merged a few times and looked for in a few.
+    runs: Vec<Arc<Vec<(SubjectKey, SubjectIndex)>>>,
+    len: u32,
     trail: Digest,
 }
 
 impl Default for Roll {
     fn default() -> Self {
-        Self { index: Arc::default(), trail: Digest::ZERO }
+        Self { runs: Vec::new(), len: 0, trail: Digest::ZERO }
     }
 }
 
 impl Roll {
     /// How many people are enrolled.
     pub fn len(&self) -> u32 {
-        // Enrolment keeps to `SUBJECTS_PER_VAULT_MAX`, which is a `u32`.
-        self.index.len() as u32
+        self.len
     }
 
     /// Whether nobody is enrolled.
     pub fn is_empty(&self) -> bool {
-        self.index.is_empty()
+        self.len == 0
     }
 
     /// The index of a person.
     pub fn find(&self, key: &SubjectKey) -> Option<SubjectIndex> {
-        self.index.get(key).copied()
+        let in_run = |run: &Arc<Vec<(SubjectKey, SubjectIndex)>>| {
+            let place = run.binary_search_by(|(known, _)| known.cmp(key)).ok()?;
+            run.get(place).map(|(_, subject)| *subject)
+        };
+        self.runs.iter().find_map(in_run)
     }
 
     /// Whether the index belongs to a person.
@@ -56,18 +61,28 @@ impl Roll {
     pub(crate) fn newcomers(&self, keys: &[SubjectKey]) -> Result<Vec<SubjectKey>, Code> {
         let mut seen = BTreeSet::new();
         let fresh: Vec<_> =
-            keys.iter().copied().filter(|key| !self.index.contains_key(key) && seen.insert(*key)).collect();
-        if self.index.len() + fresh.len() > SUBJECTS_PER_VAULT_MAX as usize {
+            keys.iter().copied().filter(|key| self.find(key).is_none() && seen.insert(*key)).collect();
+        if self.len as usize + fresh.len() > SUBJECTS_PER_VAULT_MAX as usize {
             return Err(Code::VaultFull);
         }
         Ok(fresh)
     }
 
     pub(crate) fn enrol(&mut self, keys: &[SubjectKey]) {
-        let index = Arc::make_mut(&mut self.index);
-        for key in keys {
-            index.insert(*key, SubjectIndex(index.len() as u32));
+        let mut run: Vec<_> = keys.iter().copied().zip((self.len..).map(SubjectIndex)).collect();
+        run.sort_unstable();
+        // What is merged was written by a run of at most twice its length, so readers of the state before share all longer ones.
+        while let Some(earlier) = self.runs.pop_if(|earlier| earlier.len() < 2 * run.len()) {
+            let mut merged = Vec::with_capacity(earlier.len() + run.len());
+            merged.extend_from_slice(&earlier);
+            merged.append(&mut run);
+            // Two runs in order: the stable sort finds and merges them.
+            merged.sort();
+            run = merged;
         }
+        // Enrolment keeps to `SUBJECTS_PER_VAULT_MAX`, which is a `u32`.
+        self.len += keys.len() as u32;
+        self.runs.push(Arc::new(run));
         self.trail = Digest::of("symphony/vault-roll/v1", &(self.trail, keys));
     }
 }
