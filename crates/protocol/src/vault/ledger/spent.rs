@@ -75,20 +75,19 @@ impl Spent {
     ) -> SubjectSet {
         let mut left = Vec::with_capacity(people.words().len());
         for (place, words) in people.words().chunks(BLOCK_WORDS).enumerate() {
-            let asked = words.iter().any(|word| *word != 0);
             let mut sums = Block::default();
-            for block in scopes.clone().filter(|_| asked).filter_map(|scope| scope.0.get(place)) {
-                sums.0.iter_mut().zip(&block.0).for_each(|(sum, cell)| *sum = sum.saturating_add(*cell));
+            if words.iter().any(|word| *word != 0) {
+                scopes.clone().filter_map(|scope| scope.0.get(place)).for_each(|block| sums.add(block));
             }
-            let in_all = sums.0.chunks_exact(64).map(|cells| at_most(cells, all));
-            let fitting: Vec<u64> = match self.0.get(place) {
+            let fitting =
+                words.iter().zip(sums.0.chunks_exact(64)).map(|(word, sums)| word & at_most(sums, all));
+            match self.0.get(place) {
                 Some(block) => {
                     let here = block.0.chunks_exact(64).map(|cells| at_most(cells, own));
-                    in_all.zip(here).map(|(all, here)| all & here).collect()
+                    left.extend(fitting.zip(here).map(|(word, here)| word & here));
                 }
-                None => in_all.collect(),
-            };
-            left.extend(words.iter().zip(fitting).map(|(word, fitting)| word & fitting));
+                None => left.extend(fitting),
+            }
         }
         SubjectSet::from_words(left)
     }
@@ -101,8 +100,31 @@ impl Spent {
     }
 }
 
+impl Block {
+    fn add(&mut self, other: &Self) {
+        // What has no highest bit has no carry either, and then the processor adds many at a time.
+        let small = highest_bits(&self.0) | highest_bits(&other.0) == 0;
+        let cells = self.0.iter_mut().zip(&other.0);
+        if small {
+            cells.for_each(|(sum, cell)| *sum = sum.wrapping_add(*cell));
+        } else {
+            cells.for_each(|(sum, cell)| *sum = sum.saturating_add(*cell));
+        }
+    }
+}
+
+/// The highest bit, if any cell has it.
+fn highest_bits(cells: &[u64]) -> u64 {
+    cells.iter().fold(0, |bits, cell| bits | cell) >> 63
+}
+
 /// Which of 64 are at most so much, as a word.
 fn at_most(cells: &[u64], limit: Epsilon) -> u64 {
+    // Mostly all are: numbers without the highest bit are, when no difference has it.
+    let beyond = cells.iter().fold(limit.0, |bits, cell| bits | cell | limit.0.wrapping_sub(*cell));
+    if beyond >> 63 == 0 {
+        return u64::MAX;
+    }
     (0..).zip(cells).fold(0, |word, (bit, cell)| word | u64::from(*cell <= limit.0) << bit)
 }
 
@@ -120,11 +142,20 @@ mod tests {
         fn a_set_is_charged_and_judged_as_each_of_its_people(
             steps in proptest::collection::vec(
                 (any::<bool>(), 1u64..9, proptest::collection::btree_set(0u32..3_000, 0..40)), 1..12),
-            asked in proptest::collection::btree_set(0u32..4_000, 0..40),
+            mut asked in proptest::collection::btree_set(0u32..4_000, 0..40),
             (own, all) in (0u64..30, 0u64..50),
+            great in proptest::option::of(1u64 << 62..(1 << 63) - 1_000),
         ) {
             let mut scopes = [Spent::default(), Spent::default()];
             let mut model: [BTreeMap<u32, u64>; 2] = Default::default();
+            // A few who have spent so much that sums need the highest bit, and limits that may let them.
+            let rich = [5, 700, 2_000];
+            let (own, all) = (own + great.unwrap_or(0), all + great.map_or(0, |great| 2 * great - 1));
+            for (scope, model) in scopes.iter_mut().zip(&mut model).filter(|_| great.is_some()) {
+                let set: SubjectSet = rich.into_iter().map(SubjectIndex).collect();
+                scope.charge(&set, Epsilon(great.unwrap_or(0)));
+                model.extend(rich.map(|who| (who, great.unwrap_or(0))));
+            }
             for (first, epsilon, people) in &steps {
                 let scope = usize::from(*first);
                 let set: SubjectSet = people.iter().copied().map(SubjectIndex).collect();
@@ -139,8 +170,11 @@ mod tests {
                 prop_assert_eq!(back.differing(&before), []);
                 people.iter().for_each(|who| *model[scope].entry(*who).or_default() += epsilon);
             }
+            asked.extend(rich);
             let spent = |scope: usize, who: &u32| model[scope].get(who).copied().unwrap_or(0);
-            let fits = |who: &&u32| spent(0, who) <= own && spent(0, who) + spent(1, who) <= all;
+            let fits = |who: &&u32| {
+                spent(0, who) <= own && u128::from(spent(0, who)) + u128::from(spent(1, who)) <= u128::from(all)
+            };
             let expected: SubjectSet = asked.iter().filter(fits).copied().map(SubjectIndex).collect();
             let set: SubjectSet = asked.iter().copied().map(SubjectIndex).collect();
             prop_assert_eq!(scopes[0].within(scopes.iter(), &set, Epsilon(own), Epsilon(all)), expected);
