@@ -54,6 +54,13 @@ fn main() {
     let row = compare(("reserve and commit", both), ("the same bytes written and synced", &mut write), PAIRS);
     print(&format!("budget: {people} people in one task"), "task", &[row]);
     let mut next = PAIRS as u64;
+    let before = processor();
+    for _ in 0..PAIRS {
+        next += 1;
+        runtime.block_on(bench.reserve_and_commit(next));
+    }
+    let each = (processor() - before) as f64 / PAIRS as f64;
+    println!("\nprocessor time of all threads, whatever else runs: {:.2} ms a task", each / 1e6);
     let mut number = || {
         next += CAMPAIGNS;
         next - CAMPAIGNS + 1..=next
@@ -249,6 +256,16 @@ fn resident() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").expect("the system tells of its processes");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("of their memory too");
     line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") / 1_024
+}
+
+/// Nanoseconds that the threads of this process have run.
+fn processor() -> u64 {
+    let threads = std::fs::read_dir("/proc/self/task").expect("the system tells of its processes");
+    let of_thread = |thread: std::io::Result<std::fs::DirEntry>| {
+        let text = std::fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?;
+        text.split(' ').next()?.parse::<u64>().ok()
+    };
+    threads.filter_map(of_thread).sum()
 }
 
 fn marketing() -> UsageScope {
