@@ -75,6 +75,12 @@ impl SubjectSet {
         both
     }
 
+    /// The subjects of this set that are not in the other.
+    pub fn difference(&self, other: &Self) -> Self {
+        let others = other.0.iter().chain(core::iter::repeat(&0));
+        Self::from_words(self.0.iter().zip(others).map(|(a, b)| a & !b).collect())
+    }
+
     /// The subjects in ascending order.
     pub fn iter(&self) -> impl Iterator<Item = SubjectIndex> + '_ {
         self.0.iter().enumerate().flat_map(|(word, bits)| {

@@ -4,14 +4,14 @@
 //! represented by the running digest of all changes.
 
 use alloc::collections::BTreeMap;
-use alloc::sync::Arc;
-use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize, Serializer};
 use symphony_types::digest::Digest;
 use symphony_types::id::UsageScope;
 use symphony_types::subjects::{SubjectIndex, SubjectSet};
 use symphony_types::time::OrderedMillis;
+
+use super::blocks::{BLOCK_PEOPLE, BLOCK_WORDS, Blocks, place};
 
 /// What a person says about one scope.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,8 +78,54 @@ impl Standing {
 /// All consents of a Vault.
 #[derive(Clone, Debug)]
 pub struct Consents {
-    scopes: BTreeMap<UsageScope, Arc<Vec<Standing>>>,
+    scopes: BTreeMap<UsageScope, Blocks<Block>>,
     trail: Digest,
+}
+
+/// The last words of a block of people on one scope.
+#[derive(Clone, Debug)]
+struct Block {
+    last: [Standing; BLOCK_PEOPLE],
+    /// Who said yes last, for whatever time.
+    granted: [u64; BLOCK_WORDS],
+    /// No grant of the block ends before this; none ends at all without it.
+    ends: Option<OrderedMillis>,
+}
+
+impl Default for Block {
+    fn default() -> Self {
+        Self { last: [Standing::Silent; BLOCK_PEOPLE], granted: [0; BLOCK_WORDS], ends: None }
+    }
+}
+
+impl Block {
+    /// Whose consent covers that moment.
+    fn covered(&self, at: OrderedMillis) -> [u64; BLOCK_WORDS] {
+        if self.ends.is_none_or(|ends| at < ends) {
+            return self.granted;
+        }
+        let mut words = self.granted;
+        for (word, people) in words.iter_mut().zip(self.last.chunks_exact(64)) {
+            let bits = (0..).zip(people).map(|(bit, standing)| u64::from(standing.allows(at)) << bit);
+            *word = bits.fold(0, |word: u64, bit: u64| word | bit);
+        }
+        words
+    }
+
+    fn record(&mut self, place: usize, at: OrderedMillis, statement: Statement) {
+        let (word, bit) = (place / 64, 1 << (place % 64));
+        match statement {
+            Statement::Granted { expires } => {
+                self.last[place] = Standing::Granted { since: at, expires };
+                self.granted[word] |= bit;
+                self.ends = self.ends.into_iter().chain(expires).min();
+            }
+            Statement::Withdrawn => {
+                self.last[place] = Standing::Withdrawn { since: at };
+                self.granted[word] &= !bit;
+            }
+        }
+    }
 }
 
 impl Default for Consents {
@@ -91,42 +137,32 @@ impl Default for Consents {
 impl Consents {
     /// The last word of a person on a scope.
     pub fn standing(&self, scope: &UsageScope, subject: SubjectIndex) -> Standing {
-        self.scopes.get(scope).and_then(|all| all.get(subject.0 as usize)).copied().unwrap_or_default()
+        let (block, place) = place(subject);
+        self.scopes.get(scope).and_then(|all| all.get(block)).map_or(Standing::Silent, |all| all.last[place])
     }
 
     /// Everybody whose consent covers the scope at that moment.
     pub fn covered(&self, scope: &UsageScope, at: OrderedMillis) -> SubjectSet {
         let Some(all) = self.scopes.get(scope) else { return SubjectSet::new() };
-        let word = |people: &[Standing]| {
-            let bits = (0..).zip(people).map(|(bit, standing)| u64::from(standing.allows(at)) << bit);
-            bits.fold(0, |word: u64, bit: u64| word | bit)
-        };
-        SubjectSet::from_words(all.chunks(64).map(word).collect())
+        SubjectSet::from_words(all.iter().flat_map(|block| block.covered(at)).collect())
     }
 
     /// What a person said, by scope; scopes never spoken of are absent.
     pub fn of_subject(&self, subject: SubjectIndex) -> impl Iterator<Item = (&UsageScope, Standing)> {
-        self.scopes.iter().filter_map(move |(scope, all)| match all.get(subject.0 as usize) {
-            None | Some(Standing::Silent) => None,
-            Some(word) => Some((scope, *word)),
+        self.scopes.keys().filter_map(move |scope| match self.standing(scope, subject) {
+            Standing::Silent => None,
+            word => Some((scope, word)),
         })
     }
 
     pub(crate) fn record(&mut self, at: OrderedMillis, changes: &[ConsentChange]) {
         for change in changes {
             if !self.scopes.contains_key(&change.scope) {
-                self.scopes.insert(change.scope.clone(), Arc::default());
+                self.scopes.insert(change.scope.clone(), Blocks::default());
             }
             let Some(all) = self.scopes.get_mut(&change.scope) else { continue };
-            let all = Arc::make_mut(all);
-            let place = change.subject.0 as usize;
-            if place >= all.len() {
-                all.resize(place + 1, Standing::Silent);
-            }
-            all[place] = match change.statement {
-                Statement::Granted { expires } => Standing::Granted { since: at, expires },
-                Statement::Withdrawn => Standing::Withdrawn { since: at },
-            };
+            let (block, place) = place(change.subject);
+            all.get_mut(block).record(place, at, change.statement);
         }
         self.trail = Digest::of("symphony/vault-consents/v1", &(self.trail, at, changes));
     }

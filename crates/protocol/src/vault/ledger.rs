@@ -16,9 +16,9 @@
 
 mod members;
 pub mod proof;
+mod spent;
 
-use alloc::collections::BTreeMap;
-use alloc::sync::Arc;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -27,10 +27,13 @@ use symphony_types::digest::Digest;
 use symphony_types::epsilon::Epsilon;
 use symphony_types::id::{PolicyVersion, TaskId, UsageScope};
 use symphony_types::subjects::{SubjectIndex, SubjectSet};
+use symphony_types::table::{self, Table};
 use symphony_types::time::OrderedMillis;
 
 use crate::artifact::training::Extra;
 use crate::governance::policy::Privacy;
+
+use self::spent::Spent;
 
 pub use members::{Members, MembershipProof};
 
@@ -144,13 +147,6 @@ pub struct Left<M = Members> {
     pub at: OrderedMillis,
 }
 
-/// What people have left, as columns by subject index.
-#[derive(Clone, Debug, Default)]
-struct Columns {
-    reserved: Vec<Epsilon>,
-    committed: Vec<Epsilon>,
-}
-
 /// What one person has spent under one limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Balance {
@@ -206,10 +202,13 @@ impl MovementKind {
 /// All entries and what follows from them.
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
-    entries: BTreeMap<TaskId, LedgerEntry>,
-    scopes: BTreeMap<UsageScope, Arc<Columns>>,
-    total: Arc<Columns>,
+    entries: Table<TaskId, LedgerEntry>,
+    /// Tasks that hold budget which they have not consumed.
+    held: BTreeSet<TaskId>,
+    scopes: BTreeMap<UsageScope, Spent>,
 }
+
+impl table::Value for LedgerEntry {}
 
 impl Ledger {
     /// The entry of a task.
@@ -224,12 +223,23 @@ impl Ledger {
 
     /// What a person has spent in a scope.
     pub fn in_scope(&self, scope: &UsageScope, subject: SubjectIndex) -> Balance {
-        self.scopes.get(scope).map(|columns| columns.balance(subject)).unwrap_or_default()
+        let held = self.held.iter().filter_map(|task| self.entries.get(task));
+        let mine = held.filter(|entry| entry.scope == *scope).filter_map(LedgerEntry::held);
+        let of_subject = mine.filter(|(members, _)| members.set().contains(subject));
+        let reserved = Epsilon(of_subject.map(|(_, epsilon)| epsilon.0).sum());
+        let spent = self.scopes.get(scope).map_or(Epsilon::ZERO, |spent| spent.of(subject));
+        let committed = spent.checked_sub(reserved).expect("invariant: what is held is charged");
+        Balance { reserved, committed }
     }
 
     /// What a person has spent over all scopes (R073).
     pub fn in_total(&self, subject: SubjectIndex) -> Balance {
-        self.total.balance(subject)
+        let mut total = Balance::default();
+        for balance in self.scopes.keys().map(|scope| self.in_scope(scope, subject)) {
+            total.reserved.0 = total.reserved.0.saturating_add(balance.reserved.0);
+            total.committed.0 = total.committed.0.saturating_add(balance.committed.0);
+        }
+        total
     }
 
     /// Those of `people` for whom `epsilon` more fits under the limit of the scope and under the cap (R067).
@@ -240,18 +250,14 @@ impl Ledger {
         epsilon: Epsilon,
         privacy: &Privacy,
     ) -> SubjectSet {
-        let Some(limit) = privacy.scope_limits.get(scope) else { return SubjectSet::new() };
-        let nothing = Columns::default();
-        let of_scope = self.scopes.get(scope).map_or(&nothing, Arc::as_ref);
-        let affords = |subject: SubjectIndex| {
-            of_scope.balance(subject).fits(epsilon, *limit)
-                && self.total.balance(subject).fits(epsilon, privacy.subject_cap)
+        let room = |limit: Epsilon| limit.checked_sub(epsilon);
+        let limit = privacy.scope_limits.get(scope).copied();
+        let Some((own, all)) = limit.and_then(room).zip(room(privacy.subject_cap)) else {
+            return SubjectSet::new();
         };
-        let mut words = people.words().to_vec();
-        for subject in people.iter().filter(|subject| !affords(*subject)) {
-            words[subject.0 as usize / 64] &= !(1 << (subject.0 % 64));
-        }
-        SubjectSet::from_words(words)
+        let nothing = Spent::default();
+        let spent = self.scopes.get(scope).unwrap_or(&nothing);
+        spent.within(self.scopes.values(), people, own, all)
     }
 
     /// A person's history in a scope, by time (R069).
@@ -265,48 +271,31 @@ impl Ledger {
 
     /// Scopes and people whose balance is not the sum of what the entries hold and consumed; none, unless memory or code is wrong.
     pub fn unexplained(&self) -> Vec<(UsageScope, SubjectIndex)> {
-        let mut sums: BTreeMap<&UsageScope, Columns> = BTreeMap::new();
+        let mut sums: BTreeMap<&UsageScope, Spent> = BTreeMap::new();
+        let mut wrong = Vec::new();
         for (task, entry) in &self.entries {
-            let columns = sums.entry(&entry.scope).or_default();
-            for subject in entry.reserved.set().iter() {
-                columns.hold(subject, Epsilon::ZERO);
-                for line in entry.movements(*task, |members| members.set().contains(subject)) {
-                    match line.kind {
-                        MovementKind::Reserve => columns.hold(subject, line.epsilon),
-                        MovementKind::Commit => {
-                            columns.free(subject, line.epsilon);
-                            columns.consume(subject, line.epsilon);
-                        }
-                        MovementKind::Release => columns.free(subject, line.epsilon),
-                    }
-                }
+            let sum = sums.entry(&entry.scope).or_default();
+            entry.charges().into_iter().for_each(|(members, epsilon)| sum.charge(members.set(), epsilon));
+            if entry.held().is_some() != self.held.contains(task) {
+                wrong.extend(entry.reserved.set().iter().map(|subject| (entry.scope.clone(), subject)));
             }
         }
-        let mut wrong = Vec::new();
-        for (scope, columns) in &self.scopes {
-            let summed = sums.remove(scope).unwrap_or_default();
-            let longest = columns.len().max(summed.len());
-            let people = (0..longest).map(|place| SubjectIndex(place as u32));
-            let differs = people.filter(|subject| columns.balance(*subject) != summed.balance(*subject));
-            wrong.extend(differs.map(|subject| (scope.clone(), subject)));
+        for (scope, spent) in &self.scopes {
+            let differing = spent.differing(&sums.remove(scope).unwrap_or_default());
+            wrong.extend(differing.into_iter().map(|subject| (scope.clone(), subject)));
         }
         wrong
     }
 
     /// Reservations whose deadline has passed.
     pub fn due(&self, at: OrderedMillis) -> impl Iterator<Item = &TaskId> {
-        let held = |entry: &LedgerEntry| matches!(entry.state, EntryState::Reserved | EntryState::Drawing(_));
-        let due = move |entry: &LedgerEntry| held(entry) && at >= entry.deadline;
-        self.entries.iter().filter(move |(_, entry)| due(entry)).map(|(task, _)| task)
+        let due = move |task: &&TaskId| self.entries.get(task).is_some_and(|entry| at >= entry.deadline);
+        self.held.iter().filter(due)
     }
 
     pub(crate) fn reserve(&mut self, task: TaskId, draft: Reservation, at: OrderedMillis) {
         let Reservation { scope, policy, epsilon, preparation, subjects, deadline } = draft;
-        self.columns(&scope, |columns| {
-            for subject in subjects.iter() {
-                columns.hold(subject, epsilon);
-            }
-        });
+        self.scopes.entry(scope.clone()).or_default().charge(&subjects, epsilon);
         let entry = LedgerEntry {
             scope,
             policy,
@@ -319,10 +308,17 @@ impl Ledger {
         };
         let earlier = self.entries.insert(task, entry);
         assert!(earlier.is_none(), "invariant: a task has one ledger entry");
+        self.held.insert(task);
     }
 
     pub(crate) fn commit(&mut self, task: &TaskId, subjects: &SubjectSet, order: Ordered, at: OrderedMillis) {
-        self.settle(task, EntryState::Committed { members: Members::new(subjects.clone()), at, order });
+        let (entry, spent) = self.held_entry(task);
+        assert!(matches!(entry.state, EntryState::Reserved), "invariant: a ledger entry ends once");
+        let members = entry.reserved.narrowed(subjects);
+        // Who stays has spent the same as before: it was held and is consumed now.
+        spent.give_back(&entry.reserved.set().difference(subjects), entry.epsilon);
+        entry.state = EntryState::Committed { members, at, order };
+        self.held.remove(task);
     }
 
     /// Takes a later attempt at the same order; the people and what they are charged stay.
@@ -342,9 +338,7 @@ impl Ledger {
         drawn: Drawn,
         at: OrderedMillis,
     ) {
-        let Some(entry) = self.entries.get_mut(task) else {
-            panic!("invariant: only what is reserved is drawn");
-        };
+        let (entry, spent_in_scope) = self.held_entry(task);
         let (before, spent_before, mut left) = match &entry.state {
             EntryState::Reserved => (entry.reserved.clone(), Epsilon::ZERO, Vec::new()),
             EntryState::Drawing(draw) => (draw.members.clone(), draw.spent, draw.left.clone()),
@@ -353,27 +347,18 @@ impl Ledger {
             | EntryState::Released { .. }
             | EntryState::Expired { .. } => panic!("invariant: a ledger entry ends once"),
         };
-        let members = subjects.map_or_else(|| before.clone(), |subjects| Members::new(subjects.clone()));
-        let leavers: SubjectSet =
-            before.set().iter().filter(|subject| !members.set().contains(*subject)).collect();
-        let (scope, whole) = (entry.scope.clone(), entry.epsilon);
+        let members = subjects.map_or_else(|| before.clone(), |subjects| before.narrowed(subjects));
+        let leavers = before.set().difference(members.set());
         let Drawn { spent, round, order, release, extra } = drawn;
-        let rest = less(whole, spent_before);
-        let more = less(spent, spent_before);
-        self.columns(&scope, |columns| {
-            leavers.iter().for_each(|subject| columns.free(subject, rest));
-            for subject in members.set().iter() {
-                columns.free(subject, more);
-                columns.consume(subject, more);
-            }
-        });
+        assert!(
+            spent_before <= spent && spent <= entry.epsilon,
+            "invariant: rounds draw more and more, of what was reserved"
+        );
+        spent_in_scope.give_back(&leavers, less(entry.epsilon, spent_before));
         if !leavers.is_empty() {
             left.push(Left { members: Members::new(leavers), spent: spent_before, at });
         }
-        if let Some(entry) = self.entries.get_mut(task) {
-            entry.state =
-                EntryState::Drawing(Draw { members, spent, round, order, release, extra, at, left });
-        }
+        entry.state = EntryState::Drawing(Draw { members, spent, round, order, release, extra, at, left });
     }
 
     pub(crate) fn release(&mut self, task: &TaskId, at: OrderedMillis) {
@@ -386,62 +371,70 @@ impl Ledger {
 
     /// Ends what nothing was drawn of as `unused`; of a draw, the rest goes back.
     fn give_back(&mut self, task: &TaskId, unused: EntryState, at: OrderedMillis) {
-        let Some(LedgerEntry { state: EntryState::Drawing(draw), scope, epsilon, .. }) =
-            self.entries.get(task).cloned()
-        else {
-            return self.settle(task, unused);
-        };
-        let rest = less(epsilon, draw.spent);
-        self.columns(&scope, |columns| {
-            draw.members.set().iter().for_each(|subject| columns.free(subject, rest));
-        });
-        if let Some(entry) = self.entries.get_mut(task) {
-            entry.state = EntryState::Drawn { draw, at };
-        }
-    }
-
-    /// Ends a reservation and moves its people's balances.
-    fn settle(&mut self, task: &TaskId, end: EntryState) {
-        let Some(entry) = self.entries.get_mut(task) else {
-            panic!("invariant: only what is reserved ends");
-        };
-        assert!(matches!(entry.state, EntryState::Reserved), "invariant: a ledger entry ends once");
-        entry.state = end;
-        let (scope, epsilon) = (entry.scope.clone(), entry.epsilon);
-        let reserved = entry.reserved.clone();
-        let kept = match &entry.state {
-            EntryState::Committed { members, .. } => Some(members.clone()),
-            EntryState::Reserved
-            | EntryState::Drawing(_)
+        let (entry, spent) = self.held_entry(task);
+        entry.state = match &entry.state {
+            EntryState::Reserved => {
+                spent.give_back(entry.reserved.set(), entry.epsilon);
+                unused
+            }
+            EntryState::Drawing(draw) => {
+                spent.give_back(draw.members.set(), less(entry.epsilon, draw.spent));
+                EntryState::Drawn { draw: draw.clone(), at }
+            }
+            EntryState::Committed { .. }
             | EntryState::Drawn { .. }
             | EntryState::Released { .. }
-            | EntryState::Expired { .. } => None,
+            | EntryState::Expired { .. } => panic!("invariant: a ledger entry ends once"),
         };
-        self.columns(&scope, |columns| {
-            for subject in reserved.set().iter() {
-                columns.free(subject, epsilon);
-            }
-            for subject in kept.iter().flat_map(|members| members.set().iter()) {
-                columns.consume(subject, epsilon);
-            }
-        });
+        self.held.remove(task);
     }
 
-    /// Applies a change to the columns of a scope and to those over all scopes.
-    fn columns(&mut self, scope: &UsageScope, change: impl Fn(&mut Columns)) {
-        if !self.scopes.contains_key(scope) {
-            self.scopes.insert(scope.clone(), Arc::default());
-        }
-        if let Some(columns) = self.scopes.get_mut(scope) {
-            change(Arc::make_mut(columns));
-        }
-        change(Arc::make_mut(&mut self.total));
+    /// An entry that is about to change, and what is spent in its scope.
+    fn held_entry(&mut self, task: &TaskId) -> (&mut LedgerEntry, &mut Spent) {
+        let Some(entry) = self.entries.get_mut(task) else {
+            panic!("invariant: only what is reserved is drawn or ends");
+        };
+        let Some(spent) = self.scopes.get_mut(&entry.scope) else {
+            panic!("invariant: the scope of an entry is charged");
+        };
+        (entry, spent)
     }
 }
 
 impl Serialize for Ledger {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.entries.serialize(serializer)
+    }
+}
+
+impl LedgerEntry {
+    /// Whose budget it holds beyond what is consumed, and how much of each.
+    fn held(&self) -> Option<(&Members, Epsilon)> {
+        match &self.state {
+            EntryState::Reserved => Some((&self.reserved, self.epsilon)),
+            EntryState::Drawing(draw) => Some((&draw.members, less(self.epsilon, draw.spent))),
+            EntryState::Committed { .. }
+            | EntryState::Drawn { .. }
+            | EntryState::Released { .. }
+            | EntryState::Expired { .. } => None,
+        }
+    }
+
+    /// What it takes of people's budgets, held and consumed.
+    fn charges(&self) -> Vec<(&Members, Epsilon)> {
+        let consumed = match &self.state {
+            EntryState::Committed { members, .. } => Some((members, self.epsilon)),
+            EntryState::Reserved
+            | EntryState::Drawing(_)
+            | EntryState::Drawn { .. }
+            | EntryState::Released { .. }
+            | EntryState::Expired { .. } => None,
+        };
+        let drawn = self.state.draw().into_iter().flat_map(|draw| {
+            let left = draw.left.iter().map(|left| (&left.members, left.spent));
+            left.chain([(&draw.members, draw.spent)])
+        });
+        self.held().into_iter().chain(consumed).chain(drawn).collect()
     }
 }
 
@@ -526,39 +519,4 @@ pub(crate) struct Reservation {
     pub(crate) preparation: Digest,
     pub(crate) subjects: SubjectSet,
     pub(crate) deadline: OrderedMillis,
-}
-
-impl Columns {
-    fn balance(&self, subject: SubjectIndex) -> Balance {
-        let place = subject.0 as usize;
-        let read = |column: &[Epsilon]| column.get(place).copied().unwrap_or_default();
-        Balance { reserved: read(&self.reserved), committed: read(&self.committed) }
-    }
-
-    fn len(&self) -> usize {
-        self.reserved.len().max(self.committed.len())
-    }
-
-    fn hold(&mut self, subject: SubjectIndex, epsilon: Epsilon) {
-        let held = cell(&mut self.reserved, subject);
-        *held = held.checked_add(epsilon).expect("invariant: a limit fits in epsilon");
-    }
-
-    fn free(&mut self, subject: SubjectIndex, epsilon: Epsilon) {
-        let held = cell(&mut self.reserved, subject);
-        *held = held.checked_sub(epsilon).expect("invariant: what is freed was held");
-    }
-
-    fn consume(&mut self, subject: SubjectIndex, epsilon: Epsilon) {
-        let consumed = cell(&mut self.committed, subject);
-        *consumed = consumed.checked_add(epsilon).expect("invariant: a limit fits in epsilon");
-    }
-}
-
-fn cell(column: &mut Vec<Epsilon>, subject: SubjectIndex) -> &mut Epsilon {
-    let place = subject.0 as usize;
-    if place >= column.len() {
-        column.resize(place + 1, Epsilon::ZERO);
-    }
-    &mut column[place]
 }

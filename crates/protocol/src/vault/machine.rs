@@ -469,8 +469,7 @@ fn commit(state: &State, at: OrderedMillis, assignment: &EndorsedAssignment) -> 
     }
     authorize::assignment(&assignment.body, &state.charter.vault)?;
     reserved_for(entry, envelope, at)?;
-    let allowed = |subject: &SubjectIndex| state.consents.standing(&entry.scope, *subject).allows(at);
-    let subjects = entry.reserved.set().iter().filter(allowed).collect();
+    let subjects = entry.reserved.set().intersection(&state.consents.covered(&entry.scope, at));
     Ok(vec![Event::BudgetCommitted { task: envelope.task, subjects, order }])
 }
 
@@ -533,11 +532,8 @@ fn commit_round(state: &State, at: OrderedMillis, endorsed: &EndorsedRoundOrder)
     }
     // Whoever leaves, leaves between two rounds: the people of one round stay the same in every attempt at it.
     let before = draw.map_or(entry.reserved.set(), |draw| draw.members.set());
-    let allowed = |subject: &SubjectIndex| {
-        again.is_some() || state.consents.standing(&entry.scope, *subject).allows(at)
-    };
-    let remain: SubjectSet = before.iter().filter(allowed).collect();
-    let subjects = (remain.len() < before.len()).then_some(remain);
+    let remaining = || before.intersection(&state.consents.covered(&entry.scope, at));
+    let subjects = if again.is_some() { None } else { Some(remaining()).filter(|remain| remain != before) };
     let (task, round) = (envelope.task, body.round);
     Ok(vec![Event::RoundDrawn { task, round, spent, subjects, order, release, extra }])
 }

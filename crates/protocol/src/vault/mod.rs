@@ -4,6 +4,7 @@
 //! sees people as dense indices behind keyed digests, never their names (R058, R076).
 
 pub mod authorize;
+mod blocks;
 pub mod consent;
 pub mod dividend;
 pub mod document;

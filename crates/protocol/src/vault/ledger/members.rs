@@ -29,6 +29,12 @@ impl Members {
         Self { set: Arc::new(set), tree: Arc::new(tree), digest }
     }
 
+    /// Those of the people who are in `kept`, which has nobody else.
+    pub(super) fn narrowed(&self, kept: &SubjectSet) -> Self {
+        assert!(kept.difference(&self.set).is_empty(), "invariant: a task's people become fewer only");
+        if *kept == *self.set { self.clone() } else { Self::new(kept.clone()) }
+    }
+
     /// The people.
     pub fn set(&self) -> &SubjectSet {
         &self.set
