@@ -134,13 +134,11 @@ fn uses(text: &str, heading: &str) -> Uses {
         .collect()
 }
 
-/// Crates of the workspace, and those that are workspaces of their own.
+/// Crates of the workspace, and the one that is a workspace of its own.
 fn workspace_uses() -> Uses {
     let all = packages(&[]);
     let members: BTreeSet<String> = all.iter().map(|package| name_of(package).to_owned()).collect();
-    let apart = ["devchain", "segments"]
-        .map(|krate| packages(&["--manifest-path", &format!("crates/{krate}/Cargo.toml")]))
-        .concat();
+    let apart = packages(&["--manifest-path", "crates/devchain/Cargo.toml"]);
     all.iter()
         .chain(&apart)
         .map(|package| {

@@ -204,8 +204,6 @@ fn every_dependency_states_its_reason() {
         ("Cargo.toml", "[workspace.dependencies]"),
         ("crates/devchain/Cargo.toml", "[dependencies]"),
         ("crates/devchain/Cargo.toml", "[dev-dependencies]"),
-        ("crates/segments/Cargo.toml", "[dependencies]"),
-        ("crates/segments/Cargo.toml", "[dev-dependencies]"),
     ];
     let mut faults = Vec::new();
     for (manifest, heading) in tables {

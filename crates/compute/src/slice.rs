@@ -74,6 +74,14 @@ impl Drop for Signal {
     }
 }
 
+/// A person whom records beside the material select.
+pub struct Selected {
+    /// What is delivered for the person.
+    pub handle: String,
+    /// The latest qualifying time; zero when the query has no time window.
+    pub latest: RecordMillis,
+}
+
 /// A finished slice.
 pub struct Slice {
     /// What goes to the aggregator.
@@ -82,7 +90,8 @@ pub struct Slice {
     pub input_root: Digest,
 }
 
-/// Evaluates `query` over all rows of `material`. `dedupe` is the task's key for tokens.
+/// Evaluates `query` over all rows of `material`, and adds who was `selected` by it from other records. `dedupe` is the task's key
+/// for tokens.
 ///
 /// **Errors**: [`SliceError`] when the query does not fit the material.
 pub fn evaluate(
@@ -91,12 +100,13 @@ pub fn evaluate(
     query: &ResolvedQuery,
     material: &Material,
     dedupe: &[u8; 32],
+    selected: Vec<Selected>,
 ) -> Result<Slice, SliceError> {
     if query.operands.is_empty() || query.operands.len() > OPERANDS_MAX {
         return Err(SliceError::Operands);
     }
     let latest = latest_qualifying(query, material)?;
-    let mut signals = signals_of(material, &latest, dedupe);
+    let mut signals = signals_of(material, &latest, dedupe, selected);
     let suppressed = signals.len() < query.minimum_result_cardinality as usize;
     if suppressed {
         signals.clear();
@@ -224,7 +234,12 @@ pub(crate) fn numbers<'a>(
 }
 
 /// One signal per token, in ascending order of tokens.
-fn signals_of(material: &Material, latest: &[u64], dedupe: &[u8; 32]) -> Vec<Signal> {
+fn signals_of(
+    material: &Material,
+    latest: &[u64],
+    dedupe: &[u8; 32],
+    selected: Vec<Selected>,
+) -> Vec<Signal> {
     let keyed = Keyed::new(dedupe);
     let (_, handles) = material.people();
     let mut people: BTreeMap<[u8; 32], Signal> = BTreeMap::new();
@@ -234,6 +249,9 @@ fn signals_of(material: &Material, latest: &[u64], dedupe: &[u8; 32]) -> Vec<Sig
         let signal =
             Signal { token: token_of(&keyed, handle), handle: handle.into(), latest: RecordMillis(time) };
         merge(&mut people, signal);
+    }
+    for Selected { handle, latest } in selected {
+        merge(&mut people, Signal { token: token_of(&keyed, &handle), handle, latest });
     }
     people.into_values().collect()
 }

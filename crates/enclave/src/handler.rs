@@ -103,9 +103,9 @@ impl<S: Station> Handler<S> {
                 self.require(EnclaveRole::Slice)?;
                 parse::extract(self, &order, &sheet, &masters)
             }
-            Call::Evaluate { assignment, material, policy, masters } => {
+            Call::Evaluate { assignment, material, segments, policy, masters } => {
                 self.require(EnclaveRole::Slice)?;
-                slice::evaluate(self, host, &assignment, &material, &policy, &masters)
+                slice::evaluate(self, host, &assignment, (&material, segments.as_deref()), &policy, &masters)
             }
         }
     }

@@ -8,6 +8,7 @@ mod handler;
 mod modules;
 mod parse;
 mod refusal;
+mod segments;
 mod slice;
 mod station;
 mod training;

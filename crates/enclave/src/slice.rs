@@ -18,14 +18,15 @@ use zeroize::{Zeroize as _, Zeroizing};
 use crate::handler::Handler;
 use crate::modules;
 use crate::refusal::{Refusal, admit_boot, check_envelope, query, task_and_vault, verify_order};
+use crate::segments;
 use crate::station::Station;
 
-/// Evaluates an order. The host is asked for nothing as long as all that an order needs is in `material`.
+/// Evaluates an order over its material, and over segments whose bytes the host is asked for.
 pub(crate) fn evaluate<S: Station>(
     handler: &Handler<S>,
-    _host: &mut dyn Host,
+    host: &mut dyn Host,
     assignment: &EndorsedAssignment,
-    material: &[u8],
+    sealed: (&[u8], Option<&[u8]>),
     policy: &[u8],
     masters: &[PublicKey<Master>],
 ) -> Result<Answer, Refusal> {
@@ -37,7 +38,7 @@ pub(crate) fn evaluate<S: Station>(
         return Err(Refusal::new(Code::EnvelopeInvalid, "the vault does not take part"));
     }
     let mut keys = task_keys(handler, order, policy)?;
-    let result = found(handler, order, material, &keys);
+    let result = found(handler, host, order, sealed, &keys);
     keys.dedupe.zeroize();
     let Some(Found { bundle, input_root, derived }) = result? else { return Ok(Answer::ModuleWanted) };
     // Everything opened for this call is wiped and gone by here: material and signals wipe themselves.
@@ -96,8 +97,9 @@ struct Found {
 /// wiped on return.
 fn found<S: Station>(
     handler: &Handler<S>,
+    host: &mut dyn Host,
     order: &Assignment,
-    sealed: &[u8],
+    (sealed, segments): (&[u8], Option<&[u8]>),
     keys: &TaskKeys,
 ) -> Result<Option<Found>, Refusal> {
     let envelope = &order.envelope;
@@ -112,17 +114,25 @@ fn found<S: Station>(
     let opened = opened.map_err(|_| Refusal::new(Code::SealInvalid, "the material does not open"))?;
     let material =
         material::read(opened).map_err(|error| Refusal::new(Code::RecordInvalid, error.to_string()))?;
-    let input_root = material.root();
-    let (plaintext, derived) = match module {
+    let beside = material.root();
+    let (plaintext, derived, input_root) = match module {
+        Some(_) if segments.is_some() => {
+            return Err(Refusal::new(Code::Malformed, "a module reads no segments"));
+        }
         Some((plan, module)) => {
             let (sums, derived) = modules::evaluate(handler, order, plan, module, &material)?;
-            (Zeroizing::new(documents::encode(&sums)), derived)
+            (Zeroizing::new(documents::encode(&sums)), derived, beside)
         }
         None => {
             let query = query(envelope)?;
-            let finished = slice::evaluate(envelope.task, &order.vault, query, &material, &keys.dedupe)
-                .map_err(|error| Refusal::new(Code::RecordInvalid, error.to_string()))?;
-            (Zeroizing::new(documents::encode(&finished.signals)), vec![])
+            let (selected, input_root) = match segments {
+                Some(segments) => segments::select(handler, host, order, query, (segments, beside))?,
+                None => (vec![], beside),
+            };
+            let finished =
+                slice::evaluate(envelope.task, &order.vault, query, &material, &keys.dedupe, selected)
+                    .map_err(|error| Refusal::new(Code::RecordInvalid, error.to_string()))?;
+            (Zeroizing::new(documents::encode(&finished.signals)), vec![], input_root)
         }
     };
     drop(material);

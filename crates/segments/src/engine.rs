@@ -8,73 +8,28 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use datafusion::execution::memory_pool::{GreedyMemoryPool, MemoryConsumer, MemoryPool};
-use symphony_types::catalogue::Code;
-use symphony_types::id::AttributeName;
 use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
 
+use crate::answer::{Allowed, Audience, Bounds, QueryError, counted, grouped};
 use crate::catalogue::Snapshot;
-use crate::composition::{
-    ClampedSum, Composition, CompositionError, Condition, Histogram, Measure, Selection, Top,
-};
+use crate::composition::{ClampedSum, Composition, Condition, Histogram, Measure, Selection, Top};
 use crate::error::SegmentError;
 use crate::limits::QueryLimits;
-use crate::people::{Dense, People};
+use crate::open::Ranges;
+use crate::people::People;
 use crate::reader::Segments;
+use crate::scan::tally::{Counting, Tallies};
+use crate::scan::work::{self, Piece};
+use crate::schema::SegmentSchema;
+#[cfg(feature = "plans")]
 use plan::Planned;
-use scan::Scan;
-use tally::{Counting, Tallies};
-use work::Piece;
 
+#[cfg(feature = "plans")]
 mod plan;
-mod scan;
+#[cfg(feature = "plans")]
 mod table;
-mod tally;
 #[cfg(test)]
 mod tests;
-mod work;
-
-/// A question got no answer.
-#[derive(Debug, thiserror::Error)]
-pub enum QueryError {
-    /// The question does not fit the Vault.
-    #[error(transparent)]
-    Composition(#[from] CompositionError),
-    /// Segments could not be read.
-    #[error(transparent)]
-    Segment(#[from] SegmentError),
-    /// The query needs more memory than one may use.
-    #[error("the query needs more memory than one may use")]
-    Memory,
-    /// The query did not end in time.
-    #[error("the query did not end in time")]
-    Deadline,
-    /// Too many queries are waiting.
-    #[error("too many queries are waiting")]
-    Crowded,
-    /// A plan could not be made or run.
-    #[error("running a plan: {0}")]
-    Plan(String),
-}
-
-impl QueryError {
-    /// The refusal that a caller sees.
-    pub fn code(&self) -> Code {
-        match self {
-            Self::Composition(_) => Code::Malformed,
-            Self::Segment(error) => error.code(),
-            Self::Memory => Code::BodyTooLarge,
-            Self::Deadline => Code::StageTimeout,
-            Self::Crowded => Code::RateLimited,
-            Self::Plan(_) => Code::Internal,
-        }
-    }
-
-    fn attribute(attribute: &AttributeName) -> Self {
-        Self::Composition(CompositionError::Attribute(attribute.clone()))
-    }
-}
 
 /// Which of the two ways an answer is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,16 +37,8 @@ pub enum Way {
     /// The scan by hand.
     Scan,
     /// The plan of DataFusion.
+    #[cfg(feature = "plans")]
     Plan,
-}
-
-/// Who was selected.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Audience {
-    /// The people.
-    pub people: People,
-    /// The latest qualifying time of each, in ascending order of people; empty when none was asked for.
-    pub latest: Vec<u64>,
 }
 
 /// What a question reads.
@@ -111,10 +58,18 @@ pub struct Engine {
     waiting: AtomicUsize,
 }
 
+/// What a scan goes over.
+struct Work<'a> {
+    schema: &'a SegmentSchema,
+    pieces: Vec<Piece>,
+    allowed: &'a Allowed,
+    cores: usize,
+    reading: (&'a dyn Ranges, Bounds),
+}
+
 /// One query while it runs: what it may still use.
 struct Turn {
     deadline: Instant,
-    memory: Arc<dyn MemoryPool>,
 }
 
 impl Engine {
@@ -156,6 +111,25 @@ impl Engine {
     ) -> Result<u64, QueryError> {
         let composition = Composition { who: who.clone(), latest: None };
         Ok(self.audience(snapshot, permitted, &composition, way).await?.people.len())
+    }
+
+    /// How many records of each permitted person satisfy a condition; people without one are absent.
+    ///
+    /// **Errors**: as [`Engine::audience`].
+    pub async fn records(
+        &self,
+        snapshot: &Snapshot,
+        permitted: &People,
+        over: &Condition,
+    ) -> Result<Vec<(u32, u64)>, QueryError> {
+        let who = Selection::record(over.clone());
+        Composition { who: who.clone(), latest: None }.check(self.segments.schema())?;
+        self.turn(snapshot, async |turn| {
+            let measured = (&who, over, &Measure::Records);
+            let (people, tallies) = self.measured(turn, snapshot, permitted, measured, Way::Scan).await?;
+            Ok(people.bitmap().iter().map(|person| (person, tallies.value(0, person))).collect())
+        })
+        .await
     }
 
     /// A sum over selected people, each clamped. Without noise.
@@ -215,21 +189,36 @@ impl Engine {
     ) -> Result<BTreeMap<String, u64>, QueryError> {
         asked.check(self.segments.schema())?;
         let who = Counting::of(&asked.who, None);
+        let in_groups = Condition::All(vec![
+            asked.over.clone(),
+            Condition::Text { attribute: asked.group.clone(), one_of: asked.groups.clone() },
+        ]);
+        let counting = Counting::measure(&in_groups, &Measure::Records);
         self.turn(snapshot, async |turn| {
             let people = self.select(turn, snapshot, permitted, &who, way).await?.people;
-            let in_groups = Condition::All(vec![
-                asked.over.clone(),
-                Condition::Text { attribute: asked.group.clone(), one_of: asked.groups.clone() },
-            ]);
-            let planned = self
-                .planned(
-                    turn,
-                    snapshot,
-                    &Allowed::of(&people, snapshot),
-                    &Counting::measure(&in_groups, &Measure::Records),
-                )
-                .await?;
-            planned.histogram(asked, &in_groups).await
+            let allowed = allowed(&people, snapshot);
+            match way {
+                Way::Scan => {
+                    let asked = asked.clone();
+                    let groups = asked.groups.clone();
+                    let counts = self.scan(turn, snapshot, &allowed, &counting, move |work, counting| {
+                        grouped(
+                            work.schema,
+                            work.pieces,
+                            work.allowed,
+                            (counting, &asked),
+                            work.cores,
+                            work.reading,
+                        )
+                    });
+                    Ok(groups.into_iter().zip(counts.await?).collect())
+                }
+                #[cfg(feature = "plans")]
+                Way::Plan => {
+                    let planned = self.planned(snapshot, &allowed, &counting).await?;
+                    planned.histogram(asked, &in_groups).await
+                }
+            }
         })
         .await
     }
@@ -241,9 +230,8 @@ impl Engine {
         let open = Snapshot { hidden: People::new(), erased: People::new(), ..snapshot.clone() };
         let counting = Counting::measure(&Condition::every(), &Measure::Records);
         self.turn(snapshot, async |turn| {
-            let tallies = self
-                .tallies(turn, &open, &Allowed::of(&snapshot.erased, &open), &counting, Way::Scan)
-                .await?;
+            let tallies =
+                self.tallies(turn, &open, &allowed(&snapshot.erased, &open), &counting, Way::Scan).await?;
             Ok(snapshot.erased.bitmap().iter().map(|person| tallies.value(0, person)).sum())
         })
         .await
@@ -259,10 +247,10 @@ impl Engine {
         columns: &[usize],
     ) -> Result<Touched, QueryError> {
         composition.check(self.segments.schema())?;
-        let window = Counting::of(&composition.who, None).window(self.segments.schema().time());
         let mut everybody = People::new();
         snapshot.segments.iter().for_each(|entry| everybody.extend(&entry.people));
-        let pieces = work::pieces(&self.segments, snapshot, &everybody, window).await?;
+        let counting = Counting::of(&composition.who, None);
+        let pieces = self.pieces(snapshot, &everybody, &counting).await?;
         Ok(Touched {
             rows: pieces.iter().map(|piece| piece.rows.len() as u64).sum(),
             bytes: pieces.iter().map(|piece| work::bytes_read(piece, columns)).sum(),
@@ -281,7 +269,7 @@ impl Engine {
         let who = Counting::of(who, None);
         let people = self.select(turn, snapshot, permitted, &who, way).await?.people;
         let tallies = self
-            .tallies(turn, snapshot, &Allowed::of(&people, snapshot), &Counting::measure(over, measure), way)
+            .tallies(turn, snapshot, &allowed(&people, snapshot), &Counting::measure(over, measure), way)
             .await?;
         Ok((people, tallies))
     }
@@ -294,7 +282,7 @@ impl Engine {
         counting: &Counting,
         way: Way,
     ) -> Result<Audience, QueryError> {
-        let allowed = Allowed::of(permitted, snapshot);
+        let allowed = allowed(permitted, snapshot);
         let tallies = self.tallies(turn, snapshot, &allowed, counting, way).await?;
         let (people, latest) = tallies.audience(counting, &allowed.bits);
         Ok(Audience { people: people.into(), latest })
@@ -311,7 +299,8 @@ impl Engine {
     ) -> Result<Tallies, QueryError> {
         match way {
             Way::Scan => self.scanned(turn, snapshot, allowed, counting).await,
-            Way::Plan => self.planned(turn, snapshot, allowed, counting).await?.tallies(counting).await,
+            #[cfg(feature = "plans")]
+            Way::Plan => self.planned(snapshot, allowed, counting).await?.tallies(counting).await,
         }
     }
 
@@ -322,64 +311,62 @@ impl Engine {
         allowed: &Allowed,
         counting: &Counting,
     ) -> Result<Tallies, QueryError> {
-        let width = allowed.width;
-        let window = counting.window(self.segments.schema().time());
-        let pieces = work::pieces(&self.segments, snapshot, &allowed.people, window).await?;
-        let shares = work::shares(pieces, self.limits.cores);
-        let reserved = MemoryConsumer::new("tallies").register(&turn.memory);
-        let tallies = Tallies::bytes(counting, width) * shares.len().max(1);
-        let decoded: usize = shares.iter().map(|share| share.iter().map(bytes_of).max().unwrap_or(0)).sum();
-        reserved.try_grow(tallies + allowed.bits.bytes() + decoded).map_err(|_| QueryError::Memory)?;
-        let mut running = JoinSet::new();
-        for share in shares {
-            let (segments, counting, bits) = (self.segments.clone(), counting.clone(), allowed.bits.clone());
-            let deadline = turn.deadline;
-            running.spawn(async move {
-                let scan = Scan {
-                    schema: segments.schema(),
-                    counting: &counting,
-                    permitted: &bits,
-                    width,
-                    deadline,
-                };
-                scan.count(&share).await
-            });
-        }
-        let mut all = None::<Tallies>;
-        while let Some(part) = running.join_next().await {
-            // The decoder may panic over bytes that are not what was written: a finding like another.
-            let part = part.map_err(|_| QueryError::Plan("a scan broke off".into()))??;
-            match &mut all {
-                Some(all) => all.merge(&part),
-                None => all = Some(part),
-            }
-        }
-        Ok(all.unwrap_or_else(|| Tallies::new(counting, width)))
+        self.scan(turn, snapshot, allowed, counting, |work, counting| {
+            counted(work.schema, work.pieces, work.allowed, counting, work.cores, work.reading)
+        })
+        .await
     }
 
-    async fn planned(
+    /// Does the work of a scan beside the runtime.
+    async fn scan<T: Send + 'static>(
         &self,
         turn: &Turn,
         snapshot: &Snapshot,
         allowed: &Allowed,
         counting: &Counting,
+        count: impl FnOnce(Work<'_>, &Counting) -> Result<T, QueryError> + Send + 'static,
+    ) -> Result<T, QueryError> {
+        let pieces = self.pieces(snapshot, &allowed.people, counting).await?;
+        let bounds = Bounds { memory_bytes: self.limits.memory_bytes, deadline: turn.deadline };
+        let (segments, cores) = (self.segments.clone(), self.limits.cores);
+        let (allowed, counting) = (allowed.clone(), counting.clone());
+        let files = self.segments.ranges();
+        let scan = tokio::task::spawn_blocking(move || {
+            let (schema, allowed, reading) = (segments.schema(), &allowed, (&files as &dyn Ranges, bounds));
+            count(Work { schema, pieces, allowed, cores, reading }, &counting)
+        });
+        // The decoder may panic over bytes that are not what was written: a finding like another.
+        scan.await.map_err(|_| QueryError::Plan("a scan broke off".into()))?
+    }
+
+    #[cfg(feature = "plans")]
+    async fn planned(
+        &self,
+        snapshot: &Snapshot,
+        allowed: &Allowed,
+        counting: &Counting,
     ) -> Result<Planned, QueryError> {
-        let width = allowed.width;
-        let window = counting.window(self.segments.schema().time());
-        let pieces = work::pieces(&self.segments, snapshot, &allowed.people, window).await?;
-        let reserved = MemoryConsumer::new("tallies").register(&turn.memory);
-        reserved
-            .try_grow(Tallies::bytes(counting, width) + allowed.bits.bytes())
-            .map_err(|_| QueryError::Memory)?;
-        Planned::new(
-            self.segments.schema(),
-            pieces,
-            allowed.bits.clone(),
-            width,
-            self.limits.cores,
-            turn.memory.clone(),
-            reserved,
-        )
+        let pieces = self.pieces(snapshot, &allowed.people, counting).await?;
+        let arrays = Tallies::bytes(counting, allowed.width) + allowed.bits.bytes();
+        Planned::new(&self.segments, pieces, allowed, arrays, &self.limits)
+    }
+
+    /// What is read of a snapshot for this.
+    async fn pieces(
+        &self,
+        snapshot: &Snapshot,
+        permitted: &People,
+        counting: &Counting,
+    ) -> Result<Vec<Piece>, QueryError> {
+        let schema = self.segments.schema();
+        let window = counting.window(schema.time());
+        let mut pieces = Vec::new();
+        for entry in &snapshot.segments {
+            if !work::outside(entry, window) && entry.people.meets(permitted) {
+                pieces.extend(work::pieces_of(schema, &self.segments.open(entry).await?, window));
+            }
+        }
+        Ok(pieces)
     }
 
     /// Waits for a turn and gives it up at the deadline. A failure over bytes is traced to the column.
@@ -395,8 +382,7 @@ impl Engine {
             if Instant::now() >= deadline {
                 return Err(QueryError::Deadline);
             }
-            let memory: Arc<dyn MemoryPool> = Arc::new(GreedyMemoryPool::new(self.limits.memory_bytes));
-            query(&Turn { deadline, memory }).await
+            query(&Turn { deadline }).await
         };
         let answer =
             tokio::time::timeout_at(deadline.into(), limited).await.unwrap_or(Err(QueryError::Deadline));
@@ -419,20 +405,9 @@ impl Engine {
     }
 }
 
-/// The permitted people who are not erased, in the forms in which they are asked for.
-struct Allowed {
-    people: People,
-    bits: Arc<Dense>,
-    /// One more than the greatest index.
-    width: usize,
-}
-
-impl Allowed {
-    fn of(permitted: &People, snapshot: &Snapshot) -> Self {
-        let people = permitted.without(&snapshot.unreadable());
-        let width = people.bitmap().max().map_or(0, |last| last as usize + 1);
-        Self { bits: Arc::new(people.dense()), width, people }
-    }
+/// The permitted people who are not erased.
+fn allowed(permitted: &People, snapshot: &Snapshot) -> Allowed {
+    Allowed::of(&permitted.without(&snapshot.unreadable()))
 }
 
 /// A query that runs or waits for its turn.
@@ -449,9 +424,4 @@ impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::AcqRel);
     }
-}
-
-/// What a piece takes while it is read, about: its columns sealed, opened and unpacked.
-fn bytes_of(piece: &Piece) -> usize {
-    3 * piece.segment.metadata().row_group(piece.group).total_byte_size().max(0) as usize
 }

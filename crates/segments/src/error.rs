@@ -1,5 +1,6 @@
 //! What can go wrong with segments, and which catalogued refusal each is (R210).
 
+#[cfg(feature = "store")]
 use object_store::Error as StoreError;
 use parquet::errors::ParquetError;
 use symphony_types::catalogue::Code;
@@ -40,8 +41,12 @@ pub enum SegmentError {
         part: Part,
     },
     /// The store failed.
+    #[cfg(feature = "store")]
     #[error("the store of segments failed")]
     Store(#[source] StoreError),
+    /// Whoever has the files did not give what was asked for.
+    #[error("bytes of segment {0} were not given")]
+    Withheld(SegmentId),
     /// Columns could not be encoded.
     #[error("encoding columns")]
     Encode(#[source] ParquetError),
@@ -55,7 +60,9 @@ impl SegmentError {
             Self::Key(_) => Code::DocumentErased,
             Self::Schema(_) | Self::Batch(_) | Self::Text(_) | Self::Order => Code::RecordInvalid,
             Self::TooMany(_) => Code::VaultFull,
-            Self::Store(_) | Self::Encode(_) => Code::VaultUnavailable,
+            #[cfg(feature = "store")]
+            Self::Store(_) => Code::VaultUnavailable,
+            Self::Withheld(_) | Self::Encode(_) => Code::VaultUnavailable,
         }
     }
 }

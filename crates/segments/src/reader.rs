@@ -15,17 +15,18 @@ use futures::stream::BoxStream;
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
 use object_store::{ObjectStore, ObjectStoreExt as _};
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
+use parquet::arrow::arrow_reader::ArrowReaderOptions;
 use parquet::arrow::async_reader::{AsyncFileReader, ParquetRecordBatchStreamBuilder};
-use parquet::encryption::decrypt::FileDecryptionProperties;
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
+use parquet::file::metadata::ParquetMetaData;
 use sha2::{Digest as _, Sha256};
 use symphony_types::digest::Digest;
 use symphony_types::id::VaultId;
+use tokio::runtime::Handle;
 
 use crate::error::SegmentError;
 use crate::limits::SEGMENTS_MAX;
+use crate::open::{OpenSegment, Ranges};
 use crate::schema::{PERSON, SEQUENCE, SegmentSchema};
 use crate::segment::{KeySource, Part, SegmentEntry, SegmentId};
 
@@ -35,16 +36,7 @@ pub struct Segments {
     store: Arc<dyn ObjectStore>,
     keys: Arc<dyn KeySource>,
     schema: SegmentSchema,
-    open: Mutex<BTreeMap<SegmentId, OpenSegment>>,
-}
-
-/// A segment whose footer and indexes are decrypted.
-#[derive(Clone)]
-pub struct OpenSegment {
-    id: SegmentId,
-    bytes: u64,
-    store: Arc<dyn ObjectStore>,
-    arrow: ArrowReaderMetadata,
+    open: Mutex<BTreeMap<SegmentId, Arc<OpenSegment>>>,
 }
 
 impl Segments {
@@ -73,15 +65,20 @@ impl Segments {
         &self.store
     }
 
+    /// The files as a scan reads them. Call within a runtime.
+    pub fn ranges(&self) -> StoredRanges {
+        StoredRanges { store: self.store.clone(), runtime: Handle::current() }
+    }
+
     /// Opens a segment, or gives the one that is open.
     ///
     /// **Errors**: [`SegmentError::Key`] without its key, [`SegmentError::Missing`] without its file,
     /// [`SegmentError::Corrupt`] when its frame is not what was written.
-    pub async fn open(&self, entry: &SegmentEntry) -> Result<OpenSegment, SegmentError> {
+    pub async fn open(&self, entry: &SegmentEntry) -> Result<Arc<OpenSegment>, SegmentError> {
         if let Some(open) = self.opened().get(&entry.id) {
             return Ok(open.clone());
         }
-        let open = self.load(entry).await?;
+        let open = Arc::new(self.load(entry).await?);
         let mut opened = self.opened();
         while opened.len() >= SEGMENTS_MAX {
             opened.pop_first();
@@ -111,14 +108,17 @@ impl Segments {
         rows: usize,
     ) -> Result<BoxStream<'static, Result<RecordBatch, SegmentError>>, SegmentError> {
         let open = self.open(entry).await?;
-        let segment = open.id;
+        let segment = open.id();
         let mask =
             ProjectionMask::roots(open.metadata().file_metadata().schema_descr(), columns.iter().copied());
-        let stream = ParquetRecordBatchStreamBuilder::new_with_metadata(open.file(), open.arrow.clone())
-            .with_projection(mask)
-            .with_batch_size(rows)
-            .build()
-            .map_err(|_| corrupt(segment, Part::Frame))?;
+        let stream = ParquetRecordBatchStreamBuilder::new_with_metadata(
+            SegmentFile::new(self.store.clone(), &open),
+            open.arrow().clone(),
+        )
+        .with_projection(mask)
+        .with_batch_size(rows)
+        .build()
+        .map_err(|_| corrupt(segment, Part::Frame))?;
         Ok(stream.map_err(move |_| corrupt(segment, Part::Frame)).boxed())
     }
 
@@ -152,33 +152,14 @@ impl Segments {
             return Err(SegmentError::Schema("a segment of another version"));
         }
         let key = self.keys.key(&entry.id).ok_or(SegmentError::Key(entry.id))?;
-        let frame = |_: ParquetError| corrupt(entry.id, Part::Frame);
-        let opening = FileDecryptionProperties::builder(key.0.to_vec())
-            .with_aad_prefix(entry.id.additional_data(&self.vault))
-            .build()
-            .map_err(frame)?;
-        let head = self.store.head(&entry.id.path()).await.map_err(|error| missing(entry.id, error))?;
+        let path = entry.id.path();
+        let head = self.store.head(&path).await.map_err(|error| missing(entry.id, error))?;
         if head.size != entry.bytes {
             return Err(corrupt(entry.id, Part::Frame));
         }
-        check_tail(&self.store, entry).await?;
-        let options = ArrowReaderOptions::new()
-            .with_page_index_policy(PageIndexPolicy::Required)
-            .with_file_decryption_properties(opening.clone());
-        let mut file = SegmentFile { store: self.store.clone(), id: entry.id, metadata: None };
-        let reader = ParquetMetaDataReader::new()
-            .with_page_index_policy(PageIndexPolicy::Required)
-            .with_prefetch_hint(Some(FRAME_BYTES.min(entry.bytes as usize)))
-            .with_decryption_properties(Some(opening));
-        // The decoder is handed bytes that are not yet authenticated; a panic over them is a finding like another.
-        let decoding =
-            std::panic::AssertUnwindSafe(reader.load_and_finish(&mut file, entry.bytes)).catch_unwind();
-        let metadata = decoding.await.map_err(|_| corrupt(entry.id, Part::Frame))?.map_err(frame)?;
-        let arrow = ArrowReaderMetadata::try_new(Arc::new(metadata), options).map_err(frame)?;
-        if arrow.schema().fields() != self.schema.arrow().fields() {
-            return Err(SegmentError::Schema("a segment of other columns"));
-        }
-        Ok(OpenSegment { id: entry.id, bytes: entry.bytes, store: self.store.clone(), arrow })
+        let end = self.store.get_range(&path, entry.frame()).await;
+        let end = end.map_err(|error| missing(entry.id, error))?;
+        OpenSegment::new(&self.vault, entry.id, &key, &self.schema, entry.bytes, &end)
     }
 
     async fn digest_of(&self, entry: &SegmentEntry) -> Result<Digest, SegmentError> {
@@ -219,36 +200,22 @@ impl Segments {
         [PERSON, SEQUENCE].map(str::to_owned).into_iter().chain(governed).collect()
     }
 
-    fn opened(&self) -> MutexGuard<'_, BTreeMap<SegmentId, OpenSegment>> {
+    fn opened(&self) -> MutexGuard<'_, BTreeMap<SegmentId, Arc<OpenSegment>>> {
         // A map of whole entries is whole whoever panicked while holding it.
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl OpenSegment {
-    /// Footer and indexes.
-    pub(crate) fn metadata(&self) -> &Arc<ParquetMetaData> {
-        self.arrow.metadata()
-    }
+/// Ranges of files in a store. Blocks, and must not be used on a thread of the runtime.
+pub struct StoredRanges {
+    store: Arc<dyn ObjectStore>,
+    runtime: Handle,
+}
 
-    /// Footer and indexes with the columns' types.
-    pub(crate) fn arrow(&self) -> &ArrowReaderMetadata {
-        &self.arrow
-    }
-
-    /// The segment.
-    pub(crate) fn id(&self) -> SegmentId {
-        self.id
-    }
-
-    /// Length of the file.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
-    /// Its file, as the decoder reads it.
-    pub(crate) fn file(&self) -> SegmentFile {
-        SegmentFile { store: self.store.clone(), id: self.id, metadata: Some(self.metadata().clone()) }
+impl Ranges for StoredRanges {
+    fn ranges(&self, segment: &SegmentId, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, SegmentError> {
+        let found = self.runtime.block_on(self.store.get_ranges(&segment.path(), ranges));
+        found.map_err(|error| missing(*segment, error))
     }
 }
 
@@ -256,7 +223,13 @@ impl OpenSegment {
 pub(crate) struct SegmentFile {
     store: Arc<dyn ObjectStore>,
     id: SegmentId,
-    metadata: Option<Arc<ParquetMetaData>>,
+    metadata: Arc<ParquetMetaData>,
+}
+
+impl SegmentFile {
+    pub(crate) fn new(store: Arc<dyn ObjectStore>, open: &OpenSegment) -> Self {
+        Self { store, id: open.id(), metadata: open.metadata().clone() }
+    }
 }
 
 impl fmt::Debug for SegmentFile {
@@ -286,7 +259,7 @@ impl AsyncFileReader for SegmentFile {
         _: Option<&'a ArrowReaderOptions>,
     ) -> BoxFuture<'a, Result<Arc<ParquetMetaData>, ParquetError>> {
         let metadata = self.metadata.clone();
-        async move { metadata.ok_or_else(|| ParquetError::General("the segment is not open".into())) }.boxed()
+        async move { Ok(metadata) }.boxed()
     }
 }
 
@@ -305,25 +278,5 @@ fn corrupt(segment: SegmentId, part: Part) -> SegmentError {
     SegmentError::Corrupt { segment, part }
 }
 
-/// The last eight bytes say how long the footer is and that it is sealed. The decoder believes the length.
-async fn check_tail(store: &Arc<dyn ObjectStore>, entry: &SegmentEntry) -> Result<(), SegmentError> {
-    let frame = corrupt(entry.id, Part::Frame);
-    if entry.bytes < TAIL_BYTES {
-        return Err(frame);
-    }
-    let tail = store.get_range(&entry.id.path(), entry.bytes - TAIL_BYTES..entry.bytes).await;
-    let tail = tail.map_err(|error| missing(entry.id, error))?;
-    let (length, mark) = tail.split_at(4);
-    let length = length.try_into().map(u32::from_le_bytes).unwrap_or(u32::MAX);
-    if mark != b"PARE" || u64::from(length) > entry.bytes - TAIL_BYTES {
-        return Err(frame);
-    }
-    Ok(())
-}
-
 /// Rows that a check decodes at a time.
 const CHECK_ROWS: usize = 64 << 10;
-/// About what footer and indexes of a segment take, read at once.
-const FRAME_BYTES: usize = 256 << 10;
-/// The mark at the end and the length of the footer.
-const TAIL_BYTES: u64 = 8;

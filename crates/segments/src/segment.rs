@@ -4,7 +4,9 @@
 //! other segment has. The additional data begins with the Vault and the segment, so that no file stands in for another.
 
 use std::fmt;
+use std::ops::Range;
 
+#[cfg(feature = "store")]
 use object_store::path::Path;
 use rand::RngExt as _;
 use serde::{Deserialize, Serialize};
@@ -26,11 +28,13 @@ impl SegmentId {
     }
 
     /// Where the segment lies in its store.
+    #[cfg(feature = "store")]
     pub fn path(&self) -> Path {
         Path::from(format!("segments/{self}.parquet"))
     }
 
     /// The segment that lies there; `None` when no segment does.
+    #[cfg(feature = "store")]
     pub fn at(path: &Path) -> Option<Self> {
         let name = path.filename()?.strip_suffix(".parquet")?;
         let mut id = [0; 16];
@@ -112,8 +116,19 @@ pub struct SegmentEntry {
     pub people: People,
     /// Length of the file. **Units**: bytes.
     pub bytes: u64,
+    /// Where the frame begins that ends the file: indexes and the footer.
+    pub frame_at: u64,
     /// SHA-256 of the file.
     pub digest: Digest,
+    /// Merkle root over the commitments of its records, by person and by place among the person's; the file says the same.
+    pub records: Digest,
     /// SHA-256 of what each column has in the file, in the order of columns: with them a check tells where bytes are wrong.
     pub columns: Vec<Digest>,
+}
+
+impl SegmentEntry {
+    /// Where the frame lies in the file.
+    pub fn frame(&self) -> Range<u64> {
+        self.frame_at.min(self.bytes)..self.bytes
+    }
 }

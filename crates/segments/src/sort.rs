@@ -14,8 +14,10 @@ use arrow::array::{
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int32Type, UInt64Type};
 use symphony_protocol::governance::semantics::{ValueType, normalise};
+use symphony_protocol::vault::record::Value;
 use symphony_types::id::AttributeName;
 use symphony_types::limits::TEXT_LEN_MAX;
+use symphony_types::subjects::SubjectIndex;
 
 use crate::error::SegmentError;
 use crate::limits::ROW_GROUP_ROWS;
@@ -111,19 +113,57 @@ impl Unsorted {
         Ok(())
     }
 
+    /// Adds one record; of its values those that have a column.
+    ///
+    /// **Errors**: [`SegmentError::Text`], and [`SegmentError::Batch`] for a value of another type; then nothing is added.
+    pub fn record(
+        &mut self,
+        person: SubjectIndex,
+        sequence: u32,
+        values: &BTreeMap<AttributeName, Value>,
+    ) -> Result<(), SegmentError> {
+        for (name, column) in &self.columns {
+            match (column, values.get(name)) {
+                (Column::Texts { .. }, Some(Value::Text(text))) if text.chars().count() > TEXT_LEN_MAX => {
+                    return Err(SegmentError::Text(name.clone()));
+                }
+                (_, None)
+                | (Column::Texts { .. }, Some(Value::Text(_)))
+                | (Column::Numbers(_), Some(Value::Time(_) | Value::Cents(_))) => {}
+                (Column::Texts { .. }, Some(Value::Time(_) | Value::Cents(_)))
+                | (Column::Numbers(_), Some(Value::Text(_))) => {
+                    return Err(SegmentError::Batch("a value of another type"));
+                }
+            }
+        }
+        self.people.push(person.0);
+        self.sequences.push(sequence);
+        for (name, column) in &mut self.columns {
+            self.text_bytes += column.push(values.get(name));
+        }
+        Ok(())
+    }
+
     /// Writes all rows in order and leaves none.
     ///
     /// **Errors**: [`SegmentError::Order`] when a record came twice; else as [`SegmentWriter::write`]. The rows are gone then.
     pub async fn write(&mut self, writer: &mut SegmentWriter) -> Result<(), SegmentError> {
         let rows = std::mem::replace(self, Self::new(&self.schema));
-        let order = rows.order();
-        let dictionaries: Vec<Option<Arc<StringArray>>> =
-            rows.columns.values().map(Column::distinct).collect();
-        for places in order.chunks(ROW_GROUP_ROWS) {
-            let batch = rows.batch(places, &dictionaries)?;
-            writer.write(&batch).await?;
+        for batch in rows.batches(ROW_GROUP_ROWS) {
+            writer.write(&batch?).await?;
         }
         Ok(())
+    }
+
+    /// All rows in order, at most so many in a batch.
+    pub fn batches(&self, most: usize) -> impl Iterator<Item = Result<RecordBatch, SegmentError>> {
+        let order = self.order();
+        let dictionaries: Vec<_> = self.columns.values().map(Column::distinct).collect();
+        let starts = (0..order.len()).step_by(most.max(1));
+        starts.map(move |start| {
+            let end = order.len().min(start + most.max(1));
+            self.batch(&order[start..end], &dictionaries)
+        })
     }
 
     /// The places of rows in ascending order.
@@ -183,17 +223,36 @@ impl Column {
                     .as_string::<i32>()
                     .iter()
                     .map(|text| {
-                        let text = normalise(text?);
-                        let next = distinct.len() as i32;
-                        Some(*known.entry(text).or_insert_with_key(|text| {
-                            fresh += 2 * text.len() + ENTRY_BYTES;
-                            distinct.push(text.clone());
-                            next
-                        }))
+                        let (place, added) = place_of(known, distinct, text?);
+                        fresh += added;
+                        Some(place)
                     })
                     .collect();
                 keys.extend(array.keys().iter().map(|key| places[key? as usize]));
                 fresh
+            }
+        }
+    }
+
+    /// Appends one value that fits, or that there is none; gives the bytes of a text that was not known.
+    fn push(&mut self, value: Option<&Value>) -> usize {
+        match (self, value) {
+            (Self::Numbers(numbers), value) => {
+                numbers.push(match value {
+                    Some(Value::Time(time)) => Some(time.0),
+                    Some(Value::Cents(cents)) => Some(*cents),
+                    Some(Value::Text(_)) | None => None,
+                });
+                0
+            }
+            (Self::Texts { known, distinct, keys }, Some(Value::Text(text))) => {
+                let (place, added) = place_of(known, distinct, text);
+                keys.push(Some(place));
+                added
+            }
+            (Self::Texts { keys, .. }, _) => {
+                keys.push(None);
+                0
             }
         }
     }
@@ -204,6 +263,18 @@ impl Column {
             Self::Texts { distinct, .. } => Some(Arc::new(StringArray::from_iter_values(distinct))),
         }
     }
+}
+
+/// Where a text stands among the distinct ones, and the bytes that it takes when it is new.
+fn place_of(known: &mut HashMap<String, i32>, distinct: &mut Vec<String>, text: &str) -> (i32, usize) {
+    let text = normalise(text);
+    if let Some(place) = known.get(&text) {
+        return (*place, 0);
+    }
+    let (place, bytes) = (distinct.len() as i32, 2 * text.len() + ENTRY_BYTES);
+    distinct.push(text.clone());
+    known.insert(text, place);
+    (place, bytes)
 }
 
 /// The column in the type that the schema has, where it is of that meaning.

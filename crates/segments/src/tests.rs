@@ -204,7 +204,7 @@ fn rows_out_of_order_doubled_or_too_long_are_refused() {
         assert!(matches!(writer.write(&batch(&rows[9..12])).await, Err(SegmentError::Order)));
         assert!(matches!(writer.write(&batch(&rows[..2])).await, Err(SegmentError::Order)));
         writer.write(&batch(&rows[10..])).await.expect("a refused batch has left nothing");
-        assert_eq!(writer.finish().await.expect("it ends").rows, rows.len() as u64);
+        assert_eq!(writer.finish(Digest::ZERO).await.expect("it ends").rows, rows.len() as u64);
         let mut unsorted = Unsorted::new(&schema());
         rows[0].city = Some("x".repeat(257));
         assert!(
@@ -251,7 +251,7 @@ fn a_segment_lies_in_a_folder_as_well() {
         let mut rows = Unsorted::new(&schema());
         rows.push(&batch(&some_records())).expect("it fits");
         rows.write(&mut writer).await.expect("it is written");
-        let entry = writer.finish().await.expect("it ends");
+        let entry = writer.finish(Digest::ZERO).await.expect("it ends");
         let segments = Segments::new(vault(), store, keys, schema());
         segments.check(&entry).await.expect("it is whole");
         assert_eq!(SegmentId::at(&id.path()), Some(id));

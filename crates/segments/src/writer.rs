@@ -12,6 +12,7 @@ use object_store::{ObjectStore, ObjectStoreExt as _, WriteMultipart};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::encryption::encrypt::FileEncryptionProperties;
+use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
 use parquet::schema::types::ColumnPath;
 use roaring::RoaringBitmap;
@@ -24,6 +25,7 @@ use symphony_types::time::RecordMillis;
 
 use crate::error::SegmentError;
 use crate::limits::{PAGE_ROWS, ROW_GROUP_ROWS, SEGMENT_ROWS_MAX};
+use crate::open::RECORDS_KEY;
 use crate::schema::{FIXED, PERSON, SEQUENCE, SegmentSchema};
 use crate::segment::{SegmentEntry, SegmentId, SegmentKey};
 
@@ -115,12 +117,15 @@ impl SegmentWriter {
         self.drain().await
     }
 
-    /// Ends the segment. Once this has returned the store has all of it.
+    /// Ends the segment, whose records have commitments under this root: see [`SegmentEntry::records`]. Once this has returned
+    /// the store has all of it.
     ///
     /// **Errors**: [`SegmentError::Store`] and [`SegmentError::Encode`]; then there is no segment.
-    pub async fn finish(mut self) -> Result<SegmentEntry, SegmentError> {
+    pub async fn finish(mut self, records: Digest) -> Result<SegmentEntry, SegmentError> {
         self.encoder.flush().map_err(SegmentError::Encode)?;
         self.drain().await?;
+        let frame_at = self.bytes;
+        self.encoder.append_key_value_metadata(KeyValue::new(RECORDS_KEY.to_owned(), hex::encode(records.0)));
         // Indexes and the footer are left; the encoder has forgotten its row groups then.
         self.encoder.finish().map_err(SegmentError::Encode)?;
         self.groups = 0;
@@ -134,6 +139,8 @@ impl SegmentWriter {
             times: self.times.map(|(first, last)| (RecordMillis(first), RecordMillis(last))),
             people: self.people.into(),
             bytes: self.bytes,
+            frame_at,
+            records,
             digest: digest(self.file),
             columns: self.columns.into_iter().map(digest).collect(),
         })

@@ -58,6 +58,9 @@ pub(crate) struct NodeConfig {
     /// Bytes of receipt documents that a Vault takes of one person at most.
     #[serde(default = "document_bytes_max")]
     pub document_bytes_max: u64,
+    /// Uploaded records that a Vault writes into one segment; until there are so many, each is read by itself.
+    #[serde(default = "segment_rows")]
+    pub segment_rows: u32,
     /// Requests a second that the gateway takes of one caller.
     #[serde(default = "requests_per_second")]
     pub requests_per_second: u32,
@@ -88,6 +91,10 @@ pub(crate) struct PlatformConfig {
 
 const fn records_max() -> u64 {
     20_000_000
+}
+
+const fn segment_rows() -> u32 {
+    1 << 18
 }
 
 const fn documents_max() -> u32 {

@@ -246,6 +246,7 @@ pub(crate) fn vault(start: Start) -> Result<Life> {
             records_max: config.records_max,
             documents_max: config.documents_max,
             document_bytes_max: config.document_bytes_max,
+            segment_rows: config.segment_rows,
         },
     };
     Ok(Box::pin(symphony_vault::node::run(vault, shutdown)))

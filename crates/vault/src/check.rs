@@ -1,5 +1,5 @@
 //! Looks at everything that a Vault's folder holds and names what is wrong (R063, R078): each record and document against its
-//! commitment, each link both ways, each person's key and name, the budget ledger against the sums of its entries, each epoch's
+//! commitment, each link both ways, each segment against its records, each person's key and name, the budget ledger against the sums of its entries, each epoch's
 //! dividends against their root, the journal decided again from its beginning. Nothing is changed or mended.
 
 use std::collections::BTreeSet;
@@ -8,6 +8,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use arrow::array::{AsArray as _, RecordBatch};
+use arrow::datatypes::UInt32Type;
 use redb::{ReadableTable as _, ReadableTableMetadata as _};
 use serde::Serialize;
 use symphony_consensus::orderer::{Clock, Orderer as _};
@@ -15,14 +17,17 @@ use symphony_consensus::replay::Verify;
 use symphony_protocol::governance::Governance;
 use symphony_protocol::vault::dividend;
 use symphony_protocol::vault::machine::State;
+use symphony_segments::schema::SegmentSchema;
+use symphony_segments::segment::SegmentEntry;
 use symphony_types::id::{Commitment, VaultId};
 use symphony_types::merkle;
 use symphony_types::subjects::SubjectIndex;
 
+use crate::analysis::{Analysis, rows_at};
 use crate::enterprise::open_journal;
 use crate::keys::{DataKey, VaultKeys};
 use crate::problem::Problem;
-use crate::slots::KeySlots;
+use crate::slots::{DOCUMENTS_FILE, KeySlots};
 use crate::store::reading::Derived;
 use crate::store::{Store, View};
 
@@ -37,6 +42,8 @@ pub struct Report {
     pub documents: u64,
     /// Entries of the budget ledger.
     pub entries: u64,
+    /// Segments that have the records that they were made from.
+    pub segments: u64,
     /// Epochs whose dividends have their root.
     pub epochs: u64,
     /// The first faults.
@@ -68,6 +75,8 @@ pub enum Part {
     Document,
     /// The budget of a person.
     Budget,
+    /// A segment of records for analysis.
+    Segment,
     /// The dividends of an epoch.
     Dividends,
 }
@@ -94,15 +103,17 @@ pub fn folder(
     let store = Store::open(database)?;
     let view = store.read()?;
     // Opened to be used, slots that no row names would be overwritten; a row that is damaged names the wrong one.
-    let slots = KeySlots::look(folder).context("opening the keys of documents")?;
-    let state = journal.state();
-    Ok(Check { keys: &keys, slots: &slots, view: &view, state, report: Report::default() }.run()?)
+    let slots = KeySlots::look(folder, DOCUMENTS_FILE).context("opening the keys of documents")?;
+    let analysis = Analysis::look(folder, vault, governance, &store).context("opening the segments")?;
+    let (state, report) = (journal.state(), Report::default());
+    Ok(Check { keys: &keys, slots: &slots, view: &view, analysis: &analysis, state, report }.run()?)
 }
 
 struct Check<'a> {
     keys: &'a VaultKeys,
     slots: &'a KeySlots,
     view: &'a View,
+    analysis: &'a Analysis,
     state: Arc<State>,
     report: Report,
 }
@@ -112,6 +123,7 @@ impl Check<'_> {
         self.people()?;
         self.records()?;
         self.documents()?;
+        self.segments()?;
         self.budgets();
         self.dividends()?;
         Ok(self.report)
@@ -227,6 +239,52 @@ impl Check<'_> {
         let header = crate::store::document::Header::open(&key, commitment, &held.header)?;
         self.view.document_content(&key, &header.record)?;
         Ok(())
+    }
+
+    /// Each segment is the file that was written, of the very records that it was made from, and every record that arrived before
+    /// the last one is in one.
+    fn segments(&mut self) -> Result<(), Problem> {
+        let segmented = self.analysis.segmented();
+        let version = segmented.catalogue.version();
+        let snapshot = segmented.catalogue.snapshot(version);
+        let snapshot =
+            snapshot.map_err(|error| Problem::fault("the catalogue of segments is damaged", error))?;
+        let rows: u64 = snapshot.segments.iter().map(|entry| entry.rows).sum();
+        if rows != segmented.through(version) {
+            let expected = segmented.through(version);
+            self.fault(Part::Segment, "all", format_args!("{rows} records, {expected} arrived"));
+        }
+        for entry in &snapshot.segments {
+            match self.segment(&segmented.schema, entry) {
+                Ok(()) => self.report.segments += 1,
+                Err(problem) => {
+                    let cause = std::error::Error::source(&problem).map(ToString::to_string);
+                    self.fault(Part::Segment, entry.id, cause.unwrap_or_else(|| problem.to_string()));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn segment(&self, schema: &SegmentSchema, entry: &SegmentEntry) -> Result<(), Problem> {
+        let wrong = |what: &'static str| Problem::fault("a segment contradicts its records", what);
+        let read = self.analysis.whole(entry)?;
+        let mut places = Vec::with_capacity(read.iter().map(RecordBatch::num_rows).sum());
+        for batch in &read {
+            let [people, sequences] =
+                [0, 1].map(|column| batch.column(column).as_primitive::<UInt32Type>().values());
+            places.extend(people.iter().copied().zip(sequences.iter().copied()));
+        }
+        places.sort_unstable();
+        let (rows, root) = rows_at(self.view, (self.keys, self.slots), schema, places)?;
+        if root != entry.records {
+            return Err(wrong("the commitments of its records do not have its root"));
+        }
+        let most = read.first().map_or(1, RecordBatch::num_rows);
+        let mut made = rows.batches(most);
+        let same =
+            read.iter().all(|batch| made.next().is_some_and(|made| made.is_ok_and(|made| made == *batch)));
+        if same && made.next().is_none() { Ok(()) } else { Err(wrong("its values are others")) }
     }
 
     /// Each balance is the sum of what the entries hold and consumed.

@@ -34,7 +34,7 @@ impl Enterprise {
             }
             return Ok(self.keys.signing.sign(closed.statement.clone()));
         }
-        let closing = self.closing(&body)?;
+        let closing = self.closing(&body).await?;
         let statement = closing.statement.clone();
         let sealed = store::seal_closing(&self.keys, body.epoch, &closing);
         let sealed = sealed.map_err(|error| Problem::fault("dividends cannot be sealed", error))?;
@@ -49,7 +49,7 @@ impl Enterprise {
         Ok(self.keys.signing.sign(statement))
     }
 
-    fn closing(&self, request: &DividendRequest) -> Result<Closing, Problem> {
+    async fn closing(&self, request: &DividendRequest) -> Result<Closing, Problem> {
         let (state, view) = (self.state(), self.store.read()?);
         let carried = match state.epochs.last_key_value() {
             None => Carried::default(),
@@ -60,7 +60,10 @@ impl Enterprise {
         let mut usage = BTreeMap::new();
         for (task, _) in &request.shares {
             match view.usage(task)? {
-                Some(used) => _ = usage.insert(*task, used),
+                Some(mut used) => {
+                    self.used_of_segments(task, &mut used).await?;
+                    usage.insert(*task, used);
+                }
                 None => tracing::warn!(task = %task, "a share is for a task without a transcript here"),
             }
         }

@@ -28,12 +28,13 @@ use symphony_types::key::{Document as _, Endorsed, Master};
 use symphony_types::time::OrderedMillis;
 use tokio::sync::{Mutex, Semaphore};
 
+use crate::analysis::Analysis;
 use crate::governing::Governing;
 use crate::keys::VaultKeys;
 use crate::machine::VaultMachine;
 use crate::problem::Problem;
 use crate::rounds::Bases;
-use crate::slots::KeySlots;
+use crate::slots::{DOCUMENTS_FILE, KeySlots};
 use crate::store::{self, Store};
 
 /// What a Vault takes at most (R080).
@@ -45,6 +46,8 @@ pub struct Quota {
     pub documents_max: u32,
     /// Bytes of one person's receipt documents.
     pub document_bytes_max: u64,
+    /// Uploaded records that become one segment; until then they are read one by one.
+    pub segment_rows: u32,
 }
 
 /// The database of a Vault's folder and the journal in it, made on first use. Blocks while the journal is verified.
@@ -80,6 +83,8 @@ pub struct Enterprise {
     pub(crate) clock: Clock,
     pub(crate) quota: Quota,
     pub(crate) slots: KeySlots,
+    /// Records for analysis.
+    pub(crate) analysis: Analysis,
     /// Reads documents.
     pub(crate) reader: Reader,
     /// A place for each document that is being read; there are as many as processors.
@@ -112,8 +117,9 @@ impl Enterprise {
         let (database, journal) = opened?;
         let store = Store::open(database)?;
         let governing = Governing::open(&governance, &store).context("opening the governance log")?;
-        let slots =
-            KeySlots::open(folder, &store.read()?.slots()?).context("opening the keys of documents")?;
+        let slots = KeySlots::open(folder, DOCUMENTS_FILE, &store.read()?.slots()?)
+            .context("opening the keys of documents")?;
+        let analysis = Analysis::open(folder, &vault, &governance, &store).context("opening the segments")?;
         Ok(Self {
             vault,
             network: network.to_owned(),
@@ -122,6 +128,7 @@ impl Enterprise {
             keys,
             store,
             slots,
+            analysis,
             reader,
             desks: Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from)),
             journal,

@@ -348,8 +348,13 @@ impl Enterprise {
                 root: merkle::root(&leaves),
                 subjects: subjects.into_iter().collect(),
             };
-            let hook = move |transaction: &redb::WriteTransaction| store::put_records(transaction, &rows);
+            let hook =
+                move |transaction: &redb::WriteTransaction| store::segment::put_uploaded(transaction, &rows);
             self.journal.order_with(command, hook).await?;
+        }
+        // The records are kept whatever becomes of their segment, which the next upload tries again.
+        if let Err(Problem::Fault(what, error)) = self.segment().await {
+            tracing::error!(what, error = &*error as &dyn std::error::Error, "records wait for a segment");
         }
         Ok(tally)
     }

@@ -133,6 +133,11 @@ impl DataKey {
     }
 }
 
+/// The key that wraps the keys of segments, made on first use. **Errors**: [`KeyError`].
+pub fn segments_key(folder: &Path) -> Result<DataKey, KeyError> {
+    Ok(DataKey::new(&*secret_file(folder, "analysis.key")?))
+}
+
 /// 32 random bytes. **Errors**: [`KeyError::Randomness`].
 pub fn random() -> Result<Zeroizing<[u8; SECRET_LEN]>, KeyError> {
     let mut bytes = Zeroizing::new([0; SECRET_LEN]);

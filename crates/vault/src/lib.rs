@@ -2,10 +2,11 @@
 //! that it lets its enclave compute (R055-R081, R213).
 //!
 //! [`enterprise`] holds the parts together: [`keys`], [`store`] and the journal of the [`machine`]. [`ingest`]
-//! serves the Vault's own people, [`documents`] keeps and erases their receipts, [`slots`] the keys of those, [`parse`] has them read, `runtime`, `rounds` and [`dividend`] serve the masters, [`agent`] keeps the enclave
+//! serves the Vault's own people, `analysis` writes their records into segments, [`documents`] keeps and erases their receipts, [`slots`] the keys of those, [`parse`] has them read, `runtime`, `rounds` and [`dividend`] serve the masters, [`agent`] keeps the enclave
 //! alive, [`check`] looks at everything that is kept, [`rpc`] is the door and [`node`] runs it all.
 
 pub mod agent;
+mod analysis;
 pub mod check;
 pub mod dividend;
 pub mod documents;
@@ -22,5 +23,6 @@ mod reading;
 mod rounds;
 pub mod rpc;
 mod runtime;
+mod serving;
 pub mod slots;
 pub mod store;

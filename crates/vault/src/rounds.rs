@@ -213,7 +213,7 @@ impl Enterprise {
         let envelope = &order.body.envelope;
         let used = self.store.read()?.usage(&envelope.task)?;
         let first = used.is_none();
-        let gathered = self.gather(envelope, entry, draw.members.set(), used)?;
+        let gathered = self.gather(envelope, entry, draw.members.set(), (used, None))?;
         if first {
             let put = |transaction: &_| store::put_usage(transaction, &envelope.task, &gathered.usage);
             self.store.write(put)?;
@@ -222,7 +222,7 @@ impl Enterprise {
     }
 
     fn base(&self, task: TaskId, draw: &Draw, gathered: &Gathered) -> Basis {
-        let (members, root, records) = (draw.members.digest(), gathered.root, gathered.records());
+        let (members, root, records) = (draw.members.digest(), gathered.root, gathered.records(None));
         let basis = Basis { members, root, records };
         self.bases.keep(task, basis);
         basis

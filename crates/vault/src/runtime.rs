@@ -11,17 +11,19 @@ use std::sync::Arc;
 use symphony_compute::material::{MaterialBuilder, MaterialError};
 use symphony_consensus::orderer::Orderer as _;
 use symphony_protocol::artifact::challenge::{ReplayRefusal, SignedReplayRefusal};
-use symphony_protocol::artifact::{Bucket, EndorsedAssignment, SliceHeader, TaskEnvelope};
+use symphony_protocol::artifact::{Bucket, EndorsedAssignment, Plan, SliceHeader, TaskEnvelope};
 use symphony_protocol::vault::authorize;
 use symphony_protocol::vault::dividend::Usage;
 use symphony_protocol::vault::ledger::{EntryState, LedgerEntry};
 use symphony_protocol::vault::machine::Command;
+use symphony_protocol::vault::record::CanonicalRecord;
+use symphony_segments::catalogue::Snapshot;
 use symphony_tee::appraise::AppraisalPolicy;
 use symphony_tee::governed::{self, Admitted};
 use symphony_tee::report::EnclaveRole;
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
-use symphony_types::id::TaskId;
+use symphony_types::id::{Commitment, TaskId};
 use symphony_types::key::Document as _;
 use symphony_types::merkle;
 use symphony_types::subjects::{SubjectIndex, SubjectSet};
@@ -33,6 +35,7 @@ use zeroize::Zeroizing;
 use crate::agent::{Agent, wrong_answer};
 use crate::enterprise::Enterprise;
 use crate::problem::Problem;
+use crate::serving::Serving;
 use crate::store::{self, Transcript};
 
 impl Enterprise {
@@ -193,27 +196,44 @@ impl Enterprise {
         let entry = state.ledger.entry(&body.envelope.task).ok_or(Code::ReservationUnknown)?;
         let people = committed(entry)?;
         let used = if earlier.is_some() { self.store.read()?.usage(&body.envelope.task)? } else { None };
-        let gathered = self.gather(&body.envelope, entry, people, used)?;
-        if earlier.is_some_and(|earlier| earlier.header.body.input_root != gathered.root) {
+        let inputs = match &body.envelope.plan {
+            Plan::Audience(_) => Some(self.inputs(&body.envelope, earlier.is_some(), people)?),
+            Plan::Training(_) | Plan::Compute(_) => None,
+        };
+        let (mark, beside, snapshot) = match inputs {
+            Some(inputs) => (Some(inputs.mark), Some(inputs.beside), inputs.snapshot),
+            None => (None, None, None),
+        };
+        let gathered = self.gather(&body.envelope, entry, people, (used, beside))?;
+        let key = agent.report().body.hpke_key;
+        let serving = match &snapshot {
+            Some(snapshot) => Some(Serving::new(self, snapshot, people, (&key, &digest))?),
+            None => None,
+        };
+        let input_root = serving.as_ref().map_or(gathered.root, |serving| serving.input_root(gathered.root));
+        if earlier.is_some_and(|earlier| earlier.header.body.input_root != input_root) {
             return Err(Problem::refused(Code::Internal, "the records of the earlier attempt are not there"));
         }
-        let key = agent.report().body.hpke_key;
         let material = sealed::seal(&key, purpose::MATERIAL, &digest.0, &gathered.material);
         let material = material.map_err(|error| Problem::fault("material cannot be sealed", error))?;
         let call = Call::Evaluate {
             assignment: assignment.clone(),
             material,
+            segments: serving.as_ref().map(Serving::sealed).transpose()?,
             policy: documents::encode(&policy),
             masters: self.governance.registry.masters.values().copied().collect(),
         };
-        let answer = match &module {
-            Some(module) => agent.run(&call, module)?,
-            None => agent.call(&call)?,
+        let answer = match (&module, &serving) {
+            (Some(module), _) => agent.run(&call, module)?,
+            (None, Some(serving)) => {
+                agent.call_serving(&call, &mut |question: &[u8]| serving.reply(question))?
+            }
+            (None, None) => agent.call(&call)?,
         };
-        let Answer::Evaluated { bundle, derived, input_root, report } = answer else {
+        let Answer::Evaluated { bundle, derived, input_root: computed_on, report } = answer else {
             return Err(wrong_answer());
         };
-        if input_root != gathered.root {
+        if computed_on != input_root {
             return Err(Problem::refused(Code::AttestationFailed, "the enclave computed on other inputs"));
         }
         let header = SliceHeader {
@@ -223,7 +243,7 @@ impl Enterprise {
             attempt: body.attempt,
             epsilon: entry.epsilon,
             coverage: Bucket::of(people.len()),
-            records: gathered.records(),
+            records: gathered.records(snapshot.as_ref()),
             input_root,
             bundle: Digest::of_bytes(&bundle),
             report: Digest::of_bytes(&report),
@@ -237,19 +257,21 @@ impl Enterprise {
         }
         let derived = self.derived(&body.envelope, &derived)?;
         self.store.write(|transaction| {
-            store::put_transcript(transaction, &transcript, &gathered.usage, &derived)
+            store::put_transcript(transaction, &transcript, (&gathered.usage, mark.as_ref()), &derived)
         })?;
         Ok(transcript)
     }
 
-    /// Opens the records of these people with the attributes of the plan, and nothing else (R087): for a query those that
-    /// have every attribute, for a training those that say when they happened, for a module those that have any. Of what was `used` before, no more: a person's records only grow, so the first ones are those of the earlier attempt.
+    /// Opens the records of these people, or of them those `beside` segments, with the attributes of the plan, and nothing else
+    /// (R087): for a query those that have every attribute, for a training those that say when they happened, for a module those
+    /// that have any. Of what was `used` before, no more: a person's records only grow, so the first ones are those of the earlier
+    /// attempt.
     pub(crate) fn gather(
         &self,
         envelope: &TaskEnvelope,
         entry: &LedgerEntry,
         people: &SubjectSet,
-        used: Option<Usage>,
+        (used, beside): (Option<Usage>, Option<Vec<(u32, u32)>>),
     ) -> Result<Gathered, Problem> {
         let mut attributes = BTreeMap::new();
         for attribute in envelope.plan.attributes() {
@@ -264,7 +286,7 @@ impl Enterprise {
         let mut leaves = Vec::new();
         let mut counts: Vec<(SubjectIndex, u32)> = Vec::new();
         let view = self.store.read()?;
-        view.each_record(&self.keys, &self.slots, people, |subject, commitment, record| {
+        let mut visit = |subject: SubjectIndex, commitment: &Commitment, record: &CanonicalRecord| {
             let whole = match envelope.plan.training() {
                 Some(plan) => record.values.contains_key(&plan.training.time),
                 None if envelope.plan.compute().is_some() => {
@@ -286,7 +308,14 @@ impl Enterprise {
                 _ => counts.push((subject, 1)),
             }
             Ok(())
-        })?;
+        };
+        match beside {
+            None => view.each_record(&self.keys, &self.slots, people, visit)?,
+            Some(places) => {
+                let visit = |(subject, _), commitment: &_, record: &_| visit(subject, commitment, record);
+                view.records_at(&self.keys, &self.slots, places, visit)?;
+            }
+        }
         for (subject, _) in &counts {
             let profile = view.subject(*subject)?.profile(&self.keys, *subject);
             let profile = profile.map_err(|error| Problem::fault("a profile cannot be opened", error))?;
@@ -320,13 +349,16 @@ pub(crate) struct Gathered {
 }
 
 impl Gathered {
-    /// How many records, as a bucket.
-    pub(crate) fn records(&self) -> Bucket {
-        Bucket::of(self.usage.records.iter().map(|(_, count)| u64::from(*count)).sum())
+    /// How many records, as a bucket; of segments all that lie in them.
+    pub(crate) fn records(&self, snapshot: Option<&Snapshot>) -> Bucket {
+        let segments = snapshot.map_or(&[][..], |snapshot| &snapshot.segments);
+        let in_segments: u64 = segments.iter().map(|entry| entry.rows).sum();
+        let beside: u64 = self.usage.records.iter().map(|(_, count)| u64::from(*count)).sum();
+        Bucket::of(in_segments + beside)
     }
 }
 
-fn committed(entry: &LedgerEntry) -> Result<&SubjectSet, Problem> {
+pub(crate) fn committed(entry: &LedgerEntry) -> Result<&SubjectSet, Problem> {
     match &entry.state {
         EntryState::Committed { members, .. } => Ok(members.set()),
         EntryState::Reserved

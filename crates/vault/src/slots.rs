@@ -1,4 +1,4 @@
-//! The wrapped keys of receipt documents, in a file of their own that is overwritten in place (R076, R080, D12).
+//! Wrapped keys of what can be erased, in files of their own that are overwritten in place (R076, R080, D12).
 //!
 //! The database never overwrites: it copies, and freed pages keep what they held until they are used again. A wrapped
 //! key that ever stood in it could be found after its erasure. So each document's wrapped key, and the keyed digest that
@@ -18,12 +18,17 @@ use zeroize::Zeroizing;
 
 use crate::keys::WRAPPED_LEN;
 
+/// The keys of receipt documents.
+pub const DOCUMENTS_FILE: &str = "documents.keys";
+/// The keys of segments.
+pub const SEGMENTS_FILE: &str = "segments.keys";
+
 /// What one slot holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Slot {
-    /// The document's key under its person's.
+    /// The key, wrapped: a document's under its person's, a segment's under the Vault's for segments.
     pub wrapped: [u8; WRAPPED_LEN],
-    /// The keyed digest of person and content.
+    /// Recognises what the key is of: a document by the keyed digest of person and content, a segment by that of its name.
     pub mark: Digest,
 }
 
@@ -43,10 +48,10 @@ struct Slots {
 impl KeySlots {
     /// Opens the slots of a Vault's folder, making the file on first use, and overwrites those that are not `used`.
     /// **Errors**: those of the file system, or a used slot that the file does not have.
-    pub fn open(folder: &Path, used: &BTreeSet<u32>) -> io::Result<Self> {
+    pub fn open(folder: &Path, file: &str, used: &BTreeSet<u32>) -> io::Result<Self> {
         let mut options = OpenOptions::new();
         let options = options.read(true).write(true).create(true).truncate(false).mode(0o600);
-        let file = options.open(folder.join(FILE))?;
+        let file = options.open(folder.join(file))?;
         let len = u32::try_from(file.metadata()?.len() / SLOT_LEN as u64).map_err(io::Error::other)?;
         if used.last().is_some_and(|last| *last >= len) {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "a key slot is missing"));
@@ -64,9 +69,9 @@ impl KeySlots {
     }
 
     /// The slots of a Vault's folder to read alone: nothing is overwritten, whatever names them. **Errors**: those of the file system.
-    pub fn look(folder: &Path) -> io::Result<Self> {
-        let file = match File::open(folder.join(FILE)) {
-            // A Vault that never kept a document has no file, which is as good as an empty one.
+    pub fn look(folder: &Path, file: &str) -> io::Result<Self> {
+        let file = match File::open(folder.join(file)) {
+            // A Vault that never kept any has no file, which is as good as an empty one.
             Err(error) if error.kind() == io::ErrorKind::NotFound => File::open("/dev/null")?,
             opened => opened?,
         };
@@ -153,7 +158,6 @@ fn offset(number: u32) -> u64 {
     u64::from(number) * SLOT_LEN as u64
 }
 
-const FILE: &str = "documents.keys";
 /// Divides every sector size.
 const SLOT_LEN: usize = 128;
 const GROWTH: u32 = 256;
@@ -167,14 +171,14 @@ mod tests {
     }
 
     fn on_disk(folder: &Path, byte: u8) -> bool {
-        std::fs::read(folder.join(FILE)).unwrap().contains(&byte)
+        std::fs::read(folder.join(DOCUMENTS_FILE)).unwrap().contains(&byte)
     }
 
     /// R080, D12: what was erased is not in the file, and its place is used again.
     #[test]
     fn an_erased_slot_is_overwritten_and_used_again() {
         let folder = tempfile::tempdir().unwrap();
-        let slots = KeySlots::open(folder.path(), &BTreeSet::new()).unwrap();
+        let slots = KeySlots::open(folder.path(), DOCUMENTS_FILE, &BTreeSet::new()).unwrap();
         let numbers: Vec<_> = (1..=3).map(|byte| slots.put(&slot(byte)).unwrap()).collect();
         assert_eq!(slots.get(numbers[1]).unwrap(), slot(2));
         slots.erase(numbers[1]).unwrap();
@@ -187,10 +191,10 @@ mod tests {
     #[test]
     fn a_slot_that_no_row_names_is_overwritten_at_the_start() {
         let folder = tempfile::tempdir().unwrap();
-        let slots = KeySlots::open(folder.path(), &BTreeSet::new()).unwrap();
+        let slots = KeySlots::open(folder.path(), DOCUMENTS_FILE, &BTreeSet::new()).unwrap();
         let (kept, orphan) = (slots.put(&slot(1)).unwrap(), slots.put(&slot(2)).unwrap());
         drop(slots);
-        let slots = KeySlots::open(folder.path(), &[kept].into()).unwrap();
+        let slots = KeySlots::open(folder.path(), DOCUMENTS_FILE, &[kept].into()).unwrap();
         assert!(!on_disk(folder.path(), 2));
         assert_eq!(slots.get(kept).unwrap(), slot(1));
         assert_eq!(slots.put(&slot(3)).unwrap(), orphan);
@@ -200,8 +204,8 @@ mod tests {
     #[test]
     fn a_missing_slot_is_a_fault() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(KeySlots::open(folder.path(), &[0].into()).is_err());
-        let slots = KeySlots::open(folder.path(), &BTreeSet::new()).unwrap();
+        assert!(KeySlots::open(folder.path(), DOCUMENTS_FILE, &[0].into()).is_err());
+        let slots = KeySlots::open(folder.path(), DOCUMENTS_FILE, &BTreeSet::new()).unwrap();
         for byte in 0..=255 {
             slots.put(&slot(byte)).unwrap();
         }

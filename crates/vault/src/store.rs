@@ -6,6 +6,7 @@
 
 pub mod document;
 pub mod reading;
+pub mod segment;
 pub mod value;
 
 use std::collections::BTreeMap;
@@ -30,6 +31,7 @@ use crate::keys::{DataKey, KeyError, VaultKeys};
 use crate::problem::Problem;
 use crate::slots::KeySlots;
 use reading::Derived;
+use segment::{Mark, put_mark};
 use value::{DerivedRow, put_values};
 
 /// Who a person is. Sealed under the person's key.
@@ -148,6 +150,7 @@ impl Store {
             transaction.open_table(DIVIDENDS)?;
             transaction.open_table(GOVERNANCE)?;
             document::make(transaction)?;
+            segment::make(transaction)?;
             reading::make(transaction)
         })?;
         Ok(store)
@@ -217,15 +220,19 @@ pub fn put_receipt(transaction: &WriteTransaction, receipt: &SignedReceipt) -> R
     put(transaction, RECEIPTS, receipt.body.task.0, receipt)
 }
 
-/// The transcript of a task with what it used of each person and derived of them, in place of an earlier attempt's. **Errors**: storage.
+/// The transcript of a task with what it read, used of each person and derived of them, in place of an earlier attempt's.
+/// **Errors**: storage.
 pub fn put_transcript(
     transaction: &WriteTransaction,
     transcript: &Transcript,
-    usage: &Usage,
+    (usage, mark): (&Usage, Option<&Mark>),
     derived: &[DerivedRow],
 ) -> Result<(), redb::Error> {
     let task = transcript.header.body.task.0;
     put_values(transaction, derived)?;
+    if let Some(mark) = mark {
+        put_mark(transaction, &transcript.header.body.task, mark)?;
+    }
     put(transaction, TRANSCRIPTS, task, transcript)?;
     put(transaction, USAGES, task, usage)
 }
@@ -337,6 +344,32 @@ impl View {
                 let (commitment, record) = self.record(slots, key, subject, &derived, row)?;
                 visit(subject, &commitment, &record)?;
             }
+        }
+        Ok(())
+    }
+
+    /// Visits the records at these places, which are in ascending order, each opened and checked against its commitment.
+    ///
+    /// **Errors**: as [`Self::each_record`], or a record that is not there.
+    pub fn records_at(
+        &self,
+        keys: &VaultKeys,
+        slots: &KeySlots,
+        places: Vec<(u32, u32)>,
+        mut visit: impl FnMut((SubjectIndex, u32), &Commitment, &CanonicalRecord) -> Result<(), Problem>,
+    ) -> Result<(), Problem> {
+        let (records, derived) = (self.records()?, Derived::open(self)?);
+        let mut person: Option<(SubjectIndex, DataKey)> = None;
+        for place in places {
+            let subject = SubjectIndex(place.0);
+            if person.as_ref().is_none_or(|(known, _)| *known != subject) {
+                let key = self.subject(subject)?.data_key(keys, subject).map_err(unreadable)?;
+                person = Some((subject, key));
+            }
+            let Some((_, key)) = &person else { continue };
+            let row = records.get(place).map_err(redb::Error::from)?.ok_or_else(broken)?;
+            let (commitment, record) = self.record(slots, key, subject, &derived, (place, row.value()))?;
+            visit((subject, place.1), &commitment, &record)?;
         }
         Ok(())
     }

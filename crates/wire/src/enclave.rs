@@ -44,6 +44,9 @@ pub enum Call {
         assignment: EndorsedAssignment,
         /// Arrow batches sealed to this enclave, see `compute::material`.
         material: Vec<u8>,
+        /// Segments whose bytes the enclave may ask for, sealed to it, see `segments::handed`; none when all records are in the
+        /// material.
+        segments: Option<Vec<u8>>,
         /// Canonical `AppraisalPolicy` that the aggregator's boot report is appraised by.
         policy: Vec<u8>,
         /// The masters: a majority of them must endorse the assignment.
@@ -111,6 +114,24 @@ pub enum Call {
         sheet: Vec<u8>,
         /// The masters: a majority of them must endorse the order.
         masters: Vec<PublicKey<Master>>,
+    },
+}
+
+/// What a slice enclave asks its host while a call runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Question {
+    /// Sealed bytes of a segment's file. The reply has them one after the other; it is empty when they cannot be had.
+    Ranges {
+        /// The segment's name.
+        segment: [u8; 16],
+        /// First byte and end of each range.
+        ranges: Vec<(u64, u64)>,
+    },
+    /// What is delivered for these people, who were selected from segments; ascending. The reply is a canonical list of texts in
+    /// the same order, sealed to the enclave; it is empty when there is none.
+    Handles {
+        /// The people.
+        people: Vec<SubjectIndex>,
     },
 }
 
@@ -326,6 +347,11 @@ pub mod purpose {
     pub const TASK_KEYS: &str = "symphony/seal/task-keys/v1";
     /// Record material, Vault to its slice enclave; associated data: digest of the assignment, which has task, Vault and end.
     pub const MATERIAL: &str = "symphony/seal/material/v1";
+    /// Segments with their keys, Vault to its slice enclave; associated data: digest of the assignment.
+    pub const SEGMENTS: &str = "symphony/seal/segments/v1";
+    /// Handles of selected people, Vault to its slice enclave; associated data: digest of the assignment and canonical
+    /// `Question` that asks for them.
+    pub const HANDLES: &str = "symphony/seal/handles/v1";
     /// Records of a training, Vault to its slice enclave; associated data: task id, vault id, the task's
     /// end and the root over them.
     pub const TRAINING: &str = "symphony/seal/training/v1";

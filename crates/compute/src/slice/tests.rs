@@ -89,7 +89,7 @@ fn commitment(index: usize) -> Commitment {
 }
 
 fn run(query: &ResolvedQuery, material: &Material) -> Result<Slice, SliceError> {
-    evaluate(TaskId(Digest::ZERO), &VaultId::new("vault-a").unwrap(), query, material, &DEDUPE)
+    evaluate(TaskId(Digest::ZERO), &VaultId::new("vault-a").unwrap(), query, material, &DEDUPE, vec![])
 }
 
 fn signals(slice: &Slice) -> BTreeSet<(String, u64)> {

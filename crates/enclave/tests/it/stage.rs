@@ -251,6 +251,7 @@ impl Stage {
         Call::Evaluate {
             assignment: assignment.clone(),
             material,
+            segments: None,
             policy: encode(&self.policy),
             masters: self.masters(),
         }

@@ -18,6 +18,7 @@ use symphony_segments::schema::SegmentSchema;
 use symphony_segments::segment::{KeySource, SegmentId, SegmentKey};
 use symphony_segments::sort::Unsorted;
 use symphony_segments::writer::{Layout, SegmentWriter, properties};
+use symphony_types::digest::Digest;
 use symphony_types::id::{AttributeName, VaultId};
 
 use crate::report::{forget_peak, peak_mib};
@@ -133,7 +134,7 @@ pub(crate) async fn generate(folder: &Path, rows: u64, people: u32) -> Generated
                     .await
                     .expect("it begins");
             unsorted.write(&mut writer).await.expect("it is written");
-            let entry = writer.finish().await.expect("it ends");
+            let entry = writer.finish(Digest::ZERO).await.expect("it ends");
             taking += start.elapsed();
             let start = Instant::now();
             let file = folder.join("sealed").join(id.path().as_ref());

@@ -24,6 +24,8 @@ fn entry(number: u32, rows: &[Row]) -> SegmentEntry {
         times: None,
         people: rows.iter().map(|(_, person)| *person).collect(),
         bytes: 1,
+        frame_at: 0,
+        records: Digest::ZERO,
         digest: Digest::ZERO,
         columns: Vec::new(),
     }

@@ -14,7 +14,7 @@ use datafusion::common::{Column, DataFusionError, ScalarValue};
 use datafusion::datasource::provider_as_source;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
-use datafusion::execution::memory_pool::{MemoryPool, MemoryReservation};
+use datafusion::execution::memory_pool::{GreedyMemoryPool, MemoryConsumer, MemoryPool, MemoryReservation};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::functions_aggregate::expr_fn::{count, max, sum};
 use datafusion::logical_expr::utils::disjunction;
@@ -26,13 +26,15 @@ use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 use futures::TryStreamExt as _;
 use symphony_types::id::AttributeName;
 
-use super::QueryError;
 use super::table::SnapshotTable;
-use super::tally::{Counting, Tallies};
-use super::work::Piece;
+use crate::answer::{Allowed, QueryError};
 use crate::composition::{Condition, Histogram};
+use crate::limits::QueryLimits;
 use crate::people::Dense;
-use crate::schema::{PERSON, SegmentSchema};
+use crate::reader::Segments;
+use crate::scan::tally::{Counting, Tallies};
+use crate::scan::work::Piece;
+use crate::schema::PERSON;
 
 /// A session over the chosen pieces of one snapshot.
 pub(crate) struct Planned {
@@ -45,29 +47,33 @@ pub(crate) struct Planned {
 }
 
 impl Planned {
+    /// A session whose arrays beside the plan take so many bytes.
     pub(crate) fn new(
-        schema: &SegmentSchema,
+        segments: &Segments,
         pieces: Vec<Piece>,
-        permitted: Arc<Dense>,
-        width: usize,
-        cores: usize,
-        memory: Arc<dyn MemoryPool>,
-        reserved: MemoryReservation,
+        allowed: &Allowed,
+        arrays: usize,
+        limits: &QueryLimits,
     ) -> Result<Self, QueryError> {
+        let memory: Arc<dyn MemoryPool> = Arc::new(GreedyMemoryPool::new(limits.memory_bytes));
+        let reserved = MemoryConsumer::new("tallies").register(&memory);
+        reserved.try_grow(arrays).map_err(|_| QueryError::Memory)?;
         // Nothing spills: what a query cannot hold it does not get, and no record lies in a file in the clear.
         let disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled);
         let runtime = RuntimeEnvBuilder::new().with_memory_pool(memory).with_disk_manager_builder(disk);
         let runtime = runtime.build_arc().map_err(failed)?;
-        let mut config = SessionConfig::new().with_target_partitions(cores).with_information_schema(false);
+        let mut config =
+            SessionConfig::new().with_target_partitions(limits.cores).with_information_schema(false);
         config.options_mut().execution.parquet.pushdown_filters = false;
         config.options_mut().execution.collect_statistics = false;
         let state = SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).build();
-        let permitted = ScalarUDF::new_from_impl(Permitted::new(permitted)).call(vec![column(PERSON)]);
+        let permitted =
+            ScalarUDF::new_from_impl(Permitted::new(allowed.bits.clone())).call(vec![column(PERSON)]);
         Ok(Self {
             session: SessionContext::new_with_state(state),
-            table: Arc::new(SnapshotTable::new(schema.arrow(), pieces, cores)),
+            table: Arc::new(SnapshotTable::new(segments, pieces, limits.cores)),
             permitted,
-            width,
+            width: allowed.width,
             _reserved: reserved,
         })
     }

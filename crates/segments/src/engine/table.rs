@@ -20,22 +20,25 @@ use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
+use object_store::ObjectStore;
 use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
 use parquet::arrow::async_reader::AsyncFileReader;
 
-use super::work::{Piece, shares};
-use crate::reader::OpenSegment;
+use crate::open::OpenSegment;
+use crate::reader::{SegmentFile, Segments};
+use crate::scan::work::{Piece, shares};
 
 /// The chosen pieces of a snapshot.
 pub(crate) struct SnapshotTable {
     schema: SchemaRef,
+    store: Arc<dyn ObjectStore>,
     pieces: Vec<Piece>,
     cores: usize,
 }
 
 impl SnapshotTable {
-    pub(crate) fn new(schema: SchemaRef, pieces: Vec<Piece>, cores: usize) -> Self {
-        Self { schema, pieces, cores }
+    pub(crate) fn new(segments: &Segments, pieces: Vec<Piece>, cores: usize) -> Self {
+        Self { schema: segments.schema().arrow(), store: segments.store().clone(), pieces, cores }
     }
 
     /// One file a piece, with nothing but that row group to be read.
@@ -98,7 +101,7 @@ impl TableProvider for SnapshotTable {
             return Ok(Arc::new(EmptyExec::new(columns.map_or_else(|| self.schema.clone(), Arc::new))));
         }
         let mut source = ParquetSource::new(self.schema.clone())
-            .with_parquet_file_reader_factory(Arc::new(OpenSegments))
+            .with_parquet_file_reader_factory(Arc::new(OpenSegments(self.store.clone())))
             .with_pushdown_filters(false)
             .with_enable_page_index(true)
             .with_bloom_filter_on_read(false);
@@ -117,7 +120,7 @@ impl TableProvider for SnapshotTable {
 
 /// Gives the decoder the file of a segment that is open: keys and footers are not asked for again.
 #[derive(Debug)]
-struct OpenSegments;
+struct OpenSegments(Arc<dyn ObjectStore>);
 
 impl ParquetFileReaderFactory for OpenSegments {
     fn create_reader(
@@ -130,6 +133,6 @@ impl ParquetFileReaderFactory for OpenSegments {
         let segment = file.extension::<OpenSegment>();
         let segment =
             segment.ok_or_else(|| DataFusionError::Internal("a file that is no open segment".into()))?;
-        Ok(Box::new(segment.file()))
+        Ok(Box::new(SegmentFile::new(self.0.clone(), &segment)))
     }
 }

@@ -9,6 +9,7 @@ use object_store::ObjectStore;
 use object_store::memory::InMemory;
 use proptest::prelude::*;
 use symphony_protocol::governance::semantics::{ValueType, normalise};
+use symphony_types::digest::Digest;
 use symphony_types::id::{AttributeName, VaultId};
 
 use crate::catalogue::Catalogue;
@@ -114,7 +115,7 @@ impl Fixture {
             rows.push(&batch(part)).expect("it fits");
         }
         rows.write(&mut writer).await.expect("it is written");
-        writer.finish().await.expect("it ends")
+        writer.finish(Digest::ZERO).await.expect("it ends")
     }
 
     pub(crate) async fn append(&mut self, records: &[Record], layout: Layout) -> SegmentEntry {

@@ -126,6 +126,7 @@ pub(super) fn network(
             records_max: 20_000_000,
             documents_max: 2_000,
             document_bytes_max: 1 << 30,
+            segment_rows: 1 << 18,
             requests_per_second: 2_000,
             wiretap: None,
             platform: played.as_ref().map(Played::config),

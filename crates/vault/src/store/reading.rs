@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use redb::{ReadOnlyTable, TableDefinition, WriteTransaction};
+use redb::{ReadOnlyTable, ReadableTable as _, TableDefinition, WriteTransaction};
 use serde::{Deserialize, Serialize};
 use symphony_compute::parse::expense::Expense;
 use symphony_protocol::artifact::parse::ParseOutcome;
@@ -223,6 +223,16 @@ impl Derived {
     pub(super) fn location(&self, record: &Commitment) -> Result<Option<(u32, u32)>, Problem> {
         let place = self.locations.get(record.0.0).map_err(redb::Error::from)?;
         Ok(place.map(|place| place.value()))
+    }
+
+    /// Where all records are that came of documents. **Errors**: storage.
+    pub(super) fn places(&self) -> Result<Vec<(u32, u32)>, Problem> {
+        let mut places = Vec::new();
+        for row in self.documents.iter().map_err(redb::Error::from)? {
+            let record = Commitment(Digest(row.map_err(redb::Error::from)?.0.value()));
+            places.extend(self.location(&record)?);
+        }
+        Ok(places)
     }
 
     /// The document that a record came of; `None` for one that was uploaded as it is. **Errors**: storage.

@@ -9,5 +9,6 @@ mod governing;
 mod ingest;
 mod ledger;
 mod parse;
+mod segments;
 mod slice;
 mod world;

@@ -60,8 +60,20 @@ pub(crate) fn assign(
 /// R065, R078, R105, R110, R111, R161, R162
 #[tokio::test]
 async fn a_slice_is_computed_once_and_its_people_are_paid() {
+    computed_once_and_paid(u32::MAX).await;
+}
+
+/// R065, R078, R087, R161, R162: the same over segments, with one record beside them.
+#[tokio::test]
+async fn a_slice_over_segments_is_computed_once_and_its_people_are_paid() {
+    computed_once_and_paid(2).await;
+}
+
+async fn computed_once_and_paid(segment_rows: u32) {
     let program = program("symphony-enclave");
     let mut world = World::with(&[measure::program(&program).unwrap()]);
+    world.quota.segment_rows = segment_rows;
+    world.reopen();
     world.populate(5).await;
     let elsewhere = TempDir::new().unwrap();
     let aggregator = agent(&world, &program, elsewhere.path(), "aggregator", EnclaveRole::Aggregator);

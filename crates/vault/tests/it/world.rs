@@ -42,6 +42,7 @@ pub(crate) struct World {
     pub(crate) gateway: PrivateKey<Gateway>,
     pub(crate) platform: PlatformSeed,
     pub(crate) reader: ReaderConfig,
+    pub(crate) quota: Quota,
 }
 
 /// A member of the council, by number.
@@ -101,7 +102,17 @@ impl World {
         let now = Arc::new(AtomicU64::new(1_000));
         // Nothing is read unless a test names a reader; what is measured then does not matter.
         let reader = ReaderConfig::new(std::env::current_exe().unwrap());
-        let mut world = Self { folder, governance, enterprise: None, now, master, gateway, platform, reader };
+        let mut world = Self {
+            folder,
+            governance,
+            enterprise: None,
+            now,
+            master,
+            gateway,
+            platform,
+            reader,
+            quota: QUOTA,
+        };
         world.reopen();
         world
     }
@@ -114,7 +125,8 @@ impl World {
         let governance = self.governance.clone();
         let reader = Reader::start(self.reader.clone()).unwrap();
         let opened =
-            Enterprise::open(self.path(), vault_id(), NETWORK, governance, clock, QUOTA, reader).unwrap();
+            Enterprise::open(self.path(), vault_id(), NETWORK, governance, clock, self.quota, reader)
+                .unwrap();
         self.enterprise = Some(Arc::new(opened));
     }
 
@@ -289,7 +301,8 @@ pub(crate) fn program(name: &str) -> PathBuf {
 }
 
 pub(crate) const NETWORK: &str = "test";
-pub(crate) const QUOTA: Quota = Quota { records_max: 50_000, documents_max: 5, document_bytes_max: 20 << 20 };
+pub(crate) const QUOTA: Quota =
+    Quota { records_max: 50_000, documents_max: 5, document_bytes_max: 20 << 20, segment_rows: u32::MAX };
 
 pub(crate) fn vault_id() -> VaultId {
     VaultId::new("north").unwrap()

@@ -1,27 +1,33 @@
-//! The scan by hand: decrypted batches are compared column by column, and people counted in arrays.
-//!
-//! It gives what the plan in [`super::plan`] gives; why there are two is in ADR 0053.
+//! The scan by hand: decrypted batches are compared column by column, and people counted in arrays (ADR 0053).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
 
 use arrow::array::{Array, AsArray as _, RecordBatch, UInt64Array};
 use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::{Int32Type, UInt32Type, UInt64Type};
-use futures::TryStreamExt as _;
+use parquet::DecodeResult;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
-use parquet::arrow::async_reader::ParquetRecordBatchStreamBuilder;
+use parquet::arrow::push_decoder::{ParquetPushDecoder, ParquetPushDecoderBuilder};
+use parquet::errors::ParquetError;
 use symphony_types::id::AttributeName;
 
-use super::QueryError;
-use super::tally::{Counting, Tallies};
-use super::work::Piece;
+use crate::answer::QueryError;
 use crate::composition::Condition;
 use crate::error::SegmentError;
+use crate::open::Ranges;
 use crate::people::Dense;
 use crate::schema::SegmentSchema;
 use crate::segment::Part;
+use tally::{Counting, Tallies};
+use work::Piece;
+
+pub(crate) mod tally;
+pub(crate) mod work;
+
+/// How many records there are of a person in a group.
+pub(crate) type Grouped = HashMap<(u32, u32), u64>;
 
 /// What one core needs to know.
 pub(crate) struct Scan<'a> {
@@ -30,12 +36,54 @@ pub(crate) struct Scan<'a> {
     pub(crate) permitted: &'a Dense,
     pub(crate) width: usize,
     pub(crate) deadline: Instant,
+    pub(crate) files: &'a dyn Ranges,
 }
 
 impl Scan<'_> {
     /// Counts the records of some pieces.
-    pub(crate) async fn count(&self, pieces: &[Piece]) -> Result<Tallies, QueryError> {
+    pub(crate) fn count(&self, pieces: &[Piece]) -> Result<Tallies, QueryError> {
         let mut tallies = Tallies::new(self.counting, self.width);
+        self.each_batch(pieces, |columns| self.count_batch(columns, &mut tallies))?;
+        Ok(tallies)
+    }
+
+    /// Counts the records of each person in each of these groups, which are texts of an attribute in ascending order; the first
+    /// leaf says which records. At most so many counts.
+    pub(crate) fn count_groups(
+        &self,
+        pieces: &[Piece],
+        (attribute, groups): (&AttributeName, &[&String]),
+        most: usize,
+    ) -> Result<Grouped, QueryError> {
+        let mut grouped = Grouped::new();
+        let Some(leaf) = self.counting.leaves.first() else { return Ok(grouped) };
+        self.each_batch(pieces, |columns| {
+            let qualifying = columns.satisfying(&leaf.over)?;
+            let column = columns.column(attribute)?.as_dictionary::<Int32Type>();
+            let place = |text: Option<&str>| {
+                let place = groups.binary_search_by_key(&text?, |group| group.as_str()).ok()?;
+                u32::try_from(place).ok()
+            };
+            let places: Vec<Option<u32>> = column.values().as_string::<i32>().iter().map(place).collect();
+            let (people, keys) = (columns.people(), column.keys());
+            for row in qualifying.set_indices() {
+                let group = places.get(keys.value(row) as usize).copied().flatten();
+                if let Some(group) =
+                    group.filter(|_| keys.is_valid(row) && self.permitted.contains(people[row]))
+                {
+                    *grouped.entry((people[row], group)).or_default() += 1;
+                }
+            }
+            if grouped.len() > most { Err(QueryError::Memory) } else { Ok(()) }
+        })?;
+        Ok(grouped)
+    }
+
+    fn each_batch(
+        &self,
+        pieces: &[Piece],
+        mut visit: impl FnMut(&Columns<'_>) -> Result<(), QueryError>,
+    ) -> Result<(), QueryError> {
         let columns = self.columns();
         let roots: Vec<usize> = columns.values().copied().chain([0]).collect();
         // Columns of a batch stand in the order of the schema.
@@ -44,32 +92,24 @@ impl Scan<'_> {
             .map(|(name, column)| (*name, 1 + columns.values().filter(|other| *other < column).count()))
             .collect();
         for piece in pieces {
-            let corrupt = || SegmentError::Corrupt { segment: piece.segment.id(), part: Part::Frame };
-            let descriptor = piece.segment.metadata().file_metadata().schema_descr();
-            let mask = ProjectionMask::roots(descriptor, roots.iter().copied());
-            let rows = piece.segment.metadata().row_group(piece.group).num_rows() as usize;
-            let mut reader = ParquetRecordBatchStreamBuilder::new_with_metadata(
-                piece.segment.file(),
-                piece.segment.arrow().clone(),
-            )
-            .with_row_groups(vec![piece.group])
-            .with_projection(mask)
-            .with_batch_size(BATCH_ROWS);
-            if piece.rows != (0..rows) {
-                reader = reader.with_row_selection(RowSelection::from(vec![
-                    RowSelector::skip(piece.rows.start),
-                    RowSelector::select(piece.rows.len()),
-                ]));
-            }
-            let mut batches = reader.build().map_err(|_| corrupt())?;
-            while let Some(batch) = batches.try_next().await.map_err(|_| corrupt())? {
+            let segment = piece.segment.id();
+            let corrupt = |_: ParquetError| SegmentError::Corrupt { segment, part: Part::Frame };
+            let mut decoder = decoder(piece, &roots).map_err(corrupt)?;
+            loop {
                 if Instant::now() > self.deadline {
                     return Err(QueryError::Deadline);
                 }
-                self.count_batch(&batch, &places, &mut tallies)?;
+                match decoder.try_decode().map_err(corrupt)? {
+                    DecodeResult::NeedsData(wanted) => {
+                        let found = self.files.ranges(&segment, &wanted)?;
+                        decoder.push_ranges(wanted, found).map_err(corrupt)?;
+                    }
+                    DecodeResult::Data(batch) => visit(&Columns { batch: &batch, places: &places })?,
+                    DecodeResult::Finished => break,
+                }
             }
         }
-        Ok(tallies)
+        Ok(())
     }
 
     fn columns(&self) -> BTreeMap<&AttributeName, usize> {
@@ -78,14 +118,8 @@ impl Scan<'_> {
         names.filter_map(|name| self.schema.column(name).map(|column| (name, column))).collect()
     }
 
-    fn count_batch(
-        &self,
-        batch: &RecordBatch,
-        places: &BTreeMap<&AttributeName, usize>,
-        tallies: &mut Tallies,
-    ) -> Result<(), QueryError> {
-        let columns = Columns { batch, places };
-        let people = batch.column(0).as_primitive::<UInt32Type>().values();
+    fn count_batch(&self, columns: &Columns<'_>, tallies: &mut Tallies) -> Result<(), QueryError> {
+        let people = columns.people();
         let latest = self.counting.latest.as_ref().map(|time| columns.numbers(time)).transpose()?;
         for (index, leaf) in self.counting.leaves.iter().enumerate() {
             let qualifying = columns.satisfying(&leaf.over)?;
@@ -103,6 +137,24 @@ impl Scan<'_> {
     }
 }
 
+/// Decodes these columns of a piece in batches.
+fn decoder(piece: &Piece, roots: &[usize]) -> Result<ParquetPushDecoder, ParquetError> {
+    let metadata = piece.segment.metadata();
+    let mask = ProjectionMask::roots(metadata.file_metadata().schema_descr(), roots.iter().copied());
+    let rows = metadata.row_group(piece.group).num_rows() as usize;
+    let mut decoder = ParquetPushDecoderBuilder::new_with_metadata(piece.segment.arrow().clone())
+        .with_row_groups(vec![piece.group])
+        .with_projection(mask)
+        .with_batch_size(BATCH_ROWS);
+    if piece.rows != (0..rows) {
+        decoder = decoder.with_row_selection(RowSelection::from(vec![
+            RowSelector::skip(piece.rows.start),
+            RowSelector::select(piece.rows.len()),
+        ]));
+    }
+    decoder.build()
+}
+
 fn value_or_zero(numbers: &UInt64Array, row: usize) -> u64 {
     if numbers.is_valid(row) { numbers.value(row) } else { 0 }
 }
@@ -114,6 +166,11 @@ struct Columns<'a> {
 }
 
 impl<'a> Columns<'a> {
+    /// Whose the rows are.
+    fn people(&self) -> &'a [u32] {
+        self.batch.column(0).as_primitive::<UInt32Type>().values()
+    }
+
     /// The rows that satisfy a condition.
     fn satisfying(&self, condition: &Condition) -> Result<BooleanBuffer, QueryError> {
         let rows = self.batch.num_rows();

@@ -10,11 +10,10 @@ use parquet::file::metadata::ParquetMetaData;
 use parquet::file::page_index::column_index::ColumnIndexMetaData;
 use parquet::file::statistics::Statistics;
 
-use crate::catalogue::Snapshot;
-use crate::error::SegmentError;
-use crate::people::People;
-use crate::reader::{OpenSegment, Segments};
+use crate::open::OpenSegment;
 use crate::schema::SegmentSchema;
+#[cfg(feature = "store")]
+use crate::segment::SegmentEntry;
 
 /// Rows of one row group.
 #[derive(Clone)]
@@ -25,35 +24,32 @@ pub(crate) struct Piece {
     pub(crate) rows: Range<usize>,
 }
 
-/// The pieces that records of the window can lie in.
-pub(crate) async fn pieces(
-    segments: &Segments,
-    snapshot: &Snapshot,
-    permitted: &People,
+/// The pieces of a segment that records of the window can lie in.
+pub(crate) fn pieces_of(
+    schema: &SegmentSchema,
+    segment: &Arc<OpenSegment>,
     window: Option<(u64, u64)>,
-) -> Result<Vec<Piece>, SegmentError> {
-    let mut pieces = Vec::new();
-    for entry in &snapshot.segments {
-        let outside = window.is_some_and(|(least, most)| match entry.times {
-            Some((first, last)) => last.0 < least || first.0 > most,
-            // No record has a time, so none lies in a window.
-            None => true,
-        });
-        if outside || !entry.people.meets(permitted) {
-            continue;
-        }
-        let segment = Arc::new(segments.open(entry).await?);
-        for group in 0..segment.metadata().num_row_groups() {
-            let rows = rows_within(segments.schema(), segment.metadata(), group, window);
-            if !rows.is_empty() {
-                pieces.push(Piece { segment: segment.clone(), group, rows });
-            }
-        }
-    }
-    Ok(pieces)
+) -> Vec<Piece> {
+    let groups = 0..segment.metadata().num_row_groups();
+    let pieces = groups.map(|group| {
+        let rows = rows_within(schema, segment.metadata(), group, window);
+        Piece { segment: segment.clone(), group, rows }
+    });
+    pieces.filter(|piece| !piece.rows.is_empty()).collect()
+}
+
+/// Whether no record of a segment can lie in the window.
+#[cfg(feature = "store")]
+pub(crate) fn outside(entry: &SegmentEntry, window: Option<(u64, u64)>) -> bool {
+    window.is_some_and(|(least, most)| match entry.times {
+        Some((first, last)) => last.0 < least || first.0 > most,
+        // No record has a time, so none lies in a window.
+        None => true,
+    })
 }
 
 /// Bytes that are read of some columns of a piece: whole pages, and a dictionary where there is one.
+#[cfg(feature = "store")]
 pub(crate) fn bytes_read(piece: &Piece, columns: &[usize]) -> u64 {
     let metadata = piece.segment.metadata();
     let pages = |column: usize| {

@@ -1,0 +1,142 @@
+//! Records in segments: opened under the keys that the Vault sealed, read through its host, counted on the enclave's workers
+//! (R079, R087, R092).
+//!
+//! The host gives sealed bytes and learns which it gave; what it gives wrongly does not open. Handles are asked for those alone
+//! who are selected.
+
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use symphony_compute::slice::Selected;
+use symphony_protocol::artifact::{Assignment, ResolvedQuery};
+use symphony_segments::answer::{Audience, Bounds, QueryError, audience};
+use symphony_segments::composition::Composition;
+use symphony_segments::error::SegmentError;
+use symphony_segments::handed::{Handed, input_root};
+use symphony_segments::open::{OpenSegment, Ranges};
+use symphony_segments::segment::SegmentId;
+use symphony_tee::asking::Host;
+use symphony_types::catalogue::Code;
+use symphony_types::digest::Digest;
+use symphony_types::key::Document as _;
+use symphony_types::limits::TEXT_LEN_MAX;
+use symphony_types::subjects::SubjectIndex;
+use symphony_types::time::RecordMillis;
+use symphony_wire::documents;
+use symphony_wire::enclave::{Question, purpose};
+use zeroize::Zeroizing;
+
+use crate::handler::Handler;
+use crate::refusal::Refusal;
+use crate::station::Station;
+
+/// Whom the query selects by records in segments, and the root of these with the records `beside` them.
+pub(crate) fn select<S: Station>(
+    handler: &Handler<S>,
+    host: &mut dyn Host,
+    order: &Assignment,
+    query: &ResolvedQuery,
+    (sealed, beside): (&[u8], Digest),
+) -> Result<(Vec<Selected>, Digest), Refusal> {
+    let handed = open(handler, order, sealed)?;
+    let (found, root) = {
+        let files = Asked(Mutex::new(&mut *host));
+        let answer = handler.workers().run(|| answer(order, query, &handed, &files, beside));
+        answer.map_err(|error| Refusal::new(error.code(), error.to_string()))?
+    };
+    let mut latest = found.latest.iter().copied().chain(std::iter::repeat(0));
+    let people: Vec<SubjectIndex> = found.people.bitmap().iter().map(SubjectIndex).collect();
+    let mut selected = Vec::with_capacity(people.len());
+    for people in people.chunks(HANDLES_AT_A_TIME) {
+        for handle in handles(handler, host, order, people)? {
+            let latest = RecordMillis(latest.next().unwrap_or_default());
+            selected.push(Selected { handle, latest });
+        }
+    }
+    Ok((selected, root))
+}
+
+fn open<S: Station>(handler: &Handler<S>, order: &Assignment, sealed: &[u8]) -> Result<Handed, Refusal> {
+    let refuse = |detail| Refusal::new(Code::SealInvalid, detail);
+    let opened = handler.sealing.open(purpose::SEGMENTS, &order.digest().0, sealed);
+    let opened = Zeroizing::new(opened.map_err(|_| refuse("the segments do not open"))?);
+    documents::decode(&opened).map_err(|_| refuse("the segments are malformed"))
+}
+
+fn answer(
+    order: &Assignment,
+    query: &ResolvedQuery,
+    handed: &Handed,
+    files: &Asked<'_>,
+    beside: Digest,
+) -> Result<(Audience, Digest), QueryError> {
+    let opened = handed.segments.iter().map(|segment| {
+        let opened = segment.open(&order.vault, &handed.schema, files)?;
+        let records = opened.records().ok_or(SegmentError::Schema("a segment that names no records"))?;
+        Ok::<_, SegmentError>((Arc::new(opened), records))
+    });
+    let opened: Vec<(Arc<OpenSegment>, Digest)> = opened.collect::<Result<_, _>>()?;
+    let roots: Vec<(SegmentId, Digest)> = opened.iter().map(|(open, root)| (open.id(), *root)).collect();
+    let root = input_root(beside, &roots, &handed.permitted);
+    let opened: Vec<Arc<OpenSegment>> = opened.into_iter().map(|(open, _)| open).collect();
+    let bounds = Bounds { memory_bytes: MEMORY_BYTES_MAX, deadline: Instant::now() + DEADLINE };
+    let found =
+        audience(&opened, &handed.schema, &handed.permitted, &Composition::from(query), (files, bounds))?;
+    Ok((found, root))
+}
+
+/// What is delivered for these people, in their order.
+fn handles<S: Station>(
+    handler: &Handler<S>,
+    host: &mut dyn Host,
+    order: &Assignment,
+    people: &[SubjectIndex],
+) -> Result<Vec<String>, Refusal> {
+    let refuse = |detail| Refusal::new(Code::SealInvalid, detail);
+    let question = documents::encode(&Question::Handles { people: people.to_vec() });
+    let reply = host.ask(&question).map_err(|_| refuse("the handles were not given"))?;
+    let aad = [&order.digest().0, question.as_slice()].concat();
+    let opened = handler.sealing.open(purpose::HANDLES, &aad, &reply);
+    let opened = Zeroizing::new(opened.map_err(|_| refuse("the handles do not open"))?);
+    let handles: Vec<String> = documents::decode(&opened).map_err(|_| refuse("the handles are malformed"))?;
+    if handles.len() != people.len()
+        || handles.iter().any(|handle| !(1..=TEXT_LEN_MAX).contains(&handle.len()))
+    {
+        return Err(refuse("the handles are others"));
+    }
+    Ok(handles)
+}
+
+/// The host, as whoever has the files.
+struct Asked<'a>(Mutex<&'a mut dyn Host>);
+
+impl Ranges for Asked<'_> {
+    fn ranges(&self, segment: &SegmentId, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, SegmentError> {
+        let withheld = || SegmentError::Withheld(*segment);
+        let wanted = ranges.iter().map(|range| (range.start, range.end)).collect();
+        let question = documents::encode(&Question::Ranges { segment: segment.0, ranges: wanted });
+        // One question stands at a time; who panicked while asking left the pipe to the host's own checks.
+        let mut host = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let reply = Bytes::from(host.ask(&question).map_err(|_| withheld())?);
+        drop(host);
+        let mut at = 0_usize;
+        let mut found = Vec::with_capacity(ranges.len());
+        for range in ranges {
+            let length = range.end.checked_sub(range.start).and_then(|length| usize::try_from(length).ok());
+            let end = length.and_then(|length| at.checked_add(length)).filter(|end| *end <= reply.len());
+            let end = end.ok_or_else(withheld)?;
+            found.push(reply.slice(at..end));
+            at = end;
+        }
+        if at == reply.len() { Ok(found) } else { Err(withheld()) }
+    }
+}
+
+/// People whose handles are asked for at a time.
+const HANDLES_AT_A_TIME: usize = 65_536;
+/// What one answer may hold of arrays and decrypted columns. **Units**: bytes.
+const MEMORY_BYTES_MAX: usize = 1 << 30;
+/// How long counting may take: less than a call to an enclave may.
+const DEADLINE: Duration = Duration::from_secs(60);

@@ -1,0 +1,390 @@
+//! A Vault's records for analysis: encrypted columnar segments beside the records that they are made from (R076, R078, R087).
+//!
+//! Uploaded records wait until there are enough for a segment. A segment's file is on disk, and its wrapped key in a slot, before
+//! the row is written that names both; what a crash left without a name is destroyed at the next start. A slice reads the
+//! segments of one version and the records beside them, and a later attempt or a closing reads exactly the same.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::Context as _;
+use arrow::array::RecordBatch;
+use futures::TryStreamExt as _;
+use object_store::ObjectStore;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path as StorePath;
+use symphony_protocol::artifact::TaskEnvelope;
+use symphony_protocol::governance::Governance;
+use symphony_protocol::governance::semantics::{Queryability, Semantics, ValueType};
+use symphony_protocol::vault::dividend::Usage;
+use symphony_segments::catalogue::{CatalogueVersion, Snapshot};
+use symphony_segments::composition::Condition;
+use symphony_segments::engine::Engine;
+use symphony_segments::error::SegmentError;
+use symphony_segments::handed::{Handed, HandedSegment};
+use symphony_segments::limits::{QueryLimits, ROW_GROUP_ROWS};
+use symphony_segments::people::People;
+use symphony_segments::reader::Segments;
+use symphony_segments::schema::SegmentSchema;
+use symphony_segments::segment::{KeySource, SegmentEntry, SegmentId, SegmentKey};
+use symphony_segments::sort::Unsorted;
+use symphony_segments::writer::{Layout, SegmentWriter};
+use symphony_types::digest::Digest;
+use symphony_types::id::{TaskId, VaultId};
+use symphony_types::merkle;
+use symphony_types::subjects::{SubjectIndex, SubjectSet};
+
+use crate::enterprise::Enterprise;
+use crate::keys::{self, DataKey, VaultKeys, WRAPPED_LEN};
+use crate::problem::Problem;
+use crate::slots::{KeySlots, SEGMENTS_FILE, Slot};
+use crate::store::segment::{Mark, Segmented, put_segmented};
+use crate::store::{Store, View};
+
+/// The segments of an open Vault.
+pub(crate) struct Analysis {
+    folder: PathBuf,
+    store: Arc<dyn ObjectStore>,
+    keys: Arc<SegmentKeys>,
+    engine: Engine,
+    segmented: Mutex<Arc<Segmented>>,
+    /// Held while a segment is written.
+    writing: tokio::sync::Mutex<()>,
+}
+
+/// The keys of segments, each wrapped in a slot that is overwritten when the segment goes.
+struct SegmentKeys {
+    wrapping: DataKey,
+    slots: KeySlots,
+    places: Mutex<BTreeMap<SegmentId, u32>>,
+}
+
+impl Analysis {
+    /// Opens the segments of a Vault's folder, and destroys files and keys that no row names. **Errors**: files, keys, rows.
+    pub(crate) fn open(
+        folder: &Path,
+        vault: &VaultId,
+        governance: &Governance,
+        store: &Store,
+    ) -> anyhow::Result<Self> {
+        let schema = schema(&governance.semantics)?;
+        let segmented = store.read()?.segmented()?.unwrap_or_else(|| Segmented::new(schema.clone()));
+        anyhow::ensure!(segmented.schema == schema, "the vault's segments are of another vocabulary");
+        let places: BTreeMap<_, _> = segmented.slots().map(|(id, slot)| (*id, *slot)).collect();
+        let used = places.values().copied().collect();
+        let slots = KeySlots::open(folder, SEGMENTS_FILE, &used).context("opening the keys of segments")?;
+        Self::with(folder, vault, segmented, SegmentKeys::new(folder, slots, places)?, |folder, known| {
+            remove_unknown(folder, known).context("removing files of segments that were not finished")
+        })
+    }
+
+    /// Opens the segments to look at alone: nothing is destroyed. **Errors**: as [`Self::open`].
+    pub(crate) fn look(
+        folder: &Path,
+        vault: &VaultId,
+        governance: &Governance,
+        store: &Store,
+    ) -> anyhow::Result<Self> {
+        let schema = schema(&governance.semantics)?;
+        let segmented = store.read()?.segmented()?.unwrap_or_else(|| Segmented::new(schema));
+        let places: BTreeMap<_, _> = segmented.slots().map(|(id, slot)| (*id, *slot)).collect();
+        let slots = KeySlots::look(folder, SEGMENTS_FILE).context("opening the keys of segments")?;
+        Self::with(folder, vault, segmented, SegmentKeys::new(folder, slots, places)?, |_, _| Ok(()))
+    }
+
+    fn with(
+        folder: &Path,
+        vault: &VaultId,
+        segmented: Segmented,
+        keys: SegmentKeys,
+        tidy: impl FnOnce(&Path, &Segmented) -> anyhow::Result<()>,
+    ) -> anyhow::Result<Self> {
+        let folder = folder.join(FOLDER);
+        fs::create_dir_all(folder.join("segments"))?;
+        tidy(&folder, &segmented)?;
+        let store: Arc<dyn ObjectStore> = Arc::new(LocalFileSystem::new_with_prefix(&folder)?);
+        let keys = Arc::new(keys);
+        let source: Arc<dyn KeySource> = keys.clone();
+        let segments = Segments::new(vault.clone(), store.clone(), source, segmented.schema.clone());
+        let engine = Engine::new(Arc::new(segments), QueryLimits::default());
+        let segmented = Mutex::new(Arc::new(segmented));
+        Ok(Self { folder, store, keys, engine, segmented, writing: tokio::sync::Mutex::new(()) })
+    }
+
+    /// What is known of segments now.
+    pub(crate) fn segmented(&self) -> Arc<Segmented> {
+        Arc::clone(&self.segmented.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The segments, as they are read.
+    pub(crate) fn segments(&self) -> &Arc<Segments> {
+        self.engine.segments()
+    }
+
+    /// All records of a segment, after its file was looked at. Blocks. **Errors**: what is wrong, by its column.
+    pub(crate) fn whole(&self, entry: &SegmentEntry) -> Result<Vec<RecordBatch>, Problem> {
+        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        let runtime = runtime.map_err(|error| Problem::fault("a segment cannot be read", error))?;
+        let segments = self.segments();
+        let columns: Vec<usize> = (0..segments.schema().arrow().fields().len()).collect();
+        let read = async {
+            segments.check(entry).await?;
+            let records = segments.records(entry, &columns, ROW_GROUP_ROWS).await?;
+            records.try_collect().await
+        };
+        // Whoever checks may stand in a runtime already, in which no other can be entered.
+        let read = std::thread::scope(|scope| scope.spawn(|| runtime.block_on(read)).join());
+        let read = read.map_err(|_| Problem::fault("a segment cannot be read", "reading panicked"))?;
+        read.map_err(unread)
+    }
+
+    fn install(&self, next: Segmented) {
+        *self.segmented.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
+    }
+
+    /// Has a file of a segment on disk for good.
+    fn settle(&self, segment: &SegmentId) -> io::Result<()> {
+        let file = self.folder.join(segment.path().as_ref());
+        File::open(&file)?.sync_all()?;
+        File::open(self.folder.join("segments"))?.sync_all()
+    }
+
+    /// Destroys what was written of a segment that no row will name.
+    fn abandon(&self, segment: &SegmentId, slot: u32) {
+        self.keys.forget(segment);
+        let gone = self.keys.slots.erase(slot).and_then(|()| {
+            match fs::remove_file(self.folder.join(segment.path().as_ref())) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+                Ok(()) | Err(_) => Ok(()),
+            }
+        });
+        if let Err(error) = gone {
+            tracing::warn!(%segment, %error, "an unfinished segment is destroyed at the next start");
+        }
+    }
+}
+
+impl SegmentKeys {
+    fn new(folder: &Path, slots: KeySlots, places: BTreeMap<SegmentId, u32>) -> anyhow::Result<Self> {
+        Ok(Self { wrapping: keys::segments_key(folder)?, slots, places: Mutex::new(places) })
+    }
+
+    /// Wraps the key of a new segment into a slot, and gives its number once it is on disk.
+    fn keep(&self, segment: SegmentId, key: &SegmentKey) -> Result<u32, Problem> {
+        let wrapped = self.wrapping.seal(&place(&segment), &key.0);
+        let wrapped =
+            wrapped.map_err(|error| Problem::fault("the key of a segment cannot be wrapped", error))?;
+        let wrapped: [u8; WRAPPED_LEN] =
+            wrapped.try_into().map_err(|_| Problem::fault("the key of a segment", "of another length"))?;
+        let slot = self.slots.put(&Slot { wrapped, mark: Digest::of_bytes(&segment.0) });
+        let slot = slot.map_err(|error| Problem::fault("the key of a segment cannot be kept", error))?;
+        self.places().insert(segment, slot);
+        Ok(slot)
+    }
+
+    fn forget(&self, segment: &SegmentId) {
+        self.places().remove(segment);
+    }
+
+    fn places(&self) -> std::sync::MutexGuard<'_, BTreeMap<SegmentId, u32>> {
+        // A map of whole entries is whole whoever panicked while holding it.
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl KeySource for SegmentKeys {
+    fn key(&self, segment: &SegmentId) -> Option<SegmentKey> {
+        let slot = self.places().get(segment).copied()?;
+        let slot = self.slots.get(slot).ok()?;
+        let key = self.wrapping.open(&place(segment), &slot.wrapped).ok()?;
+        key.as_slice().try_into().map(SegmentKey).ok()
+    }
+}
+
+/// What a slice reads, and which of it lies in segments.
+pub(crate) struct Inputs {
+    /// Where both end.
+    pub(crate) mark: Mark,
+    /// Where the records beside segments are.
+    pub(crate) beside: Vec<(u32, u32)>,
+    /// The segments; none when all records stand beside.
+    pub(crate) snapshot: Option<Snapshot>,
+}
+
+impl Enterprise {
+    /// Writes segments while enough uploaded records wait for one. **Errors**: storage; then the records wait on.
+    pub(crate) async fn segment(&self) -> Result<(), Problem> {
+        let _one_at_a_time = self.analysis.writing.lock().await;
+        let rows = u64::from(self.quota.segment_rows.max(1));
+        loop {
+            let segmented = self.analysis.segmented();
+            let from = segmented.through(segmented.catalogue.version());
+            if self.store.read()?.arrivals()? < from + rows {
+                return Ok(());
+            }
+            self.write_segment(&segmented, from, from + rows).await?;
+        }
+    }
+
+    async fn write_segment(&self, segmented: &Segmented, from: u64, through: u64) -> Result<(), Problem> {
+        let (analysis, id, key) = (&self.analysis, SegmentId::random(), SegmentKey::random());
+        let view = self.store.read()?;
+        let places = view.arrived(from..through)?;
+        let (mut rows, root) = rows_at(&view, (&self.keys, &self.slots), &segmented.schema, places)?;
+        let slot = analysis.keys.keep(id, &key)?;
+        let written = async {
+            let store = analysis.store.clone();
+            let begun =
+                SegmentWriter::begin(store, &self.vault, id, &key, &segmented.schema, Layout::default());
+            let mut writer = begun.await.map_err(unwritten)?;
+            rows.write(&mut writer).await.map_err(unwritten)?;
+            let entry = writer.finish(root).await.map_err(unwritten)?;
+            analysis.settle(&id).map_err(|error| Problem::fault("a segment is not on disk", error))?;
+            let next = segmented.with(entry, slot, through);
+            let next = next.map_err(|error| Problem::fault("the catalogue takes no segment", error))?;
+            self.store.write(|transaction| put_segmented(transaction, &next))?;
+            Ok(next)
+        };
+        match written.await {
+            Ok(next) => {
+                analysis.install(next);
+                Ok(())
+            }
+            Err(problem) => {
+                analysis.abandon(&id, slot);
+                Err(problem)
+            }
+        }
+    }
+
+    /// What a slice of these people reads, or read before. **Errors**: storage, or what it read is not kept any more.
+    pub(crate) fn inputs(
+        &self,
+        envelope: &TaskEnvelope,
+        again: bool,
+        people: &SubjectSet,
+    ) -> Result<Inputs, Problem> {
+        let (view, segmented) = (self.store.read()?, self.analysis.segmented());
+        let mark = match if again { view.mark(&envelope.task)? } else { None } {
+            Some(mark) => mark,
+            None => Mark {
+                version: segmented.catalogue.version(),
+                arrivals: view.arrivals()?,
+                attributes: envelope.plan.attributes(),
+            },
+        };
+        let mut beside = view.beside(&segmented, &mark)?;
+        beside.retain(|(subject, _)| people.contains(SubjectIndex(*subject)));
+        let snapshot = self.snapshot(&segmented, mark.version)?;
+        let snapshot = Some(snapshot).filter(|snapshot| !snapshot.segments.is_empty());
+        Ok(Inputs { mark, beside, snapshot })
+    }
+
+    fn snapshot(&self, segmented: &Segmented, version: CatalogueVersion) -> Result<Snapshot, Problem> {
+        let snapshot = segmented.catalogue.snapshot(version);
+        snapshot.map_err(|error| Problem::fault("the segments that were read are not kept", error))
+    }
+
+    /// A snapshot as the enclave gets it for these people. **Errors**: a key is not there.
+    pub(crate) fn handed(&self, snapshot: &Snapshot, people: &SubjectSet) -> Result<Handed, Problem> {
+        let keyed = |entry: &Arc<SegmentEntry>| {
+            let key = self.analysis.keys.key(&entry.id).ok_or(SegmentError::Key(entry.id));
+            key.map(|key| HandedSegment::new(entry, &key)).map_err(unread)
+        };
+        Ok(Handed {
+            schema: self.analysis.segmented().schema.clone(),
+            permitted: permitted(snapshot, people),
+            segments: snapshot.segments.iter().map(keyed).collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// Adds to what a slice used beside segments what it used of them: of each person the records with every attribute of its
+    /// plan. **Errors**: storage.
+    pub(crate) async fn used_of_segments(&self, task: &TaskId, usage: &mut Usage) -> Result<(), Problem> {
+        let Some(mark) = self.store.read()?.mark(task)? else { return Ok(()) };
+        let segmented = self.analysis.segmented();
+        let snapshot = self.snapshot(&segmented, mark.version)?;
+        let state = self.state();
+        let entry = state.ledger.entry(task);
+        let Some(entry) = entry.filter(|_| !snapshot.segments.is_empty()) else { return Ok(()) };
+        let whole = Condition::All(mark.attributes.into_iter().map(Condition::Present).collect());
+        let people = permitted(&snapshot, crate::runtime::committed(entry)?);
+        let counts = self.analysis.engine.records(&snapshot, &people, &whole).await;
+        let counts =
+            counts.map_err(|error| Problem::fault("the records of a slice cannot be counted", error))?;
+        let mut used: BTreeMap<SubjectIndex, u32> = usage.records.iter().copied().collect();
+        for (person, records) in counts {
+            let known = used.entry(SubjectIndex(person)).or_default();
+            *known = known.saturating_add(u32::try_from(records).unwrap_or(u32::MAX));
+        }
+        usage.records = used.into_iter().collect();
+        Ok(())
+    }
+}
+
+/// The records at these places, which ascend, as rows of a segment, and the root over their commitments. **Errors**: storage, a
+/// changed byte, or a value that is of another type than its column.
+pub(crate) fn rows_at(
+    view: &View,
+    (keys, slots): (&VaultKeys, &KeySlots),
+    schema: &SegmentSchema,
+    places: Vec<(u32, u32)>,
+) -> Result<(Unsorted, Digest), Problem> {
+    let (mut rows, mut leaves) = (Unsorted::new(schema), Vec::with_capacity(places.len()));
+    view.records_at(keys, slots, places, |(subject, sequence), commitment, record| {
+        leaves.push(merkle::leaf(&commitment.0.0));
+        rows.record(subject, sequence, &record.values).map_err(unwritten)
+    })?;
+    Ok((rows, merkle::root(&leaves)))
+}
+
+/// Whose rows of a snapshot may be read.
+pub(crate) fn permitted(snapshot: &Snapshot, people: &SubjectSet) -> People {
+    People::from_words(people.words()).without(&snapshot.unreadable())
+}
+
+/// The columns of segments: what the vocabulary lets tasks compare, in order of its first time.
+fn schema(semantics: &Semantics) -> Result<SegmentSchema, SegmentError> {
+    let compared = |queryability| match queryability {
+        Queryability::DirectlyQueryable | Queryability::DerivedOnly => true,
+        Queryability::DeliverableOnly | Queryability::LocalOnly => false,
+    };
+    let attributes: BTreeMap<_, _> = semantics
+        .attributes
+        .iter()
+        .filter(|(_, attribute)| compared(attribute.queryability))
+        .map(|(name, attribute)| (name.clone(), attribute.value))
+        .collect();
+    let time = attributes.iter().find(|(_, value)| **value == ValueType::Time).map(|(name, _)| name.clone());
+    SegmentSchema::new(semantics.version.0, time, attributes)
+}
+
+/// Removes files of segments that no row names.
+fn remove_unknown(folder: &Path, segmented: &Segmented) -> io::Result<()> {
+    for file in fs::read_dir(folder.join("segments"))? {
+        let file = file?.path();
+        let name = file.strip_prefix(folder).ok().and_then(Path::to_str).map(StorePath::from);
+        let known = name.and_then(|name| SegmentId::at(&name)).and_then(|id| segmented.slot(&id));
+        if known.is_none() {
+            fs::remove_file(file)?;
+        }
+    }
+    Ok(())
+}
+
+fn place(segment: &SegmentId) -> Vec<u8> {
+    [b"segment".as_slice(), &segment.0].concat()
+}
+
+fn unwritten(error: SegmentError) -> Problem {
+    Problem::fault("a segment cannot be written", error)
+}
+
+fn unread(error: SegmentError) -> Problem {
+    Problem::fault("a segment cannot be read", error)
+}
+
+const FOLDER: &str = "analysis";

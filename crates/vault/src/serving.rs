@@ -1,0 +1,125 @@
+//! What a slice enclave gets besides its material, and asks for while it runs: segments with their keys, their sealed bytes,
+//! and the handles of those whom they select (R079, R087, R093).
+//!
+//! The enclave names selected people to its own Vault, which has their records and their handles anyway; nobody else learns of it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use symphony_segments::catalogue::Snapshot;
+use symphony_segments::handed::{Handed, input_root};
+use symphony_segments::open::Ranges as _;
+use symphony_segments::reader::StoredRanges;
+use symphony_segments::segment::SegmentEntry;
+use symphony_types::canonical;
+use symphony_types::digest::Digest;
+use symphony_types::subjects::{SubjectIndex, SubjectSet};
+use symphony_wire::documents;
+use symphony_wire::enclave::{Question, purpose};
+use symphony_wire::sealed;
+use zeroize::Zeroizing;
+
+use crate::enterprise::Enterprise;
+use crate::problem::Problem;
+
+/// The segments of one slice while its enclave runs.
+pub(crate) struct Serving<'a> {
+    enterprise: &'a Enterprise,
+    segments: &'a [Arc<SegmentEntry>],
+    people: &'a SubjectSet,
+    handed: Handed,
+    files: StoredRanges,
+    /// The enclave's key, and the digest of the order.
+    sealing: (&'a [u8; 32], &'a Digest),
+}
+
+impl<'a> Serving<'a> {
+    /// Serves a snapshot for these people. Call on a thread that may block, within the runtime. **Errors**: a key is not there.
+    pub(crate) fn new(
+        enterprise: &'a Enterprise,
+        snapshot: &'a Snapshot,
+        people: &'a SubjectSet,
+        sealing: (&'a [u8; 32], &'a Digest),
+    ) -> Result<Self, Problem> {
+        let handed = enterprise.handed(snapshot, people)?;
+        let files = enterprise.analysis.segments().ranges();
+        Ok(Self { enterprise, segments: &snapshot.segments, people, handed, files, sealing })
+    }
+
+    /// What the slice is computed on, with the root of the records `beside`.
+    pub(crate) fn input_root(&self, beside: Digest) -> Digest {
+        let segments: Vec<_> = self.segments.iter().map(|entry| (entry.id, entry.records)).collect();
+        input_root(beside, &segments, &self.handed.permitted)
+    }
+
+    /// The segments, sealed to the enclave. **Errors**: sealing.
+    pub(crate) fn sealed(&self) -> Result<Vec<u8>, Problem> {
+        let plain = Zeroizing::new(canonical::to_bytes(&self.handed));
+        let (key, order) = self.sealing;
+        sealed::seal(key, purpose::SEGMENTS, &order.0, &plain)
+            .map_err(|error| Problem::fault("segments cannot be sealed", error))
+    }
+
+    /// The reply to a question of the enclave; empty when there is none, which the enclave refuses its call for.
+    pub(crate) fn reply(&self, question: &[u8]) -> Vec<u8> {
+        let reply = match documents::decode(question) {
+            Ok(Question::Ranges { segment, ranges }) => self.bytes(segment, &ranges),
+            Ok(Question::Handles { people }) => self.handles(question, &people),
+            Err(error) => Err(Problem::fault("the enclave's question is malformed", error)),
+        };
+        reply.unwrap_or_else(|problem| {
+            tracing::error!(
+                error = &problem as &dyn std::error::Error,
+                "a question of the enclave has no reply"
+            );
+            Vec::new()
+        })
+    }
+
+    fn bytes(&self, segment: [u8; 16], ranges: &[(u64, u64)]) -> Result<Vec<u8>, Problem> {
+        let wrong = |what: &'static str| Problem::fault("the enclave asked for other bytes", what);
+        let place = self.segments.binary_search_by(|entry| entry.id.0.cmp(&segment));
+        let entry = &self.segments[place.map_err(|_| wrong("a segment that is not of its task"))?];
+        let mut total = 0_u64;
+        let mut wanted = Vec::with_capacity(ranges.len().min(RANGES_MAX));
+        for (start, end) in ranges {
+            if start > end || *end > entry.bytes || wanted.len() == RANGES_MAX {
+                return Err(wrong("ranges outside of the file, or too many"));
+            }
+            total = total.saturating_add(end - start);
+            wanted.push(*start..*end);
+        }
+        if total > REPLY_BYTES_MAX {
+            return Err(wrong("too many bytes at a time"));
+        }
+        let found = self.files.ranges(&entry.id, &wanted);
+        let found: Vec<Bytes> = found.map_err(|error| Problem::fault("a segment cannot be read", error))?;
+        Ok(found.concat())
+    }
+
+    fn handles(&self, question: &[u8], people: &[SubjectIndex]) -> Result<Vec<u8>, Problem> {
+        let wrong = |what: &'static str| Problem::fault("the enclave asked for other people", what);
+        if people.len() > HANDLES_MAX || !people.iter().all(|subject| self.people.contains(*subject)) {
+            return Err(wrong("somebody who is not of its task, or too many"));
+        }
+        let view = self.enterprise.store.read()?;
+        let mut handles = Zeroizing::new(Vec::with_capacity(people.len()));
+        for subject in people {
+            let profile = view.subject(*subject)?.profile(&self.enterprise.keys, *subject);
+            let profile = profile.map_err(|error| Problem::fault("a profile cannot be opened", error))?;
+            handles.push(profile.contact);
+        }
+        let plain = Zeroizing::new(canonical::to_bytes(&*handles));
+        let (key, order) = self.sealing;
+        let aad = [&order.0, question].concat();
+        sealed::seal(key, purpose::HANDLES, &aad, &plain)
+            .map_err(|error| Problem::fault("handles cannot be sealed", error))
+    }
+}
+
+/// Ranges of one question.
+const RANGES_MAX: usize = 4_096;
+/// Bytes of one reply. **Units**: bytes.
+const REPLY_BYTES_MAX: u64 = 32 << 20;
+/// People of one question.
+const HANDLES_MAX: usize = 65_536;
