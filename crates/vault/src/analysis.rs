@@ -126,8 +126,6 @@ impl Analysis {
 
     /// All records of a segment, after its file was looked at. Blocks. **Errors**: what is wrong, by its column.
     pub(crate) fn whole(&self, entry: &SegmentEntry) -> Result<Vec<RecordBatch>, Problem> {
-        let runtime = tokio::runtime::Builder::new_current_thread().build();
-        let runtime = runtime.map_err(|error| Problem::fault("a segment cannot be read", error))?;
         let segments = self.segments();
         let columns: Vec<usize> = (0..segments.schema().arrow().fields().len()).collect();
         let read = async {
@@ -136,8 +134,11 @@ impl Analysis {
             records.try_collect().await
         };
         // Whoever checks may stand in a runtime already, in which no other can be entered.
-        let read = std::thread::scope(|scope| scope.spawn(|| runtime.block_on(read)).join());
+        let read =
+            || tokio::runtime::Builder::new_current_thread().build().map(|runtime| runtime.block_on(read));
+        let read = std::thread::scope(|scope| scope.spawn(read).join());
         let read = read.map_err(|_| Problem::fault("a segment cannot be read", "reading panicked"))?;
+        let read = read.map_err(|error| Problem::fault("a segment cannot be read", error))?;
         read.map_err(unread)
     }
 

@@ -59,10 +59,9 @@ async fn erase(world: &World, who: (&str, &str), id: &[u8]) -> VaultAnswer {
 
 /// The files of the Vault's folder that hold these bytes.
 fn holding(world: &World, bytes: &[u8]) -> Vec<String> {
-    let files = fs::read_dir(world.path()).unwrap().map(|file| file.unwrap());
-    let files =
-        files.filter(|file| fs::read(file.path()).unwrap().windows(bytes.len()).any(|part| part == bytes));
-    files.map(|file| file.file_name().into_string().unwrap()).collect()
+    let files = world.files().into_iter();
+    let files = files.filter(|file| fs::read(file).unwrap().windows(bytes.len()).any(|part| part == bytes));
+    files.map(|file| file.file_name().unwrap().to_str().unwrap().to_owned()).collect()
 }
 
 /// The wrapped keys in the file of slots.

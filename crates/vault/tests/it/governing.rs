@@ -15,8 +15,7 @@ use symphony_types::time::OrderedMillis;
 use symphony_wire::documents::encode;
 use tempfile::TempDir;
 
-use crate::slice::{agent, assign};
-use crate::world::{World, council_key, member, program};
+use crate::world::{World, agent, assign, council_key, member, program};
 
 /// The whole log after a change, as the masters tell it.
 fn told(world: &World, before: &[LogEntry], change: Change) -> LogUpdate {

@@ -23,7 +23,6 @@ use symphony_wire::v1::{
     ReadReceipt, ReceiptEntry, VaultAnswer,
 };
 
-use crate::slice::agent;
 use crate::world::*;
 
 const P0: (&str, &str) = ("p0", "producer");

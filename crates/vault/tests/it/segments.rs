@@ -17,7 +17,6 @@ use symphony_wire::enclave::{Answer, Call, purpose};
 use symphony_wire::sealed::SealingKey;
 use tempfile::TempDir;
 
-use crate::slice::{agent, assign};
 use crate::world::*;
 
 /// A Vault that writes segments of so many records, its enclave, and an aggregator's.
@@ -116,7 +115,7 @@ async fn a_slice_finds_the_same_people_in_segments_as_in_records() {
 #[tokio::test]
 async fn a_later_attempt_reads_the_same_though_records_moved_into_segments() {
     let mut scene = Scene::new(4);
-    scene.world.populate(6).await;
+    scene.world.populate(7).await;
     let mut order = scene.order(1).await.body;
     let first = scene.computed(&scene.world.master.endorsed(order.clone())).await;
     scene.more("more", 15, tea).await;

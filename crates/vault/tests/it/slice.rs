@@ -1,12 +1,8 @@
 //! A slice in the real enclave program, its repetition, and the dividends that follow from it.
 
-use std::path::Path;
 use std::sync::Arc;
 
-use symphony_protocol::artifact::{Bucket, DividendRequest, EndorsedAssignment};
-use symphony_tee::boot::Identity;
-use symphony_tee::governed;
-use symphony_tee::machine::EnclaveMachine;
+use symphony_protocol::artifact::{Bucket, DividendRequest};
 use symphony_tee::measure;
 use symphony_tee::report::EnclaveRole;
 use symphony_types::amount::Sym;
@@ -14,48 +10,13 @@ use symphony_types::canonical;
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
 use symphony_types::dividend::DividendLeaf;
-use symphony_types::id::{AccountId, EpochId, NodeId};
+use symphony_types::id::{AccountId, EpochId};
 use symphony_types::merkle;
-use symphony_vault::agent::{Agent, AgentConfig};
-use symphony_wire::documents;
-use symphony_wire::enclave::{Answer, Call};
 use symphony_wire::v1::ReadDividends;
 use symphony_wire::v1::vault_operation::Operation;
 use tempfile::TempDir;
 
 use crate::world::*;
-
-pub(crate) fn agent(world: &World, program: &Path, folder: &Path, name: &str, role: EnclaveRole) -> Agent {
-    let node = NodeId::new("node").unwrap();
-    let identity = Identity { chain: NETWORK.into(), node, actor: actor(name), role };
-    let machine = EnclaveMachine::Software(world.platform.clone());
-    let folder = folder.into();
-    Agent::start(AgentConfig { program: program.into(), identity, machine, folder, modules: vec![] }).unwrap()
-}
-
-/// The assignment as a master makes it: with the aggregator's boot report and the keys that it sealed.
-pub(crate) fn assign(
-    world: &World,
-    aggregator: &Agent,
-    slice: &Agent,
-    name: u8,
-    receipt: &symphony_protocol::artifact::SignedReceipt,
-) -> EndorsedAssignment {
-    let mut assignment = world.assignment(receipt);
-    assert_eq!(assignment.envelope.task, task(name));
-    let registry = &world.governance.registry;
-    let policy = governed::policy(NETWORK, &world.governance);
-    let call = Call::OpenTask {
-        envelope: world.master.endorsed(assignment.envelope.clone()),
-        slices: vec![(vault_id(), slice.boot())],
-        policy: documents::encode(&policy),
-        masters: registry.masters.values().copied().collect(),
-    };
-    let Answer::Opened { mut keys } = aggregator.call(&call).unwrap() else { panic!("not opened") };
-    assignment.aggregator_boot = aggregator.boot();
-    assignment.sealed_keys = keys.remove(0).1;
-    world.master.endorsed(assignment)
-}
 
 /// R065, R078, R105, R110, R111, R161, R162
 #[tokio::test]
@@ -123,7 +84,7 @@ async fn a_later_attempt_gets_the_same_slice_for_another_aggregator() {
     let second = agent(&world, &program, two.path(), "aggregator", EnclaveRole::Aggregator);
     let slice = Arc::new(agent(&world, &program, world.path(), "acme-executor", EnclaveRole::Slice));
     let receipt = world.prepare(1, 10, 5_000).await;
-    let attempt = |world: &World, aggregator: &Agent, attempt: u32| {
+    let attempt = |world: &World, aggregator: &symphony_vault::agent::Agent, attempt: u32| {
         let mut order = assign(world, aggregator, &slice, 1, &receipt).body;
         order.attempt = attempt;
         world.master.endorsed(order)

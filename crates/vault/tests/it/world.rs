@@ -17,16 +17,22 @@ use symphony_protocol::governance::semantics::{
     Attribute, AttributeLifecycle, Queryability, Semantics, ValueType,
 };
 use symphony_reader::host::{Config as ReaderConfig, Reader};
+use symphony_tee::boot::Identity;
+use symphony_tee::governed;
 use symphony_tee::keys::PlatformSeed;
+use symphony_tee::machine::EnclaveMachine;
+use symphony_tee::report::EnclaveRole;
 use symphony_types::amount::{Bps, Sym};
 use symphony_types::digest::Digest;
 use symphony_types::epsilon::Epsilon;
 use symphony_types::id::*;
 use symphony_types::key::{Document as _, Gateway, Governance as CouncilKey, Master, PrivateKey, PublicKey};
 use symphony_types::time::{OrderedMillis, RecordMillis};
+use symphony_vault::agent::{Agent, AgentConfig};
 use symphony_vault::enterprise::{Enterprise, Quota};
 use symphony_vault::keys::VaultKeys;
-use symphony_wire::enclave::purpose;
+use symphony_wire::documents;
+use symphony_wire::enclave::{Answer, Call, purpose};
 use symphony_wire::sealed::{self, SealingKey};
 use symphony_wire::signing::{CONTEXT_OPERATION, sign_bytes};
 use symphony_wire::v1::vault_operation::Operation;
@@ -138,6 +144,18 @@ impl World {
 
     pub(crate) fn path(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// All files in the Vault's folder and below.
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
+        let (mut files, mut folders) = (Vec::new(), vec![self.path().to_owned()]);
+        while let Some(folder) = folders.pop() {
+            for found in std::fs::read_dir(folder).unwrap() {
+                let found = found.unwrap().path();
+                if found.is_dir() { folders.push(found) } else { files.push(found) }
+            }
+        }
+        files
     }
 
     pub(crate) fn vault(&self) -> &Arc<Enterprise> {
@@ -272,6 +290,39 @@ impl World {
         let cap = answer.budget.iter().find(|entry| entry.usage_scope.is_empty()).unwrap();
         (cap.reserved_micro_epsilon, cap.committed_micro_epsilon)
     }
+}
+
+/// An enclave of this program for somebody.
+pub(crate) fn agent(world: &World, program: &Path, folder: &Path, name: &str, role: EnclaveRole) -> Agent {
+    let node = NodeId::new("node").unwrap();
+    let identity = Identity { chain: NETWORK.into(), node, actor: actor(name), role };
+    let machine = EnclaveMachine::Software(world.platform.clone());
+    let folder = folder.into();
+    Agent::start(AgentConfig { program: program.into(), identity, machine, folder, modules: vec![] }).unwrap()
+}
+
+/// The assignment as a master makes it: with the aggregator's boot report and the keys that it sealed.
+pub(crate) fn assign(
+    world: &World,
+    aggregator: &Agent,
+    slice: &Agent,
+    name: u8,
+    receipt: &SignedReceipt,
+) -> EndorsedAssignment {
+    let mut assignment = world.assignment(receipt);
+    assert_eq!(assignment.envelope.task, task(name));
+    let registry = &world.governance.registry;
+    let policy = governed::policy(NETWORK, &world.governance);
+    let call = Call::OpenTask {
+        envelope: world.master.endorsed(assignment.envelope.clone()),
+        slices: vec![(vault_id(), slice.boot())],
+        policy: documents::encode(&policy),
+        masters: registry.masters.values().copied().collect(),
+    };
+    let Answer::Opened { mut keys } = aggregator.call(&call).unwrap() else { panic!("not opened") };
+    assignment.aggregator_boot = aggregator.boot();
+    assignment.sealed_keys = keys.remove(0).1;
+    world.master.endorsed(assignment)
 }
 
 /// A program of the workspace, built beside this test with the features that the whole workspace is built with: as `cargo xtask`
