@@ -44,7 +44,8 @@ fn slices(rows: &[Record], material: &Material, bytes: &[u8]) -> Vec<Row> {
     let people: HashMap<u32, String> = (0..PEOPLE).map(|person| (person, handle(person))).collect();
     let whole = || {
         let vault = VaultId::new("vault-a").expect("the name is valid");
-        evaluate(TaskId(Digest::ZERO), &vault, &query, material, &KEY, vec![]).expect("the query fits the material")
+        evaluate(TaskId(Digest::ZERO), &vault, &query, material, &KEY, vec![])
+            .expect("the query fits the material")
     };
     // Both sides find the same people and root; otherwise the comparison is void.
     let slice = whole();
