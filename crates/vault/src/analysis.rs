@@ -268,7 +268,9 @@ impl Enterprise {
         again: bool,
         people: &SubjectSet,
     ) -> Result<Inputs, Problem> {
-        let (view, segmented) = (self.store.read()?, self.analysis.segmented());
+        // In this order the view has all that the segments were made from.
+        let segmented = self.analysis.segmented();
+        let view = self.store.read()?;
         let mark = match if again { view.mark(&envelope.task)? } else { None } {
             Some(mark) => mark,
             None => Mark {

@@ -353,8 +353,8 @@ impl Enterprise {
             self.journal.order_with(command, hook).await?;
         }
         // The records are kept whatever becomes of their segment, which the next upload tries again.
-        if let Err(Problem::Fault(what, error)) = self.segment().await {
-            tracing::error!(what, error = &*error as &dyn std::error::Error, "records wait for a segment");
+        if let Err(problem) = self.segment().await {
+            tracing::error!(error = &problem as &dyn std::error::Error, "records wait for a segment");
         }
         Ok(tally)
     }

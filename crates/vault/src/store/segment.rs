@@ -115,6 +115,9 @@ impl View {
     pub fn arrived(&self, arrivals: Range<u64>) -> Result<Vec<(u32, u32)>, Problem> {
         let table = self.0.open_table(ARRIVALS).map_err(redb::Error::from)?;
         let mut places = Vec::new();
+        if arrivals.is_empty() {
+            return Ok(places);
+        }
         for row in table.range(arrivals).map_err(redb::Error::from)? {
             places.push(row.map_err(redb::Error::from)?.1.value());
         }
