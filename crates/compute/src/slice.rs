@@ -102,11 +102,8 @@ pub fn evaluate(
     dedupe: &[u8; 32],
     selected: Vec<Selected>,
 ) -> Result<Slice, SliceError> {
-    if query.operands.is_empty() || query.operands.len() > OPERANDS_MAX {
-        return Err(SliceError::Operands);
-    }
-    let latest = latest_qualifying(query, material)?;
-    let mut signals = signals_of(material, &latest, dedupe, selected);
+    let qualifying = qualifying(query, material)?;
+    let mut signals = signals_of(material, &qualifying, dedupe, selected);
     let suppressed = signals.len() < query.minimum_result_cardinality as usize;
     if suppressed {
         signals.clear();
@@ -125,13 +122,19 @@ pub(crate) fn token_of(keyed: &Keyed, contact: &str) -> [u8; 32] {
     keyed.of(Zeroizing::new(normalise(contact)).as_bytes())
 }
 
-/// For each person, by position: one more than the latest qualifying time, or zero for who does not qualify.
-fn latest_qualifying(query: &ResolvedQuery, material: &Material) -> Result<Zeroizing<Vec<u64>>, SliceError> {
-    let (people, _) = material.people();
-    let mut order: Vec<(u32, u32)> = people.values().iter().copied().zip(0..).collect();
-    order.sort_unstable();
+/// Whom records of the material select, in ascending order, with the latest qualifying time; zero when the query has no time
+/// window. Also who has no handle in the material.
+///
+/// **Errors**: as [`evaluate`].
+pub fn qualifying(
+    query: &ResolvedQuery,
+    material: &Material,
+) -> Result<Zeroizing<Vec<(u32, u64)>>, SliceError> {
+    if query.operands.is_empty() || query.operands.len() > OPERANDS_MAX {
+        return Err(SliceError::Operands);
+    }
     let window = query.operands.iter().find(|operand| matches!(operand.predicate, Predicate::Between { .. }));
-    let mut latest = Zeroizing::new(vec![0_u64; people.len()]);
+    let mut people: Zeroizing<Vec<(u32, u64)>> = Zeroizing::new(Vec::new());
     for batch in material.rows() {
         let qualifying = qualifying_rows(&query.operands, material, batch)?;
         let times = match window {
@@ -140,16 +143,22 @@ fn latest_qualifying(query: &ResolvedQuery, material: &Material) -> Result<Zeroi
         };
         let subjects = subjects(batch).values();
         for row in qualifying.set_indices() {
-            // A record of somebody without a handle serves nobody.
-            let Ok(at) = order.binary_search_by_key(&subjects[row], |(subject, _)| *subject) else {
-                continue;
-            };
-            let time = times.map_or(0, |times| times.value(row));
-            let person = &mut latest[order[at].1 as usize];
-            *person = (*person).max(time.saturating_add(1));
+            let (subject, time) = (subjects[row], times.map_or(0, |times| times.value(row)));
+            match people.last_mut() {
+                Some((last, latest)) if *last == subject => *latest = time.max(*latest),
+                _ => people.push((subject, time)),
+            }
         }
     }
-    Ok(latest)
+    people.sort_unstable();
+    people.dedup_by(|next, known| {
+        let same = next.0 == known.0;
+        if same {
+            known.1 = next.1.max(known.1);
+        }
+        same
+    });
+    Ok(people)
 }
 
 /// The rows that satisfy all operands: every row where there are none.
@@ -236,18 +245,17 @@ pub(crate) fn numbers<'a>(
 /// One signal per token, in ascending order of tokens.
 fn signals_of(
     material: &Material,
-    latest: &[u64],
+    qualifying: &[(u32, u64)],
     dedupe: &[u8; 32],
     selected: Vec<Selected>,
 ) -> Vec<Signal> {
     let keyed = Keyed::new(dedupe);
-    let (_, handles) = material.people();
+    let (subjects, handles) = material.people();
     let mut people: BTreeMap<[u8; 32], Signal> = BTreeMap::new();
-    for (position, time) in latest.iter().enumerate() {
-        let Some(time) = time.checked_sub(1) else { continue };
-        let handle = handles.value(position);
-        let signal =
-            Signal { token: token_of(&keyed, handle), handle: handle.into(), latest: RecordMillis(time) };
+    for (position, subject) in subjects.values().iter().enumerate() {
+        let Ok(place) = qualifying.binary_search_by_key(subject, |(subject, _)| *subject) else { continue };
+        let (handle, latest) = (handles.value(position), RecordMillis(qualifying[place].1));
+        let signal = Signal { token: token_of(&keyed, handle), handle: handle.into(), latest };
         merge(&mut people, signal);
     }
     for Selected { handle, latest } in selected {

@@ -4,11 +4,13 @@
 //! The host gives sealed bytes and learns which it gave; what it gives wrongly does not open. Handles are asked for those alone
 //! who are selected.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use rayon::prelude::*;
 use symphony_compute::slice::Selected;
 use symphony_protocol::artifact::{Assignment, ResolvedQuery};
 use symphony_segments::answer::{Audience, Bounds, QueryError, audience};
@@ -32,13 +34,14 @@ use crate::handler::Handler;
 use crate::refusal::Refusal;
 use crate::station::Station;
 
-/// Whom the query selects by records in segments, and the root of these with the records `beside` them.
+/// Whom the query selects by records in segments, together with those `qualifying` by records beside them, in ascending order and
+/// with their latest time; and the root of both.
 pub(crate) fn select<S: Station>(
     handler: &Handler<S>,
     host: &mut dyn Host,
     order: &Assignment,
     query: &ResolvedQuery,
-    (sealed, beside): (&[u8], Digest),
+    (sealed, beside, qualifying): (&[u8], Digest, &[(u32, u64)]),
 ) -> Result<(Vec<Selected>, Digest), Refusal> {
     let handed = open(handler, order, sealed)?;
     let (found, root) = {
@@ -46,14 +49,20 @@ pub(crate) fn select<S: Station>(
         let answer = handler.workers().run(|| answer(order, query, &handed, &files, beside));
         answer.map_err(|error| Refusal::new(error.code(), error.to_string()))?
     };
-    let mut latest = found.latest.iter().copied().chain(std::iter::repeat(0));
-    let people: Vec<SubjectIndex> = found.people.bitmap().iter().map(SubjectIndex).collect();
+    let latest = found.latest.iter().copied().chain(std::iter::repeat(0));
+    let mut people: BTreeMap<u32, u64> = found.people.bitmap().iter().zip(latest).collect();
+    for (person, latest) in qualifying {
+        let known = people.entry(*person).or_default();
+        *known = (*latest).max(*known);
+    }
+    let people: Vec<(SubjectIndex, RecordMillis)> =
+        people.into_iter().map(|(person, latest)| (SubjectIndex(person), RecordMillis(latest))).collect();
     let mut selected = Vec::with_capacity(people.len());
     for people in people.chunks(HANDLES_AT_A_TIME) {
-        for handle in handles(handler, host, order, people)? {
-            let latest = RecordMillis(latest.next().unwrap_or_default());
-            selected.push(Selected { handle, latest });
-        }
+        let named: Vec<SubjectIndex> = people.iter().map(|(person, _)| *person).collect();
+        let handles = handles(handler, host, order, &named)?;
+        let selection = handles.into_iter().zip(people);
+        selected.extend(selection.map(|(handle, (_, latest))| Selected { handle, latest: *latest }));
     }
     Ok((selected, root))
 }
@@ -72,7 +81,7 @@ fn answer(
     files: &Asked<'_>,
     beside: Digest,
 ) -> Result<(Audience, Digest), QueryError> {
-    let opened = handed.segments.iter().map(|segment| {
+    let opened = handed.segments.par_iter().map(|segment| {
         let opened = segment.open(&order.vault, &handed.schema, files)?;
         let records = opened.records().ok_or(SegmentError::Schema("a segment that names no records"))?;
         Ok::<_, SegmentError>((Arc::new(opened), records))

@@ -1,6 +1,7 @@
 //! The slice enclave: evaluates a query or runs a module over one Vault's sealed material and seals what it finds to the
 //! aggregator's enclave (R087, R092, R110, R126, R127).
 
+use symphony_compute::slice::SliceError;
 use symphony_compute::{material, slice};
 use symphony_protocol::artifact::{Assignment, EndorsedAssignment, Plan, TaskEnvelope};
 use symphony_tee::asking::Host;
@@ -126,12 +127,21 @@ fn found<S: Station>(
         None => {
             let query = query(envelope)?;
             let (selected, input_root) = match segments {
-                Some(segments) => segments::select(handler, host, order, query, (segments, beside))?,
+                Some(segments) => {
+                    if material.people_len() > 0 {
+                        return Err(Refusal::new(
+                            Code::RecordInvalid,
+                            "handles come with records beside segments",
+                        ));
+                    }
+                    let qualifying = slice::qualifying(query, &material).map_err(unfit)?;
+                    segments::select(handler, host, order, query, (segments, beside, &qualifying))?
+                }
                 None => (vec![], beside),
             };
             let finished =
                 slice::evaluate(envelope.task, &order.vault, query, &material, &keys.dedupe, selected)
-                    .map_err(|error| Refusal::new(Code::RecordInvalid, error.to_string()))?;
+                    .map_err(unfit)?;
             (Zeroizing::new(documents::encode(&finished.signals)), vec![], input_root)
         }
     };
@@ -140,6 +150,10 @@ fn found<S: Station>(
     let bundle = seal(&keys.aggregator_key, purpose::BUNDLE, &aad, &plaintext)
         .map_err(|error| Refusal::new(Code::SealInvalid, error.to_string()))?;
     Ok(Some(Found { bundle, input_root, derived }))
+}
+
+fn unfit(error: SliceError) -> Refusal {
+    Refusal::new(Code::RecordInvalid, error.to_string())
 }
 
 /// The module of an order, as the report names it.

@@ -28,8 +28,9 @@ use crate::shape::challenge::{ChallengeFiling, ChallengeList};
 use crate::shape::reconcile::Reconciliation;
 use crate::shape::training::SealedStep;
 use crate::shape::{
-    AttributeEntry, BudgetEntry, ConsentEntry, DividendEntry, ErrorEntry, Quote, RecordEntry, Status,
-    SubmitTaskRequest, Task, TaskResult, TaskSpec, UploadReport, VaultEntry, VaultList,
+    AttributeEntry, BudgetEntry, ConsentEntry, DividendEntry, ErrorEntry, PersonErasureReport, Quote,
+    RecordEntry, RotationReport, Status, SubmitTaskRequest, Task, TaskResult, TaskSpec, UploadReport,
+    VaultEntry, VaultList,
 };
 
 /// A refusal as RFC 9457 writes it.
@@ -350,6 +351,20 @@ impl Client {
     /// A person's dividends.
     pub async fn dividends(&self, vault: &str, subject: &str) -> Result<Vec<DividendEntry>, ClientError> {
         self.read(&["vaults", vault, "subjects", subject, "dividends"]).await
+    }
+
+    /// Erases a person at a Vault, for good. Again, the same proof. [`crate::erasure::check_person`] reads it.
+    pub async fn erase_person(&self, vault: &str, subject: &str) -> Result<PersonErasureReport, ClientError> {
+        if let Some(trust) = self.trust.as_ref().filter(|trust| trust.covers(vault, subject)) {
+            return Ok(PersonErasureReport { proof: self.own_erasure(trust).await? });
+        }
+        self.repeat(|| self.request(Method::DELETE, &["vaults", vault, "subjects", subject])).await
+    }
+
+    /// Has a Vault wrap its keys under a new one. For its operator. Not repeated: each time is a rotation of its own.
+    pub async fn rotate_key(&self, vault: &str) -> Result<RotationReport, ClientError> {
+        let request = self.request(Method::POST, &["vaults", vault, "key", "rotations"]);
+        parse(&body(self.once(request).await?).await?)
     }
 
     /// Grants the caller's consent for a scope at its assigned Vault, until `expires_ms` if given.

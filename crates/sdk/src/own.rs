@@ -18,8 +18,8 @@ use symphony_wire::enclave::{between, purpose};
 use symphony_wire::sealed::{SealingKey, seal};
 use symphony_wire::v1::vault_operation::Operation;
 use symphony_wire::v1::{
-    self, DrawReceipt, ListReceipts, ParseReceipt, PutReceipt, ReadAttributes, ReadReceipt, ReadRecords,
-    VaultAnswer, VaultOperation,
+    self, DrawReceipt, ErasePerson, ListReceipts, ParseReceipt, PutReceipt, ReadAttributes, ReadReceipt,
+    ReadRecords, VaultAnswer, VaultOperation,
 };
 
 use crate::client::{Client, ClientError, ProblemDetails, body, patiently};
@@ -165,6 +165,12 @@ impl Client {
             label: one.label,
         };
         Ok(answer.attributes.into_iter().map(entry).collect())
+    }
+
+    /// Erases the caller there; the Vault's proof.
+    pub(crate) async fn own_erasure(&self, trust: &Trust) -> Result<Vec<u8>, ClientError> {
+        let erase = ErasePerson { subject: trust.actor.as_str().to_owned() };
+        Ok(self.own(trust, &unique()?, Operation::ErasePerson(erase)).await?.proof)
     }
 
     /// The Vault's ticket, then the task that it is good for.

@@ -377,6 +377,17 @@ shapes! {
         proof: Vec<u8>,
     }
 
+    /// An erased person: the Vault's proof.
+    PersonErasureReport {
+        #[serde(with = "hex_bytes")]
+        proof: Vec<u8>,
+    }
+
+    /// What the rotation of a Vault's key did.
+    RotationReport {
+        keys: u64,
+    }
+
     /// A person's dividend of one epoch, with the proof that claims it.
     DividendEntry {
         epoch_id: u64,

@@ -1,11 +1,11 @@
-//! Which segments and which erasures make up each version of a Vault's records (R062, R081).
+//! Which segments and which erasures make up each version of a Vault's records.
 //!
 //! Pure: it moves no byte, it says which bytes count. Every change makes a new version. A snapshot of a version lists exactly
 //! what that version had, so that a replay reads the rows that were read the first time; people erased since are hidden in
 //! every version at once, and the snapshot says how many they are. Rewriting a segment without them destroys their rows in
 //! all versions: the old file and its key go for good.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -42,8 +42,9 @@ pub enum CatalogueError {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Catalogue {
     current: CatalogueVersion,
-    /// Older ones were released.
+    /// This one is kept and all that came after it; of older ones those of `kept`, the others were released.
     oldest: CatalogueVersion,
+    kept: BTreeSet<CatalogueVersion>,
     segments: BTreeMap<SegmentId, Held>,
     /// Who was erased, by the version that the erasure made.
     erasures: BTreeMap<CatalogueVersion, People>,
@@ -95,9 +96,15 @@ impl Catalogue {
         self.current
     }
 
-    /// The oldest version that is kept.
-    pub fn oldest(&self) -> CatalogueVersion {
-        self.oldest
+    /// The versions that can be read, in ascending order.
+    pub fn versions(&self) -> impl Iterator<Item = CatalogueVersion> {
+        let later = (self.oldest.0..=self.current.0).map(CatalogueVersion);
+        self.kept.iter().copied().chain(later)
+    }
+
+    /// Whether a version can be read.
+    pub fn keeps(&self, version: CatalogueVersion) -> bool {
+        (self.oldest..=self.current).contains(&version) || self.kept.contains(&version)
     }
 
     /// Adds a segment.
@@ -221,7 +228,7 @@ impl Catalogue {
     ///
     /// **Errors**: [`CatalogueError::Version`] when it is still to come or was released.
     pub fn snapshot(&self, version: CatalogueVersion) -> Result<Snapshot, CatalogueError> {
-        if version < self.oldest || version > self.current {
+        if !self.keeps(version) {
             return Err(CatalogueError::Version(version));
         }
         let held: Vec<&Held> = self.segments.values().filter(|held| held.is_of(version)).collect();
@@ -235,20 +242,18 @@ impl Catalogue {
         })
     }
 
-    /// Keeps no version before `oldest`. Gives the segments that no version has any more: the caller destroys them.
-    ///
-    /// **Errors**: [`CatalogueError::Version`] when it is still to come.
-    pub fn release(&mut self, oldest: CatalogueVersion) -> Result<Vec<Arc<SegmentEntry>>, CatalogueError> {
-        if oldest > self.current {
-            return Err(CatalogueError::Version(oldest));
-        }
-        self.oldest = self.oldest.max(oldest);
-        let oldest = self.oldest;
-        let gone = |held: &Held| held.until.is_some_and(|until| until <= oldest);
+    /// Keeps the present version and of the others these alone. Gives the segments that no version has any more: the caller
+    /// destroys them.
+    pub fn retain(&mut self, versions: &BTreeSet<CatalogueVersion>) -> Vec<Arc<SegmentEntry>> {
+        self.kept = self.versions().filter(|version| versions.contains(version)).collect();
+        self.kept.remove(&self.current);
+        self.oldest = self.current;
+        let last = |held: &Held| self.kept.range(held.since..held.until?).next_back().copied();
+        let gone = |held: &Held| held.until.is_some() && last(held).is_none();
         let ids: Vec<SegmentId> =
             self.segments.iter().filter(|(_, held)| gone(held)).map(|(id, _)| *id).collect();
         let entries = ids.iter().filter_map(|id| self.segments.remove(id)).map(|held| held.entry);
-        Ok(entries.filter(|entry| entry.rows > 0).collect())
+        entries.filter(|entry| entry.rows > 0).collect()
     }
 
     fn live(&self, id: &SegmentId) -> Result<&Held, CatalogueError> {
@@ -264,7 +269,7 @@ impl Catalogue {
         if self.segments.len() + segments > SEGMENTS_MAX {
             return Err(CatalogueError::TooMany("segments"));
         }
-        if self.current.0 - self.oldest.0 >= VERSIONS_MAX as u64 {
+        if self.current.0 - self.oldest.0 + self.kept.len() as u64 >= VERSIONS_MAX as u64 {
             return Err(CatalogueError::TooMany("versions"));
         }
         Ok(())

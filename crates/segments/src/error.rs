@@ -47,6 +47,9 @@ pub enum SegmentError {
     /// Whoever has the files did not give what was asked for.
     #[error("bytes of segment {0} were not given")]
     Withheld(SegmentId),
+    /// Whoever asked for it wants it no more.
+    #[error("the work was given up")]
+    Stopped,
     /// Columns could not be encoded.
     #[error("encoding columns")]
     Encode(#[source] ParquetError),
@@ -62,7 +65,7 @@ impl SegmentError {
             Self::TooMany(_) => Code::VaultFull,
             #[cfg(feature = "store")]
             Self::Store(_) => Code::VaultUnavailable,
-            Self::Withheld(_) | Self::Encode(_) => Code::VaultUnavailable,
+            Self::Withheld(_) | Self::Stopped | Self::Encode(_) => Code::VaultUnavailable,
         }
     }
 }

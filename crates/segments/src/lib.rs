@@ -4,6 +4,7 @@
 //! - [`open`]: a segment is opened and its bytes asked for. [`answer`]: who is selected, by a scan, within bounds.
 //! - [`handed`]: segments as a Vault hands them to its enclave.
 //! - [`sort`], [`writer`]: records become a segment. [`reader`]: segments of a store are read and checked.
+//! - [`tiers`], [`merge`]: which segments become one, and how.
 //! - [`catalogue`]: which segments and which erasures make up each version.
 //! - [`composition`]: what may be asked; [`resolved`]: today's audience query in these words.
 //! - [`engine`]: the answers over a store, within limits; [`limits`] has them.
@@ -21,6 +22,8 @@ pub mod engine;
 pub mod error;
 pub mod handed;
 pub mod limits;
+#[cfg(feature = "store")]
+pub mod merge;
 pub mod open;
 pub mod people;
 #[cfg(feature = "store")]
@@ -31,6 +34,7 @@ pub mod schema;
 pub mod segment;
 #[cfg(feature = "store")]
 pub mod sort;
+pub mod tiers;
 #[cfg(feature = "store")]
 pub mod writer;
 

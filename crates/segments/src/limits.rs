@@ -8,6 +8,10 @@ pub const ROW_GROUP_ROWS: usize = 64 << 10;
 pub const PAGE_ROWS: usize = 16 << 10;
 /// Rows of one segment.
 pub const SEGMENT_ROWS_MAX: u64 = 64 << 20;
+/// Neighbours that become one segment.
+pub const MERGED_SEGMENTS: usize = 8;
+/// Rows of a segment that neighbours become: what fills it is not read and written again.
+pub const MERGED_ROWS_MAX: u64 = 4 << 20;
 /// Segments of one catalogue, those that older versions still need among them.
 pub const SEGMENTS_MAX: usize = 4_096;
 /// Versions that a catalogue keeps.

@@ -10,6 +10,8 @@ use symphony_types::digest::Digest;
 use symphony_types::id::VaultId;
 
 use crate::error::SegmentError;
+use crate::merge::merge;
+use crate::people::People;
 use crate::reader::Segments;
 use crate::segment::{Part, SegmentEntry, SegmentId, SegmentKey};
 use crate::sort::Unsorted;
@@ -85,6 +87,66 @@ proptest! {
             Ok(())
         })?;
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
+
+    /// R077: neighbours that became one have the rows that they had, in order, and nobody who is hidden.
+    #[test]
+    fn merged_segments_have_all_rows_in_order(
+        records in records(120),
+        cuts in prop::collection::vec(0..120_usize, 1..7),
+        hidden in prop::collection::btree_set(0..12_u32, 0..3),
+    ) {
+        block_on(async {
+            let fixture = Fixture::new();
+            let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(records.len())).collect();
+            cuts.extend([0, records.len()]);
+            cuts.sort_unstable();
+            let mut sources = Vec::new();
+            for part in cuts.windows(2) {
+                sources.push(Arc::new(fixture.write(&records[part[0]..part[1]], SMALL).await));
+            }
+            let left: Vec<Record> =
+                records.iter().filter(|record| !hidden.contains(&record.person)).cloned().collect();
+            let expected = fixture.write(&left, SMALL).await;
+            let hidden = hidden.into_iter().collect();
+            let (mut writer, id) = fixture.begin(SMALL).await;
+            let merged = merge(&fixture.segments, &sources, &hidden, &mut writer, || true).await;
+            let mut places = merged.expect("the rows are distinct");
+            let entry = writer.finish(Digest::ZERO).await.expect("it ends");
+            prop_assert_eq!((entry.id, entry.rows, entry.times), (id, expected.rows, expected.times));
+            prop_assert_eq!(&entry.people, &expected.people);
+            let joined = |batches: Vec<_>| arrow::compute::concat_batches(&schema().arrow(), &batches).expect("they join");
+            prop_assert_eq!(joined(read(&fixture, &entry).await), joined(read(&fixture, &expected).await));
+            places.sort_unstable();
+            let mut known: Vec<_> = left.iter().map(|record| (record.person, record.sequence)).collect();
+            known.sort_unstable();
+            prop_assert_eq!(places, known);
+            Ok(())
+        })?;
+    }
+}
+
+/// A record twice, and work that nobody wants any more, end a merge.
+#[test]
+fn a_merge_refuses_a_record_twice_and_stops_when_told() {
+    block_on(async {
+        let fixture = Fixture::new();
+        let entry = Arc::new(fixture.write(&some_records(), SMALL).await);
+        let twice = [entry.clone(), entry.clone()];
+        let (mut writer, _) = fixture.begin(SMALL).await;
+        let refused = merge(&fixture.segments, &twice, &People::new(), &mut writer, || true).await;
+        assert!(matches!(refused, Err(SegmentError::Order)));
+        let many: Vec<Record> = (0..70_000)
+            .map(|sequence| Record { sequence, time: Some(1), ..some_records().remove(0) })
+            .collect();
+        let many = [Arc::new(fixture.write(&many, Layout::default()).await)];
+        let (mut writer, _) = fixture.begin(Layout::default()).await;
+        let stopped = merge(&fixture.segments, &many, &People::new(), &mut writer, || false).await;
+        assert!(matches!(stopped, Err(SegmentError::Stopped)));
+    });
 }
 
 /// R055: a corrupted byte anywhere is found, and the segment and the column are named.

@@ -23,11 +23,22 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let network = Network::load(&config.network)?;
     let vault = config.vault.as_ref().context("the configuration is not that of an enterprise node")?;
     let (folder, clock) = (config.folder.join("data"), symphony_vault::node::clock());
-    let report = symphony_vault::check::folder(&folder, vault, &network.name, &network.governance, clock)?;
+    let report = symphony_vault::check::folder(
+        &folder,
+        vault,
+        &network.name,
+        &network.governance,
+        clock,
+        crate::seal::custody(&config, &folder)?,
+    )?;
     if args.json {
         println!("{}", serde_json::to_string(&report)?);
     } else {
         let (people, records, documents) = (report.people, report.records, report.documents);
+        println!(
+            "{vault}: {} people and {} of their records are erased",
+            report.erased_people, report.erased_records
+        );
         println!(
             "{vault}: {people} people, {records} records, {documents} documents, {} ledger entries, {} epochs hold",
             report.entries, report.epochs

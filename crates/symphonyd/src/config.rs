@@ -49,6 +49,12 @@ pub(crate) struct NodeConfig {
     /// Where the node's gauges are read, as Prometheus does; nowhere when absent. Behind a wall: it asks nobody who they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metrics: Option<SocketAddr>,
+    /// The file of the passphrase that a Vault's secrets are under; they are bare files when neither this nor the next is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub passphrase_file: Option<PathBuf>,
+    /// The variable of the environment that has it instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub passphrase_env: Option<String>,
     /// Records that a Vault takes at most.
     #[serde(default = "records_max")]
     pub records_max: u64,
@@ -94,7 +100,7 @@ const fn records_max() -> u64 {
 }
 
 const fn segment_rows() -> u32 {
-    1 << 18
+    1 << 12
 }
 
 const fn documents_max() -> u32 {
@@ -124,6 +130,7 @@ impl NodeConfig {
             &mut config.committee,
             &mut config.guard,
             &mut config.wiretap,
+            &mut config.passphrase_file,
         ] {
             *file = file.take().map(|file| base.join(file));
         }

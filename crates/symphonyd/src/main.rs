@@ -12,6 +12,7 @@ mod network;
 mod relay;
 mod replay;
 mod roles;
+mod seal;
 mod telemetry;
 mod token;
 
@@ -51,6 +52,8 @@ enum Command {
     Replay(replay::Args),
     /// Checks everything that the folder of an enterprise node's Vault holds, while the node does not run
     Check(check::Args),
+    /// Seals the secrets of an enterprise node's Vault under a passphrase, while the node does not run
+    Seal(seal::Args),
     /// Prints the description of the REST interface
     Openapi,
 }
@@ -81,6 +84,7 @@ fn main() -> Result<()> {
         Command::Certificates(args) => certificates::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Seal(args) => seal::run(&args),
         Command::Openapi => {
             println!("{}", symphony_gateway::rest::openapi());
             Ok(())

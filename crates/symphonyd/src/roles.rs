@@ -231,7 +231,9 @@ pub(crate) fn ledger(start: Start) -> Result<Life> {
 /// An enterprise node with its Vault.
 pub(crate) fn vault(start: Start) -> Result<Life> {
     let Start { config, network, listener, credentials, shutdown } = start;
+    let custody = crate::seal::custody(&config, &config.folder.join("data"))?;
     let vault = VaultConfig {
+        custody,
         vault: config.vault.clone().context("an enterprise node's configuration names its vault")?,
         enclave_program: config.enclave_program()?,
         reader_program: config.reader_program()?,

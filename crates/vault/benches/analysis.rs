@@ -26,15 +26,16 @@ fn main() {
     let number = |name, usual| std::env::var(name).ok().and_then(|n| n.parse().ok()).unwrap_or(usual);
     let people: u32 = number("SYMPHONY_BENCH_PEOPLE", 20_000);
     let records: u32 = number("SYMPHONY_BENCH_RECORDS", 200_000);
+    let beside: u32 = number("SYMPHONY_BENCH_BESIDE", SEGMENT_ROWS - 96).min(SEGMENT_ROWS - 1);
     let alone = records > RECORDS_IN_MATERIAL;
     let runtime = Runtime::new().expect("the system has threads for a runtime");
-    let segmented = runtime.block_on(Bench::new(people, records, SEGMENT_ROWS));
+    let segmented = runtime.block_on(Bench::new(people, (records, beside), SEGMENT_ROWS));
     let count = usize::try_from(records).unwrap_or(usize::MAX);
     if alone {
         println!(
             "\nanalysis: {records} records of {people} people, too many for one sealed message as records"
         );
-        for _ in 0..PAIRS {
+        for _ in 0..number("SYMPHONY_BENCH_SLICES", 5).min(200) {
             let start = Instant::now();
             let (prepared, computed) = runtime.block_on(segmented.slice());
             let all = start.elapsed().as_secs_f64();
@@ -45,7 +46,7 @@ fn main() {
         }
         return;
     }
-    let plain = runtime.block_on(Bench::new(people, records, u32::MAX));
+    let plain = runtime.block_on(Bench::new(people, (records, beside), u32::MAX));
     let over = |bench: &Bench| per_unit(count, || runtime.block_on(bench.slice()));
     let row = compare(
         ("prepared and computed over segments", || over(&segmented)),
@@ -64,16 +65,16 @@ struct Bench {
 }
 
 impl Bench {
-    async fn new(people: u32, records: u32, segment_rows: u32) -> Self {
+    async fn new(people: u32, (records, beside): (u32, u32), segment_rows: u32) -> Self {
         let program = program("symphony-enclave");
         let mut world = World::with(&[measure::program(&program).expect("the program is there")]);
         world.quota.segment_rows = segment_rows;
-        world.quota.records_max = u64::from(records);
+        world.quota.records_max = u64::from(records) + u64::from(beside);
         world.reopen();
         let elsewhere = TempDir::new().expect("a folder");
         let aggregator = agent(&world, &program, elsewhere.path(), "aggregator", EnclaveRole::Aggregator);
         let slice = Arc::new(agent(&world, &program, world.path(), "acme-executor", EnclaveRole::Slice));
-        upload(&world, people, records).await;
+        upload(&world, people, (records, beside)).await;
         Self { world, aggregator, slice, next: 1.into(), _elsewhere: elsewhere }
     }
 
@@ -92,7 +93,7 @@ impl Bench {
 }
 
 /// Uploads people, their consent, and records in as many operations as an uploader would use.
-async fn upload(world: &World, people: u32, records: u32) {
+async fn upload(world: &World, people: u32, (records, beside): (u32, u32)) {
     for first in (0..people).step_by(STEP) {
         let count = (people - first).min(STEP as u32);
         let subjects = lines(count, |n| {
@@ -108,8 +109,9 @@ async fn upload(world: &World, people: u32, records: u32) {
         }
     }
     let start = Instant::now();
-    for first in (0..records).step_by(STEP) {
-        let count = (records - first).min(STEP as u32);
+    // The last of them are too few for a segment of their own and stay beside.
+    let uploads = (0..records).step_by(STEP).map(|first| (first, (records - first).min(STEP as u32)));
+    for (first, count) in uploads.chain([(records, beside)]) {
         let content = lines(count, |n| {
             let n = first + n;
             let (person, merchant) = (n.wrapping_mul(2_654_435_761) % people, n % MERCHANTS);
@@ -122,7 +124,11 @@ async fn upload(world: &World, people: u32, records: u32) {
         let done = world.ask(OPERATOR, &format!("r{first}"), put_records(&content)).await;
         assert_eq!(done.accepted, u64::from(count), "{}", done.detail);
     }
-    let rate = f64::from(records) / start.elapsed().as_secs_f64();
+    let records = records + beside;
+    let uploaded = start.elapsed();
+    world.vault().settle_segments();
+    let merged = start.elapsed() - uploaded;
+    let rate = f64::from(records) / uploaded.as_secs_f64();
     let size = |name: &str| -> u64 {
         let path = world.path().join(name);
         match std::fs::read_dir(&path) {
@@ -132,8 +138,9 @@ async fn upload(world: &World, people: u32, records: u32) {
     };
     let each = |bytes: u64| bytes as f64 / f64::from(records.max(1));
     println!(
-        "uploaded {records} records in segments of {} at {rate:.0} a second; {:.0} bytes a record in the database, {:.1} in segments",
-        world.quota.segment_rows,
+        "uploaded {records} records, {beside} of them beside segments, at {rate:.0} a second, merged {:.1} s later into {} segments; {:.0} bytes a record in the database, {:.1} in segments",
+        merged.as_secs_f64(),
+        std::fs::read_dir(world.path().join("analysis/segments")).map_or(0, Iterator::count),
         each(size("vault.redb")),
         each(size("analysis/segments")),
     );
@@ -143,7 +150,8 @@ async fn upload(world: &World, people: u32, records: u32) {
 const STEP: usize = 100_000;
 /// One record in so many is of the merchant that is asked for.
 const MERCHANTS: u32 = 500;
-const SEGMENT_ROWS: u32 = 1 << 16;
+/// As a node's configuration has it by default.
+const SEGMENT_ROWS: u32 = 1 << 12;
 /// More do not fit into one sealed message when they are sent as records.
 const RECORDS_IN_MATERIAL: u32 = 500_000;
 const PAIRS: usize = 5;

@@ -1,8 +1,7 @@
 //! A Vault's records for analysis: encrypted columnar segments beside the records that they are made from (R076, R078, R087).
 //!
-//! Uploaded records wait until there are enough for a segment. A segment's file is on disk, and its wrapped key in a slot, before
-//! the row is written that names both; what a crash left without a name is destroyed at the next start. A slice reads the
-//! segments of one version and the records beside them, and a later attempt or a closing reads exactly the same.
+//! What is kept of them, under which keys, and what a slice reads: the segments of one version and the records beside them, of
+//! which a later attempt or a closing reads exactly the same. How segments come and go is in [`crate::tending`].
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -31,33 +30,40 @@ use symphony_segments::reader::Segments;
 use symphony_segments::schema::SegmentSchema;
 use symphony_segments::segment::{KeySource, SegmentEntry, SegmentId, SegmentKey};
 use symphony_segments::sort::Unsorted;
-use symphony_segments::writer::{Layout, SegmentWriter};
+use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
 use symphony_types::id::{TaskId, VaultId};
 use symphony_types::merkle;
 use symphony_types::subjects::{SubjectIndex, SubjectSet};
 
 use crate::enterprise::Enterprise;
-use crate::keys::{self, DataKey, VaultKeys, WRAPPED_LEN};
+use crate::keys::{KeyError, VaultKeys};
+use crate::people::Wrapped;
 use crate::problem::Problem;
 use crate::slots::{KeySlots, SEGMENTS_FILE, Slot};
-use crate::store::segment::{Mark, Segmented, put_segmented};
+use crate::store::segment::{Mark, Segmented};
 use crate::store::{Store, View};
+use crate::tending::{Pin, Pins, Watch, uncatalogued};
 
 /// The segments of an open Vault.
 pub(crate) struct Analysis {
     folder: PathBuf,
-    store: Arc<dyn ObjectStore>,
-    keys: Arc<SegmentKeys>,
+    pub(crate) keys: Arc<SegmentKeys>,
     engine: Engine,
     segmented: Mutex<Arc<Segmented>>,
-    /// Held while a segment is written.
-    writing: tokio::sync::Mutex<()>,
+    /// Held while neighbours are merged, rows are taken out of segments, or keys are wrapped anew. Before [`Self::writing`].
+    pub(crate) merging: tokio::sync::Mutex<()>,
+    /// Held while waiting records are written, and while the catalogue is changed.
+    pub(crate) writing: tokio::sync::Mutex<()>,
+    /// What is read at the moment.
+    pub(crate) pins: Pins,
+    /// Whoever is told each step.
+    pub(crate) watch: Mutex<Option<Arc<Watch>>>,
 }
 
 /// The keys of segments, each wrapped in a slot that is overwritten when the segment goes.
-struct SegmentKeys {
-    wrapping: DataKey,
+pub(crate) struct SegmentKeys {
+    vault: Arc<VaultKeys>,
     slots: KeySlots,
     places: Mutex<BTreeMap<SegmentId, u32>>,
 }
@@ -68,15 +74,16 @@ impl Analysis {
         folder: &Path,
         vault: &VaultId,
         governance: &Governance,
-        store: &Store,
+        (store, vault_keys): (&Store, &Arc<VaultKeys>),
     ) -> anyhow::Result<Self> {
         let schema = schema(&governance.semantics)?;
         let segmented = store.read()?.segmented()?.unwrap_or_else(|| Segmented::new(schema.clone()));
         anyhow::ensure!(segmented.schema == schema, "the vault's segments are of another vocabulary");
-        let places: BTreeMap<_, _> = segmented.slots().map(|(id, slot)| (*id, *slot)).collect();
+        let places: BTreeMap<_, _> = segmented.slots().map(|(id, slot)| (*id, slot)).collect();
         let used = places.values().copied().collect();
         let slots = KeySlots::open(folder, SEGMENTS_FILE, &used).context("opening the keys of segments")?;
-        Self::with(folder, vault, segmented, SegmentKeys::new(folder, slots, places)?, |folder, known| {
+        let keys = SegmentKeys::new(vault_keys, slots, places);
+        Self::with(folder, vault, segmented, keys, |folder, known| {
             remove_unknown(folder, known).context("removing files of segments that were not finished")
         })
     }
@@ -86,13 +93,13 @@ impl Analysis {
         folder: &Path,
         vault: &VaultId,
         governance: &Governance,
-        store: &Store,
+        (store, vault_keys): (&Store, &Arc<VaultKeys>),
     ) -> anyhow::Result<Self> {
         let schema = schema(&governance.semantics)?;
         let segmented = store.read()?.segmented()?.unwrap_or_else(|| Segmented::new(schema));
-        let places: BTreeMap<_, _> = segmented.slots().map(|(id, slot)| (*id, *slot)).collect();
+        let places: BTreeMap<_, _> = segmented.slots().map(|(id, slot)| (*id, slot)).collect();
         let slots = KeySlots::look(folder, SEGMENTS_FILE).context("opening the keys of segments")?;
-        Self::with(folder, vault, segmented, SegmentKeys::new(folder, slots, places)?, |_, _| Ok(()))
+        Self::with(folder, vault, segmented, SegmentKeys::new(vault_keys, slots, places), |_, _| Ok(()))
     }
 
     fn with(
@@ -108,10 +115,17 @@ impl Analysis {
         let store: Arc<dyn ObjectStore> = Arc::new(LocalFileSystem::new_with_prefix(&folder)?);
         let keys = Arc::new(keys);
         let source: Arc<dyn KeySource> = keys.clone();
-        let segments = Segments::new(vault.clone(), store.clone(), source, segmented.schema.clone());
-        let engine = Engine::new(Arc::new(segments), QueryLimits::default());
-        let segmented = Mutex::new(Arc::new(segmented));
-        Ok(Self { folder, store, keys, engine, segmented, writing: tokio::sync::Mutex::new(()) })
+        let segments = Segments::new(vault.clone(), store, source, segmented.schema.clone());
+        Ok(Self {
+            folder,
+            keys,
+            engine: Engine::new(Arc::new(segments), QueryLimits::default()),
+            segmented: Mutex::new(Arc::new(segmented)),
+            merging: tokio::sync::Mutex::default(),
+            writing: tokio::sync::Mutex::default(),
+            pins: Pins::default(),
+            watch: Mutex::default(),
+        })
     }
 
     /// What is known of segments now.
@@ -142,52 +156,70 @@ impl Analysis {
         read.map_err(unread)
     }
 
-    fn install(&self, next: Segmented) {
+    pub(crate) fn install(&self, next: Segmented) {
         *self.segmented.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
     }
 
+    /// Wraps the keys of all segments under the latest of the Vault's keys. How many were not. Hold [`Self::merging`] and [`Self::writing`]. **Errors**:
+    /// a key does not open, or the file system.
+    pub(crate) fn rewrap(&self) -> Result<u64, Problem> {
+        let failed = |error: KeyError| Problem::fault("the key of a segment cannot be wrapped anew", error);
+        let mut rewrapped = 0;
+        for (segment, number) in self.keys.places().clone() {
+            let slot = self.keys.slots.get(number).map_err(|error| failed(error.into()))?;
+            let wrapped = Wrapped { key: slot.wrapped, generation: slot.generation };
+            if let Some(next) = self.keys.vault.ring.rewrap(&place(&segment), &wrapped).map_err(failed)? {
+                let slot = Slot { wrapped: next.key, generation: next.generation, ..slot };
+                self.keys.slots.rewrite(number, &slot).map_err(|error| failed(error.into()))?;
+                rewrapped += 1;
+            }
+        }
+        self.keys.slots.sync().map_err(|error| failed(error.into()))?;
+        Ok(rewrapped)
+    }
+
     /// Has a file of a segment on disk for good.
-    fn settle(&self, segment: &SegmentId) -> io::Result<()> {
+    pub(crate) fn settle(&self, segment: &SegmentId) -> io::Result<()> {
         let file = self.folder.join(segment.path().as_ref());
         File::open(&file)?.sync_all()?;
         File::open(self.folder.join("segments"))?.sync_all()
     }
 
-    /// Destroys what was written of a segment that no row will name.
-    fn abandon(&self, segment: &SegmentId, slot: u32) {
-        self.keys.forget(segment);
-        let gone = self.keys.slots.erase(slot).and_then(|()| {
-            match fs::remove_file(self.folder.join(segment.path().as_ref())) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-                Ok(()) | Err(_) => Ok(()),
-            }
-        });
-        if let Err(error) = gone {
-            tracing::warn!(%segment, %error, "an unfinished segment is destroyed at the next start");
+    /// Removes the file of a segment, if there is one.
+    pub(crate) fn remove(&self, segment: &SegmentId) -> io::Result<()> {
+        match fs::remove_file(self.folder.join(segment.path().as_ref())) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            Ok(()) | Err(_) => Ok(()),
         }
+    }
+
+    /// Overwrites keys of segments that could not be before. **Errors**: those of the file system.
+    pub(crate) fn settle_keys(&self) -> io::Result<()> {
+        self.keys.slots.settle()
     }
 }
 
 impl SegmentKeys {
-    fn new(folder: &Path, slots: KeySlots, places: BTreeMap<SegmentId, u32>) -> anyhow::Result<Self> {
-        Ok(Self { wrapping: keys::segments_key(folder)?, slots, places: Mutex::new(places) })
+    fn new(vault: &Arc<VaultKeys>, slots: KeySlots, places: BTreeMap<SegmentId, u32>) -> Self {
+        Self { vault: Arc::clone(vault), slots, places: Mutex::new(places) }
     }
 
     /// Wraps the key of a new segment into a slot, and gives its number once it is on disk.
-    fn keep(&self, segment: SegmentId, key: &SegmentKey) -> Result<u32, Problem> {
-        let wrapped = self.wrapping.seal(&place(&segment), &key.0);
-        let wrapped =
+    pub(crate) fn keep(&self, segment: SegmentId, key: &SegmentKey) -> Result<u32, Problem> {
+        let wrapped = self.vault.ring.wrap(&place(&segment), &key.0);
+        let Wrapped { key, generation } =
             wrapped.map_err(|error| Problem::fault("the key of a segment cannot be wrapped", error))?;
-        let wrapped: [u8; WRAPPED_LEN] =
-            wrapped.try_into().map_err(|_| Problem::fault("the key of a segment", "of another length"))?;
-        let slot = self.slots.put(&Slot { wrapped, mark: Digest::of_bytes(&segment.0) });
+        let slot = Slot { wrapped: key, mark: Digest::of_bytes(&segment.0), generation };
+        let slot = self.slots.put(&slot);
         let slot = slot.map_err(|error| Problem::fault("the key of a segment cannot be kept", error))?;
         self.places().insert(segment, slot);
         Ok(slot)
     }
 
-    fn forget(&self, segment: &SegmentId) {
+    /// Overwrites the key of a segment. **Errors**: those of the file system.
+    pub(crate) fn erase(&self, segment: &SegmentId, slot: u32) -> io::Result<()> {
         self.places().remove(segment);
+        self.slots.erase(slot)
     }
 
     fn places(&self) -> std::sync::MutexGuard<'_, BTreeMap<SegmentId, u32>> {
@@ -198,9 +230,17 @@ impl SegmentKeys {
 
 impl KeySource for SegmentKeys {
     fn key(&self, segment: &SegmentId) -> Option<SegmentKey> {
-        let slot = self.places().get(segment).copied()?;
-        let slot = self.slots.get(slot).ok()?;
-        let key = self.wrapping.open(&place(segment), &slot.wrapped).ok()?;
+        let number = self.places().get(segment).copied()?;
+        let open = || {
+            let slot = self.slots.get(number)?;
+            let wrapped = Wrapped { key: slot.wrapped, generation: slot.generation };
+            self.vault.ring.unwrap(&place(segment), &wrapped)
+        };
+        let key = match open() {
+            // A rotation came between reading the slot and opening it.
+            Err(KeyError::Generation(_)) => open().ok()?,
+            opened => opened.ok()?,
+        };
         key.as_slice().try_into().map(SegmentKey).ok()
     }
 }
@@ -213,52 +253,16 @@ pub(crate) struct Inputs {
     pub(crate) beside: Vec<(u32, u32)>,
     /// The segments; none when all records stand beside.
     pub(crate) snapshot: Option<Snapshot>,
+    /// Keeps them while they are read.
+    pub(crate) pin: Pin,
 }
 
 impl Enterprise {
-    /// Writes segments while enough uploaded records wait for one. **Errors**: storage; then the records wait on.
-    pub(crate) async fn segment(&self) -> Result<(), Problem> {
-        let _one_at_a_time = self.analysis.writing.lock().await;
-        let rows = u64::from(self.quota.segment_rows.max(1));
-        loop {
-            let segmented = self.analysis.segmented();
-            let from = segmented.through(segmented.catalogue.version());
-            if self.store.read()?.arrivals()? < from + rows {
-                return Ok(());
-            }
-            self.write_segment(&segmented, from, from + rows).await?;
-        }
-    }
-
-    async fn write_segment(&self, segmented: &Segmented, from: u64, through: u64) -> Result<(), Problem> {
-        let (analysis, id, key) = (&self.analysis, SegmentId::random(), SegmentKey::random());
-        let view = self.store.read()?;
-        let places = view.arrived(from..through)?;
-        let (mut rows, root) = rows_at(&view, (&self.keys, &self.slots), &segmented.schema, places)?;
-        let slot = analysis.keys.keep(id, &key)?;
-        let written = async {
-            let store = analysis.store.clone();
-            let begun =
-                SegmentWriter::begin(store, &self.vault, id, &key, &segmented.schema, Layout::default());
-            let mut writer = begun.await.map_err(unwritten)?;
-            rows.write(&mut writer).await.map_err(unwritten)?;
-            let entry = writer.finish(root).await.map_err(unwritten)?;
-            analysis.settle(&id).map_err(|error| Problem::fault("a segment is not on disk", error))?;
-            let next = segmented.with(entry, slot, through);
-            let next = next.map_err(|error| Problem::fault("the catalogue takes no segment", error))?;
-            self.store.write(|transaction| put_segmented(transaction, &next))?;
-            Ok(next)
-        };
-        match written.await {
-            Ok(next) => {
-                analysis.install(next);
-                Ok(())
-            }
-            Err(problem) => {
-                analysis.abandon(&id, slot);
-                Err(problem)
-            }
-        }
+    /// Whether what a slice read before is there to be read again. **Errors**: `EXE-0007` once its task is counted.
+    pub(crate) fn unreleased(&self, task: &TaskId) -> Result<Mark, Problem> {
+        let released = "what the task read was released when it was counted";
+        let mark = self.store.read()?.mark(task)?;
+        mark.ok_or_else(|| Problem::refused(Code::IllegalTransition, released))
     }
 
     /// What a slice of these people reads, or read before. **Errors**: storage, or what it read is not kept any more.
@@ -268,27 +272,29 @@ impl Enterprise {
         again: bool,
         people: &SubjectSet,
     ) -> Result<Inputs, Problem> {
+        let earlier = if again { Some(self.unreleased(&envelope.task)?) } else { None };
         // In this order the view has all that the segments were made from.
-        let segmented = self.analysis.segmented();
+        let (segmented, pin) = self.analysis.pin(earlier.as_ref().map(|mark| mark.version));
         let view = self.store.read()?;
-        let mark = match if again { view.mark(&envelope.task)? } else { None } {
+        let mark = match earlier {
             Some(mark) => mark,
             None => Mark {
                 version: segmented.catalogue.version(),
                 arrivals: view.arrivals()?,
                 attributes: envelope.plan.attributes(),
+                until: envelope.execute_by,
+                closed: self.state().epochs.len() as u64,
             },
         };
         let mut beside = view.beside(&segmented, &mark)?;
         beside.retain(|(subject, _)| people.contains(SubjectIndex(*subject)));
         let snapshot = self.snapshot(&segmented, mark.version)?;
         let snapshot = Some(snapshot).filter(|snapshot| !snapshot.segments.is_empty());
-        Ok(Inputs { mark, beside, snapshot })
+        Ok(Inputs { mark, beside, snapshot, pin })
     }
 
     fn snapshot(&self, segmented: &Segmented, version: CatalogueVersion) -> Result<Snapshot, Problem> {
-        let snapshot = segmented.catalogue.snapshot(version);
-        snapshot.map_err(|error| Problem::fault("the segments that were read are not kept", error))
+        segmented.catalogue.snapshot(version).map_err(uncatalogued)
     }
 
     /// A snapshot as the enclave gets it for these people. **Errors**: a key is not there.
@@ -308,7 +314,7 @@ impl Enterprise {
     /// plan. **Errors**: storage.
     pub(crate) async fn used_of_segments(&self, task: &TaskId, usage: &mut Usage) -> Result<(), Problem> {
         let Some(mark) = self.store.read()?.mark(task)? else { return Ok(()) };
-        let segmented = self.analysis.segmented();
+        let (segmented, _pin) = self.analysis.pin(Some(mark.version));
         let snapshot = self.snapshot(&segmented, mark.version)?;
         let state = self.state();
         let entry = state.ledger.entry(task);
@@ -337,7 +343,7 @@ pub(crate) fn rows_at(
     places: Vec<(u32, u32)>,
 ) -> Result<(Unsorted, Digest), Problem> {
     let (mut rows, mut leaves) = (Unsorted::new(schema), Vec::with_capacity(places.len()));
-    view.records_at(keys, slots, places, |(subject, sequence), commitment, record| {
+    view.records_at(keys, slots, &places, |(subject, sequence), commitment, record| {
         leaves.push(merkle::leaf(&commitment.0.0));
         rows.record(subject, sequence, &record.values).map_err(unwritten)
     })?;
@@ -382,11 +388,11 @@ fn place(segment: &SegmentId) -> Vec<u8> {
     [b"segment".as_slice(), &segment.0].concat()
 }
 
-fn unwritten(error: SegmentError) -> Problem {
+pub(crate) fn unwritten(error: SegmentError) -> Problem {
     Problem::fault("a segment cannot be written", error)
 }
 
-fn unread(error: SegmentError) -> Problem {
+pub(crate) fn unread(error: SegmentError) -> Problem {
     Problem::fault("a segment cannot be read", error)
 }
 

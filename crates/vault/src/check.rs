@@ -8,36 +8,41 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use arrow::array::{AsArray as _, RecordBatch};
-use arrow::datatypes::UInt32Type;
-use redb::{ReadableTable as _, ReadableTableMetadata as _};
+use arrow::array::RecordBatch;
 use serde::Serialize;
 use symphony_consensus::orderer::{Clock, Orderer as _};
 use symphony_consensus::replay::Verify;
 use symphony_protocol::governance::Governance;
 use symphony_protocol::vault::dividend;
 use symphony_protocol::vault::machine::State;
-use symphony_segments::schema::SegmentSchema;
 use symphony_segments::segment::SegmentEntry;
 use symphony_types::id::{Commitment, VaultId};
 use symphony_types::merkle;
 use symphony_types::subjects::SubjectIndex;
 
 use crate::analysis::{Analysis, rows_at};
+use crate::custody::Custody;
 use crate::enterprise::open_journal;
-use crate::keys::{DataKey, VaultKeys};
+use crate::erase::places_of;
+use crate::keys::{DataKey, PeopleReader, VaultKeys};
 use crate::problem::Problem;
 use crate::slots::{DOCUMENTS_FILE, KeySlots};
 use crate::store::reading::Derived;
+use crate::store::record::{Log, fingerprint, name};
+use crate::store::segment::Segmented;
 use crate::store::{Store, View};
 
 /// What a check found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Report {
-    /// People looked at.
+    /// Enrolled people whose key opens their profile.
     pub people: u64,
+    /// People who are erased, with the proof and without a key.
+    pub erased_people: u64,
     /// Records whose commitment holds.
     pub records: u64,
+    /// Records of erased people, which nobody can open; their commitments are there.
+    pub erased_records: u64,
     /// Documents whose commitment holds, and erased ones whose proof does.
     pub documents: u64,
     /// Entries of the budget ledger.
@@ -97,14 +102,16 @@ pub fn folder(
     network: &str,
     governance: &Governance,
     clock: Clock,
+    custody: Arc<dyn Custody>,
 ) -> anyhow::Result<Report> {
-    let keys = VaultKeys::open(folder)?;
+    let keys = Arc::new(VaultKeys::kept(folder, custody)?);
     let (database, journal) = open_journal(folder, vault, network, governance, Verify::Decisions, clock)?;
     let store = Store::open(database)?;
     let view = store.read()?;
     // Opened to be used, slots that no row names would be overwritten; a row that is damaged names the wrong one.
     let slots = KeySlots::look(folder, DOCUMENTS_FILE).context("opening the keys of documents")?;
-    let analysis = Analysis::look(folder, vault, governance, &store).context("opening the segments")?;
+    let analysis = Analysis::look(folder, vault, governance, (&store, &keys));
+    let analysis = analysis.context("opening the segments")?;
     let (state, report) = (journal.state(), Report::default());
     Ok(Check { keys: &keys, slots: &slots, view: &view, analysis: &analysis, state, report }.run()?)
 }
@@ -138,9 +145,17 @@ impl Check<'_> {
 
     /// Each row opens under the Vault's key and is of the person whom the journal enrolled there.
     fn people(&mut self) -> Result<(), Problem> {
+        let mut keys = self.keys.reader();
         for index in (0..self.state.subjects.len()).map(SubjectIndex) {
-            match self.view.subject(index).map(|row| row.profile(self.keys, index)) {
-                Ok(Ok(profile)) => {
+            if self.state.subjects.erased().contains(index) {
+                match self.erased(index) {
+                    Ok(()) => self.report.erased_people += 1,
+                    Err(problem) => self.fault(Part::Person, index.0, told(&problem)),
+                }
+                continue;
+            }
+            match self.view.profile(keys.key(index), index) {
+                Ok(profile) => {
                     let key = self.keys.subject_key(&profile.subject);
                     if self.state.subjects.find(&key) == Some(index) {
                         self.report.people += 1;
@@ -148,45 +163,95 @@ impl Check<'_> {
                         self.fault(Part::Person, index.0, "the profile is another person's");
                     }
                 }
-                Ok(Err(error)) => self.fault(Part::Person, index.0, error),
                 Err(problem) => self.fault(Part::Person, index.0, problem),
             }
         }
         Ok(())
     }
 
-    /// Each record opens, has its commitment, and is found where its commitment says.
+    /// Nothing opens what an erased person had, and the Vault has said so or will when it is asked again.
+    fn erased(&self, index: SubjectIndex) -> Result<(), Problem> {
+        let wrong = |what: &'static str| Problem::fault("an erasure contradicts the journal", what);
+        let slot = self.keys.people.get(index.0);
+        if slot.map_err(|error| Problem::fault("a person's key cannot be read", error))?.is_some() {
+            return Err(wrong("the key is still there"));
+        }
+        if self.view.subject(index).is_ok() {
+            return Err(wrong("the profile is still there"));
+        }
+        match self.view.person_erasure(index)? {
+            Some(proof) if proof.body.subject != index || !proof.verify(&self.keys.signing.public()) => {
+                Err(wrong("its proof is not this vault's"))
+            }
+            // A crash may have come before the proof, which is made when it is asked for.
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Each record opens, has its commitment, and is found where the lists or its commitment say.
     fn records(&mut self) -> Result<(), Problem> {
         let view = self.view;
-        let (records, derived) = (view.records()?, Derived::open(view)?);
-        let mut person: Option<(SubjectIndex, Option<DataKey>)> = None;
-        for row in records.iter().map_err(redb::Error::from)? {
-            let (place, bytes) = row.map_err(redb::Error::from)?;
-            let (subject, sequence) = (SubjectIndex(place.value().0), place.value().1);
-            let shown = format_args!("{}/{sequence}", subject.0).to_string();
-            if person.as_ref().is_none_or(|(known, _)| *known != subject) {
-                // A key that does not open is named with the person.
-                let key = view.subject(subject).ok().and_then(|row| row.data_key(self.keys, subject).ok());
-                person = Some((subject, key));
-            }
-            let Some((_, Some(key))) = &person else {
-                self.fault(Part::Record, shown, "its person's key is not there");
-                continue;
-            };
-            match view.record(self.slots, key, subject, &derived, (place.value(), bytes.value())) {
-                Ok(_) if !self.state.holdings.holds(subject) => {
-                    self.fault(Part::Record, shown, "the journal knows no record of this person");
-                }
-                Ok(_) => self.report.records += 1,
-                Err(problem) => self.fault(Part::Record, shown, problem),
-            }
+        let mut people = Opened { keys: self.keys.reader(), last: None };
+        match view.log() {
+            Ok(log) => self.uploaded(&log, &mut people)?,
+            Err(problem) => self.fault(Part::Record, "lists", problem),
         }
-        let (rows, links) = (records.len(), view.locations()?.len());
-        let (rows, links) = (rows.map_err(redb::Error::from)?, links.map_err(redb::Error::from)?);
+        let derived = Derived::open(view)?;
+        let places = derived.places()?;
+        for place in &places {
+            let subject = SubjectIndex(place.0);
+            let opened = people
+                .key(subject)
+                .map(|key| derived.record(view, (self.slots, key), (subject, place.1)).map(|_| ()));
+            self.record(*place, opened);
+        }
+        let (rows, links) = (places.len() as u64, derived.documents()?);
         if rows != links {
-            self.fault(Part::Record, "all", format_args!("{rows} records have {links} commitments"));
+            self.fault(Part::Record, "all", format_args!("{rows} records came of {links} documents"));
         }
         Ok(())
+    }
+
+    /// Each record of the log is where its list says, with its commitment and under its name.
+    fn uploaded(&mut self, log: &Log, people: &mut Opened<'_>) -> Result<(), Problem> {
+        let rows = log.each(|arrival, found| {
+            let (entry, row) = match found {
+                Ok(found) => found,
+                Err(problem) => {
+                    self.fault(Part::Record, format_args!("arrival {arrival}"), problem);
+                    return;
+                }
+            };
+            let subject = SubjectIndex(row.place.0);
+            if self.state.subjects.erased().contains(subject) {
+                self.report.erased_records += 1;
+                return;
+            }
+            let opened = people.key(subject).map(|key| {
+                let record = row.open(key)?;
+                let known = fingerprint(&name(self.keys, &record.subject, &record.request));
+                if known == entry.fingerprint { Ok(()) } else { Err(renamed()) }
+            });
+            self.record(row.place, opened);
+        })?;
+        if rows != log.arrivals() {
+            let arrived = log.arrivals();
+            self.fault(Part::Record, "all", format_args!("{rows} rows, {arrived} arrived"));
+        }
+        Ok(())
+    }
+
+    /// Counts a record that was opened, or says what is wrong; `None` when its person's key does not open.
+    fn record(&mut self, place: (u32, u32), opened: Option<Result<(), Problem>>) {
+        let (subject, shown) = (SubjectIndex(place.0), format!("{}/{}", place.0, place.1));
+        match opened {
+            None => self.fault(Part::Record, shown, "its person's key is not there"),
+            Some(Ok(())) if !self.state.holdings.holds(subject) => {
+                self.fault(Part::Record, shown, "the journal knows no record of this person");
+            }
+            Some(Ok(())) => self.report.records += 1,
+            Some(Err(problem)) => self.fault(Part::Record, shown, problem),
+        }
     }
 
     /// Each document is what was committed to, or is erased with a proof that this Vault signed.
@@ -219,9 +284,12 @@ impl Check<'_> {
 
     fn document(&self, subject: SubjectIndex, commitment: &Commitment) -> Result<(), Problem> {
         let wrong = |what: &'static str| Problem::fault("a document contradicts the journal", what);
-        let known = self.state.documents.of(subject, commitment)?;
+        let known = self.state.document(subject, commitment)?;
         let (_, row) = self.view.document(subject, commitment)?;
         let Some(held) = row.held else {
+            if self.state.subjects.erased().contains(subject) {
+                return Ok(());
+            }
             let proof =
                 self.view.erasure(commitment)?.filter(|proof| proof.verify(&self.keys.signing.public()));
             return match (known.erased, proof) {
@@ -233,7 +301,7 @@ impl Check<'_> {
         if known.erased.is_some() {
             return Err(wrong("it is erased and still there"));
         }
-        let opened = self.view.subject(subject)?.data_key(self.keys, subject);
+        let opened = self.keys.data_key(subject);
         let person = opened.map_err(|error| Problem::fault("a person's key cannot be opened", error))?;
         let key = held.key(self.slots, &person, commitment)?;
         let header = crate::store::document::Header::open(&key, commitment, &held.header)?;
@@ -250,33 +318,40 @@ impl Check<'_> {
         let snapshot =
             snapshot.map_err(|error| Problem::fault("the catalogue of segments is damaged", error))?;
         let rows: u64 = snapshot.segments.iter().map(|entry| entry.rows).sum();
-        if rows != segmented.through(version) {
-            let expected = segmented.through(version);
+        let mut arrived = self.view.arrived(0..segmented.through(version))?;
+        arrived.retain(|(subject, _)| !self.state.subjects.erased().contains(SubjectIndex(*subject)));
+        let expected = arrived.len() as u64;
+        if rows != expected {
             self.fault(Part::Segment, "all", format_args!("{rows} records, {expected} arrived"));
         }
         for entry in &snapshot.segments {
-            match self.segment(&segmented.schema, entry) {
+            match self.segment(&segmented, entry) {
                 Ok(()) => self.report.segments += 1,
                 Err(problem) => {
-                    let cause = std::error::Error::source(&problem).map(ToString::to_string);
-                    self.fault(Part::Segment, entry.id, cause.unwrap_or_else(|| problem.to_string()));
+                    self.fault(Part::Segment, entry.id, told(&problem));
                 }
             }
         }
         Ok(())
     }
 
-    fn segment(&self, schema: &SegmentSchema, entry: &SegmentEntry) -> Result<(), Problem> {
+    fn segment(&self, segmented: &Segmented, entry: &SegmentEntry) -> Result<(), Problem> {
         let wrong = |what: &'static str| Problem::fault("a segment contradicts its records", what);
         let read = self.analysis.whole(entry)?;
-        let mut places = Vec::with_capacity(read.iter().map(RecordBatch::num_rows).sum());
-        for batch in &read {
-            let [people, sequences] =
-                [0, 1].map(|column| batch.column(column).as_primitive::<UInt32Type>().values());
-            places.extend(people.iter().copied().zip(sequences.iter().copied()));
+        let mut places = places_of(&read);
+        if places.iter().any(|(subject, _)| self.state.subjects.erased().contains(SubjectIndex(*subject))) {
+            return Err(wrong(
+                "it has rows of somebody who is erased: the node goes on with that when it starts",
+            ));
         }
         places.sort_unstable();
-        let (rows, root) = rows_at(self.view, (self.keys, self.slots), schema, places)?;
+        let mut arrived = self.view.arrived(segmented.arrivals(&entry.id))?;
+        arrived.retain(|(subject, _)| !self.state.subjects.erased().contains(SubjectIndex(*subject)));
+        if places != arrived {
+            return Err(wrong("it has other records than arrived"));
+        }
+        let read_by = (self.keys, self.slots);
+        let (rows, root) = rows_at(self.view, read_by, &segmented.schema, places)?;
         if root != entry.records {
             return Err(wrong("the commitments of its records do not have its root"));
         }
@@ -313,6 +388,30 @@ impl Check<'_> {
         }
         Ok(())
     }
+}
+
+fn renamed() -> Problem {
+    Problem::fault("a record contradicts its list", "it has another name")
+}
+
+/// The keys of people, of whom the last may have more records.
+struct Opened<'a> {
+    keys: PeopleReader<'a>,
+    last: Option<(SubjectIndex, Option<DataKey>)>,
+}
+
+impl Opened<'_> {
+    /// `None`: it does not open, which is named with the person.
+    fn key(&mut self, subject: SubjectIndex) -> Option<&DataKey> {
+        let known = self.last.take().filter(|(known, _)| *known == subject);
+        let known = known.unwrap_or_else(|| (subject, self.keys.key(subject).ok()));
+        self.last.insert(known).1.as_ref()
+    }
+}
+
+/// What is wrong behind a fault.
+fn told(problem: &Problem) -> String {
+    std::error::Error::source(problem).map_or_else(|| problem.to_string(), ToString::to_string)
 }
 
 /// Faults that a report names.

@@ -5,15 +5,16 @@ use std::collections::btree_map::Entry;
 
 use symphony_protocol::artifact::{DividendRequest, SignedDividends};
 use symphony_protocol::vault::authorize;
-use symphony_protocol::vault::dividend::{self, Carried, Closing, Terms};
+use symphony_protocol::vault::dividend::{self, Carried, Closing, Terms, Usage};
 use symphony_protocol::vault::machine::Command;
 use symphony_types::catalogue::Code;
-use symphony_types::id::AccountId;
+use symphony_types::id::{AccountId, TaskId};
 use symphony_types::key::{Endorsed, Master};
 use symphony_types::subjects::SubjectIndex;
 
 use crate::enterprise::Enterprise;
 use crate::problem::Problem;
+use crate::store::segment::remove_marks;
 use crate::store::{self, View};
 
 impl Enterprise {
@@ -35,6 +36,9 @@ impl Enterprise {
             return Ok(self.keys.signing.sign(closed.statement.clone()));
         }
         let closing = self.closing(&body).await?;
+        let mut counted: Vec<TaskId> = body.shares.iter().map(|(task, _)| *task).collect();
+        let abandoned = self.abandoned(&counted).await?;
+        counted.extend(abandoned.iter().map(|(task, _)| *task));
         let statement = closing.statement.clone();
         let sealed = store::seal_closing(&self.keys, body.epoch, &closing);
         let sealed = sealed.map_err(|error| Problem::fault("dividends cannot be sealed", error))?;
@@ -43,9 +47,15 @@ impl Enterprise {
             carried_in: body.carried_in,
             statement: statement.clone(),
         };
-        let hook =
-            move |transaction: &redb::WriteTransaction| store::put_closing(transaction, body.epoch, &sealed);
+        let hook = move |transaction: &redb::WriteTransaction| {
+            for (task, usage) in &abandoned {
+                store::put_usage(transaction, task, usage)?;
+            }
+            remove_marks(transaction, &counted)?;
+            store::put_closing(transaction, body.epoch, &sealed)
+        };
         self.journal.order_with(command, hook).await?;
+        self.tending.ask();
         Ok(self.keys.signing.sign(statement))
     }
 
@@ -80,8 +90,31 @@ impl Enterprise {
         Ok(dividend::close(request, terms, &carried, &usage, wallet)?)
     }
 
+    /// Tasks besides these that will hardly be paid any more, because they were to be computed long ago and several epochs were
+    /// closed without them, with all that they used: should one be paid after all, it needs no segment for that.
+    async fn abandoned(&self, counted: &[TaskId]) -> Result<Vec<(TaskId, Usage)>, Problem> {
+        let (view, now, closed) = (self.store.read()?, self.now(), self.state().epochs.len() as u64);
+        let mut abandoned = Vec::new();
+        for (task, mark) in view.marks()? {
+            let late = now > mark.until && closed >= mark.closed.saturating_add(EPOCHS_KEPT);
+            if !late || counted.contains(&task) {
+                continue;
+            }
+            let mut usage = view.usage(&task)?.unwrap_or_default();
+            self.used_of_segments(&task, &mut usage).await?;
+            abandoned.push((task, usage));
+        }
+        Ok(abandoned)
+    }
+
     fn wallet(&self, view: &View, subject: SubjectIndex) -> Result<Option<AccountId>, Problem> {
-        let profile = view.subject(subject)?.profile(&self.keys, subject);
-        Ok(profile.map_err(|error| Problem::fault("a profile cannot be opened", error))?.wallet)
+        // The wallet of who is erased went with its profile; what was for it returns to the pool.
+        if self.state().subjects.erased().contains(subject) {
+            return Ok(None);
+        }
+        Ok(view.profile(self.keys.data_key(subject), subject)?.wallet)
     }
 }
+
+/// Epochs that are closed without a task before what it read is released.
+const EPOCHS_KEPT: u64 = 2;

@@ -62,7 +62,9 @@ impl Enterprise {
         let media = document::media(&content)?;
         let digest = Digest::of_bytes(&content);
         let mark = self.keys.keyed("symphony/document-mark/v1", &canonical::to_bytes(&(own, digest)));
-        let request = self.keys.keyed("symphony/document-request/v1", &canonical::to_bytes(&name));
+        // By the position too: who is erased and enrolled again is another person, whose requests have no answer yet.
+        let name = canonical::to_bytes(&(subject, name));
+        let request = self.keys.keyed("symphony/document-request/v1", &name);
         let incoming = Incoming { subject, own: own.clone(), media, content, digest, mark, request };
         let _one_at_a_time = self.filing.lock().await;
         let view = self.store.read()?;
@@ -80,7 +82,7 @@ impl Enterprise {
         if !room || shelf.next >= DOCUMENTS_PER_PERSON_MAX {
             return Err(Code::DocumentQuota.into());
         }
-        let commitment = self.keep(&view, incoming, shelf.next).await?;
+        let commitment = self.keep(incoming, shelf.next).await?;
         self.known(&self.store.read()?, subject, commitment, true)
     }
 
@@ -147,7 +149,7 @@ impl Enterprise {
         let view = self.store.read()?;
         let (sequence, row) = self.find(&view, subject, &commitment)?;
         if let Some(held) = row.held {
-            let (key, _) = self.unlock(&view, subject, &commitment, &held)?;
+            let (key, _) = self.unlock(subject, &commitment, &held)?;
             let record = view.reading(&key, &commitment)?.and_then(|reading| reading.record());
             let place = (subject.0, sequence);
             let hook = move |transaction: &redb::WriteTransaction| {
@@ -164,18 +166,18 @@ impl Enterprise {
     }
 
     /// Makes a document durable: its key first, then everything else in one transaction with the journal's entry.
-    async fn keep(&self, view: &View, incoming: Incoming, sequence: u32) -> Result<Commitment, Problem> {
+    async fn keep(&self, incoming: Incoming, sequence: u32) -> Result<Commitment, Problem> {
         let Incoming { subject, own, media, content, digest, mark, request } = incoming;
         let record =
             DocumentRecord { salt: *keys::random().map_err(sealing)?, subject: own, content: digest };
         let commitment = record.commitment();
-        let person = view.subject(subject)?.data_key(&self.keys, subject).map_err(sealing)?;
+        let person = self.keys.data_key(subject).map_err(sealing)?;
         let (key, wrapped) = person.new_inner(&rows::key_place(&commitment)).map_err(sealing)?;
         let wrapped = wrapped.try_into().map_err(|_| sealing(KeyError::Open))?;
         let size = content.len() as u64;
         let content = rows::seal_content(&key, &commitment, &content).map_err(sealing)?;
         let header = Header { record, media }.seal(&key).map_err(sealing)?;
-        let slot = self.slots.put(&Slot { wrapped, mark });
+        let slot = self.slots.put(&Slot { wrapped, mark, generation: 0 });
         let slot = slot.map_err(|error| Problem::fault("a document's key cannot be written", error))?;
         let row = DocumentRow { commitment, held: Some(Held { slot, size, header }) };
         let document = NewDocument { subject, sequence, row, content, request };
@@ -256,7 +258,7 @@ impl Enterprise {
         commitment: &Commitment,
     ) -> Result<(DataKey, Header), Problem> {
         let (_, row) = self.find(view, subject, commitment)?;
-        self.unlock(view, subject, commitment, &row.held.ok_or(Code::DocumentErased)?)
+        self.unlock(subject, commitment, &row.held.ok_or(Code::DocumentErased)?)
     }
 
     pub(crate) fn entry(
@@ -284,7 +286,7 @@ impl Enterprise {
             ..ReceiptEntry::default()
         };
         if let Some(held) = &row.held {
-            let (key, header) = self.unlock(view, subject, &row.commitment, held)?;
+            let (key, header) = self.unlock(subject, &row.commitment, held)?;
             entry.state = STORED.to_owned();
             entry.media_type = header.media.name().to_owned();
             entry.size_bytes = held.size;
@@ -296,14 +298,13 @@ impl Enterprise {
     }
 
     /// A document's key and header. **Errors**: a changed byte.
-    fn unlock(
+    pub(crate) fn unlock(
         &self,
-        view: &View,
         subject: SubjectIndex,
         commitment: &Commitment,
         held: &Held,
     ) -> Result<(DataKey, Header), Problem> {
-        let person = view.subject(subject)?.data_key(&self.keys, subject).map_err(sealing)?;
+        let person = self.keys.data_key(subject).map_err(sealing)?;
         let key = held.key(&self.slots, &person, commitment)?;
         let header = Header::open(&key, commitment, &held.header)?;
         Ok((key, header))
@@ -345,7 +346,7 @@ pub(crate) fn sealing(error: KeyError) -> Problem {
     Problem::fault("a document cannot be sealed or opened", error)
 }
 
-fn overwriting(error: std::io::Error) -> Problem {
+pub(crate) fn overwriting(error: std::io::Error) -> Problem {
     Problem::fault("a document's key cannot be overwritten", error)
 }
 

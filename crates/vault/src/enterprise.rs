@@ -29,6 +29,7 @@ use symphony_types::time::OrderedMillis;
 use tokio::sync::{Mutex, Semaphore};
 
 use crate::analysis::Analysis;
+use crate::custody::{Bare, Custody};
 use crate::governing::Governing;
 use crate::keys::VaultKeys;
 use crate::machine::VaultMachine;
@@ -36,6 +37,7 @@ use crate::problem::Problem;
 use crate::rounds::Bases;
 use crate::slots::{DOCUMENTS_FILE, KeySlots};
 use crate::store::{self, Store};
+use crate::tending::Tending;
 
 /// What a Vault takes at most (R080).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +48,7 @@ pub struct Quota {
     pub documents_max: u32,
     /// Bytes of one person's receipt documents.
     pub document_bytes_max: u64,
-    /// Uploaded records that become one segment; until then they are read one by one.
+    /// Uploaded records of which at least so many become a segment; until then they are read one by one.
     pub segment_rows: u32,
 }
 
@@ -77,14 +79,16 @@ pub struct Enterprise {
     /// What the network was founded with; see [`crate::governing`].
     pub(crate) governance: Governance,
     pub(crate) governing: Governing,
-    pub(crate) keys: VaultKeys,
+    pub(crate) keys: Arc<VaultKeys>,
     pub(crate) store: Store,
     pub(crate) journal: Solo<VaultMachine>,
     pub(crate) clock: Clock,
     pub(crate) quota: Quota,
     pub(crate) slots: KeySlots,
     /// Records for analysis.
-    pub(crate) analysis: Analysis,
+    pub(crate) analysis: Arc<Analysis>,
+    /// Merges and releases segments.
+    pub(crate) tending: Tending,
     /// Reads documents.
     pub(crate) reader: Reader,
     /// A place for each document that is being read; there are as many as processors.
@@ -95,6 +99,8 @@ pub struct Enterprise {
     pub(crate) filing: Mutex<()>,
     /// Held while a task is prepared or computed or an epoch is closed.
     pub(crate) computing: Mutex<()>,
+    /// Held while a person is erased or the Vault's key is rotated.
+    pub(crate) upkeep: Mutex<()>,
     /// What trainings are computed on.
     pub(crate) bases: Bases,
 }
@@ -112,15 +118,34 @@ impl Enterprise {
         quota: Quota,
         reader: Reader,
     ) -> anyhow::Result<Self> {
-        let keys = VaultKeys::open(folder)?;
+        Self::kept(folder, vault, (network, governance), clock, quota, reader, Arc::new(Bare))
+    }
+
+    /// As [`Self::open`], with the secrets of the folder in this custody. **Errors**: as there, or the custody's refusal.
+    pub fn kept(
+        folder: &Path,
+        vault: VaultId,
+        (network, governance): (&str, Governance),
+        clock: Clock,
+        quota: Quota,
+        reader: Reader,
+        custody: Arc<dyn Custody>,
+    ) -> anyhow::Result<Self> {
+        let keys = Arc::new(VaultKeys::kept(folder, custody).context("opening the vault's keys")?);
         let opened = open_journal(folder, &vault, network, &governance, Verify::Links, Arc::clone(&clock));
         let (database, journal) = opened?;
         let store = Store::open(database)?;
         let governing = Governing::open(&governance, &store).context("opening the governance log")?;
+        let subjects = journal.state().subjects.clone();
+        keys.people.trim(subjects.len()).context("opening the keys of people")?;
+        keys.people.erase(subjects.erased().iter().map(|subject| subject.0))?;
+        keys.dividends_key().context("opening the key of dividends")?;
         let slots = KeySlots::open(folder, DOCUMENTS_FILE, &store.read()?.slots()?)
             .context("opening the keys of documents")?;
-        let analysis = Analysis::open(folder, &vault, &governance, &store).context("opening the segments")?;
-        Ok(Self {
+        let analysis = Analysis::open(folder, &vault, &governance, (&store, &keys));
+        let analysis = Arc::new(analysis.context("opening the segments")?);
+        let tending = Tending::start(Arc::clone(&analysis), store.clone()).context("tending segments")?;
+        let opened = Self {
             vault,
             network: network.to_owned(),
             governance,
@@ -129,6 +154,7 @@ impl Enterprise {
             store,
             slots,
             analysis,
+            tending,
             reader,
             desks: Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from)),
             journal,
@@ -137,8 +163,11 @@ impl Enterprise {
             ingesting: Mutex::new(()),
             filing: Mutex::new(()),
             computing: Mutex::new(()),
+            upkeep: Mutex::new(()),
             bases: Bases::default(),
-        })
+        };
+        opened.resume().context("going on with an erasure or a rotation")?;
+        Ok(opened)
     }
 
     /// The Vault's state after the last durable command.

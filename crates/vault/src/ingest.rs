@@ -5,17 +5,17 @@
 //! neither gateway nor master reads it. The same request again is answered from the store; the same record again
 //! is the record that is there. Work is done in batches, each one command of the journal with its rows.
 
-use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use prost::Message as _;
+use rayon::prelude::*;
 use symphony_compute::upload::{
     self, ConsentState, Format, LineError, Lines, ParsedConsent, ParsedRecord, ParsedSubject,
 };
-use symphony_consensus::orderer::Orderer as _;
+use symphony_consensus::orderer::{OrderError, Orderer as _};
 use symphony_protocol::vault::consent::{ConsentChange, Statement};
-use symphony_protocol::vault::machine::{Command, Event};
+use symphony_protocol::vault::machine::{Command, Event, State};
 use symphony_protocol::vault::record::CanonicalRecord;
 use symphony_protocol::vault::subjects::SubjectKey;
 use symphony_types::canonical;
@@ -33,9 +33,11 @@ use symphony_wire::v1::{
 };
 
 use crate::enterprise::Enterprise;
-use crate::keys::{self, DataKey};
+use crate::keys::{self, DataKey, KeyError};
 use crate::problem::Problem;
-use crate::store::{self, Answered, Profile, RecordRow, SubjectRow, View};
+use crate::store::reading::Derived;
+use crate::store::record::{Log, RecordRow, Upload, fingerprint, name, put_uploaded, seal_record};
+use crate::store::{self, Answered, Profile, SubjectRow, View};
 
 /// On whose behalf a caller may act.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,7 +50,7 @@ pub(crate) enum Authority {
 
 impl Authority {
     /// Whether the caller may upload for this person.
-    fn covers(&self, subject: &SubjectId) -> bool {
+    pub(crate) fn covers(&self, subject: &SubjectId) -> bool {
         match self {
             Self::Own(own) => own == subject,
             Self::Operator => true,
@@ -164,6 +166,8 @@ impl Enterprise {
             }
             Operation::ListReceipts(list) => return self.list_documents(&own()?, list).await,
             Operation::ReadReceipt(read) => return self.read_document(&own()?, read).await,
+            Operation::ErasePerson(erase) => return self.erase_person(&authority, &erase.subject).await,
+            Operation::RotateKey(_) => return self.rotate_key(&authority, (&actor, &request)).await,
             Operation::EraseReceipt(erase) => return self.erase_document(&own()?, erase).await,
             Operation::ParseReceipt(parse) => return self.ticket(&own()?, (&actor, &request), parse).await,
             Operation::CorrectReceipt(correct) => return self.correct(&own()?, correct).await,
@@ -241,18 +245,18 @@ impl Enterprise {
         let (state, view) = (self.state(), self.store.read()?);
         let mut places: BTreeMap<SubjectKey, usize> = BTreeMap::new();
         let mut fresh: Vec<(SubjectKey, Profile)> = Vec::new();
-        let mut changed: BTreeMap<SubjectIndex, (SubjectRow, Profile)> = BTreeMap::new();
+        let mut changed: BTreeMap<SubjectIndex, Profile> = BTreeMap::new();
         for (_, ParsedSubject { subject, contact, wallet }) in batch {
             let key = self.keys.subject_key(&subject);
             let profile = Profile { subject, contact, wallet };
             let same = match (state.subjects.find(&key), places.get(&key).copied()) {
                 (Some(index), _) => {
-                    let (row, known) = match changed.remove(&index) {
+                    let known = match changed.remove(&index) {
                         Some(pending) => pending,
-                        None => self.profile_of(&view, index)?,
+                        None => view.profile(self.keys.data_key(index), index)?,
                     };
                     let same = known == profile;
-                    changed.insert(index, (row, profile));
+                    changed.insert(index, profile);
                     same
                 }
                 (None, Some(place)) => std::mem::replace(&mut fresh[place].1, profile.clone()) == profile,
@@ -265,26 +269,29 @@ impl Enterprise {
             tally.count(same);
         }
         let mut rows = Vec::with_capacity(fresh.len() + changed.len());
-        for (place, (_, profile)) in (state.subjects.len()..).zip(&fresh) {
-            let index = SubjectIndex(place);
-            rows.push((index, SubjectRow::new(&self.keys, index, profile).map_err(unsealed)?));
-        }
-        for (index, (row, profile)) in &changed {
-            rows.push((*index, row.with_profile(&self.keys, *index, profile).map_err(unsealed)?));
+        let mut reader = self.keys.reader();
+        for (index, profile) in &changed {
+            let row = reader.key(*index).and_then(|key| SubjectRow::new(&key, *index, profile));
+            rows.push((*index, row.map_err(unsealed)?));
         }
         if fresh.is_empty() {
             return self.store.write(|transaction| store::put_subjects(transaction, &rows));
         }
+        // Their keys are on disk before the journal knows them; what a crash leaves is overwritten at the start.
+        let next = state.subjects.len();
+        let keys = self.keys.new_people(SubjectIndex(next), fresh.len()).map_err(unsealed)?;
+        for ((place, (_, profile)), key) in (next..).zip(&fresh).zip(&keys) {
+            let index = SubjectIndex(place);
+            rows.push((index, SubjectRow::new(key, index, profile).map_err(unsealed)?));
+        }
         let keys = fresh.iter().map(|(key, _)| *key).collect();
         let hook = move |transaction: &redb::WriteTransaction| store::put_subjects(transaction, &rows);
-        self.journal.order_with(Command::EnrolSubjects { keys }, hook).await?;
+        let ordered = self.journal.order_with(Command::EnrolSubjects { keys }, hook).await;
+        if let Err(OrderError::Refused(_)) = &ordered {
+            self.keys.people.trim(next).map_err(|error| unsealed(error.into()))?;
+        }
+        ordered?;
         Ok(())
-    }
-
-    fn profile_of(&self, view: &View, index: SubjectIndex) -> Result<(SubjectRow, Profile), Problem> {
-        let row = view.subject(index)?;
-        let profile = row.profile(&self.keys, index).map_err(unsealed)?;
-        Ok((row, profile))
     }
 
     async fn put_consents(
@@ -341,15 +348,12 @@ impl Enterprise {
             if rows.is_empty() {
                 continue;
             }
-            let leaves: Vec<_> = rows.iter().map(|row| merkle::leaf(&row.commitment.0.0)).collect();
-            let subjects: BTreeSet<_> = rows.iter().map(|row| row.subject).collect();
-            let command = Command::AppendRecords {
-                count: rows.len() as u32,
-                root: merkle::root(&leaves),
-                subjects: subjects.into_iter().collect(),
-            };
-            let hook =
-                move |transaction: &redb::WriteTransaction| store::segment::put_uploaded(transaction, &rows);
+            let leaves: Vec<_> = rows.iter().map(|new| merkle::leaf(&new.row.commitment.0.0)).collect();
+            let mut subjects: Vec<_> = rows.iter().map(|new| new.row.subject).collect();
+            subjects.dedup();
+            let command =
+                Command::AppendRecords { count: rows.len() as u32, root: merkle::root(&leaves), subjects };
+            let hook = move |transaction: &redb::WriteTransaction| put_uploaded(transaction, &rows);
             self.journal.order_with(command, hook).await?;
         }
         // The records are kept whatever becomes of their segment, which the next upload tries again.
@@ -359,66 +363,123 @@ impl Enterprise {
         Ok(tally)
     }
 
-    /// Seals the records of a batch that are new.
+    /// The records of a batch that are new, sealed, by person and sequence. All cores work at it.
     fn record_rows(
         &self,
         batch: Vec<(u64, ParsedRecord)>,
         tally: &mut Tally,
-    ) -> Result<Vec<RecordRow>, Problem> {
+    ) -> Result<Vec<Upload>, Problem> {
         let (state, view) = (self.state(), self.store.read()?);
+        let log = view.log()?;
         let mut room = self.quota.records_max.saturating_sub(state.holdings.count());
-        let request_of = |record: &ParsedRecord| {
-            self.keys.keyed(
-                "symphony/record-request/v1",
-                &canonical::to_bytes(&(&record.subject, &record.request)),
-            )
-        };
-        let requests: Vec<_> = batch.iter().map(|(_, record)| request_of(record)).collect();
-        let mut known = view.known_requests(&requests)?;
-        let mut writers: BTreeMap<SubjectIndex, (DataKey, u32)> = BTreeMap::new();
-        let mut rows = Vec::with_capacity(batch.len());
-        for ((line, record), request) in batch.into_iter().zip(requests) {
-            if let Some(commitment) = known.get(&request) {
+        let drafts = batch.into_par_iter().map(|line| self.draft(&state, line));
+        let drafts: Vec<Draft> = drafts.collect::<Result<_, _>>().map_err(unsealed)?;
+        let mut writers = self.writers(&view, &log, &drafts)?;
+        let mut named = BTreeSet::new();
+        let mut fresh: Vec<(SubjectIndex, u32, Draft)> = Vec::with_capacity(drafts.len());
+        for draft in drafts {
+            let Some((subject, writer)) =
+                draft.subject.and_then(|subject| Some((subject, writers.get_mut(&subject)?)))
+            else {
+                tally.refuse(draft.line, Code::SubjectUnknown, None);
+                continue;
+            };
+            if named.contains(&draft.name) {
                 tally.count(true);
-                tally.note(*commitment);
-                continue;
+            } else if let Some(commitment) = known(&log, subject, writer, &draft)? {
+                tally.count(true);
+                tally.note(commitment);
+            } else if room == 0 {
+                tally.refuse(draft.line, Code::VaultFull, None);
+            } else if let Err(code) = draft.valid {
+                tally.refuse(draft.line, code, None);
+            } else {
+                named.insert(draft.name);
+                fresh.push((subject, writer.next, draft));
+                writer.next += 1;
+                room -= 1;
             }
-            let Some(subject) = state.subjects.find(&self.keys.subject_key(&record.subject)) else {
-                tally.refuse(line, Code::SubjectUnknown, None);
-                continue;
-            };
-            if room == 0 {
-                tally.refuse(line, Code::VaultFull, None);
-                continue;
-            }
-            let record = CanonicalRecord {
-                salt: *keys::random().map_err(unsealed)?,
-                schema: SCHEMA,
-                subject: record.subject,
-                request: record.request,
-                values: record.values,
-            };
-            if let Err(code) = record.check(&self.governance.semantics) {
-                tally.refuse(line, code, None);
-                continue;
-            }
-            let (key, sequence) = match writers.entry(subject) {
-                Entry::Occupied(writer) => writer.into_mut(),
-                Entry::Vacant(vacant) => {
-                    let key = view.subject(subject)?.data_key(&self.keys, subject).map_err(unsealed)?;
-                    vacant.insert((key, view.next_sequence(subject)?))
-                }
-            };
-            let (commitment, sealed) = store::seal_record(key, &record).map_err(unsealed)?;
-            rows.push(RecordRow { subject, sequence: *sequence, commitment, request, sealed });
-            *sequence += 1;
-            room -= 1;
-            known.insert(request, commitment);
-            tally.count(false);
-            tally.note(commitment);
         }
+        let seal = |(subject, sequence, draft): &(SubjectIndex, u32, Draft)| {
+            let (subject, sequence) = (*subject, *sequence);
+            let (commitment, sealed) = seal_record(&writers[&subject].key, &draft.record)?;
+            let row = RecordRow { subject, sequence, commitment, sealed };
+            Ok(Upload { row, fingerprint: fingerprint(&draft.name) })
+        };
+        let mut rows: Vec<Upload> = fresh.par_iter().map(seal).collect::<Result<_, _>>().map_err(unsealed)?;
+        for new in &rows {
+            tally.count(false);
+            tally.note(new.row.commitment);
+        }
+        rows.par_sort_unstable_by_key(|new| (new.row.subject, new.row.sequence));
         Ok(rows)
     }
+
+    fn draft(&self, state: &State, (line, record): (u64, ParsedRecord)) -> Result<Draft, KeyError> {
+        let name = name(&self.keys, &record.subject, &record.request);
+        let subject = state.subjects.find(&self.keys.subject_key(&record.subject));
+        let record = CanonicalRecord {
+            salt: *keys::random()?,
+            schema: SCHEMA,
+            subject: record.subject,
+            request: record.request,
+            values: record.values,
+        };
+        let valid = record.check(&self.governance.semantics);
+        Ok(Draft { line, name, subject, record, valid })
+    }
+
+    fn writers(
+        &self,
+        view: &View,
+        log: &Log,
+        drafts: &[Draft],
+    ) -> Result<BTreeMap<SubjectIndex, Writer>, Problem> {
+        let people: BTreeSet<SubjectIndex> = drafts.iter().filter_map(|draft| draft.subject).collect();
+        let (people, derived) = (people.into_iter().collect::<Vec<_>>(), Derived::open(view)?);
+        let writers = people.par_chunks(PEOPLE_OF_A_CORE).map(|people| {
+            let mut reader = self.keys.reader();
+            let writer = |subject: &SubjectIndex| {
+                let key = reader.key(*subject).map_err(unsealed)?;
+                Ok((*subject, Writer { key, next: log.next_sequence(&derived, *subject)? }))
+            };
+            people.iter().map(writer).collect::<Result<Vec<_>, Problem>>()
+        });
+        Ok(writers.collect::<Result<Vec<_>, Problem>>()?.into_iter().flatten().collect())
+    }
+}
+
+/// The record that is there already by the draft's name. **Errors**: storage, or a changed byte.
+fn known(
+    log: &Log,
+    subject: SubjectIndex,
+    writer: &Writer,
+    draft: &Draft,
+) -> Result<Option<Commitment>, Problem> {
+    for entry in log.of(subject).filter(|entry| entry.fingerprint == fingerprint(&draft.name)) {
+        let (commitment, record) = log.open(&writer.key, &entry)?;
+        if record.request == draft.record.request {
+            return Ok(Some(commitment));
+        }
+    }
+    Ok(None)
+}
+
+/// A record before it is known whether the Vault has it already.
+struct Draft {
+    line: u64,
+    /// Keyed digest of person and request id.
+    name: Digest,
+    subject: Option<SubjectIndex>,
+    record: CanonicalRecord,
+    valid: Result<(), Code>,
+}
+
+/// A person who gets records.
+struct Writer {
+    key: DataKey,
+    /// The position of the next one.
+    next: u32,
 }
 
 /// The caller as a person with data of its own. **Errors**: `ADM-0003`.
@@ -519,6 +580,8 @@ fn unsealed(error: keys::KeyError) -> Problem {
 const OWN_LIFETIME_MAX_MS: u64 = 900_000;
 /// Lines that become durable together: a command of this many consents stays below the limit of a command.
 const BATCH_LEN_MAX: usize = 10_000;
+/// People whose keys one core reads in a row.
+const PEOPLE_OF_A_CORE: usize = 512;
 /// Refused lines that an answer names.
 const REFUSALS_MAX: usize = 100;
 /// The shape of records that this node writes.

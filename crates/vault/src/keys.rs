@@ -1,14 +1,14 @@
-//! The secrets of a Vault, made once and kept in files that only their owner may read (R076, R205).
+//! The secrets of a Vault, made once and kept as their [`crate::custody`] says (R076, R205).
 //!
-//! The storage key wraps one data key per person, and that one wraps a key per receipt document, so that destroying a
-//! wrapped key erases what it sealed (D12).
+//! The Vault's key ([`crate::ring`]) wraps one data key per person, and that one wraps a key per receipt document, so that
+//! destroying a wrapped key erases what it sealed (D12); it wraps the key of each segment, and the one that dividends are under.
 //! The index secret turns a person's id into the digest that the journal knows it by. No secret has `Debug`; all
 //! are wiped when dropped.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs;
+use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::rand;
@@ -21,15 +21,41 @@ use symphony_wire::sealed::SealingKey;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
+use crate::custody::passphrase::sealed;
+use crate::custody::{Bare, Custody, Secret, secret_file};
+use crate::people::{PEOPLE_FILE, Page, PeopleKeys, Wrapped};
+use crate::ring::Ring;
+
 /// A key cannot be had or does not fit.
 #[derive(Debug, Error)]
 pub enum KeyError {
     /// A key file cannot be read or written.
     #[error("opening key file {0}")]
-    File(&'static str, #[source] io::Error),
+    File(String, #[source] io::Error),
     /// A key file does not hold a key.
     #[error("key file {0} is damaged")]
-    Damaged(&'static str),
+    Damaged(String),
+    /// The folder is laid out as an earlier build did.
+    #[error(
+        "the vault's folder was made by an earlier build, which kept people's keys in its database; this one does not read it: \
+         found {0}"
+    )]
+    Earlier(&'static str),
+    /// The folder's secrets are under a passphrase, and none was given.
+    #[error("the vault's secrets are sealed under a passphrase: name its file in the node's configuration")]
+    Sealed,
+    /// A passphrase was given, and the folder's secrets are not under one.
+    #[error("the vault's secrets are bare files: seal them with `symphonyd seal`, or name no passphrase")]
+    Bare,
+    /// Another passphrase than the one that the secrets are under.
+    #[error("the passphrase does not open the vault's secrets")]
+    Passphrase,
+    /// Nothing is there to open: a person is erased, or was never enrolled.
+    #[error("there is no key at this place")]
+    Gone,
+    /// A key is wrapped under one of the Vault's keys that is not there.
+    #[error("the vault's key of generation {0} is not there")]
+    Generation(u32),
     /// The operating system gave no randomness.
     #[error("no randomness")]
     Randomness,
@@ -44,20 +70,43 @@ pub struct VaultKeys {
     pub signing: PrivateKey<Vault>,
     /// Opens users' operations.
     pub sealing: SealingKey,
-    /// Wraps people's data keys.
-    pub storage: DataKey,
-    index: Zeroizing<[u8; SECRET_LEN]>,
+    /// Wraps every other key.
+    pub ring: Ring,
+    /// People's keys.
+    pub people: PeopleKeys,
+    /// The key that dividends are under.
+    pub(crate) dividends: PeopleKeys,
+    index: Secret,
 }
 
 impl VaultKeys {
-    /// Opens the keys of a Vault's folder, making them on first use. **Errors**: [`KeyError`].
+    /// Opens the keys of a Vault's folder as they are, making them on first use. **Errors**: [`KeyError`].
     pub fn open(folder: &Path) -> Result<Self, KeyError> {
-        fs::create_dir_all(folder).map_err(|error| KeyError::File("folder", error))?;
+        Self::kept(folder, Arc::new(Bare))
+    }
+
+    /// Opens the keys of a Vault's folder, making them on first use. **Errors**: [`KeyError`], or the custody's refusal.
+    pub fn kept(folder: &Path, custody: Arc<dyn Custody>) -> Result<Self, KeyError> {
+        fs::create_dir_all(folder).map_err(|error| KeyError::File("folder".to_owned(), error))?;
+        if let Some(file) = EARLIER.into_iter().find(|file| folder.join(file).exists()) {
+            return Err(KeyError::Earlier(file));
+        }
+        if custody.bare() && sealed(folder) {
+            return Err(KeyError::Sealed);
+        }
+        let signing = secret_file(folder, "signing.key", &*custody)?;
+        let sealing = secret_file(folder, "sealing.key", &*custody)?;
+        let index = secret_file(folder, "index.key", &*custody)?;
+        let slots = |name: &str| {
+            PeopleKeys::open(folder, name).map_err(|error| KeyError::File(name.to_owned(), error))
+        };
         Ok(Self {
-            signing: PrivateKey::from_seed(&*secret_file(folder, "signing.key")?),
-            sealing: SealingKey::from_seed(&*secret_file(folder, "sealing.key")?),
-            storage: DataKey::new(&*secret_file(folder, "storage.key")?),
-            index: secret_file(folder, "index.key")?,
+            signing: PrivateKey::from_seed(&signing),
+            sealing: SealingKey::from_seed(&sealing),
+            ring: Ring::open(folder, custody)?,
+            people: slots(PEOPLE_FILE)?,
+            dividends: slots(DIVIDENDS_FILE)?,
+            index,
         })
     }
 
@@ -74,14 +123,95 @@ impl VaultKeys {
         Digest::tagged(tag, &input)
     }
 
-    /// A new data key for a person: the key and its wrapped form. **Errors**: [`KeyError::Randomness`].
-    pub fn new_data_key(&self, subject: SubjectIndex) -> Result<(DataKey, Vec<u8>), KeyError> {
-        self.storage.new_inner(&wrap_place(subject))
+    /// New data keys for people whose positions follow each other, on disk with one write. **Errors**: [`KeyError`].
+    pub fn new_people(&self, from: SubjectIndex, people: usize) -> Result<Vec<DataKey>, KeyError> {
+        let (mut keys, mut slots) = (Vec::with_capacity(people), Vec::with_capacity(people));
+        for subject in (from.0..).take(people).map(SubjectIndex) {
+            let secret = random()?;
+            slots.push(self.ring.wrap(&wrap_place(subject), secret.as_slice())?);
+            keys.push(DataKey::new(&secret));
+        }
+        self.people.put(from.0, &slots)?;
+        Ok(keys)
     }
 
-    /// The data key of a person. **Errors**: [`KeyError::Open`].
-    pub fn data_key(&self, subject: SubjectIndex, wrapped: &[u8]) -> Result<DataKey, KeyError> {
-        self.storage.inner(&wrap_place(subject), wrapped)
+    /// The data key of a person. **Errors**: [`KeyError`]; [`KeyError::Gone`] when it is erased.
+    pub fn data_key(&self, subject: SubjectIndex) -> Result<DataKey, KeyError> {
+        self.opened(subject, self.people.get(subject.0)?)
+    }
+
+    /// The data keys of many people, quickest in ascending order.
+    pub fn reader(&self) -> PeopleReader<'_> {
+        PeopleReader { keys: self, page: Page::default() }
+    }
+
+    /// Opens what was read of a person's slot.
+    fn opened(&self, subject: SubjectIndex, read: Option<Wrapped>) -> Result<DataKey, KeyError> {
+        let open = |wrapped: Option<Wrapped>| {
+            let wrapped = wrapped.ok_or(KeyError::Gone)?;
+            key_of(&self.ring.unwrap(&wrap_place(subject), &wrapped)?)
+        };
+        match open(read) {
+            // A rotation came between reading the slot and opening it.
+            Err(KeyError::Generation(_)) => open(self.people.get(subject.0)?),
+            opened => opened,
+        }
+    }
+
+    /// The key that dividends are under, made on first use. **Errors**: [`KeyError`].
+    pub(crate) fn dividends_key(&self) -> Result<DataKey, KeyError> {
+        let read = || match self.dividends.get(0) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
+            read => read,
+        };
+        let open = |wrapped: &Wrapped| key_of(&self.ring.unwrap(DIVIDENDS_PLACE, wrapped)?);
+        match read()? {
+            Some(wrapped) => match open(&wrapped) {
+                Err(KeyError::Generation(_)) => open(&read()?.ok_or(KeyError::Gone)?),
+                opened => opened,
+            },
+            None => {
+                let secret = random()?;
+                let wrapped = self.ring.wrap(DIVIDENDS_PLACE, secret.as_slice())?;
+                self.dividends.put(0, &[wrapped])?;
+                Ok(DataKey::new(&secret))
+            }
+        }
+    }
+
+    /// Wraps every person's key, and that of dividends, under the latest of the Vault's keys. How many were not. **Errors**:
+    /// [`KeyError`].
+    pub fn rewrap(&self) -> Result<u64, KeyError> {
+        let people =
+            self.people.replace(|slot, known| self.ring.rewrap(&wrap_place(SubjectIndex(slot)), &known))?;
+        Ok(people + self.dividends.replace(|_, known| self.ring.rewrap(DIVIDENDS_PLACE, &known))?)
+    }
+}
+
+/// Reads a page of people's keys at a time.
+pub struct PeopleReader<'a> {
+    keys: &'a VaultKeys,
+    page: Page,
+}
+
+impl PeopleReader<'_> {
+    /// The data key of a person. **Errors**: as [`VaultKeys::data_key`].
+    pub fn key(&mut self, subject: SubjectIndex) -> Result<DataKey, KeyError> {
+        if !self.page.has(subject.0) {
+            self.keys.people.page(subject.0, &mut self.page)?;
+        }
+        self.keys.opened(subject, self.page.get(subject.0))
+    }
+}
+
+fn key_of(secret: &[u8]) -> Result<DataKey, KeyError> {
+    let secret: &[u8; SECRET_LEN] = secret.try_into().map_err(|_| KeyError::Open)?;
+    Ok(DataKey::new(secret))
+}
+
+impl From<io::Error> for KeyError {
+    fn from(error: io::Error) -> Self {
+        Self::File("of slots".to_owned(), error)
     }
 }
 
@@ -89,7 +219,7 @@ impl VaultKeys {
 pub struct DataKey(LessSafeKey);
 
 impl DataKey {
-    fn new(secret: &[u8; SECRET_LEN]) -> Self {
+    pub(crate) fn new(secret: &[u8; SECRET_LEN]) -> Self {
         let key = UnboundKey::new(&AES_256_GCM, secret).expect("AES-256 takes every 32 bytes for a key");
         Self(LessSafeKey::new(key))
     }
@@ -103,9 +233,7 @@ impl DataKey {
 
     /// A key that was wrapped under this one for that place. **Errors**: [`KeyError::Open`].
     pub fn inner(&self, place: &[u8], wrapped: &[u8]) -> Result<Self, KeyError> {
-        let secret = self.open(place, wrapped)?;
-        let secret: &[u8; SECRET_LEN] = secret.as_slice().try_into().map_err(|_| KeyError::Open)?;
-        Ok(Self::new(secret))
+        key_of(&self.open(place, wrapped)?)
     }
 
     /// Seals bytes for one place. **Errors**: [`KeyError::Randomness`].
@@ -133,11 +261,6 @@ impl DataKey {
     }
 }
 
-/// The key that wraps the keys of segments, made on first use. **Errors**: [`KeyError`].
-pub fn segments_key(folder: &Path) -> Result<DataKey, KeyError> {
-    Ok(DataKey::new(&*secret_file(folder, "analysis.key")?))
-}
-
 /// 32 random bytes. **Errors**: [`KeyError::Randomness`].
 pub fn random() -> Result<Zeroizing<[u8; SECRET_LEN]>, KeyError> {
     let mut bytes = Zeroizing::new([0; SECRET_LEN]);
@@ -151,25 +274,11 @@ fn wrap_place(subject: SubjectIndex) -> [u8; 12] {
     place
 }
 
-/// Reads a secret of a folder, or makes it. It gets its name only when it is whole and on disk.
-fn secret_file(folder: &Path, name: &'static str) -> Result<Zeroizing<[u8; SECRET_LEN]>, KeyError> {
-    let path = folder.join(name);
-    let failed = |error| KeyError::File(name, error);
-    if !path.exists() {
-        let secret = random()?;
-        let draft = folder.join(format!("{name}.new"));
-        let mut options = OpenOptions::new();
-        let mut file =
-            options.write(true).create(true).truncate(true).mode(0o600).open(&draft).map_err(failed)?;
-        file.write_all(secret.as_slice()).and_then(|()| file.sync_all()).map_err(failed)?;
-        fs::rename(&draft, &path).map_err(failed)?;
-    }
-    let bytes = Zeroizing::new(fs::read(&path).map_err(failed)?);
-    let secret: [u8; SECRET_LEN] = bytes.as_slice().try_into().map_err(|_| KeyError::Damaged(name))?;
-    Ok(Zeroizing::new(secret))
-}
-
 /// Bytes of a wrapped key.
 pub const WRAPPED_LEN: usize = NONCE_LEN + SECRET_LEN + TAG_LEN;
 const SECRET_LEN: usize = 32;
 const TAG_LEN: usize = 16;
+const DIVIDENDS_FILE: &str = "dividends.keys";
+const DIVIDENDS_PLACE: &[u8] = b"dividends";
+/// Secrets of a folder in which people's keys stood in the database.
+const EARLIER: [&str; 2] = ["storage.key", "analysis.key"];

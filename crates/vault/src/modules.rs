@@ -73,7 +73,7 @@ impl Enterprise {
         values: &[(SubjectIndex, u64)],
     ) -> Result<Vec<DerivedRow>, Problem> {
         let Some(plan) = envelope.plan.compute() else { return Ok(vec![]) };
-        let view = self.store.read()?;
+        let mut keys = self.keys.reader();
         let mut rows = Vec::with_capacity(values.len());
         for (subject, value) in values {
             let label = match &plan.declaration.output {
@@ -91,8 +91,7 @@ impl Enterprise {
                 value: *value,
                 label,
             };
-            let key = view.subject(*subject)?.data_key(&self.keys, *subject);
-            let row = key.and_then(|key| DerivedRow::new(&key, *subject, &found));
+            let row = keys.key(*subject).and_then(|key| DerivedRow::new(&key, *subject, &found));
             rows.push(row.map_err(|error| Problem::fault("a derived value cannot be sealed", error))?);
         }
         Ok(rows)

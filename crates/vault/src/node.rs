@@ -22,6 +22,7 @@ use tokio::net::TcpListener;
 use tonic::service::Routes;
 
 use crate::agent::{Agent, AgentConfig};
+use crate::custody::Custody;
 use crate::enterprise::{Enterprise, Quota};
 use crate::rpc::Door;
 
@@ -49,6 +50,8 @@ pub struct VaultConfig {
     pub governance: Governance,
     /// What the Vault takes at most (R080).
     pub quota: Quota,
+    /// What keeps the secrets of the folder.
+    pub custody: Arc<dyn Custody>,
 }
 
 /// Runs until `shutdown`. **Errors**: what the node cannot start or go on without.
@@ -57,17 +60,27 @@ pub async fn run(config: VaultConfig, shutdown: impl Future<Output = ()>) -> any
     let Some(record) = governance.registry.vaults.get(&vault) else {
         bail!("governance does not know vault {vault}");
     };
+    if config.custody.bare() {
+        if !governance.policy().software_admitted {
+            bail!(
+                "the vault's secrets are bare files, and this network's policy is not for development: seal them under a \
+                 passphrase with `symphonyd seal`"
+            );
+        }
+        tracing::warn!(vault = %vault, "the vault's secrets are bare files: development only");
+    }
     let actor = record.executor.clone();
     let registered = (record.key, record.sealing_key.clone());
     let (program, machine, place) = (config.enclave_program, config.machine, folder.clone());
     let identity = Identity { chain: network.clone(), node, actor, role: EnclaveRole::Slice };
-    let quota = config.quota;
+    let (quota, custody) = (config.quota, config.custody);
     let reader = Reader::start(ReaderConfig::new(config.reader_program)).context("measuring the reader")?;
     for missing in reader.missing() {
         tracing::warn!(vault = %vault, "receipts are kept and cannot be read: {missing}");
     }
     let opened = tokio::task::spawn_blocking(move || -> anyhow::Result<(Enterprise, Agent)> {
-        let enterprise = Enterprise::open(&folder, vault, &network, governance, clock(), quota, reader)?;
+        let enterprise =
+            Enterprise::kept(&folder, vault, (&network, governance), clock(), quota, reader, custody)?;
         let modules = enterprise.approved_modules()?;
         let config = AgentConfig { program, identity, machine, folder: place, modules };
         Ok((enterprise, Agent::start(config).context("starting the slice enclave")?))

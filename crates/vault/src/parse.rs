@@ -35,8 +35,9 @@ use crate::documents::{commitment, sealing};
 use crate::enterprise::Enterprise;
 use crate::keys::{self, DataKey};
 use crate::problem::Problem;
+use crate::store::View;
 use crate::store::reading::{self, NewReading, Read, Reading};
-use crate::store::{self, RecordRow, View};
+use crate::store::record::{RecordRow, seal_record};
 
 pub(crate) use shown::shown;
 
@@ -154,12 +155,15 @@ impl Enterprise {
     async fn take_out(&self, order: &ParseOrder) -> Result<Result<Opened, Parsed>, Problem> {
         let ticket = &order.ticket;
         let own = SubjectId::new(ticket.owner.as_str()).map_err(|_| Code::Malformed)?;
-        let subject = self.enrolled(own.as_str())?;
         let _one_at_a_time = self.filing.lock().await;
+        // A document goes with its person, who may be another by now.
+        let Ok(subject) = self.enrolled(own.as_str()) else {
+            return Ok(Err(self.refused(order, Code::DocumentErased)));
+        };
         let view = self.store.read()?;
         let (key, header) = match self.held(&view, subject, &ticket.document) {
-            Err(Problem::Refused { code: code @ Code::DocumentErased, .. }) => {
-                return Ok(Err(self.refused(order, code)));
+            Err(Problem::Refused { code: Code::DocumentErased | Code::NotFound, .. }) => {
+                return Ok(Err(self.refused(order, Code::DocumentErased)));
             }
             held => held?,
         };
@@ -257,10 +261,9 @@ impl Enterprise {
             return Ok(self.stated(order, &reading));
         };
         let subject = opened.subject;
-        let (commitment, bytes) = store::seal_record(&opened.key, &record).map_err(sealing)?;
+        let (commitment, bytes) = seal_record(&opened.key, &record).map_err(sealing)?;
         let sequence = view.next_sequence(subject)?;
-        let request = self.keys.keyed("symphony/parse-record/v1", &document.0.0);
-        let record = RecordRow { subject, sequence, commitment, request, sealed: bytes };
+        let record = RecordRow { subject, sequence, commitment, sealed: bytes };
         let usage = Usage { epsilon: WHOLE, records: vec![(subject, 1)] };
         let new = NewReading { document, task: order.task, sealed, record, marks, usage };
         let root = merkle::root(&[merkle::leaf(&commitment.0.0)]);

@@ -103,7 +103,7 @@ impl Enterprise {
             Authority::Own(_) => self.own(authority, subject)?,
         };
         let view = self.store.read()?;
-        let key = view.subject(subject)?.data_key(&self.keys, subject);
+        let key = self.keys.data_key(subject);
         let key = key.map_err(|error| Problem::fault("a person's key cannot be opened", error))?;
         let entry = |value: DerivedValue| AttributeEntry {
             module: value.module.to_string(),
@@ -126,8 +126,7 @@ impl Enterprise {
     ) -> Result<VaultAnswer, Problem> {
         let subject = self.own(authority, subject)?;
         let view = self.store.read()?;
-        let profile = view.subject(subject)?.profile(&self.keys, subject);
-        let profile = profile.map_err(|error| Problem::fault("a profile cannot be opened", error))?;
+        let profile = view.profile(self.keys.data_key(subject), subject)?;
         let mut dividends = Vec::new();
         let Some(wallet) = profile.wallet else { return Ok(VaultAnswer::default()) };
         for (epoch, closed) in &self.state().epochs {

@@ -32,7 +32,7 @@ use symphony_wire::v1::SliceResult;
 use crate::agent::{Agent, wrong_answer};
 use crate::enterprise::Enterprise;
 use crate::problem::Problem;
-use crate::runtime::Gathered;
+use crate::runtime::{Gathered, Wanted};
 use crate::store;
 
 /// What the trainings under way are computed on. Lost with the process, and made again.
@@ -51,6 +51,11 @@ struct Basis {
 }
 
 impl Bases {
+    /// Forgets all of them: somebody is gone.
+    pub(crate) fn clear(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     fn of(&self, task: &TaskId, members: Digest) -> Option<Basis> {
         let bases = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         bases.get(task).copied().filter(|basis| basis.members == members)
@@ -213,7 +218,9 @@ impl Enterprise {
         let envelope = &order.body.envelope;
         let used = self.store.read()?.usage(&envelope.task)?;
         let first = used.is_none();
-        let gathered = self.gather(envelope, entry, draw.members.set(), (used, None))?;
+        let wanted = Wanted { used, beside: None, handles: true };
+        let people = self.readable(draw.members.set());
+        let gathered = self.gather(envelope, entry, &people, wanted)?;
         if first {
             let put = |transaction: &_| store::put_usage(transaction, &envelope.task, &gathered.usage);
             self.store.write(put)?;

@@ -75,7 +75,7 @@ impl Door {
             boot: self.agent.boot(),
             coverage: coverage.collect(),
             records_bucket: Bucket::of(state.holdings.count()).0,
-            subjects_bucket: Bucket::of(u64::from(state.subjects.len())).0,
+            subjects_bucket: Bucket::of(u64::from(state.subjects.len()) - state.subjects.erased().len()).0,
             ledger_head: self.enterprise.head().0.to_vec(),
             signature: Vec::new(),
             governance_sequence: self.enterprise.followed().governance().sequence.0,

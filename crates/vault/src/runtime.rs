@@ -59,6 +59,9 @@ impl Enterprise {
             return Ok(transcript.clone());
         }
         self.check_receipt(&assignment.body.envelope)?;
+        if let (Some(_), Plan::Audience(_)) = (&earlier, &assignment.body.envelope.plan) {
+            self.unreleased(&assignment.body.envelope.task)?;
+        }
         let policy = self.appraise(&assignment.body.envelope, &assignment.body.aggregator_boot)?;
         self.check_own(&agent, Admitted::of(&assignment.body.envelope))?;
         let module = self.module(&assignment.body.envelope)?;
@@ -194,24 +197,28 @@ impl Enterprise {
         let (body, digest) = (&assignment.body, assignment.body.digest());
         let state = self.state();
         let entry = state.ledger.entry(&body.envelope.task).ok_or(Code::ReservationUnknown)?;
-        let people = committed(entry)?;
+        let people = &self.readable(committed(entry)?);
         let used = if earlier.is_some() { self.store.read()?.usage(&body.envelope.task)? } else { None };
         let inputs = match &body.envelope.plan {
             Plan::Audience(_) => Some(self.inputs(&body.envelope, earlier.is_some(), people)?),
             Plan::Training(_) | Plan::Compute(_) => None,
         };
-        let (mark, beside, snapshot) = match inputs {
-            Some(inputs) => (Some(inputs.mark), Some(inputs.beside), inputs.snapshot),
-            None => (None, None, None),
+        let (mark, beside, snapshot, _pin) = match inputs {
+            Some(inputs) => (Some(inputs.mark), Some(inputs.beside), inputs.snapshot, Some(inputs.pin)),
+            None => (None, None, None, None),
         };
-        let gathered = self.gather(&body.envelope, entry, people, (used, beside))?;
+        // Over segments the enclave asks for handles, also of those whom records beside them select.
+        let wanted = Wanted { used, beside, handles: snapshot.is_none() };
+        let gathered = self.gather(&body.envelope, entry, people, wanted)?;
         let key = agent.report().body.hpke_key;
         let serving = match &snapshot {
             Some(snapshot) => Some(Serving::new(self, snapshot, people, (&key, &digest))?),
             None => None,
         };
         let input_root = serving.as_ref().map_or(gathered.root, |serving| serving.input_root(gathered.root));
-        if earlier.is_some_and(|earlier| earlier.header.body.input_root != input_root) {
+        // Who was erased since is missing, and nobody else.
+        let fewer = *people != *committed(entry)?;
+        if !fewer && earlier.is_some_and(|earlier| earlier.header.body.input_root != input_root) {
             return Err(Problem::refused(Code::Internal, "the records of the earlier attempt are not there"));
         }
         let material = sealed::seal(&key, purpose::MATERIAL, &digest.0, &gathered.material);
@@ -264,14 +271,13 @@ impl Enterprise {
 
     /// Opens the records of these people, or of them those `beside` segments, with the attributes of the plan, and nothing else
     /// (R087): for a query those that have every attribute, for a training those that say when they happened, for a module those
-    /// that have any. Of what was `used` before, no more: a person's records only grow, so the first ones are those of the earlier
-    /// attempt.
+    /// that have any.
     pub(crate) fn gather(
         &self,
         envelope: &TaskEnvelope,
         entry: &LedgerEntry,
         people: &SubjectSet,
-        (used, beside): (Option<Usage>, Option<Vec<(u32, u32)>>),
+        Wanted { used, beside, handles }: Wanted,
     ) -> Result<Gathered, Problem> {
         let mut attributes = BTreeMap::new();
         for attribute in envelope.plan.attributes() {
@@ -313,13 +319,14 @@ impl Enterprise {
             None => view.each_record(&self.keys, &self.slots, people, visit)?,
             Some(places) => {
                 let visit = |(subject, _), commitment: &_, record: &_| visit(subject, commitment, record);
-                view.records_at(&self.keys, &self.slots, places, visit)?;
+                view.records_at(&self.keys, &self.slots, &places, visit)?;
             }
         }
-        for (subject, _) in &counts {
-            let profile = view.subject(*subject)?.profile(&self.keys, *subject);
-            let profile = profile.map_err(|error| Problem::fault("a profile cannot be opened", error))?;
-            builder.person(*subject, &profile.contact).map_err(failed)?;
+        if handles {
+            let people: Vec<SubjectIndex> = counts.iter().map(|(subject, _)| *subject).collect();
+            for (subject, handle) in people.iter().zip(self.contacts(&view, &people)?.iter()) {
+                builder.person(*subject, handle).map_err(failed)?;
+            }
         }
         let material = builder.finish().map_err(failed)?;
         let usage = Usage { epsilon: entry.epsilon, records: counts };
@@ -336,6 +343,16 @@ struct Slice {
     module: Option<ModuleCode>,
     policy: AppraisalPolicy,
     earlier: Option<Transcript>,
+}
+
+/// What is opened for a task.
+pub(crate) struct Wanted {
+    /// What was used before: then no more. A person's records only grow, so the first ones are those of the earlier attempt.
+    pub(crate) used: Option<Usage>,
+    /// Where the records are; `None` for all of the task's people.
+    pub(crate) beside: Option<Vec<(u32, u32)>>,
+    /// Whether handles go with the records.
+    pub(crate) handles: bool,
 }
 
 /// Records of a task, ready for the enclave.

@@ -30,6 +30,8 @@ pub struct Slot {
     pub wrapped: [u8; WRAPPED_LEN],
     /// Recognises what the key is of: a document by the keyed digest of person and content, a segment by that of its name.
     pub mark: Digest,
+    /// Which of the Vault's keys a segment's is wrapped under; a document's is under its person's, and this is 0.
+    pub generation: u32,
 }
 
 /// The slots of a Vault.
@@ -87,22 +89,25 @@ impl KeySlots {
         let number = slots.free.pop().ok_or_else(|| io::Error::other("no key slot is free"))?;
         // Whatever becomes of the write, what it left is overwritten before the slot is used again.
         slots.doomed.insert(number);
-        let mut bytes = Zeroizing::new([0; SLOT_LEN]);
-        bytes[..WRAPPED_LEN].copy_from_slice(&slot.wrapped);
-        bytes[WRAPPED_LEN..WRAPPED_LEN + 32].copy_from_slice(&slot.mark.0);
-        slots.file.write_all_at(bytes.as_slice(), offset(number))?;
+        slots.file.write_all_at(slot.bytes().as_slice(), offset(number))?;
         slots.file.sync_data()?;
         slots.doomed.remove(&number);
         Ok(number)
     }
 
+    /// Puts the same key, wrapped otherwise, in the place of one. [`Self::sync`] has it on disk. **Errors**: those of the file system.
+    pub fn rewrite(&self, number: u32, slot: &Slot) -> io::Result<()> {
+        self.lock().file.write_all_at(slot.bytes().as_slice(), offset(number))
+    }
+
     /// What a slot holds. **Errors**: those of the file system.
     pub fn get(&self, number: u32) -> io::Result<Slot> {
         let bytes = self.lock().read(number)?;
-        let (mut wrapped, mut mark) = ([0; WRAPPED_LEN], [0; 32]);
+        let (mut wrapped, mut mark, mut generation) = ([0; WRAPPED_LEN], [0; 32], [0; 4]);
         wrapped.copy_from_slice(&bytes[..WRAPPED_LEN]);
-        mark.copy_from_slice(&bytes[WRAPPED_LEN..WRAPPED_LEN + 32]);
-        Ok(Slot { wrapped, mark: Digest(mark) })
+        mark.copy_from_slice(&bytes[MARK..GENERATION]);
+        generation.copy_from_slice(&bytes[GENERATION..GENERATION + 4]);
+        Ok(Slot { wrapped, mark: Digest(mark), generation: u32::from_be_bytes(generation) })
     }
 
     /// Overwrites a slot that no row names any more. **Errors**: those of the file system; the slot stays doomed.
@@ -117,8 +122,30 @@ impl KeySlots {
         self.lock().overwrite()
     }
 
+    /// Has everything that was written on disk. **Errors**: those of the file system.
+    pub fn sync(&self) -> io::Result<()> {
+        self.lock().file.sync_data()
+    }
+
+    /// Overwrites slots that no row names any more, with one sync. **Errors**: those of the file system; they stay doomed.
+    pub fn erase_all(&self, numbers: impl IntoIterator<Item = u32>) -> io::Result<()> {
+        let mut slots = self.lock();
+        slots.doomed.extend(numbers);
+        slots.overwrite()
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, Slots> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Slot {
+    fn bytes(&self) -> Zeroizing<[u8; SLOT_LEN]> {
+        let mut bytes = Zeroizing::new([0; SLOT_LEN]);
+        bytes[..WRAPPED_LEN].copy_from_slice(&self.wrapped);
+        bytes[MARK..GENERATION].copy_from_slice(&self.mark.0);
+        bytes[GENERATION..GENERATION + 4].copy_from_slice(&self.generation.to_be_bytes());
+        bytes
     }
 }
 
@@ -158,6 +185,9 @@ fn offset(number: u32) -> u64 {
     u64::from(number) * SLOT_LEN as u64
 }
 
+/// Where the parts of a slot begin.
+const MARK: usize = WRAPPED_LEN;
+const GENERATION: usize = MARK + 32;
 /// Divides every sector size.
 const SLOT_LEN: usize = 128;
 const GROWTH: u32 = 256;
@@ -167,7 +197,7 @@ mod tests {
     use super::*;
 
     fn slot(byte: u8) -> Slot {
-        Slot { wrapped: [byte; WRAPPED_LEN], mark: Digest([byte; 32]) }
+        Slot { wrapped: [byte; WRAPPED_LEN], mark: Digest([byte; 32]), generation: u32::from(byte) }
     }
 
     fn on_disk(folder: &Path, byte: u8) -> bool {

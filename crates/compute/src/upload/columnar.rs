@@ -15,6 +15,7 @@ use bytes::Bytes;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
 };
+use rayon::prelude::*;
 use symphony_types::catalogue::Code;
 use symphony_types::limits::UPLOAD_BYTES_MAX;
 use symphony_types::time::DAY_MS;
@@ -68,10 +69,10 @@ pub(super) fn arrow_stream(bytes: &[u8]) -> Result<Batches, UploadError> {
     Ok(Box::new(stream.batches.into_iter().map(Ok)))
 }
 
-/// Parses each row of each batch.
-pub(super) fn lines<'a, T: 'a>(
+/// Parses each row of each batch, a batch on all cores.
+pub(super) fn lines<'a, T: Send + 'a>(
     batches: Batches,
-    parse: impl for<'f> Fn(&Fields<'f>) -> Result<T, LineError> + 'a,
+    parse: impl for<'f> Fn(&Fields<'f>) -> Result<T, LineError> + Sync + 'a,
 ) -> impl Iterator<Item = (u64, Result<T, LineError>)> + 'a {
     let mut number = 0;
     batches.flat_map(move |batch| {
@@ -85,9 +86,9 @@ pub(super) fn lines<'a, T: 'a>(
     })
 }
 
-fn rows<T>(
+fn rows<T: Send>(
     batch: &RecordBatch,
-    parse: &impl for<'f> Fn(&Fields<'f>) -> Result<T, LineError>,
+    parse: &(impl for<'f> Fn(&Fields<'f>) -> Result<T, LineError> + Sync),
 ) -> Vec<Result<T, LineError>> {
     let schema = batch.schema();
     let row = |row: usize| {
@@ -102,7 +103,7 @@ fn rows<T>(
         }
         parse(&fields)
     };
-    (0..batch.num_rows()).map(row).collect()
+    (0..batch.num_rows()).into_par_iter().map(row).collect()
 }
 
 fn scalar(column: &dyn Array, row: usize) -> Scalar<'_> {

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use rayon::prelude::*;
 use serde::Deserializer as _;
 use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use symphony_types::catalogue::Code;
@@ -11,16 +12,22 @@ use symphony_types::limits::UPLOAD_LINE_BYTES_MAX;
 use crate::upload::LineError;
 use crate::upload::row::{COLUMNS_MAX, Fields, Scalar, refuse, shown};
 
-/// Parses each line that is not blank.
-pub(super) fn lines<'a, T>(
+/// Parses each line that is not blank, some at a time on all cores.
+pub(super) fn lines<'a, T: Send + 'a>(
     bytes: &'a [u8],
-    parse: impl for<'f> Fn(&Fields<'f>) -> Result<T, LineError> + 'a,
+    parse: impl for<'f> Fn(&Fields<'f>) -> Result<T, LineError> + Sync + 'a,
 ) -> impl Iterator<Item = (u64, Result<T, LineError>)> + 'a {
     let numbered = (1_u64..).zip(bytes.split(|byte| *byte == b'\n'));
-    numbered.filter(|(_, line)| !line.trim_ascii().is_empty()).map(move |(number, line)| {
-        let parsed = fields(line).and_then(|fields| parse(&fields));
-        (number, parsed)
-    })
+    let mut numbered = numbered.filter(|(_, line)| !line.trim_ascii().is_empty());
+    let parsed = move || {
+        let lines: Vec<(u64, &[u8])> = numbered.by_ref().take(LINES_AT_A_TIME).collect();
+        let parsed = lines.into_par_iter().map(|(number, line)| {
+            let parsed = fields(line).and_then(|fields| parse(&fields));
+            (number, parsed)
+        });
+        Some(parsed.collect::<Vec<_>>()).filter(|parsed| !parsed.is_empty())
+    };
+    std::iter::from_fn(parsed).flatten()
 }
 
 fn fields(line: &[u8]) -> Result<Fields<'_>, LineError> {
@@ -150,5 +157,7 @@ impl<'de> Visitor<'de> for Field {
     }
 }
 
+/// Lines that are parsed before the first of them is taken.
+const LINES_AT_A_TIME: usize = 4_096;
 /// Marks messages that quote no value.
 const OWN_WORDS: &str = "line: ";

@@ -128,10 +128,10 @@ pub fn consents(format: Format, bytes: &[u8]) -> Result<Lines<'_, ParsedConsent>
     lines(format, bytes, value::consent)
 }
 
-fn lines<'a, T: 'a>(
+fn lines<'a, T: Send + 'a>(
     format: Format,
     bytes: &'a [u8],
-    parse: impl for<'f> Fn(&Fields<'f>) -> Result<T, LineError> + 'a,
+    parse: impl for<'f> Fn(&Fields<'f>) -> Result<T, LineError> + Sync + 'a,
 ) -> Result<Lines<'a, T>, UploadError> {
     if bytes.len() > UPLOAD_BYTES_MAX {
         let detail = format!("an upload has at most {UPLOAD_BYTES_MAX} bytes");

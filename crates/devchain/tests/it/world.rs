@@ -15,7 +15,7 @@ use symphony_devchain::vm::{Address, Failure};
 use symphony_types::amount::{Bps, Sym};
 use symphony_types::digest::Digest;
 use symphony_types::id::{AccountId, EpochId, VaultId};
-use symphony_types::key::{Document as _, PrivateKey, Treasury, Wallet};
+use symphony_types::key::{PrivateKey, Treasury, Wallet};
 use symphony_types::time::OrderedMillis;
 
 pub(crate) const SUBMITTERS: [u8; 2] = [1, 2];

@@ -83,4 +83,6 @@ fn slow_routes() -> Routes {
         .routes(routes!(receipts::content))
         .routes(routes!(receipts::drawing))
         .routes(routes!(vaults::operate))
+        .routes(routes!(vaults::erase))
+        .routes(routes!(vaults::rotate))
 }

@@ -19,9 +19,10 @@ use symphony_types::limits::DOCUMENT_BYTES_MAX;
 use symphony_wire::caller::Caller;
 use symphony_wire::v1::vault_operation::Operation;
 use symphony_wire::v1::{
-    ReadAttributes, ReadBudget, ReadConsents, ReadDividends, ReadRecords, SealedOperation, UploadFormat,
-    VaultAnswer,
+    ErasePerson, ReadAttributes, ReadBudget, ReadConsents, ReadDividends, ReadRecords, RotateKey,
+    SealedOperation, UploadFormat, VaultAnswer,
 };
+use utoipa::ToSchema;
 
 use super::request::{JSON, JsonBody, OCTETS, RequestKey, hex32, json, media, require_media};
 use super::shape::{
@@ -244,6 +245,60 @@ async fn reading(
     SubjectId::new(&subject).map_err(|fault| Problem::malformed(format!("reading the person: {fault}")))?;
     let vault = gateway.vault(caller, vault).await?;
     gateway.operate(caller, &vault, &unique()?, operation(subject)).await
+}
+
+/// The Vault's proof that a person is erased.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct PersonErasureReport {
+    /// Canonical bytes of the erasure, signed by the Vault: `symphony vault check-erasure` reads them.
+    proof: String,
+}
+
+/// Erases a person: every consent, its profile, records and receipts, and the keys of them all. Commitments stay. Again, the same
+/// proof.
+///
+/// The caller itself, or anyone for the Vault's operator. It is answered when nothing can be opened any more, which takes as
+/// long as writing the segments with the person's rows again. Dividends that are not taken by then can be taken only by who
+/// kept their proofs. The same id may be registered again, and is another person then.
+#[utoipa::path(
+    delete, path = "/v1/vaults/{vault}/subjects/{subject}", operation_id = "erasePerson", tag = "vaults",
+    params(
+        ("vault" = String, Path, description = "A Vault's name, or `assigned`"),
+        ("subject" = String, Path, description = "The person")
+    ),
+    responses((status = 200, description = "The proof", body = PersonErasureReport))
+)]
+pub(crate) async fn erase(
+    State(gateway): State<Arc<Gateway>>,
+    Proven(caller): Proven,
+    Path((vault, subject)): Path<(String, String)>,
+) -> Result<Json<PersonErasureReport>, Problem> {
+    let erase = |subject| Operation::ErasePerson(ErasePerson { subject });
+    let answer = reading(&gateway, &caller, &vault, subject, erase).await?;
+    Ok(Json(PersonErasureReport { proof: hex::encode(&answer.proof) }))
+}
+
+/// What the rotation of a Vault's key did.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct RotationReport {
+    /// Keys that were wrapped anew.
+    keys: u64,
+}
+
+/// Wraps every key of a Vault anew under a new key and destroys the old one, while the Vault serves. For the Vault's operator.
+#[utoipa::path(
+    post, path = "/v1/vaults/{vault}/key/rotations", operation_id = "rotateKey", tag = "vaults",
+    params(("vault" = String, Path, description = "A Vault's name, or `assigned`")),
+    responses((status = 200, description = "What was done", body = RotationReport))
+)]
+pub(crate) async fn rotate(
+    State(gateway): State<Arc<Gateway>>,
+    Proven(caller): Proven,
+    Path(vault): Path<String>,
+) -> Result<Json<RotationReport>, Problem> {
+    let vault = gateway.vault(&caller, &vault).await?;
+    let answer = gateway.operate(&caller, &vault, &unique()?, Operation::RotateKey(RotateKey {})).await?;
+    Ok(Json(RotationReport { keys: answer.accepted }))
 }
 
 /// A line of a consents upload.

@@ -174,3 +174,25 @@ async fn a_person_rules_their_own_consent_and_sees_their_budget() {
     assert_eq!(lines[1]["expires_at"], 99);
     assert_eq!(lines[2], line("withdrawn"));
 }
+
+/// R055, R076, R080: a person has itself erased and gets the Vault's proof; somebody else's is the Vault's to refuse; an operator
+/// has its Vault's key rotated.
+#[tokio::test]
+async fn a_person_is_erased_and_a_key_rotated() {
+    let stage = Stage::open().await;
+    let path = format!("/v1/vaults/assigned/subjects/{ACTOR}");
+    let erased = stage.request(Method::DELETE, &path).send().await.unwrap();
+    assert_eq!(erased.status(), 200);
+    let erased: Value = serde_json::from_str(&erased.text().await.unwrap()).unwrap();
+    assert_eq!(erased, json!({"proof": "040506"}));
+    let other = stage.request(Method::DELETE, "/v1/vaults/assigned/subjects/bob").send().await.unwrap();
+    let other: Value = serde_json::from_str(&other.text().await.unwrap()).unwrap();
+    assert_eq!(other["code"], "ADM-0003");
+    let rotated = stage.request(Method::POST, "/v1/vaults/vault-1/key/rotations").send().await.unwrap();
+    let rotated: Value = serde_json::from_str(&rotated.text().await.unwrap()).unwrap();
+    assert_eq!(rotated, json!({"keys": 12}));
+    let seen = stage.seen.lock().unwrap();
+    let erasing = |operation: &Operation| matches!(operation, Operation::ErasePerson(_));
+    let count = seen.operations.iter().filter(|one| one.operation.as_ref().is_some_and(erasing)).count();
+    assert_eq!(count, 2);
+}

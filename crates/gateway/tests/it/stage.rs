@@ -119,6 +119,17 @@ fn answer(operation: &VaultOperation) -> VaultAnswer {
         Operation::EraseReceipt(erase) => {
             return VaultAnswer { proof: vec![1, 2, 3], ..receipt(&erase.receipt_id, false) };
         }
+        Operation::ErasePerson(erase) if erase.subject == operation.actor => {
+            return VaultAnswer { accepted: 1, proof: vec![4, 5, 6], ..VaultAnswer::default() };
+        }
+        Operation::RotateKey(_) => return VaultAnswer { accepted: 12, ..VaultAnswer::default() },
+        Operation::ErasePerson(_) => {
+            return VaultAnswer {
+                code: "ADM-0003".into(),
+                detail: "not yours".into(),
+                ..VaultAnswer::default()
+            };
+        }
         Operation::ReadBudget(read) if read.subject != operation.actor => {
             return VaultAnswer {
                 code: "ADM-0003".into(),

@@ -166,6 +166,19 @@ impl Consents {
         }
         self.trail = Digest::of("symphony/vault-consents/v1", &(self.trail, at, changes));
     }
+
+    /// Ends every consent of a person; a scope never spoken of stays so.
+    pub(crate) fn erase(&mut self, at: OrderedMillis, subject: SubjectIndex) {
+        let (block, place) = place(subject);
+        for all in self.scopes.values_mut() {
+            let granted =
+                matches!(all.get(block).map(|known| known.last[place]), Some(Standing::Granted { .. }));
+            if granted {
+                all.get_mut(block).record(place, at, Statement::Withdrawn);
+            }
+        }
+        self.trail = Digest::of("symphony/vault-consents-erased/v1", &(self.trail, at, subject));
+    }
 }
 
 impl Serialize for Consents {

@@ -173,6 +173,31 @@ impl Document for Erasure {
 /// An erasure with the signature of its Vault.
 pub type SignedErasure = Signed<Erasure, Vault>;
 
+/// A Vault's word that a person is erased: its key and those of its documents are destroyed, no segment has a row of it,
+/// every consent is ended, and the journal says so (R055, R080, D12).
+///
+/// The person is named by its position, as in proofs of its budget, and not by its id, which the Vault does not keep.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PersonErasure {
+    /// The Vault.
+    pub vault: VaultId,
+    /// The person's position, which nobody else ever gets.
+    pub subject: SubjectIndex,
+    /// When the journal took the erasure.
+    pub at: OrderedMillis,
+    /// Height of the journal with the erasure in it.
+    pub height: u64,
+    /// Digest of the journal's entry at that height.
+    pub head: Digest,
+}
+
+impl Document for PersonErasure {
+    const TAG: &'static str = "symphony/person-erasure/v1";
+}
+
+/// The erasure of a person with the signature of its Vault.
+pub type SignedPersonErasure = Signed<PersonErasure, Vault>;
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -23,7 +23,7 @@ use symphony_types::time::OrderedMillis;
 use super::authorize::{self, EndorsedPreparation};
 use super::consent::{ConsentChange, Consents};
 use super::dividend;
-use super::document::Documents;
+use super::document::{Documents, Kept};
 use super::ledger::{Drawn, EntryState, Ledger, LedgerEntry, Ordered, Reservation};
 use super::subjects::{Holdings, Roll, SubjectKey};
 use crate::artifact::training::{EndorsedRoundOrder, Extra};
@@ -157,6 +157,11 @@ pub enum Command {
         /// Its commitment.
         commitment: Commitment,
     },
+    /// End every consent of a person for good; its rows, its documents and the keys of both go with this command.
+    ErasePerson {
+        /// Who.
+        subject: SubjectIndex,
+    },
 }
 
 /// What has happened in a Vault.
@@ -258,6 +263,11 @@ pub enum Event {
         /// Its commitment.
         commitment: Commitment,
     },
+    /// A person is gone; the index is never given again.
+    PersonErased {
+        /// Who.
+        subject: SubjectIndex,
+    },
 }
 
 impl State {
@@ -272,6 +282,13 @@ impl State {
             epochs: BTreeMap::new(),
             documents: Documents::default(),
         }
+    }
+
+    /// A person's document. With its person all that was kept of it is erased. **Errors**: `ADM-0004`.
+    pub fn document(&self, subject: SubjectIndex, commitment: &Commitment) -> Result<Kept, Code> {
+        let mut kept = self.documents.of(subject, commitment)?;
+        kept.erased = kept.erased.or(self.subjects.erased_at(subject));
+        Ok(kept)
     }
 
     /// People whose consent covers a scope and who have records, as a bucket (R058, D6).
@@ -344,10 +361,15 @@ pub fn decide(state: &State, at: OrderedMillis, command: &Command) -> Result<Vec
             Ok(if fresh { vec![kept] } else { vec![] })
         }
         Command::EraseDocument { subject, commitment } => {
-            let kept = state.documents.of(*subject, commitment)?;
+            let kept = state.document(*subject, commitment)?;
             let erased = Event::DocumentErased { commitment: *commitment };
             Ok(if kept.erased.is_none() { vec![erased] } else { vec![] })
         }
+        Command::ErasePerson { subject } if state.subjects.contains(*subject) => {
+            Ok(vec![Event::PersonErased { subject: *subject }])
+        }
+        Command::ErasePerson { subject } if state.subjects.erased().contains(*subject) => Ok(vec![]),
+        Command::ErasePerson { .. } => Err(Code::SubjectUnknown),
     }
 }
 
@@ -382,6 +404,11 @@ pub fn evolve(state: &mut State, at: OrderedMillis, event: &Event) {
         }
         Event::DocumentKept { subject, commitment } => state.documents.keep(at, *subject, *commitment),
         Event::DocumentErased { commitment } => state.documents.erase(at, commitment),
+        Event::PersonErased { subject } => {
+            state.consents.erase(at, *subject);
+            state.holdings.erase(*subject);
+            state.subjects.erase(at, *subject);
+        }
     }
 }
 

@@ -1,5 +1,10 @@
 //! The people of a Vault as the machine knows them: a keyed digest and a dense index each (R058, R076).
 //!
+//! ```text
+//! (none) -> enrolled -> erased
+//! ```
+//! Erased is final for the index: a person of the same id who is enrolled again is another one.
+//!
 //! In a digest of the state the whole roll is represented by the running digest of what was enrolled, so that it
 //! costs the same for ten people and for a million. The roll is a function of that history.
 
@@ -12,45 +17,69 @@ use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
 use symphony_types::limits::SUBJECTS_PER_VAULT_MAX;
 use symphony_types::subjects::{SubjectIndex, SubjectSet};
+use symphony_types::table::Table;
+use symphony_types::time::OrderedMillis;
 
 /// A person's id under the Vault's index secret: worthless without it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct SubjectKey(pub Digest);
 
-/// Who is enrolled. Nobody is ever taken off, so an index means one person for ever.
+/// Who is enrolled and who is erased. No index is given twice, so it means one person for ever.
 #[derive(Clone, Debug)]
 pub struct Roll {
     /// Each at least twice as long as the next, so that a key is merged a few times and looked for in a few.
     runs: Vec<Arc<Run>>,
     len: u32,
+    erased: Arc<SubjectSet>,
+    /// When each of them was.
+    ends: Table<SubjectIndex, u64>,
     trail: Digest,
 }
 
 impl Default for Roll {
     fn default() -> Self {
-        Self { runs: Vec::new(), len: 0, trail: Digest::ZERO }
+        Self { runs: Vec::new(), len: 0, erased: Arc::default(), ends: Table::new(), trail: Digest::ZERO }
     }
 }
 
 impl Roll {
-    /// How many people are enrolled.
+    /// How many people were ever enrolled.
     pub fn len(&self) -> u32 {
         self.len
     }
 
-    /// Whether nobody is enrolled.
+    /// Whether nobody ever was.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// The index of a person.
+    /// The index of an enrolled person.
     pub fn find(&self, key: &SubjectKey) -> Option<SubjectIndex> {
-        self.runs.iter().find_map(|run| run.find(key))
+        self.places(key).find(|subject| !self.erased.contains(*subject))
     }
 
-    /// Whether the index belongs to a person.
+    /// The index that a person had who was erased, and the last of them who was.
+    pub fn former(&self, key: &SubjectKey) -> Option<SubjectIndex> {
+        self.places(key).filter(|subject| self.erased.contains(*subject)).max()
+    }
+
+    /// Whether the index belongs to an enrolled person.
     pub fn contains(&self, subject: SubjectIndex) -> bool {
-        subject.0 < self.len()
+        subject.0 < self.len() && !self.erased.contains(subject)
+    }
+
+    /// Everybody who was erased.
+    pub fn erased(&self) -> &SubjectSet {
+        &self.erased
+    }
+
+    /// When a person was erased; `None` for who was not.
+    pub fn erased_at(&self, subject: SubjectIndex) -> Option<OrderedMillis> {
+        self.ends.get(&subject).map(|at| OrderedMillis(*at))
+    }
+
+    fn places<'a>(&'a self, key: &'a SubjectKey) -> impl Iterator<Item = SubjectIndex> + 'a {
+        self.runs.iter().flat_map(|run| run.places(key))
     }
 
     /// The keys among `keys` that are new, once each, in their order. **Errors**: `VLT-0008`.
@@ -81,6 +110,12 @@ impl Roll {
         self.runs.push(Arc::new(Run::new(run)));
         self.trail = Digest::of("symphony/vault-roll/v1", &(self.trail, keys));
     }
+
+    pub(crate) fn erase(&mut self, at: OrderedMillis, subject: SubjectIndex) {
+        Arc::make_mut(&mut self.erased).insert(subject);
+        self.ends.insert(subject, at.0);
+        self.trail = Digest::of("symphony/vault-roll-erased/v1", &(self.trail, at, subject));
+    }
 }
 
 /// People by key. Keys are digests, so those of one beginning are few and stand together: a search looks at two places of memory.
@@ -108,11 +143,12 @@ impl Run {
         Self { people, bits, starts }
     }
 
-    fn find(&self, key: &SubjectKey) -> Option<SubjectIndex> {
+    /// Where a key stands: once, unless its person was erased and enrolled again.
+    fn places<'a>(&'a self, key: &'a SubjectKey) -> impl Iterator<Item = SubjectIndex> + 'a {
         let place = beginning(key, self.bits);
         let alike = &self.people[self.starts[place] as usize..self.starts[place + 1] as usize];
-        let found = alike.binary_search_by(|(known, _)| known.cmp(key)).ok()?;
-        Some(alike[found].1)
+        let first = alike.partition_point(|(known, _)| known < key);
+        alike[first..].iter().take_while(move |(known, _)| known == key).map(|(_, subject)| *subject)
     }
 }
 
@@ -171,6 +207,14 @@ impl Holdings {
         }
         self.trail = Digest::of("symphony/vault-holdings/v1", &(self.trail, count, root, subjects));
     }
+
+    /// A person has no records any more. How many there ever were stays.
+    pub(crate) fn erase(&mut self, subject: SubjectIndex) {
+        if self.holders.contains(subject) {
+            Arc::make_mut(&mut self.holders).remove(subject);
+        }
+        self.trail = Digest::of("symphony/vault-holdings-erased/v1", &(self.trail, subject));
+    }
 }
 
 impl Serialize for Holdings {
@@ -188,10 +232,11 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// R058: in whatever batches people come, each new key has the next index and keeps it, in copies from before too.
+        /// R058, R080: in whatever batches people come and go, each new key has the next index and keeps it until it is
+        /// erased, in copies from before too; enrolled again it has another.
         #[test]
         fn an_index_means_one_person_for_ever(
-            batches in proptest::collection::vec(proptest::collection::vec(0u32..400, 0..60), 1..30),
+            batches in proptest::collection::vec((proptest::collection::vec(0u32..400, 0..60), 0u32..400), 1..30),
             alike in any::<bool>(),
         ) {
             // Keys of digests, or keys that begin alike.
@@ -203,24 +248,33 @@ mod tests {
                 SubjectKey(Digest::of("test", &n))
             };
             let (mut roll, mut model) = (Roll::default(), BTreeMap::new());
-            for batch in batches {
+            let mut next = 0;
+            for (batch, leaver) in batches {
                 let keys: Vec<_> = batch.into_iter().map(key).collect();
                 let (copy, known) = (roll.clone(), model.clone());
                 let fresh = roll.newcomers(&keys).unwrap();
                 let mut expected = Vec::new();
                 for key in keys {
-                    let next = SubjectIndex(model.len() as u32);
                     model.entry(key).or_insert_with(|| {
                         expected.push(key);
-                        next
+                        next += 1;
+                        SubjectIndex(next - 1)
                     });
                 }
                 prop_assert_eq!(&fresh, &expected);
                 if !fresh.is_empty() {
                     roll.enrol(&fresh);
                 }
+                prop_assert_eq!(roll.len(), next);
+                if let Some(gone) = model.remove(&key(leaver)) {
+                    prop_assert!(roll.contains(gone));
+                    roll.erase(OrderedMillis(7), gone);
+                    prop_assert!(!roll.contains(gone));
+                    prop_assert_eq!(roll.former(&key(leaver)), Some(gone));
+                    prop_assert_eq!(roll.erased_at(gone), Some(OrderedMillis(7)));
+                }
                 for (roll, model) in [(&roll, &model), (&copy, &known)] {
-                    prop_assert_eq!(roll.len() as usize, model.len());
+                    prop_assert_eq!(u64::from(roll.len()) - roll.erased().len(), model.len() as u64);
                     for n in 0..400 {
                         prop_assert_eq!(roll.find(&key(n)), model.get(&key(n)).copied());
                     }

@@ -17,7 +17,7 @@ use symphony_protocol::execution::{aggregate::aggregate_nonce, coordinate::slice
 use symphony_protocol::governance::pricing::fee;
 use symphony_protocol::lifecycle::training::Position;
 use symphony_protocol::settlement::finalize::settlement_root;
-use symphony_protocol::vault::document::{DocumentRecord, Erasure, SignedErasure};
+use symphony_protocol::vault::document::{DocumentRecord, Erasure, PersonErasure, SignedErasure};
 use symphony_protocol::vault::record::{CanonicalRecord, Value as Field};
 use symphony_types::amount::{Sym, split};
 use symphony_types::canonical::to_bytes;
@@ -26,6 +26,7 @@ use symphony_types::epsilon::Epsilon;
 use symphony_types::id::{RequestId, SchemaVersion, SubjectId, VaultId};
 use symphony_types::key::{Document, Vault};
 use symphony_types::merkle;
+use symphony_types::subjects::SubjectIndex;
 use symphony_types::time::{OrderedMillis, RecordMillis};
 
 use crate::compute::computation;
@@ -154,6 +155,13 @@ fn document_commitments_and_erasures_conform() {
         height: 42,
         head: Digest([0x21; 32]),
     };
+    let person = PersonErasure {
+        vault: VaultId::new("vault-a").unwrap(),
+        subject: SubjectIndex(7),
+        at: OrderedMillis(1_799_000_000_000),
+        height: 43,
+        head: Digest([0x22; 32]),
+    };
     let file = "document.json";
     conforms(
         file,
@@ -167,6 +175,11 @@ fn document_commitments_and_erasures_conform() {
                 "document": document(&erasure),
                 "seed": hex::encode(Digest::of_bytes(b"vault-a").0),
                 "signed": hex::encode(to_bytes(&key::<Vault>("vault-a").sign(erasure.clone()))),
+            },
+            "person_erasure": {
+                "value": person,
+                "document": document(&person),
+                "signed": hex::encode(to_bytes(&key::<Vault>("vault-a").sign(person.clone()))),
             },
         }),
     );

@@ -153,6 +153,9 @@ pub(crate) enum Command {
     /// Your receipts at your own Vault
     #[command(subcommand)]
     Receipt(Receipt),
+    /// What a Vault keeps of a person, as a whole
+    #[command(subcommand)]
+    Vault(Vault),
     /// A person's records
     Records(Person),
     /// What modules found of a person, which stays in the Vault
@@ -258,6 +261,15 @@ pub(crate) struct Person {
     pub(crate) vault: String,
 }
 
+#[derive(Args)]
+pub(crate) struct ErasureProof {
+    /// The proof
+    pub(crate) file: PathBuf,
+    /// The governance that names the Vault's key
+    #[arg(long, value_name = "FILE")]
+    pub(crate) governance: PathBuf,
+}
+
 #[derive(Subcommand)]
 pub(crate) enum Budget {
     /// What spent it, each entry proven against the root of the Vault's ledger; needs a trusted governance
@@ -350,12 +362,29 @@ pub(crate) enum Receipt {
         out: Option<PathBuf>,
     },
     /// Check a proof of erasure, without a network
-    CheckErasure {
-        /// The proof
-        file: PathBuf,
-        /// The governance that names the Vault's key
-        #[arg(long, value_name = "FILE")]
-        governance: PathBuf,
+    CheckErasure(ErasureProof),
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Vault {
+    /// Erase a person: consents, profile, records and receipts, and every key of them; the commitments stay
+    Erase {
+        #[command(flatten)]
+        person: Person,
+        /// Really: it cannot be undone, and dividends that are not taken need their proofs, which go as well
+        #[arg(long, required = true)]
+        everything: bool,
+        /// Write the Vault's proof to this file
+        #[arg(long, short)]
+        out: Option<PathBuf>,
+    },
+    /// Check a proof that a person is erased, without a network
+    CheckErasure(ErasureProof),
+    /// Wrap all keys of your Vault under a new key, while it serves; for its operator
+    RotateKey {
+        /// The Vault
+        #[arg(long)]
+        vault: String,
     },
 }
 

@@ -3,6 +3,7 @@
 pub(crate) mod args;
 mod challenge;
 mod compute;
+mod erasure;
 mod governance;
 mod model;
 mod money;
@@ -16,3 +17,4 @@ pub(crate) mod run;
 mod show;
 mod tee;
 mod train;
+mod vault;

@@ -7,10 +7,8 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
-use symphony_sdk::erasure;
 use symphony_sdk::receipts::{Uploaded, committed};
 use symphony_sdk::shape::ReceiptEntry;
-use symphony_sdk::verify::governance_digest;
 use symphony_types::digest::Digest;
 use symphony_types::id::SubjectId;
 use symphony_types::limits::DOCUMENT_BYTES_MAX;
@@ -18,7 +16,7 @@ use tokio::io::AsyncReadExt as _;
 
 use super::args::Receipt;
 use super::parse::Wanted;
-use super::run::{REFUSED, Session, UNVERIFIED, Usage, refusal, unique};
+use super::run::{REFUSED, Session, refusal, unique};
 use super::{reading, show};
 
 impl Session {
@@ -47,7 +45,7 @@ impl Session {
                 });
             }
             Receipt::Erase { id, out } => self.erase_receipt(id, out.as_deref()).await?,
-            Receipt::CheckErasure { file, governance } => return self.check_erasure(&file, &governance),
+            Receipt::CheckErasure(proof) => return self.check_receipt(&proof),
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -123,33 +121,6 @@ impl Session {
         }
         show::print(self.json, &erased, |erased| format!("erased {}", erased.receipt.receipt_id));
         Ok(())
-    }
-
-    fn check_erasure(&self, file: &Path, governance: &Path) -> Result<ExitCode> {
-        let read = |path: &Path| {
-            std::fs::read(path).map_err(|error| Usage(format!("reading {}: {error}", path.display())))
-        };
-        let (proof, governance) = (read(file)?, erasure::governance(&read(governance)?)?);
-        let digest = governance_digest(&governance).to_hex();
-        match erasure::check(&proof, &governance) {
-            Ok(erased) => {
-                let answer = json!({"verified": true, "vault": erased.vault.as_str(),
-                    "receipt_id": erased.commitment.to_string(), "erased_ms": erased.at.0,
-                    "height": erased.height, "head": erased.head.to_hex(), "governance": digest});
-                show::print(self.json, &answer, |_| {
-                    format!(
-                        "vault {} erased {} at {} ms; its journal then: height {}, head {}\ngovernance {digest}",
-                        erased.vault, erased.commitment, erased.at.0, erased.height, erased.head
-                    )
-                });
-                Ok(ExitCode::SUCCESS)
-            }
-            Err(fault) => {
-                let answer = json!({"verified": false, "fault": fault.to_string(), "governance": digest});
-                show::print(self.json, &answer, |_| format!("not verified: {fault}\ngovernance {digest}"));
-                Ok(ExitCode::from(UNVERIFIED))
-            }
-        }
     }
 }
 

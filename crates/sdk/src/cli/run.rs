@@ -107,6 +107,7 @@ async fn run(cli: Cli) -> Result<ExitCode> {
             session.upload(kind, &file, &vault, request_id).await?;
         }
         Command::Receipt(command) => return session.receipt(command).await,
+        Command::Vault(command) => return session.vault(command).await,
         Command::Records(person) => session.records(&person).await?,
         Command::Attributes(person) => session.attributes(&person).await?,
         Command::Wallet(command) => session.wallet(command).await?,

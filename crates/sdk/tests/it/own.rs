@@ -160,7 +160,7 @@ async fn only_the_vaults_own_answer_is_believed() {
     assert!(matches!(none, Err(ClientError::Config(_))), "{none:?}");
 }
 
-/// R082, R234: everything about receipts and the records out of them is sealed; nothing takes the plain way.
+/// R080, R082, R234: everything about receipts and the records out of them is sealed, and the erasure of all; nothing takes the plain way.
 #[tokio::test]
 async fn every_question_about_receipts_is_sealed() {
     let (world, client) = open().await;
@@ -175,12 +175,13 @@ async fn every_question_about_receipts_is_sealed() {
     for place in ["assigned", vault().as_str()] {
         assert_eq!(client.records(place, PERSON).await.unwrap()[0].json, "{}");
     }
-    assert_eq!(world.stage.lock().unwrap().seen.len(), 8);
+    assert_eq!(client.erase_person("assigned", PERSON).await.unwrap().proof, [1, 2, 3]);
+    assert_eq!(world.stage.lock().unwrap().seen.len(), 9);
     assert!(client.records("assigned", "somebody").await.is_err(), "of others nothing is asked sealed");
     let long = RequestId::new(&"x".repeat(60)).unwrap();
     let refused = client.upload_and_parse_receipt(b"content", &long).await;
     assert!(matches!(refused, Err(ClientError::Config(_))), "{refused:?}");
-    assert_eq!(world.stage.lock().unwrap().seen.len(), 8, "nothing was sent under a name without room");
+    assert_eq!(world.stage.lock().unwrap().seen.len(), 9, "nothing was sent under a name without room");
 }
 
 /// R082, R234: `--trust` has the command line seal.

@@ -9,10 +9,10 @@ use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use axum::{Json, Router};
 use serde_json::{Value, json};
-use symphony_protocol::vault::document::{DocumentRecord, Erasure};
+use symphony_protocol::vault::document::{DocumentRecord, Erasure, PersonErasure};
 use symphony_sdk::client::{Client, ClientError};
 use symphony_sdk::erasure::{self, ErasureError};
 use symphony_sdk::receipts::committed;
@@ -20,6 +20,7 @@ use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
 use symphony_types::id::{Commitment, RequestId, SubjectId, VaultId};
 use symphony_types::limits::DOCUMENT_BYTES_MAX;
+use symphony_types::subjects::SubjectIndex;
 use symphony_types::time::OrderedMillis;
 use symphony_wire::documents::encode;
 
@@ -177,8 +178,13 @@ impl<S> World<S> {
 
     /// Runs `symphony receipt` with these words.
     pub(crate) async fn receipt(&self, words: &[&str]) -> Output {
+        self.symphony("receipt", words).await
+    }
+
+    /// Runs `symphony` with a command and its words.
+    async fn symphony(&self, named: &str, words: &[&str]) -> Output {
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_symphony"));
-        command.args(["--gateway", &self.url, "--token", "token", "--actor", PERSON, "receipt"]).args(words);
+        command.args(["--gateway", &self.url, "--token", "token", "--actor", PERSON, named]).args(words);
         tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
     }
 }
@@ -314,4 +320,38 @@ async fn the_command_line_shows_erases_and_checks() {
     assert_eq!(unproven.status.code(), Some(3));
     let unusable = world.receipt(&["check-erasure", &proven, "--governance", &good]).await;
     assert_eq!(unusable.status.code(), Some(1));
+}
+
+/// R055, R080, D12: the command line erases a person only when told that it is everything, and checks the Vault's proof without a
+/// network; a changed proof, and one about a receipt, prove nothing.
+#[tokio::test]
+async fn a_person_is_erased_and_the_proof_checked() {
+    let erased = PersonErasure {
+        vault: VaultId::new("vault-a").unwrap(),
+        subject: SubjectIndex(7),
+        at: OrderedMillis(7),
+        height: 9,
+        head: Digest([4; 32]),
+    };
+    let signed = encode(&keys().vault.sign(erased));
+    let answer = json!({"proof": hex::encode(&signed)});
+    let of = format!("/v1/vaults/assigned/subjects/{PERSON}");
+    let router = Router::new().route(&of, delete(move || async move { Json(answer) }));
+    let world = World::before(Shared::default(), router).await;
+    let path = |name: &str| world.folder.path().join(name).to_str().unwrap().to_owned();
+    let proven = path("proof");
+    assert_eq!(world.symphony("vault", &["erase", "--out", &proven]).await.status.code(), Some(2));
+    assert!(world.symphony("vault", &["erase", "--everything", "--out", &proven]).await.status.success());
+    assert_eq!(std::fs::read(&proven).unwrap(), signed);
+    let governed = world.file("governance", &encode(&governance(&keys())));
+    let check = ["check-erasure", &proven, "--governance", &governed, "--json"];
+    let checked: Value = serde_json::from_slice(&world.symphony("vault", &check).await.stdout).unwrap();
+    assert_eq!((&checked["verified"], &checked["person"]), (&json!(true), &json!(7)));
+    let mut forged = signed.clone();
+    *forged.last_mut().unwrap() ^= 1;
+    for wrong in [forged, proof(&"ab".repeat(32), "vault-a")] {
+        let wrong = world.file("wrong", &wrong);
+        let unproven = world.symphony("vault", &["check-erasure", &wrong, "--governance", &governed]).await;
+        assert_eq!(unproven.status.code(), Some(3));
+    }
 }

@@ -37,7 +37,7 @@ enum Step {
     Compact(Vec<prop::sample::Index>),
     Erase(BTreeSet<u32>),
     Rewrite(prop::sample::Index),
-    Release(prop::sample::Index),
+    Retain(BTreeSet<u64>),
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -47,7 +47,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => prop::collection::vec(index(), 1..4).prop_map(Step::Compact),
         2 => prop::collection::btree_set(0..10_u32, 0..3).prop_map(Step::Erase),
         3 => index().prop_map(Step::Rewrite),
-        1 => index().prop_map(Step::Release),
+        1 => prop::collection::btree_set(0..25_u64, 0..6).prop_map(Step::Retain),
     ];
     prop::collection::vec(step, 0..25)
 }
@@ -126,13 +126,12 @@ impl Model {
                 let entry = if rows.is_empty() { None } else { Some(self.file(rows)) };
                 catalogue.rewrite(&old, entry, &destroyed).expect("it has what is left");
             }
-            Step::Release(index) => {
-                let versions: Vec<u64> = (catalogue.oldest().0..=catalogue.version().0).collect();
-                let oldest = CatalogueVersion(*index.get(&versions));
-                for entry in catalogue.release(oldest).expect("it is kept") {
+            Step::Retain(versions) => {
+                let kept = versions.iter().copied().map(CatalogueVersion).collect();
+                for entry in catalogue.retain(&kept) {
                     self.files.remove(&entry.id).expect("it is destroyed once");
                 }
-                self.readable.retain(|version, _| *version >= oldest.0);
+                self.readable.retain(|version, _| *version == before || versions.contains(version));
             }
         }
         self.readable.insert(catalogue.version().0, now);
@@ -142,7 +141,7 @@ impl Model {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 3_000, ..ProptestConfig::default() })]
 
-    /// R062: whatever happens, each version that is kept reads what it read the first time, without those erased since, and
+    /// R080: whatever happens, each version that is kept reads what it read the first time, without those erased since, and
     /// says how many rows those had; and no version reads a file that was destroyed.
     #[test]
     fn every_version_reads_what_it_read_the_first_time(steps in steps()) {
@@ -168,8 +167,9 @@ proptest! {
                 prop_assert_eq!(snapshot.destroyed_rows + hidden, lost);
             }
         }
-        let gone: Vec<CatalogueVersion> = (0..catalogue.oldest().0).map(CatalogueVersion).collect();
-        for version in gone {
+        let kept: Vec<u64> = catalogue.versions().map(|version| version.0).collect();
+        prop_assert_eq!(&kept, &model.readable.keys().copied().collect::<Vec<_>>());
+        for version in (0..30).filter(|version| !kept.contains(version)).map(CatalogueVersion) {
             prop_assert_eq!(catalogue.snapshot(version), Err(CatalogueError::Version(version)));
         }
     }

@@ -259,7 +259,7 @@ fn three_purchases_and_a_sum_in_the_window_join_on_the_person() {
     });
 }
 
-/// R062: erased people are hidden in every version at once, and a replay is told how many rows it lacks.
+/// R080: erased people are hidden in every version at once, and a replay is told how many rows it lacks.
 #[test]
 fn a_replay_reads_the_same_rows_and_reports_the_erased() {
     runtime().block_on(async {

@@ -103,13 +103,16 @@ impl Fixture {
         Self { store, keys, segments: Arc::new(segments), catalogue: Catalogue::new() }
     }
 
-    pub(crate) async fn write(&self, records: &[Record], layout: Layout) -> SegmentEntry {
-        let id = SegmentId::random();
-        let key = SegmentKey::random();
+    pub(crate) async fn begin(&self, layout: Layout) -> (SegmentWriter, SegmentId) {
+        let (id, key) = (SegmentId::random(), SegmentKey::random());
         self.keys.0.lock().expect("no test panics with it").insert(id, key.clone());
         let store: Arc<dyn ObjectStore> = self.store.clone();
-        let mut writer =
-            SegmentWriter::begin(store, &vault(), id, &key, &schema(), layout).await.expect("it begins");
+        let begun = SegmentWriter::begin(store, &vault(), id, &key, &schema(), layout).await;
+        (begun.expect("it begins"), id)
+    }
+
+    pub(crate) async fn write(&self, records: &[Record], layout: Layout) -> SegmentEntry {
+        let (mut writer, _) = self.begin(layout).await;
         let mut rows = Unsorted::new(&schema());
         for part in records.chunks(7) {
             rows.push(&batch(part)).expect("it fits");

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::net::{IpAddr, TcpListener};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
@@ -16,6 +17,7 @@ use symphony_tee::{development, measure};
 use symphony_types::id::{AccountId, ActorId, Measurement, NodeId, UsageScope, VaultId};
 use symphony_types::key::{Governance as CouncilKey, PrivateKey, Treasury, Wallet};
 use symphony_types::time::{DAY_MS, OrderedMillis};
+use symphony_vault::custody::passphrase::Passphrase;
 use symphony_vault::keys::VaultKeys;
 use symphony_wire::documents::encode;
 use symphony_wire::tls::authority::{Authority, write_secret};
@@ -84,7 +86,9 @@ pub(super) fn network(
     token::create_issuer(dir)?;
     fs::copy(dir.join("issuer/jwks.json"), dir.join("gateway/jwks.json"))?;
     let played = hardware.map(|class| Played::found(dir, class)).transpose()?;
-    let parties = parties(dir, &masters, &vaults, played.as_ref())?;
+    // A production policy refuses bare secrets; here the passphrase lies beside them all the same.
+    let passphrase = (profile == Profile::Production).then_some(PASSPHRASE);
+    let parties = parties(dir, &masters, &vaults, (played.as_ref(), passphrase))?;
     let mut governance = genesis::governance(&parties, profile)?;
     for policy in governance.policies.values_mut() {
         overrides.iter().try_for_each(|text| override_policy(policy, text))?;
@@ -122,11 +126,13 @@ pub(super) fn network(
             guard: votes.then(|| committee::GUARD_SOCKET.into()),
             protocol_max: None,
             metrics: None,
+            passphrase_file: passphrase.filter(|_| *role == NodeRole::Enterprise).map(Into::into),
+            passphrase_env: None,
             full_node: full_node.filter(|_| *role == NodeRole::Chain).map(|at| format!("http://{at}/v1")),
             records_max: 20_000_000,
             documents_max: 2_000,
             document_bytes_max: 1 << 30,
-            segment_rows: 1 << 18,
+            segment_rows: 1 << 12,
             requests_per_second: 2_000,
             wiretap: None,
             platform: played.as_ref().map(Played::config),
@@ -142,6 +148,8 @@ pub(super) fn network(
 }
 
 /// What lies where in the folder.
+/// The passphrase of each Vault under a production policy, in its node's folder.
+const PASSPHRASE: &str = "keys/vault.passphrase";
 const README: &str = "\
 # A development network
 
@@ -243,7 +251,12 @@ fn nodes(masters: &[NodeId], vaults: &[VaultId]) -> Result<Vec<(NodeId, NodeRole
     Ok(nodes)
 }
 
-fn parties(dir: &Path, masters: &[NodeId], vaults: &[VaultId], played: Option<&Played>) -> Result<Parties> {
+fn parties(
+    dir: &Path,
+    masters: &[NodeId],
+    vaults: &[VaultId],
+    (played, passphrase): (Option<&Played>, Option<&str>),
+) -> Result<Parties> {
     let node_seed = |node: &str, key: &str| seed(&dir.join(node).join("keys").join(key));
     let account = |node: &str, key: &str| -> Result<AccountId> {
         Ok(PrivateKey::<Wallet>::from_seed(&node_seed(node, key)?).public().account())
@@ -255,7 +268,17 @@ fn parties(dir: &Path, masters: &[NodeId], vaults: &[VaultId], played: Option<&P
     let mut hosts: Vec<String> = masters.iter().map(ToString::to_string).collect();
     for vault in vaults {
         let node = enterprise(vault)?.to_string();
-        let keys = VaultKeys::open(&dir.join(&node).join("data"))?;
+        let folder = dir.join(&node).join("data");
+        let keys = match passphrase {
+            None => VaultKeys::open(&folder)?,
+            Some(file) => {
+                // A seed is a file of 64 random digits, made on first use.
+                let file = dir.join(&node).join(file);
+                seed(&file)?;
+                let custody = Passphrase::open(&folder, fs::read_to_string(&file)?.trim().as_bytes())?;
+                VaultKeys::kept(&folder, Arc::new(custody))?
+            }
+        };
         vault_keys.push((vault.clone(), keys.signing.public(), keys.sealing.public()));
         accounts.insert(genesis::operator(vault), account(&node, "operator-wallet.seed")?);
         accounts.insert(genesis::executor(vault), account(&node, "executor-wallet.seed")?);

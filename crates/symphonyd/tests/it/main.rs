@@ -15,6 +15,7 @@ mod models;
 mod money;
 mod network;
 mod parses;
+mod people;
 mod receipts;
 mod refusals;
 mod taint;

@@ -316,7 +316,7 @@ impl Stage {
         self.nothing_is_reserved().await;
     }
 
-    /// R057, R059, R062
+    /// R057, R059
     async fn withdrawn_consent_excludes(&self) {
         let mut gone = BTreeSet::new();
         for (index, vault) in VAULTS.iter().enumerate() {

@@ -19,7 +19,7 @@ use crate::enterprise::Enterprise;
 use crate::keys;
 use crate::problem::Problem;
 use crate::store::reading::{self, Corrected};
-use crate::store::{self, RecordRow};
+use crate::store::record::{RecordRow, seal_record};
 
 impl Enterprise {
     /// Puts the owner's word in place of what was read of one of its documents.
@@ -66,10 +66,9 @@ impl Enterprise {
                 values: expense.values(|name| known.get(name).copied()),
             };
             record.check(&self.governance.semantics)?;
-            let (commitment, sealed) = store::seal_record(&key, &record).map_err(sealing)?;
+            let (commitment, sealed) = seal_record(&key, &record).map_err(sealing)?;
             let sequence = view.next_sequence(subject)?;
-            let request = self.keys.keyed("symphony/corrected-record/v1", &commitment.0.0);
-            let row = RecordRow { subject, sequence, commitment, request, sealed };
+            let row = RecordRow { subject, sequence, commitment, sealed };
             reading.corrected = Some(Corrected { expense, fields, record: commitment });
             let sealed = reading.seal(&key, &document).map_err(sealing)?;
             let root = merkle::root(&[merkle::leaf(&commitment.0.0)]);

@@ -166,7 +166,7 @@ impl View {
         subject: SubjectIndex,
         from: u32,
     ) -> Result<impl Iterator<Item = Result<(u32, DocumentRow), Problem>> + use<>, Problem> {
-        let table = self.0.open_table(DOCUMENTS).map_err(redb::Error::from)?;
+        let table = self.transaction.open_table(DOCUMENTS).map_err(redb::Error::from)?;
         let range = table.range((subject.0, from)..=(subject.0, u32::MAX)).map_err(redb::Error::from)?;
         Ok(range.map(|row| {
             let (place, bytes) = row.map_err(redb::Error::from)?;
@@ -180,9 +180,9 @@ impl View {
         subject: SubjectIndex,
         commitment: &Commitment,
     ) -> Result<(u32, DocumentRow), Problem> {
-        let places = self.0.open_table(PLACES).map_err(redb::Error::from)?;
+        let places = self.transaction.open_table(PLACES).map_err(redb::Error::from)?;
         let place = places.get(commitment.0.0).map_err(redb::Error::from)?.ok_or_else(broken)?.value();
-        let table = self.0.open_table(DOCUMENTS).map_err(redb::Error::from)?;
+        let table = self.transaction.open_table(DOCUMENTS).map_err(redb::Error::from)?;
         let row = table.get(place).map_err(redb::Error::from)?.ok_or_else(broken)?;
         let row: DocumentRow = decode(row.value())?;
         if place.0 == subject.0 && row.commitment == *commitment { Ok((place.1, row)) } else { Err(broken()) }
@@ -195,7 +195,7 @@ impl View {
         record: &DocumentRecord,
     ) -> Result<Zeroizing<Vec<u8>>, Problem> {
         let commitment = record.commitment();
-        let table = self.0.open_table(CONTENTS).map_err(redb::Error::from)?;
+        let table = self.transaction.open_table(CONTENTS).map_err(redb::Error::from)?;
         let sealed = table.get(commitment.0.0).map_err(redb::Error::from)?.ok_or_else(broken)?;
         let content = key.open(&place(b"content", &commitment), sealed.value()).map_err(unreadable)?;
         if Digest::of_bytes(&content) == record.content { Ok(content) } else { Err(broken()) }
@@ -203,7 +203,7 @@ impl View {
 
     /// The document that answered a request, and whether the request brought it. **Errors**: storage.
     pub fn document_of_request(&self, request: Digest) -> Result<Option<(Commitment, bool)>, Problem> {
-        let table = self.0.open_table(REQUESTS).map_err(redb::Error::from)?;
+        let table = self.transaction.open_table(REQUESTS).map_err(redb::Error::from)?;
         let known = table.get(request.0).map_err(redb::Error::from)?;
         Ok(known.map(|known| (Commitment(Digest(known.value().0)), known.value().1)))
     }
@@ -215,7 +215,7 @@ impl View {
 
     /// The key slots of all documents. **Errors**: storage.
     pub fn slots(&self) -> Result<BTreeSet<u32>, Problem> {
-        let table = self.0.open_table(DOCUMENTS).map_err(redb::Error::from)?;
+        let table = self.transaction.open_table(DOCUMENTS).map_err(redb::Error::from)?;
         let mut slots = BTreeSet::new();
         for row in table.iter().map_err(redb::Error::from)? {
             let (_, bytes) = row.map_err(redb::Error::from)?;

@@ -5,21 +5,28 @@
 //! does not earn again after its erasure (R080).
 
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 
-use redb::{ReadOnlyTable, ReadableTable as _, TableDefinition, WriteTransaction};
+use redb::{
+    ReadOnlyTable, ReadableTable as _, ReadableTableMetadata as _, TableDefinition, WriteTransaction,
+};
 use serde::{Deserialize, Serialize};
 use symphony_compute::parse::expense::Expense;
 use symphony_protocol::artifact::parse::ParseOutcome;
 use symphony_protocol::vault::dividend::Usage;
+use symphony_protocol::vault::record::CanonicalRecord;
 use symphony_types::canonical;
 use symphony_types::digest::Digest;
 use symphony_types::id::{Commitment, TaskId};
+use symphony_types::subjects::SubjectIndex;
 use symphony_types::time::OrderedMillis;
 use zeroize::Zeroizing;
 
-use super::{LOCATIONS, RECORDS, RecordRow, USAGES, View, put, put_records, unreadable};
+use super::record::{RecordRow, open_record};
+use super::{USAGES, View, broken, put, unreadable};
 use crate::keys::{DataKey, KeyError};
 use crate::problem::Problem;
+use crate::slots::KeySlots;
 
 /// What became of reading a document.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -112,7 +119,10 @@ fn put_derived(
     document: Commitment,
     record: &RecordRow,
 ) -> Result<(), redb::Error> {
-    put_records(transaction, std::slice::from_ref(record))?;
+    let place = (record.subject.0, record.sequence);
+    let bytes = [record.commitment.0.0.as_slice(), &record.sealed].concat();
+    transaction.open_table(RECORDS)?.insert(place, bytes.as_slice())?;
+    transaction.open_table(LOCATIONS)?.insert(record.commitment.0.0, place)?;
     transaction.open_table(DERIVED)?.insert(record.commitment.0.0, document.0.0)?;
     Ok(())
 }
@@ -175,13 +185,15 @@ pub(super) fn make(transaction: &WriteTransaction) -> Result<(), redb::Error> {
     transaction.open_table(TICKETS)?;
     transaction.open_table(MARKS)?;
     transaction.open_table(DERIVED)?;
+    transaction.open_table(RECORDS)?;
+    transaction.open_table(LOCATIONS)?;
     Ok(())
 }
 
 impl View {
     /// What became of reading a document; `None` before. **Errors**: storage, or a changed byte.
     pub fn reading(&self, key: &DataKey, document: &Commitment) -> Result<Option<Reading>, Problem> {
-        let table = self.0.open_table(READINGS).map_err(redb::Error::from)?;
+        let table = self.transaction.open_table(READINGS).map_err(redb::Error::from)?;
         let Some(sealed) = table.get(document.0.0).map_err(redb::Error::from)? else { return Ok(None) };
         let plain = key.open(&place(document), sealed.value()).map_err(unreadable)?;
         bcs::from_bytes(&plain).map(Some).map_err(|error| Problem::fault("a reading is damaged", error))
@@ -189,14 +201,14 @@ impl View {
 
     /// The document of a request for a parse, and when its ticket expires. **Errors**: storage.
     pub fn ticket(&self, request: Digest) -> Result<Option<(Commitment, OrderedMillis)>, Problem> {
-        let table = self.0.open_table(TICKETS).map_err(redb::Error::from)?;
+        let table = self.transaction.open_table(TICKETS).map_err(redb::Error::from)?;
         let known = table.get(request.0).map_err(redb::Error::from)?;
         Ok(known.map(|known| (Commitment(Digest(known.value().0)), OrderedMillis(known.value().1))))
     }
 
     /// Whether another document with one of these marks was read. **Errors**: storage.
     pub fn recognised(&self, marks: &[Digest], document: &Commitment) -> Result<bool, Problem> {
-        let table = self.0.open_table(MARKS).map_err(redb::Error::from)?;
+        let table = self.transaction.open_table(MARKS).map_err(redb::Error::from)?;
         for mark in marks {
             let known = table.get(mark.0).map_err(redb::Error::from)?;
             if known.is_some_and(|known| known.value() != document.0.0) {
@@ -207,39 +219,69 @@ impl View {
     }
 }
 
-/// Where records are, and which of them came of documents.
+/// The records that came of documents, and where they are.
 pub(crate) struct Derived {
     documents: ReadOnlyTable<[u8; 32], [u8; 32]>,
     locations: ReadOnlyTable<[u8; 32], (u32, u32)>,
+    records: ReadOnlyTable<(u32, u32), &'static [u8]>,
 }
 
 impl Derived {
     pub(crate) fn open(view: &View) -> Result<Self, Problem> {
-        let documents = view.0.open_table(DERIVED).map_err(redb::Error::from)?;
-        Ok(Self { documents, locations: view.locations()? })
+        Ok(Self {
+            documents: view.transaction.open_table(DERIVED).map_err(redb::Error::from)?,
+            locations: view.transaction.open_table(LOCATIONS).map_err(redb::Error::from)?,
+            records: view.transaction.open_table(RECORDS).map_err(redb::Error::from)?,
+        })
     }
 
-    /// Where the record of a commitment is. **Errors**: storage.
-    pub(super) fn location(&self, record: &Commitment) -> Result<Option<(u32, u32)>, Problem> {
-        let place = self.locations.get(record.0.0).map_err(redb::Error::from)?;
-        Ok(place.map(|place| place.value()))
+    /// Where all of them are, in ascending order. **Errors**: storage.
+    pub(crate) fn places(&self) -> Result<Vec<(u32, u32)>, Problem> {
+        let places = self.records.iter().map_err(redb::Error::from)?;
+        places.map(|row| Ok(row.map_err(redb::Error::from)?.0.value())).collect()
     }
 
-    /// Where all records are that came of documents. **Errors**: storage.
-    pub(super) fn places(&self) -> Result<Vec<(u32, u32)>, Problem> {
-        let mut places = Vec::new();
-        for row in self.documents.iter().map_err(redb::Error::from)? {
-            let record = Commitment(Digest(row.map_err(redb::Error::from)?.0.value()));
-            places.extend(self.location(&record)?);
-        }
-        Ok(places)
+    /// How many documents say that a record came of them. **Errors**: storage.
+    pub(crate) fn documents(&self) -> Result<u64, Problem> {
+        Ok(self.documents.len().map_err(redb::Error::from)?)
     }
 
-    /// The document that a record came of; `None` for one that was uploaded as it is. **Errors**: storage.
-    pub(super) fn of(&self, record: &Commitment) -> Result<Option<Commitment>, Problem> {
-        let document = self.documents.get(record.0.0).map_err(redb::Error::from)?;
-        Ok(document.map(|document| Commitment(Digest(document.value()))))
+    /// Where a person's are, in ascending order. **Errors**: storage.
+    pub(super) fn sequences(&self, subject: SubjectIndex) -> Result<Vec<u32>, Problem> {
+        let rows = self.records.range(of(subject)).map_err(redb::Error::from)?;
+        rows.map(|row| Ok(row.map_err(redb::Error::from)?.0.value().1)).collect()
     }
+
+    /// The last of a person's. **Errors**: storage.
+    pub(super) fn last_sequence(&self, subject: SubjectIndex) -> Result<Option<u32>, Problem> {
+        let row = self.records.range(of(subject)).map_err(redb::Error::from)?.next_back();
+        row.map(|row| Ok(row.map_err(redb::Error::from)?.0.value().1)).transpose()
+    }
+
+    /// A record under its document's key, checked against its commitment and both links to it. **Errors**: storage, a changed byte, or
+    /// there is none.
+    pub(crate) fn record(
+        &self,
+        view: &View,
+        (slots, key): (&KeySlots, &DataKey),
+        (subject, sequence): (SubjectIndex, u32),
+    ) -> Result<(Commitment, CanonicalRecord), Problem> {
+        let place = (subject.0, sequence);
+        let row = self.records.get(place).map_err(redb::Error::from)?.ok_or_else(broken)?;
+        let (commitment, sealed) = row.value().split_first_chunk::<32>().ok_or_else(broken)?;
+        let commitment = Commitment(Digest(*commitment));
+        let document = self.documents.get(commitment.0.0).map_err(redb::Error::from)?.ok_or_else(broken)?;
+        let document = Commitment(Digest(document.value()));
+        let (_, document_row) = view.document(subject, &document)?;
+        let held = document_row.held.ok_or_else(broken)?;
+        let record = open_record(&held.key(slots, key, &document)?, &commitment, sealed)?;
+        let link = self.locations.get(commitment.0.0).map_err(redb::Error::from)?;
+        if link.is_some_and(|link| link.value() == place) { Ok((commitment, record)) } else { Err(broken()) }
+    }
+}
+
+fn of(subject: SubjectIndex) -> RangeInclusive<(u32, u32)> {
+    (subject.0, 0)..=(subject.0, u32::MAX)
 }
 
 fn place(document: &Commitment) -> Vec<u8> {
@@ -252,3 +294,5 @@ const READINGS: super::Rows = TableDefinition::new("vault/readings");
 const TICKETS: TableDefinition<'static, [u8; 32], ([u8; 32], u64)> = TableDefinition::new("vault/tickets");
 const MARKS: Links = TableDefinition::new("vault/receipt-marks");
 const DERIVED: Links = TableDefinition::new("vault/derived-records");
+const RECORDS: TableDefinition<'static, (u32, u32), &'static [u8]> = TableDefinition::new("vault/records");
+const LOCATIONS: TableDefinition<'static, [u8; 32], (u32, u32)> = TableDefinition::new("vault/locations");

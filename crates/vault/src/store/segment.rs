@@ -1,22 +1,28 @@
-//! The rows of the records for analysis (R076, R078): in which order records arrived, which segments they were written into, and
-//! what each slice over segments read.
+//! The rows of the records for analysis (R076, R078): which segments uploaded records were written into, and what each slice over
+//! segments read.
 //!
 //! Segments are made from records and can be made again; records are the truth. A record that came of a document is in no
 //! segment, because it goes with its document's key (D12).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
+use std::sync::Arc;
 
 use redb::{ReadableTable as _, TableDefinition, WriteTransaction};
 use serde::{Deserialize, Serialize};
 use symphony_segments::catalogue::{Catalogue, CatalogueError, CatalogueVersion};
+use symphony_segments::people::People;
 use symphony_segments::schema::SegmentSchema;
 use symphony_segments::segment::{SegmentEntry, SegmentId};
 use symphony_types::canonical;
+use symphony_types::catalogue::Code;
+use symphony_types::digest::Digest;
 use symphony_types::id::{AttributeName, TaskId};
+use symphony_types::merkle::{self, Frontier};
+use symphony_types::time::OrderedMillis;
 
 use super::reading::Derived;
-use super::{RecordRow, View, put, put_records};
+use super::{View, put};
 use crate::problem::Problem;
 
 /// What is known of a Vault's segments.
@@ -28,14 +34,22 @@ pub struct Segmented {
     pub catalogue: Catalogue,
     /// How many arrivals the segments of a version have.
     through: BTreeMap<CatalogueVersion, u64>,
-    /// Where each segment's wrapped key is.
-    slots: BTreeMap<SegmentId, u32>,
+    kept: BTreeMap<SegmentId, Kept>,
+}
+
+/// A segment whose file is kept.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Kept {
+    /// Where its wrapped key is.
+    slot: u32,
+    /// Which arrivals it has.
+    arrivals: Range<u64>,
 }
 
 impl Segmented {
     /// No segment yet.
     pub fn new(schema: SegmentSchema) -> Self {
-        Self { schema, catalogue: Catalogue::new(), through: BTreeMap::new(), slots: BTreeMap::new() }
+        Self { schema, catalogue: Catalogue::new(), through: BTreeMap::new(), kept: BTreeMap::new() }
     }
 
     /// How many arrivals are in segments of this version.
@@ -46,20 +60,101 @@ impl Segmented {
     /// With one more segment, which has the arrivals up to `through`. **Errors**: [`CatalogueError`].
     pub fn with(&self, entry: SegmentEntry, slot: u32, through: u64) -> Result<Self, CatalogueError> {
         let mut next = self.clone();
-        next.slots.insert(entry.id, slot);
+        let arrivals = self.through(self.catalogue.version())..through;
+        next.kept.insert(entry.id, Kept { slot, arrivals });
         let version = next.catalogue.append(entry)?;
         next.through.insert(version, through);
         Ok(next)
     }
 
+    /// The segments of the present version in the order in which their records arrived. **Errors**: [`CatalogueError`].
+    pub fn in_order(&self) -> Result<Vec<Arc<SegmentEntry>>, CatalogueError> {
+        let mut segments = self.catalogue.snapshot(self.catalogue.version())?.segments;
+        segments.sort_by_key(|entry| self.arrivals(&entry.id).start);
+        Ok(segments)
+    }
+
+    /// With one segment in the place of these neighbours, from a new version on. **Errors**: [`CatalogueError`].
+    pub fn merged(
+        &self,
+        replaced: &[Arc<SegmentEntry>],
+        entry: SegmentEntry,
+        slot: u32,
+    ) -> Result<Self, CatalogueError> {
+        let mut next = self.clone();
+        let arrivals = |entry: &Arc<SegmentEntry>| self.arrivals(&entry.id);
+        let start = replaced.iter().map(|entry| arrivals(entry).start).min().unwrap_or(0);
+        let end = replaced.iter().map(|entry| arrivals(entry).end).max().unwrap_or(0);
+        next.kept.insert(entry.id, Kept { slot, arrivals: start..end });
+        let replaced: Vec<SegmentId> = replaced.iter().map(|entry| entry.id).collect();
+        let version = next.catalogue.compact(&replaced, entry)?;
+        next.through.insert(version, self.through(self.catalogue.version()));
+        Ok(next)
+    }
+
+    /// With the present version and of the others these alone; also the segments that no version has then, with the slots of their
+    /// keys. `None` when nothing changes.
+    pub fn retaining(&self, versions: &BTreeSet<CatalogueVersion>) -> Option<(Self, Vec<(SegmentId, u32)>)> {
+        let present = self.catalogue.version();
+        let wanted = |version: CatalogueVersion| version == present || versions.contains(&version);
+        if self.catalogue.versions().all(wanted) {
+            return None;
+        }
+        let mut next = self.clone();
+        let gone = next.catalogue.retain(versions);
+        // A version that only hid or rewrote rows has as many as the one before, which may go.
+        next.through = next.catalogue.versions().map(|version| (version, self.through(version))).collect();
+        let gone = gone.iter().filter_map(|entry| Some((entry.id, next.kept.remove(&entry.id)?.slot)));
+        let gone = gone.collect();
+        Some((next, gone))
+    }
+
+    /// Which arrivals a segment has.
+    pub fn arrivals(&self, segment: &SegmentId) -> Range<u64> {
+        self.kept.get(segment).map_or(0..0, |kept| kept.arrivals.clone())
+    }
+
+    /// As if arrivals up to `through` were in segments, none of which is to be read.
+    pub fn passing(&self, through: u64) -> Self {
+        let mut next = self.clone();
+        next.through.insert(next.catalogue.version(), through);
+        next
+    }
+
+    /// Without these people in any version. **Errors**: [`CatalogueError`].
+    pub fn without(&self, people: People) -> Result<Self, CatalogueError> {
+        let mut next = self.clone();
+        next.catalogue.erase(people)?;
+        Ok(next)
+    }
+
+    /// With a segment, and the slot of its key, in the place of one whose erased people it does not have; `None` when nobody is left.
+    /// **Errors**: [`CatalogueError`].
+    pub fn rewritten(
+        &self,
+        replaced: &SegmentId,
+        entry: Option<(SegmentEntry, u32)>,
+        destroyed: &BTreeMap<CatalogueVersion, u64>,
+    ) -> Result<Self, CatalogueError> {
+        let mut next = self.clone();
+        let arrivals = self.arrivals(replaced);
+        next.kept.remove(replaced);
+        let entry = entry.map(|(entry, slot)| {
+            next.kept.insert(entry.id, Kept { slot, arrivals });
+            entry
+        });
+        next.catalogue.rewrite(replaced, entry, destroyed)?;
+        Ok(next)
+    }
+
     /// The slot of a segment's key.
     pub fn slot(&self, segment: &SegmentId) -> Option<u32> {
-        self.slots.get(segment).copied()
+        self.kept.get(segment).map(|kept| kept.slot)
     }
 
     /// All segments and the slots of their keys.
-    pub fn slots(&self) -> impl Iterator<Item = (&SegmentId, &u32)> {
-        self.slots.iter()
+    pub fn slots(&self) -> impl Iterator<Item = (&SegmentId, u32)> {
+        self.kept.iter().map(|(id, kept)| (id, kept.slot))
     }
 }
 
@@ -72,16 +167,10 @@ pub struct Mark {
     pub arrivals: u64,
     /// The attributes that a record must have to count as used.
     pub attributes: BTreeSet<AttributeName>,
-}
-
-/// Uploaded records, in the order that they arrive. **Errors**: storage.
-pub fn put_uploaded(transaction: &WriteTransaction, rows: &[RecordRow]) -> Result<(), redb::Error> {
-    let mut arrivals = transaction.open_table(ARRIVALS)?;
-    let next = arrivals.last()?.map_or(0, |(last, _)| last.value() + 1);
-    for (arrival, row) in (next..).zip(rows) {
-        arrivals.insert(arrival, (row.subject.0, row.sequence))?;
-    }
-    put_records(transaction, rows)
+    /// Until when the task may be computed.
+    pub until: OrderedMillis,
+    /// Epochs that were closed before.
+    pub closed: u64,
 }
 
 /// What is known of segments, in place of what was. **Errors**: storage.
@@ -95,36 +184,23 @@ pub fn put_mark(transaction: &WriteTransaction, task: &TaskId, mark: &Mark) -> R
     put(transaction, MARKS, task.0, mark)
 }
 
+/// Takes away what slices read, once that is counted. **Errors**: storage.
+pub fn remove_marks(transaction: &WriteTransaction, tasks: &[TaskId]) -> Result<(), redb::Error> {
+    let mut marks = transaction.open_table(MARKS)?;
+    for task in tasks {
+        marks.remove(task.0.0)?;
+    }
+    Ok(())
+}
+
 /// Makes the tables. **Errors**: storage.
 pub(super) fn make(transaction: &WriteTransaction) -> Result<(), redb::Error> {
-    transaction.open_table(ARRIVALS)?;
     transaction.open_table(SEGMENTED)?;
     transaction.open_table(MARKS)?;
     Ok(())
 }
 
 impl View {
-    /// How many records have arrived. **Errors**: storage.
-    pub fn arrivals(&self) -> Result<u64, Problem> {
-        let table = self.0.open_table(ARRIVALS).map_err(redb::Error::from)?;
-        let last = table.last().map_err(redb::Error::from)?;
-        Ok(last.map_or(0, |(last, _)| last.value() + 1))
-    }
-
-    /// Where the records of these arrivals are, in ascending order. **Errors**: storage.
-    pub fn arrived(&self, arrivals: Range<u64>) -> Result<Vec<(u32, u32)>, Problem> {
-        let table = self.0.open_table(ARRIVALS).map_err(redb::Error::from)?;
-        let mut places = Vec::new();
-        if arrivals.is_empty() {
-            return Ok(places);
-        }
-        for row in table.range(arrivals).map_err(redb::Error::from)? {
-            places.push(row.map_err(redb::Error::from)?.1.value());
-        }
-        places.sort_unstable();
-        Ok(places)
-    }
-
     /// Where the records are that a slice reads beside segments, in ascending order: late arrivals, and whatever came of documents.
     /// **Errors**: storage.
     pub fn beside(&self, segmented: &Segmented, mark: &Mark) -> Result<Vec<(u32, u32)>, Problem> {
@@ -136,18 +212,51 @@ impl View {
 
     /// What is known of segments; `None` before the first. **Errors**: storage.
     pub fn segmented(&self) -> Result<Option<Segmented>, Problem> {
-        let table = self.0.open_table(SEGMENTED).map_err(redb::Error::from)?;
+        let table = self.transaction.open_table(SEGMENTED).map_err(redb::Error::from)?;
         let Some(row) = table.get(()).map_err(redb::Error::from)? else { return Ok(None) };
         let read = bcs::from_bytes(row.value()).map(Some);
         read.map_err(|error| Problem::fault("the catalogue of segments is damaged", error))
     }
 
-    /// What a slice read; `None` for a task that read no segments. **Errors**: storage.
+    /// What all slices read that are not counted yet. **Errors**: storage.
+    pub fn marks(&self) -> Result<Vec<(TaskId, Mark)>, Problem> {
+        let table = self.transaction.open_table(MARKS).map_err(redb::Error::from)?;
+        let mut marks = Vec::new();
+        for row in table.iter().map_err(redb::Error::from)? {
+            let (task, mark) = row.map_err(redb::Error::from)?;
+            let mark = bcs::from_bytes(mark.value());
+            let mark = mark.map_err(|error| Problem::fault("a stored row is damaged", error))?;
+            marks.push((TaskId(Digest(task.value())), mark));
+        }
+        Ok(marks)
+    }
+
+    /// The root over the commitments of the records at these places, which ascend; nothing is opened. `proceed` is asked now and
+    /// then whether to go on. **Errors**: storage, a record that is not there, or nobody wants it any more.
+    pub fn commitments_root(
+        &self,
+        places: &[(u32, u32)],
+        proceed: impl Fn() -> bool,
+    ) -> Result<Digest, Problem> {
+        let log = self.log()?;
+        let mut leaves = Frontier::default();
+        for (count, place) in places.iter().enumerate() {
+            if count % PROCEED_EVERY == 0 && !proceed() {
+                return Err(Problem::refused(Code::Unavailable, "the vault is closing"));
+            }
+            let commitment = log.commitment(*place)?;
+            leaves.push(merkle::leaf(&commitment.0.0));
+        }
+        Ok(leaves.root())
+    }
+
+    /// What a slice read; `None` when its task is counted. **Errors**: storage.
     pub fn mark(&self, task: &TaskId) -> Result<Option<Mark>, Problem> {
         self.get(MARKS, task.0)
     }
 }
 
-const ARRIVALS: TableDefinition<'static, u64, (u32, u32)> = TableDefinition::new("vault/arrivals");
-const SEGMENTED: TableDefinition<'static, (), &'static [u8]> = TableDefinition::new("vault/segmented");
-const MARKS: super::Rows = TableDefinition::new("vault/slice-marks");
+/// Records between two looks at whether to go on.
+const PROCEED_EVERY: usize = 1 << 14;
+const SEGMENTED: TableDefinition<'static, (), &'static [u8]> = TableDefinition::new("vault/segmented/2");
+const MARKS: super::Rows = TableDefinition::new("vault/slice-marks/2");

@@ -65,7 +65,7 @@ impl View {
     /// What modules found of a person, by module. **Errors**: storage, or a value that does not open.
     pub fn derived(&self, key: &DataKey, subject: SubjectIndex) -> Result<Vec<DerivedValue>, Problem> {
         let damaged = |error| Problem::fault("a derived value cannot be opened", error);
-        let table = self.0.open_table(VALUES).map_err(redb::Error::from)?;
+        let table = self.transaction.open_table(VALUES).map_err(redb::Error::from)?;
         let mut values = Vec::new();
         let own = (subject.0, "")..(subject.0 + 1, "");
         for row in table.range(own).map_err(redb::Error::from)? {

@@ -3,6 +3,7 @@
 use redb::{Database, ReadableTable as _, TableDefinition};
 use symphony_types::time::OrderedMillis;
 use symphony_vault::check::{self, Part, Report};
+use symphony_vault::custody::Bare;
 use symphony_wire::v1::vault_operation::Operation;
 use symphony_wire::v1::{EraseReceipt, PutReceipt};
 
@@ -31,7 +32,7 @@ async fn filled() -> World {
 
 fn checked(world: &World) -> anyhow::Result<Report> {
     let clock = std::sync::Arc::new(|| OrderedMillis(1_000_000));
-    check::folder(world.path(), &vault_id(), NETWORK, &world.governance, clock)
+    check::folder(world.path(), &vault_id(), NETWORK, &world.governance, clock, std::sync::Arc::new(Bare))
 }
 
 /// R063, R078
@@ -82,30 +83,26 @@ macro_rules! spoil {
 #[tokio::test]
 async fn a_changed_byte_is_found_and_named() {
     let world = filled().await;
-    spoil!(world, "vault/records", (u32, u32), Part::Record);
+    spoil!(world, "vault/record-chunks", u64, Part::Record);
+    spoil!(world, "vault/record-lists", u64, Part::Record);
     spoil!(world, "vault/subjects", u32, Part::Person);
     spoil!(world, "vault/document-contents", [u8; 32], Part::Document);
     spoil!(world, "vault/documents", (u32, u32), Part::Document);
     spoil!(world, "vault/erasures", [u8; 32], Part::Document);
 }
 
-/// R078: a record or a link to one that is missing.
+/// R078: records, or the list of whose they are, that are missing.
 #[tokio::test]
 async fn what_is_missing_is_found() {
-    for (table, part) in [("vault/records", Part::Record), ("vault/locations", Part::Record)] {
+    for table in ["vault/record-chunks", "vault/record-lists"] {
         let world = filled().await;
         let database = Database::open(world.path().join("vault.redb")).unwrap();
         let write = database.begin_write().unwrap();
-        if table == "vault/records" {
-            let rows: TableDefinition<(u32, u32), &[u8]> = TableDefinition::new(table);
-            write.open_table(rows).unwrap().pop_first().unwrap();
-        } else {
-            let links: TableDefinition<[u8; 32], (u32, u32)> = TableDefinition::new(table);
-            write.open_table(links).unwrap().pop_first().unwrap();
-        }
+        let rows: TableDefinition<u64, &[u8]> = TableDefinition::new(table);
+        write.open_table(rows).unwrap().pop_first().unwrap();
         write.commit().unwrap();
         drop(database);
         let report = checked(&world).unwrap();
-        assert!(report.faults.iter().any(|fault| fault.part == part), "{table}: {report:?}");
+        assert!(report.faults.iter().any(|fault| fault.part == Part::Record), "{table}: {report:?}");
     }
 }

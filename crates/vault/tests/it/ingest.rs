@@ -74,7 +74,7 @@ async fn no_plaintext_is_on_disk() {
 /// R077, R078
 #[tokio::test]
 async fn a_flipped_byte_of_a_record_is_detected() {
-    const RECORDS: TableDefinition<'_, (u32, u32), &[u8]> = TableDefinition::new("vault/records");
+    const RECORDS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("vault/record-chunks");
     let mut world = World::new();
     world.populate(1).await;
     let whole = world.ask(("p0", "producer"), "read", read_records("p0")).await;
@@ -83,11 +83,11 @@ async fn a_flipped_byte_of_a_record_is_detected() {
         world.close();
         let database = Database::open(world.path().join("vault.redb")).unwrap();
         let transaction = database.begin_write().unwrap();
-        let length = transaction.open_table(RECORDS).unwrap().get((0, 0)).unwrap().unwrap().value().len();
+        let length = transaction.open_table(RECORDS).unwrap().get(0).unwrap().unwrap().value().len();
         transaction.abort().unwrap();
         length
     };
-    for place in [0, 31, 32, 43, 44, length - 17, length - 1] {
+    for place in [0, 3, 4, 7, 8, 15, 16, 47, 48, 59, 60, length - 17, length - 1] {
         world.close();
         flip(&world, RECORDS, place);
         world.reopen();
@@ -101,14 +101,14 @@ async fn a_flipped_byte_of_a_record_is_detected() {
     assert_eq!(world.ask(("p0", "producer"), "read", read_records("p0")).await, whole);
 }
 
-fn flip(world: &World, records: TableDefinition<'static, (u32, u32), &'static [u8]>, place: usize) {
+fn flip(world: &World, records: TableDefinition<'static, u64, &'static [u8]>, place: usize) {
     let database = Database::open(world.path().join("vault.redb")).unwrap();
     let transaction = database.begin_write().unwrap();
     {
         let mut table = transaction.open_table(records).unwrap();
-        let mut bytes = table.get((0, 0)).unwrap().unwrap().value().to_vec();
+        let mut bytes = table.get(0).unwrap().unwrap().value().to_vec();
         bytes[place] ^= 1;
-        table.insert((0, 0), bytes.as_slice()).unwrap();
+        table.insert(0, bytes.as_slice()).unwrap();
     }
     transaction.commit().unwrap();
 }

@@ -5,10 +5,12 @@
 
 mod check;
 mod documents;
+mod erasure;
 mod governing;
 mod ingest;
 mod ledger;
 mod parse;
+mod rotation;
 mod segments;
 mod slice;
 mod world;

@@ -125,15 +125,19 @@ impl World {
 
     /// Ends the Vault without a word and opens it again.
     pub(crate) fn reopen(&mut self) {
+        self.try_reopen().unwrap();
+    }
+
+    pub(crate) fn try_reopen(&mut self) -> anyhow::Result<()> {
         self.close();
         let now = Arc::clone(&self.now);
         let clock = Arc::new(move || OrderedMillis(now.load(Ordering::SeqCst)));
         let governance = self.governance.clone();
         let reader = Reader::start(self.reader.clone()).unwrap();
         let opened =
-            Enterprise::open(self.path(), vault_id(), NETWORK, governance, clock, self.quota, reader)
-                .unwrap();
+            Enterprise::open(self.path(), vault_id(), NETWORK, governance, clock, self.quota, reader)?;
         self.enterprise = Some(Arc::new(opened));
+        Ok(())
     }
 
     pub(crate) fn close(&mut self) {

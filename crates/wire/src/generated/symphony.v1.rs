@@ -158,7 +158,7 @@ pub struct VaultOperation {
     pub reply_key: ::prost::alloc::vec::Vec<u8>,
     #[prost(
         oneof = "vault_operation::Operation",
-        tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25"
+        tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27"
     )]
     pub operation: ::core::option::Option<vault_operation::Operation>,
 }
@@ -198,6 +198,10 @@ pub mod vault_operation {
         ByCaller(super::SealedOperation),
         #[prost(message, tag = "25")]
         ReadAttributes(super::ReadAttributes),
+        #[prost(message, tag = "26")]
+        ErasePerson(super::ErasePerson),
+        #[prost(message, tag = "27")]
+        RotateKey(super::RotateKey),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -285,6 +289,18 @@ pub struct EraseReceipt {
     #[prost(bytes = "vec", tag = "1")]
     pub receipt_id: ::prost::alloc::vec::Vec<u8>,
 }
+/// Erases a person: every consent, key, profile, record and receipt. The answer's `proof` is a signed PersonErasure; again, the
+/// same one. The same id may be enrolled again and is another person then.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ErasePerson {
+    /// the caller itself, or any subject for the Vault's operator
+    #[prost(string, tag = "1")]
+    pub subject: ::prost::alloc::string::String,
+}
+/// For the Vault's operator: wraps every key of the Vault anew under a new key and destroys the old one. The answer's `accepted`
+/// says how many.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RotateKey {}
 /// Asks for a receipt to be read. The answer has a ticket for the masters, the same for the same request.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ParseReceipt {
@@ -352,7 +368,7 @@ pub struct VaultAnswer {
     /// of one receipt
     #[prost(bytes = "vec", tag = "13")]
     pub content: ::prost::alloc::vec::Vec<u8>,
-    /// of an erasure or a budget: a document signed by the Vault
+    /// of an erasure, be it of a person, or a budget: a document signed by the Vault
     #[prost(bytes = "vec", tag = "14")]
     pub proof: ::prost::alloc::vec::Vec<u8>,
     /// of a parse: a signed ParseTicket

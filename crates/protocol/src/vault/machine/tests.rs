@@ -18,6 +18,7 @@ use crate::governance::policy::{
 };
 use crate::vault::consent::{Standing, Statement};
 
+mod erasure;
 mod training;
 
 pub(crate) fn policy() -> Policy {

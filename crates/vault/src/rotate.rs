@@ -1,0 +1,89 @@
+//! Rotation of the Vault's key while the Vault serves (R076): a new key, every slot wrapped anew under it in place, and the end of the
+//! old one.
+//!
+//! People's slots are replaced some thousand at a time, so that reading and enrolling go on between; documents are wrapped under their
+//! person and stay as they are. Whatever is wrapped says under which key, so a crash leaves a mixture that opens, and the next start
+//! goes on. The old key is destroyed when nothing is under it.
+
+use prost::Message as _;
+use symphony_types::canonical;
+use symphony_types::catalogue::Code;
+use symphony_types::id::{ActorId, RequestId};
+use symphony_wire::v1::VaultAnswer;
+
+use crate::enterprise::Enterprise;
+use crate::ingest::Authority;
+use crate::keys::KeyError;
+use crate::problem::Problem;
+use crate::store::{self, Answered};
+
+impl Enterprise {
+    /// Rotates the Vault's key; the answer has how many keys were wrapped anew. The same request again rotates nothing.
+    ///
+    /// **Errors**: `ADM-0003` but for the Vault's operator, or a key that does not open: then the old key stays.
+    pub(crate) async fn rotate_key(
+        &self,
+        authority: &Authority,
+        name: (&ActorId, &RequestId),
+    ) -> Result<VaultAnswer, Problem> {
+        if *authority != Authority::Operator {
+            return Err(Code::Forbidden.into());
+        }
+        let key = self.keys.keyed("symphony/rotation/v1", &canonical::to_bytes(&name));
+        let _one_at_a_time = self.upkeep.lock().await;
+        if let Some(known) = self.store.read()?.answered(key)? {
+            return VaultAnswer::decode(known.answer.as_slice())
+                .map_err(|error| Problem::fault("a stored answer is damaged", error));
+        }
+        {
+            // Whoever wraps a key does so under these: afterwards everything new is under the new key.
+            let _no_person = self.ingesting.lock().await;
+            let _no_merge = self.analysis.merging.lock().await;
+            let _no_segment = self.analysis.writing.lock().await;
+            self.keys.ring.advance().map_err(failed)?;
+        }
+        let accepted = self.rewrap().await?;
+        let answer = VaultAnswer { accepted, ..VaultAnswer::default() };
+        let answered = Answered { content: key, answer: answer.encode_to_vec() };
+        self.store.write(|transaction| store::put_answered(transaction, key, &answered))?;
+        Ok(answer)
+    }
+
+    /// Wraps what is not under the latest key, and destroys every other. **Errors**: a key does not open, or the file system.
+    async fn rewrap(&self) -> Result<u64, Problem> {
+        let people = self.keys.rewrap().map_err(failed)?;
+        let segments = {
+            let _no_merge = self.analysis.merging.lock().await;
+            let _no_segment = self.analysis.writing.lock().await;
+            self.analysis.rewrap()?
+        };
+        self.keys.ring.settle().map_err(failed)?;
+        Ok(people + segments)
+    }
+
+    /// Goes on with what a crash interrupted. Blocks. **Errors**: storage, or a key that does not open.
+    pub(crate) fn resume(&self) -> Result<(), Problem> {
+        let rotating = self.keys.ring.rotating();
+        let rewriting = !self.analysis.segmented().catalogue.to_rewrite().is_empty();
+        if !rotating && !rewriting {
+            return Ok(());
+        }
+        let work = async {
+            if rotating {
+                self.rewrap().await?;
+            }
+            self.rewrite().await
+        };
+        // Whoever opens a Vault may stand in a runtime already, in which no other can be entered.
+        let run =
+            || tokio::runtime::Builder::new_current_thread().build().map(|runtime| runtime.block_on(work));
+        let done = std::thread::scope(|scope| scope.spawn(run).join());
+        let done =
+            done.map_err(|_| Problem::fault("going on with what a crash interrupted", "it panicked"))?;
+        done.map_err(|error| Problem::fault("going on with what a crash interrupted", error))?
+    }
+}
+
+fn failed(error: KeyError) -> Problem {
+    Problem::fault("the vault's key cannot be rotated", error)
+}

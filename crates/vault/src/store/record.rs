@@ -1,0 +1,402 @@
+//! The records of a Vault (R076-R080): the log of those that were uploaded, in order of arrival, and how each is opened.
+//!
+//! A batch of an upload is appended as it is: some chunks with the sealed records, and one list of whose they are. No row that
+//! is there is touched again, so that a record costs the same whether it is the first or the ten millionth. Where a person's records are
+//! is known by the [`Index`] in memory, which is made of the lists.
+
+use std::ops::Range;
+use std::sync::{MutexGuard, PoisonError};
+
+use rayon::prelude::*;
+use redb::{ReadOnlyTable, ReadableTable as _, TableDefinition, WriteTransaction};
+use symphony_protocol::vault::record::CanonicalRecord;
+use symphony_types::canonical;
+use symphony_types::digest::Digest;
+use symphony_types::id::{Commitment, RequestId, SubjectId};
+use symphony_types::subjects::{SubjectIndex, SubjectSet};
+use zeroize::Zeroizing;
+
+use super::index::{Entry, Index};
+use super::reading::Derived;
+use super::{View, broken, unreadable};
+use crate::keys::{DataKey, KeyError, VaultKeys};
+use crate::problem::Problem;
+use crate::slots::KeySlots;
+
+/// A record on its way to disk.
+pub struct RecordRow {
+    /// Whose.
+    pub subject: SubjectIndex,
+    /// Its position among the person's records.
+    pub sequence: u32,
+    /// Its commitment.
+    pub commitment: Commitment,
+    /// The canonical record under the person's key, or that of the document that it came of.
+    pub sealed: Vec<u8>,
+}
+
+/// An uploaded record on its way to disk.
+pub struct Upload {
+    /// The record.
+    pub row: RecordRow,
+    /// Recognises, with its person, the name that its uploader gave it.
+    pub fingerprint: u32,
+}
+
+/// Appends uploaded records, which are by person and sequence. **Errors**: storage.
+pub fn put_uploaded(transaction: &WriteTransaction, rows: &[Upload]) -> Result<(), redb::Error> {
+    let (mut lists, mut chunks) = (transaction.open_table(LISTS)?, transaction.open_table(CHUNKS)?);
+    let first = lists.last()?.map_or(0, |(first, list)| end_of(first.value(), list.value()));
+    let list: Vec<u8> = rows
+        .iter()
+        .flat_map(|Upload { row, fingerprint }| [row.subject.0, row.sequence, *fingerprint])
+        .flat_map(u32::to_be_bytes)
+        .collect();
+    lists.insert(first, list.as_slice())?;
+    let mut bytes = Vec::new();
+    for (arrival, rows) in (first..).step_by(CHUNK_ROWS).zip(rows.chunks(CHUNK_ROWS)) {
+        bytes.clear();
+        bytes.extend_from_slice(&(rows.len() as u32).to_be_bytes());
+        let mut end = 0;
+        for Upload { row, .. } in rows {
+            end += (ROW_HEAD + row.sealed.len()) as u32;
+            bytes.extend_from_slice(&end.to_be_bytes());
+        }
+        for Upload { row, .. } in rows {
+            bytes.extend_from_slice(&row.subject.0.to_be_bytes());
+            bytes.extend_from_slice(&row.sequence.to_be_bytes());
+            bytes.extend_from_slice(&row.commitment.0.0);
+            bytes.extend_from_slice(&row.sealed);
+        }
+        chunks.insert(arrival, bytes.as_slice())?;
+    }
+    Ok(())
+}
+
+/// Makes the tables. **Errors**: storage.
+pub(super) fn make(transaction: &WriteTransaction) -> Result<(), redb::Error> {
+    transaction.open_table(LISTS)?;
+    transaction.open_table(CHUNKS)?;
+    Ok(())
+}
+
+/// The sealed form of a record with its commitment. **Errors**: no randomness.
+pub fn seal_record(key: &DataKey, record: &CanonicalRecord) -> Result<(Commitment, Vec<u8>), KeyError> {
+    let plain = Zeroizing::new(canonical::to_bytes(record));
+    let commitment = Commitment(Digest::of_bytes(&plain));
+    Ok((commitment, key.seal(&commitment.0.0, &plain)?))
+}
+
+/// The keyed digest of what an uploader calls a record of a person: the same name twice is one record (R209).
+pub(crate) fn name(keys: &VaultKeys, subject: &SubjectId, request: &RequestId) -> Digest {
+    keys.keyed("symphony/record-request/v1", &canonical::to_bytes(&(subject, request)))
+}
+
+/// What a list keeps of a name.
+pub(crate) fn fingerprint(name: &Digest) -> u32 {
+    let [first, second, third, fourth, ..] = name.0;
+    u32::from_be_bytes([first, second, third, fourth])
+}
+
+/// Opens a record and checks it against its commitment. **Errors**: a changed byte.
+pub(super) fn open_record(
+    key: &DataKey,
+    commitment: &Commitment,
+    sealed: &[u8],
+) -> Result<CanonicalRecord, Problem> {
+    let plain = key.open(&commitment.0.0, sealed).map_err(unreadable)?;
+    if Digest::of_bytes(&plain) != commitment.0 {
+        return Err(broken());
+    }
+    bcs::from_bytes(&plain).map_err(|error| Problem::fault("a record is damaged", error))
+}
+
+/// The log at one moment.
+pub(crate) struct Log {
+    index: Index,
+    arrivals: u64,
+    chunks: ReadOnlyTable<u64, &'static [u8]>,
+}
+
+impl Log {
+    /// How many records have arrived.
+    pub(crate) fn arrivals(&self) -> u64 {
+        self.arrivals
+    }
+
+    /// Where a person's records are, by sequence.
+    pub(crate) fn of(&self, subject: SubjectIndex) -> impl Iterator<Item = Entry> {
+        self.index.of(subject.0, self.arrivals)
+    }
+
+    /// The position that a person's next record gets. **Errors**: storage.
+    pub(crate) fn next_sequence(&self, derived: &Derived, subject: SubjectIndex) -> Result<u32, Problem> {
+        let uploaded = self.of(subject).last().map(|entry| entry.sequence);
+        let derived = derived.last_sequence(subject)?;
+        Ok(uploaded.max(derived).map_or(0, |last| last.saturating_add(1)))
+    }
+
+    /// A record, as it lies there. **Errors**: storage, or another record lies there.
+    fn sealed<T>(
+        &self,
+        entry: &Entry,
+        visit: impl FnOnce(&Commitment, &[u8]) -> Result<T, Problem>,
+    ) -> Result<T, Problem> {
+        let arrival = u64::from(entry.arrival);
+        let chunk = self.chunks.range(..=arrival).map_err(redb::Error::from)?.next_back();
+        let (first, bytes) = chunk.ok_or_else(broken)?.map_err(redb::Error::from)?;
+        let nth = usize::try_from(arrival - first.value()).map_err(|_| broken())?;
+        let row = Chunk::of(bytes.value()).and_then(|chunk| chunk.row(nth)).ok_or_else(broken)?;
+        if row.place == (entry.person, entry.sequence) {
+            visit(&row.commitment, row.sealed)
+        } else {
+            Err(broken())
+        }
+    }
+
+    /// The commitment of the record at a place; nothing is opened. **Errors**: storage, or there is none.
+    pub(crate) fn commitment(&self, place: (u32, u32)) -> Result<Commitment, Problem> {
+        let entry = self.index.at(place, self.arrivals).ok_or_else(broken)?;
+        self.sealed(&entry, |commitment, _| Ok(*commitment))
+    }
+
+    /// A record of a person. **Errors**: storage, or a changed byte.
+    pub(crate) fn open(
+        &self,
+        key: &DataKey,
+        entry: &Entry,
+    ) -> Result<(Commitment, CanonicalRecord), Problem> {
+        self.sealed(entry, |commitment, sealed| Ok((*commitment, open_record(key, commitment, sealed)?)))
+    }
+
+    /// Visits all records as they lie there, or what is wrong with one, by arrival. **Errors**: storage.
+    pub(crate) fn each(
+        &self,
+        mut visit: impl FnMut(u64, Result<(Entry, Sealed<'_>), Problem>),
+    ) -> Result<u64, Problem> {
+        let mut count = 0;
+        for chunk in self.chunks.iter().map_err(redb::Error::from)? {
+            let (first, bytes) = chunk.map_err(redb::Error::from)?;
+            let Some(chunk) = Chunk::of(bytes.value()) else {
+                visit(first.value(), Err(broken()));
+                continue;
+            };
+            for (arrival, nth) in (first.value()..).zip(0..chunk.ends.len()) {
+                let listed = |row: Sealed<'_>| self.index.at(row.place, self.arrivals);
+                let found = chunk.row(nth).and_then(|row| Some((listed(row)?, row)));
+                let found = found.filter(|(entry, _)| u64::from(entry.arrival) == arrival);
+                visit(arrival, found.ok_or_else(broken));
+                count += 1;
+            }
+        }
+        Ok(count)
+    }
+}
+
+/// A record as it lies in its chunk.
+#[derive(Clone, Copy)]
+pub(crate) struct Sealed<'a> {
+    /// Person and sequence.
+    pub(crate) place: (u32, u32),
+    /// Its commitment.
+    pub(crate) commitment: Commitment,
+    sealed: &'a [u8],
+}
+
+impl Sealed<'_> {
+    /// The record. **Errors**: a changed byte.
+    pub(crate) fn open(&self, key: &DataKey) -> Result<CanonicalRecord, Problem> {
+        open_record(key, &self.commitment, self.sealed)
+    }
+}
+
+/// Records that lie together: how many, where each ends, and the records.
+struct Chunk<'a> {
+    ends: &'a [[u8; 4]],
+    rows: &'a [u8],
+}
+
+impl<'a> Chunk<'a> {
+    /// `None`: it is damaged.
+    fn of(bytes: &'a [u8]) -> Option<Self> {
+        let (count, bytes) = bytes.split_first_chunk()?;
+        let ends = (u32::from_be_bytes(*count) as usize).checked_mul(4)?;
+        let (ends, rows) = bytes.split_at_checked(ends)?;
+        Some(Self { ends: ends.as_chunks().0, rows })
+    }
+
+    /// `None`: there is no such row, or it is damaged.
+    fn row(&self, nth: usize) -> Option<Sealed<'a>> {
+        let end = |nth: usize| self.ends.get(nth).map(|end| u32::from_be_bytes(*end) as usize);
+        let start = nth.checked_sub(1).map_or(Some(0), end)?;
+        let row = self.rows.get(start..end(nth)?)?;
+        let (person, row) = row.split_first_chunk()?;
+        let (sequence, row) = row.split_first_chunk()?;
+        let (commitment, sealed) = row.split_first_chunk()?;
+        let place = (u32::from_be_bytes(*person), u32::from_be_bytes(*sequence));
+        Some(Sealed { place, commitment: Commitment(Digest(*commitment)), sealed })
+    }
+}
+
+impl View {
+    /// The uploaded records. **Errors**: storage, or a damaged list.
+    pub(crate) fn log(&self) -> Result<Log, Problem> {
+        let (lists, arrivals) = (self.lists()?, self.arrivals()?);
+        let mut index = self.index();
+        if index.arrivals() < arrivals {
+            for list in lists.range(index.arrivals()..).map_err(redb::Error::from)? {
+                let (first, list) = list.map_err(redb::Error::from)?;
+                let run = run_of(first.value(), list.value()).filter(|_| first.value() == index.arrivals());
+                index.push(run.ok_or_else(broken)?);
+            }
+        }
+        let index = index.clone();
+        let chunks = self.transaction.open_table(CHUNKS).map_err(redb::Error::from)?;
+        Ok(Log { index, arrivals, chunks })
+    }
+
+    fn index(&self) -> MutexGuard<'_, Index> {
+        // Entries are added whole, so what a panic left is a shorter index, which the next reader completes.
+        self.index.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lists(&self) -> Result<ReadOnlyTable<u64, &'static [u8]>, Problem> {
+        Ok(self.transaction.open_table(LISTS).map_err(redb::Error::from)?)
+    }
+
+    /// How many records have arrived. **Errors**: storage.
+    pub fn arrivals(&self) -> Result<u64, Problem> {
+        let lists = self.lists()?;
+        let last = lists.last().map_err(redb::Error::from)?;
+        Ok(last.map_or(0, |(first, list)| end_of(first.value(), list.value())))
+    }
+
+    /// Where the records of these arrivals are, in ascending order. **Errors**: storage.
+    pub fn arrived(&self, arrivals: Range<u64>) -> Result<Vec<(u32, u32)>, Problem> {
+        let mut places = Vec::new();
+        if arrivals.is_empty() {
+            return Ok(places);
+        }
+        let lists = self.lists()?;
+        for list in lists.range(..arrivals.end).map_err(redb::Error::from)?.rev() {
+            let (first, list) = list.map_err(redb::Error::from)?;
+            let run = run_of(first.value(), list.value()).ok_or_else(broken)?;
+            let run = run.iter().filter(|entry| arrivals.contains(&u64::from(entry.arrival)));
+            places.extend(run.map(|entry| (entry.person, entry.sequence)));
+            if first.value() <= arrivals.start {
+                break;
+            }
+        }
+        places.sort_unstable();
+        Ok(places)
+    }
+
+    /// The position that a person's next record gets. **Errors**: storage.
+    pub fn next_sequence(&self, subject: SubjectIndex) -> Result<u32, Problem> {
+        self.log()?.next_sequence(&Derived::open(self)?, subject)
+    }
+
+    /// Visits the records of people in ascending order, each opened and checked against its commitment.
+    ///
+    /// **Errors**: storage, a changed byte anywhere, or the visitor's.
+    pub fn each_record(
+        &self,
+        keys: &VaultKeys,
+        slots: &KeySlots,
+        people: &SubjectSet,
+        mut visit: impl FnMut(SubjectIndex, &Commitment, &CanonicalRecord) -> Result<(), Problem>,
+    ) -> Result<(), Problem> {
+        let (log, derived, mut reader) = (self.log()?, Derived::open(self)?, keys.reader());
+        for subject in people.iter() {
+            let uploaded = log.of(subject).map(|entry| (entry.sequence, Some(entry)));
+            let mut places: Vec<(u32, Option<Entry>)> = uploaded.collect();
+            places.extend(derived.sequences(subject)?.into_iter().map(|sequence| (sequence, None)));
+            if places.is_empty() {
+                continue;
+            }
+            places.sort_unstable_by_key(|(sequence, _)| *sequence);
+            let key = reader.key(subject).map_err(unreadable)?;
+            for (sequence, entry) in places {
+                let (commitment, record) = match entry {
+                    Some(entry) => log.open(&key, &entry)?,
+                    None => derived.record(self, (slots, &key), (subject, sequence))?,
+                };
+                visit(subject, &commitment, &record)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Visits the records at these places, which are in ascending order, each opened and checked against its commitment.
+    ///
+    /// **Errors**: as [`Self::each_record`], or a record that is not there.
+    pub fn records_at(
+        &self,
+        keys: &VaultKeys,
+        slots: &KeySlots,
+        places: &[(u32, u32)],
+        mut visit: impl FnMut((SubjectIndex, u32), &Commitment, &CanonicalRecord) -> Result<(), Problem>,
+    ) -> Result<(), Problem> {
+        let (log, derived) = (self.log()?, Derived::open(self)?);
+        let open = |piece: &[(u32, u32)]| -> Result<Vec<(Commitment, CanonicalRecord)>, Problem> {
+            let (mut reader, mut person) = (keys.reader(), None::<(SubjectIndex, DataKey)>);
+            let mut opened = Vec::with_capacity(piece.len());
+            for place in piece {
+                let subject = SubjectIndex(place.0);
+                let (_, key) = match person.take().filter(|(known, _)| *known == subject) {
+                    Some(known) => person.insert(known),
+                    None => person.insert((subject, reader.key(subject).map_err(unreadable)?)),
+                };
+                opened.push(match log.index.at(*place, log.arrivals) {
+                    Some(entry) => log.open(key, &entry)?,
+                    None => derived.record(self, (slots, key), (subject, place.1))?,
+                });
+            }
+            Ok(opened)
+        };
+        // All cores open what one visits; what is open at a time stays small.
+        for places in places.chunks(OPEN_AT_A_TIME) {
+            let opened: Vec<_> = places.par_chunks(PIECE).map(open).collect::<Result<_, _>>()?;
+            for (place, (commitment, record)) in places.iter().zip(opened.iter().flatten()) {
+                visit((SubjectIndex(place.0), place.1), commitment, record)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// One more than the last arrival of a list.
+fn end_of(first: u64, list: &[u8]) -> u64 {
+    first + (list.len() / LISTED_BYTES) as u64
+}
+
+/// The entries of a list. `None`: it is damaged.
+fn run_of(first: u64, list: &[u8]) -> Option<Vec<Entry>> {
+    let (listed, rest) = list.as_chunks::<LISTED_BYTES>();
+    let first = u32::try_from(first).ok().filter(|_| rest.is_empty())?;
+    let entry = |(nth, listed): (u32, &[u8; LISTED_BYTES])| {
+        let number =
+            |at: usize| u32::from_be_bytes([listed[at], listed[at + 1], listed[at + 2], listed[at + 3]]);
+        let arrival = first.checked_add(nth)?;
+        Some(Entry { person: number(0), sequence: number(4), arrival, fingerprint: number(8) })
+    };
+    let run: Vec<Entry> = (0..).zip(listed).map(entry).collect::<Option<_>>()?;
+    let places = |entry: &Entry| (entry.person, entry.sequence);
+    run.is_sorted_by(|one, next| places(one) < places(next)).then_some(run)
+}
+
+/// Records of one chunk: so many are read for one of them.
+const CHUNK_ROWS: usize = 64;
+/// Person, sequence and commitment, before what is sealed.
+const ROW_HEAD: usize = 40;
+/// Person, sequence and fingerprint.
+const LISTED_BYTES: usize = 12;
+/// Records that one core opens in a row.
+const PIECE: usize = 1_024;
+/// Records that are open at a time.
+const OPEN_AT_A_TIME: usize = 64 * PIECE;
+
+/// By the arrival of the first of them.
+const CHUNKS: TableDefinition<'static, u64, &'static [u8]> = TableDefinition::new("vault/record-chunks");
+/// By the arrival of the first of them.
+const LISTS: TableDefinition<'static, u64, &'static [u8]> = TableDefinition::new("vault/record-lists");
