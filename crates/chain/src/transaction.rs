@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use symphony_types::amount::Sym;
 use symphony_types::digest::Digest;
 use symphony_types::id::{AccountId, EpochId, LockRef, NameError, NodeId, PolicyVersion, TaskId, VaultId};
-use symphony_types::key::{Document, PrivateKey, PublicKey, Signed, Treasury, Wallet};
+use symphony_types::key::{Document, PrivateKey, PublicKey, Signature, Signed, Treasury, Wallet};
 use symphony_types::time::OrderedMillis;
 
 use crate::contracts::{self, Deployment};
@@ -144,7 +144,7 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    /// Signs a call for the chain that `terms` describe, as the account's transaction with this number.
+    /// Signs a call for the chain that `terms` describe, as the account's transaction with this number, whose gas it pays itself.
     pub fn sign(
         key: &PrivateKey<Wallet>,
         terms: &ChainTerms,
@@ -157,12 +157,47 @@ impl Prepared {
                 Transaction::sign(key, chain.clone(), sequence, expires, call).into()
             }
             ChainTerms::Contracts { deployment, gas_price } => {
-                let (submission, track) =
-                    contracts::sign(key, deployment, *gas_price, sequence, expires, &call);
+                let draft = Draft { key: key.public(), sequence, gas_price: *gas_price, expires, call };
+                let (submission, track) = contracts::sign(key, deployment, &draft, None);
                 Self { submission, track }
             }
         }
     }
+
+    /// Signs a draft whose gas a sponsor pays. `key` is the draft's.
+    pub fn sponsored(
+        key: &PrivateKey<Wallet>,
+        deployment: &Deployment,
+        draft: &Draft,
+        sponsorship: &Sponsorship,
+    ) -> Self {
+        let (submission, track) = contracts::sign(key, deployment, draft, Some(sponsorship));
+        Self { submission, track }
+    }
+}
+
+/// A call on Aptos that its sender is about to sign, as a sponsor judges it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Draft {
+    /// The sender's key.
+    pub key: PublicKey<Wallet>,
+    /// How many transactions of the sender came before.
+    pub sequence: u64,
+    /// What a unit of gas may cost. **Units**: octas.
+    pub gas_price: u64,
+    /// From then on the transaction is dead.
+    pub expires: OrderedMillis,
+    /// What is asked.
+    pub call: Call,
+}
+
+/// A sponsor's word that its account pays the gas of exactly one draft.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sponsorship {
+    /// The key of the account that pays.
+    pub key: PublicKey<Wallet>,
+    /// Over the draft in Aptos' form.
+    pub signature: Signature,
 }
 
 impl From<SignedTransaction> for Prepared {

@@ -12,7 +12,7 @@ use clap::{Args, Parser, Subcommand};
 use symphony_devchain::genesis::{self, Artifacts};
 use symphony_devchain::node::Node;
 use symphony_devchain::rest::{self, Shared};
-use symphony_devchain::{bench, client, compiler, development, vm};
+use symphony_devchain::{bench, client, compiler, development, values, vm};
 use tokio::net::TcpListener;
 
 #[derive(Parser)]
@@ -69,6 +69,9 @@ enum Command {
         /// Where the chain is kept over restarts
         #[arg(long, requires = "start")]
         journal: Option<PathBuf>,
+        /// Accounts that begin with gas, besides those of the first state
+        #[arg(long, requires = "start", value_name = "ADDRESS")]
+        gas_for: Vec<String>,
         /// Ends when standard input does
         #[arg(long)]
         supervised: bool,
@@ -109,8 +112,8 @@ fn main() -> Result<()> {
         Command::Build { compiler, package } => compiler::build(&compiler, &package),
         Command::Test { compiler, filter, package } => compiler::test(&compiler, &package, filter),
         Command::Abi { tool, folder, write } => abi(&tool, &folder, write),
-        Command::Serve { tool, listen, start, journal, supervised } => {
-            let node = node(&tool.artifacts(), start.zip(journal))?;
+        Command::Serve { tool, listen, start, journal, gas_for, supervised } => {
+            let node = node(&tool.artifacts(), start.zip(journal), &gas_for)?;
             if supervised {
                 std::thread::spawn(orphaned);
             }
@@ -126,11 +129,12 @@ fn main() -> Result<()> {
 }
 
 /// The chain of a network, or one of this program's own accounts.
-fn node(artifacts: &Artifacts, kept: Option<(PathBuf, PathBuf)>) -> Result<Node> {
+fn node(artifacts: &Artifacts, kept: Option<(PathBuf, PathBuf)>, gas_for: &[String]) -> Result<Node> {
     if let Some((start, journal)) = kept {
         let bytes = fs::read(&start).with_context(|| format!("reading {}", start.display()))?;
         let start = bcs::from_bytes(&bytes).with_context(|| format!("reading {}", start.display()))?;
-        return Node::open(artifacts, development::CHAIN_ID, &start, &journal, GAS);
+        let others = gas_for.iter().map(|text| values::address(text)).collect::<Result<Vec<_>>>()?;
+        return Node::open(artifacts, development::CHAIN_ID, &start, &journal, (GAS, &others));
     }
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let start = development::start(u64::try_from(now.as_millis()).unwrap_or_default());

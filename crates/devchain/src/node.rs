@@ -106,13 +106,14 @@ impl Node {
         })
     }
 
-    /// A node with the chain that `journal` tells, which goes on in it; its accounts have gas from the beginning.
+    /// A node with the chain that `journal` tells, which goes on in it; its accounts and these others have so much gas from the
+    /// beginning.
     pub fn open(
         artifacts: &Artifacts,
         chain_id: u8,
         start: &Start,
         journal: &Path,
-        gas: u64,
+        (gas, others): (u64, &[Address]),
     ) -> Result<Self> {
         let (journal, entries) = Journal::open(journal, clock_us())?;
         let mut node = Self::new(artifacts, chain_id, start)?;
@@ -122,6 +123,9 @@ impl Node {
         }
         for account in [start.payout, start.settlement, start.governance] {
             node.fund(account.0.0, gas);
+        }
+        for account in others {
+            node.fund(*account, gas);
         }
         node.host = host;
         node.genesis = (node.host.save(), node.committed.clone(), Journal::head());

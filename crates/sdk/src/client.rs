@@ -19,6 +19,7 @@ use symphony_chain::ledger::query::{Answer, Query};
 use symphony_chain::port;
 use symphony_chain::transaction::Submission;
 use symphony_protocol::governance::Governance;
+use symphony_types::catalogue::Code;
 use symphony_types::id::{ActorId, RequestId, TaskId, UsageScope};
 use symphony_types::limits::SEALED_BYTES_MAX;
 use thiserror::Error;
@@ -73,6 +74,19 @@ pub enum ClientError {
     /// A file cannot be sent.
     #[error("opening the upload")]
     File(#[from] std::io::Error),
+}
+
+impl ClientError {
+    /// A refusal by its code in the catalogue.
+    pub(crate) fn refused(code: Code, detail: String) -> Self {
+        Self::Refused(ProblemDetails {
+            code: code.as_str().to_owned(),
+            title: code.title().to_owned(),
+            detail,
+            status: code.http(),
+            retryable: code.retry(),
+        })
+    }
 }
 
 /// What is uploaded.

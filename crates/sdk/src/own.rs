@@ -11,7 +11,7 @@ use reqwest::Method;
 use reqwest::header::CONTENT_TYPE;
 use serde_json::json;
 use symphony_protocol::governance::Governance;
-use symphony_types::catalogue::{self, Code};
+use symphony_types::catalogue;
 use symphony_types::digest::Digest;
 use symphony_types::id::{ActorId, RequestId, VaultId};
 use symphony_wire::enclave::{between, purpose};
@@ -22,7 +22,7 @@ use symphony_wire::v1::{
     ReadRecords, VaultAnswer, VaultOperation,
 };
 
-use crate::client::{Client, ClientError, ProblemDetails, body, patiently};
+use crate::client::{Client, ClientError, body, patiently};
 use crate::receipts::Uploaded;
 use crate::shape::{
     AttributeEntry, ReadBox, ReadCheck, ReadField, ReadItem, ReceiptEntry, ReceiptReading, RecordEntry, Task,
@@ -200,13 +200,7 @@ fn refused(answer: VaultAnswer) -> ClientError {
     let Some(code) = catalogue::by_str(&answer.code) else {
         return garbled("a refusal without a known code");
     };
-    ClientError::Refused(ProblemDetails {
-        code: answer.code,
-        title: code.title().to_owned(),
-        detail: answer.detail,
-        status: Code::http(code),
-        retryable: code.retry(),
-    })
+    ClientError::refused(code, answer.detail)
 }
 
 fn one(answer: &mut VaultAnswer) -> Result<ReceiptEntry, ClientError> {

@@ -16,7 +16,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::Serialize;
 use symphony_chain::ledger::escrow::LockState;
 use symphony_chain::ledger::query::{Account, Answer, Fate, Query};
-use symphony_chain::transaction::{Approval, Call, ChainId, Prepared, Release, Tier, VoteResult, lock_ref};
+use symphony_chain::refusal::Refusal;
+use symphony_chain::transaction::{
+    Approval, Call, ChainId, ChainTerms, Draft, Prepared, Release, Tier, VoteResult, lock_ref,
+};
 use symphony_protocol::artifact::TaskRequest;
 use symphony_types::amount::Sym;
 use symphony_types::digest::Digest;
@@ -70,6 +73,7 @@ pub struct Wallet {
     key: PrivateKey<key::Wallet>,
     chain: ChainId,
     folder: PathBuf,
+    sponsored: bool,
 }
 
 impl Wallet {
@@ -84,7 +88,14 @@ impl Wallet {
     }
 
     fn with(seed: &[u8; 32], path: &Path, chain: ChainId) -> Self {
-        Self { key: PrivateKey::from_seed(seed), chain, folder: path.with_extension("transactions") }
+        let folder = path.with_extension("transactions");
+        Self { key: PrivateKey::from_seed(seed), chain, folder, sponsored: false }
+    }
+
+    /// The same, with gas paid by the network's sponsor, so that the account needs none of the chain's own coin.
+    #[must_use]
+    pub fn sponsored(self) -> Self {
+        Self { sponsored: true, ..self }
     }
 
     /// The account that the key controls.
@@ -228,7 +239,20 @@ impl Wallet {
             return Err(WalletError::WrongChain(terms.chain().clone(), self.chain.clone()));
         }
         let sequence = self.holding(client).await?.sequence;
-        let prepared = Prepared::sign(&self.key, &terms, sequence, now().plus(VALID_MS), call);
+        let expires = now().plus(VALID_MS);
+        let prepared = match &terms {
+            ChainTerms::Contracts { deployment, gas_price } if self.sponsored => {
+                let draft = Draft { key: self.key.public(), sequence, gas_price: *gas_price, expires, call };
+                let sponsorship = match client.query(Query::Sponsorship(Box::new(draft.clone()))).await? {
+                    Answer::Sponsorship(answer) => answer.map_err(unsponsored)?,
+                    other => return Err(strange(&other)),
+                };
+                Prepared::sponsored(&self.key, deployment, &draft, &sponsorship)
+            }
+            ChainTerms::Ledger(_) | ChainTerms::Contracts { .. } => {
+                Prepared::sign(&self.key, &terms, sequence, expires, call)
+            }
+        };
         secret::write_durably(path, &encode(&prepared))?;
         Ok(prepared)
     }
@@ -307,6 +331,10 @@ enum Next {
 
 fn executed(prepared: &Prepared) -> Executed {
     Executed { hash: prepared.track.hash, sequence: prepared.track.sequence }
+}
+
+fn unsponsored(refusal: Refusal) -> ClientError {
+    ClientError::refused(refusal.code(), refusal.to_string())
 }
 
 fn strange(answer: &Answer) -> WalletError {

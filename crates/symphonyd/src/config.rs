@@ -46,6 +46,9 @@ pub(crate) struct NodeConfig {
     /// `https://fullnode.mainnet.aptoslabs.com/v1`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub full_node: Option<String>,
+    /// Has the chain node pay the gas of members' calls on Aptos, with the account of `keys/sponsor-wallet.seed`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sponsor: Option<SponsorConfig>,
     /// Where the node's gauges are read, as Prometheus does; nowhere when absent. Behind a wall: it asks nobody who they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metrics: Option<SocketAddr>,
@@ -93,6 +96,16 @@ pub(crate) struct PlatformConfig {
     /// Development only: the class that is played.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub class: Option<String>,
+}
+
+/// Whose gas the chain node pays. Counted anew each day and with each start.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SponsorConfig {
+    /// Calls of one account a day.
+    pub per_account: u32,
+    /// Calls of all accounts together a day.
+    pub per_day: u32,
 }
 
 const fn records_max() -> u64 {

@@ -1,13 +1,13 @@
 //! The chain node of a network whose money is on Aptos: what masters and the payout service ask of the chain, asked of a full
-//! node. It holds no key: whoever pays has signed before, and what it says is checked by the contracts or by other masters.
+//! node. Its only key, if it has one, pays gas (R176): whoever pays SYM has signed before, and what it says is checked by the
+//! contracts or by other masters.
 
 use std::future::Future;
 use std::net::TcpListener;
-use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Result;
-use symphony_chain::contracts::{Contracts, Deployment};
+use symphony_chain::contracts::Contracts;
 use symphony_chain::port::{Request as ChainRequest, Response as ChainResponse};
 use symphony_types::limits::SEALED_BYTES_MAX;
 use symphony_wire::status::refusal;
@@ -49,16 +49,13 @@ impl ChainNode for Service {
     }
 }
 
-/// Runs the relay until `shutdown`. **Errors**: the folder, the URL or the listener cannot be used.
+/// Runs the relay until `shutdown`. **Errors**: the listener cannot be used.
 pub(crate) async fn run(
-    url: &str,
-    deployment: Deployment,
-    folder: &Path,
+    chain: Contracts,
     listener: TcpListener,
     credentials: Credentials,
     shutdown: impl Future<Output = ()>,
 ) -> Result<()> {
-    let chain = Contracts::open(url, deployment, folder)?;
     listener.set_nonblocking(true)?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let server = ChainNodeServer::new(Service { chain }).max_decoding_message_size(SEALED_BYTES_MAX);

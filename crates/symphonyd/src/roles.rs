@@ -10,6 +10,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
+use symphony_chain::contracts::{Contracts, Sponsor, SponsorLimits};
 use symphony_gateway::config::{GatewayConfig, Limits};
 use symphony_master::config::{Addresses, MasterConfig};
 use symphony_master::ordering::Voting;
@@ -28,7 +29,7 @@ use symphony_wire::tls::{self, Credentials, NodeRole, Peer};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
-use crate::config::NodeConfig;
+use crate::config::{NodeConfig, SponsorConfig};
 use crate::network::{Chain, Network};
 use crate::{keys, ledger as ledger_host, relay, telemetry};
 
@@ -210,6 +211,9 @@ pub(crate) fn payout(start: Start) -> Result<Life> {
     Ok(Box::pin(symphony_master::roles::payout::run(payout, shutdown)))
 }
 
+/// The key of the account that pays the gas of members' calls, among a chain node's keys.
+pub(crate) const SPONSOR_SEED: &str = "sponsor-wallet.seed";
+
 /// The chain node: host of the reference ledger, or relay to the contracts on Aptos.
 pub(crate) fn ledger(start: Start) -> Result<Life> {
     let Start { config, network, listener, credentials, shutdown } = start;
@@ -219,11 +223,14 @@ pub(crate) fn ledger(start: Start) -> Result<Life> {
             ledger_host::run(network.name, *genesis, &folder, listener, credentials, shutdown).await
         }),
         Chain::Contracts(deployment) => {
-            let url =
-                config.full_node.context("the chain node of a network with contracts names its full_node")?;
-            Box::pin(
-                async move { relay::run(&url, deployment, &folder, listener, credentials, shutdown).await },
-            )
+            let url = config.full_node.as_ref();
+            let url = url.context("the chain node of a network with contracts names its full_node")?;
+            let mut chain = Contracts::open(url, deployment, &folder)?;
+            if let Some(SponsorConfig { per_account, per_day }) = config.sponsor {
+                let limits = SponsorLimits { per_account, per_day };
+                chain = chain.sponsored(Sponsor::new(key(&config, SPONSOR_SEED)?, limits));
+            }
+            Box::pin(relay::run(chain, listener, credentials, shutdown))
         }
     })
 }

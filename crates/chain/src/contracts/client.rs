@@ -30,19 +30,21 @@ use symphony_types::time::{DAY_MS, OrderedMillis};
 use super::call::{Entry, bytes, tier};
 use super::fullnode::{Answered, FullNode, Head, Refused};
 use super::read::{self, Values};
+use super::sponsor::Sponsor;
 use super::{Deployment, transaction};
 use crate::ledger::escrow::Lock;
 use crate::ledger::query::{Account, Answer, Fate, Funds, Query};
 use crate::ledger::reward::BatchRecord;
 use crate::ledger::{Abort, Receipt};
 use crate::port::{ChainError, Request, Response, Transport};
-use crate::refusal::Refusal;
-use crate::transaction::{Anchor, ChainTerms, Submission, Tier, Track};
+use crate::refusal::{Refusal, Unsponsored};
+use crate::transaction::{Anchor, ChainTerms, Draft, Sponsorship, Submission, Tier, Track};
 
 /// The contracts through one full node.
 pub struct Contracts {
     node: FullNode,
     deployment: Deployment,
+    sponsor: Option<Sponsor>,
     wait: Duration,
     /// Keeps [`Mark`] over restarts.
     file: PathBuf,
@@ -78,7 +80,14 @@ impl Contracts {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Mark::default(),
             Err(error) => return Err(unusable(error)),
         };
-        Ok(Self { node: FullNode::new(url)?, deployment, wait: WAIT, file, mark: Mutex::new(mark) })
+        let node = FullNode::new(url)?;
+        Ok(Self { node, deployment, sponsor: None, wait: WAIT, file, mark: Mutex::new(mark) })
+    }
+
+    /// The same, with an account that pays the gas of members' calls.
+    #[must_use]
+    pub fn sponsored(self, sponsor: Sponsor) -> Self {
+        Self { sponsor: Some(sponsor), ..self }
     }
 
     /// The same, with another time that a submission waits for its execution before its outcome is called unknown.
@@ -207,13 +216,41 @@ impl Contracts {
                 let paid = self.view("inflation", "is_paid", vec![bytes(epoch)]).await?.flag();
                 Answer::NodesPaid(paid.ok_or(ChainError::Garbled)?)
             }
+            Query::Sponsorship(draft) => Answer::Sponsorship(match self.sponsorship(draft).await {
+                Err(ChainError::Refused(refusal)) => Err(refusal),
+                other => Ok(other?),
+            }),
         })
     }
 
     async fn terms(&self) -> Result<ChainTerms, ChainError> {
+        let (gas_price, _) = self.gas_price().await?;
+        Ok(ChainTerms::Contracts { deployment: self.deployment.clone(), gas_price })
+    }
+
+    /// What a unit of gas costs, and how far the chain was then.
+    async fn gas_price(&self) -> Result<(u64, Head), ChainError> {
         let answer = self.current(self.node.gas_price().await?)?;
         let gas_price = answer.value()?["gas_estimate"].as_u64().ok_or(ChainError::Garbled)?;
-        Ok(ChainTerms::Contracts { deployment: self.deployment.clone(), gas_price })
+        Ok((gas_price, answer.head))
+    }
+
+    /// The sponsor's word for a draft that the chain would execute as it is now.
+    async fn sponsorship(&self, draft: &Draft) -> Result<Sponsorship, ChainError> {
+        let refused = |reason: Unsponsored| ChainError::Refused(reason.into());
+        let sponsor = self.sponsor.as_ref().ok_or_else(|| refused(Unsponsored::Nobody))?;
+        let (gas_price, Head { time, .. }) = self.gas_price().await?;
+        sponsor.judge(draft, time, gas_price).map_err(refused)?;
+        let unsigned = transaction::unsigned(&self.deployment, draft, sponsor.key());
+        match self.current(self.node.simulate(unsigned).await?)?.body {
+            Err(said) => return Err(ChainError::Refused(said.of_submission())),
+            Ok(told) if told[0]["success"] == true => {}
+            Ok(told) => {
+                let status = told[0]["vm_status"].as_str().unwrap_or_default();
+                return Err(ChainError::Refused(failure(status)));
+            }
+        }
+        sponsor.sign(&self.deployment, draft, time).map_err(refused)
     }
 
     async fn lock(&self, lock: LockRef) -> Result<Option<Lock>, ChainError> {

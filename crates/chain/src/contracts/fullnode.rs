@@ -91,6 +91,12 @@ impl FullNode {
         self.send(request.body(signed)).await
     }
 
+    /// What a transaction would do now; the answer is a list of one.
+    pub(super) async fn simulate(&self, unsigned: Vec<u8>) -> Result<Answered, ChainError> {
+        let request = self.http.post(self.url("transactions/simulate")?);
+        self.send(request.header(CONTENT_TYPE, SIGNED_TRANSACTION).body(unsigned)).await
+    }
+
     /// Reads by a view function of the contracts; the answer is a list of what it returns.
     pub(super) async fn view(&self, deployment: &Deployment, entry: Entry) -> Result<Answered, ChainError> {
         let body = bytes(&EntryFunction::new(deployment, entry));

@@ -11,6 +11,7 @@ mod client;
 mod fullnode;
 mod genesis;
 mod read;
+mod sponsor;
 mod transaction;
 
 use serde::{Deserialize, Serialize};
@@ -24,6 +25,7 @@ pub use call::{Entry, class, kind, tier};
 pub use client::Contracts;
 pub use genesis::Start;
 pub use read::reason;
+pub use sponsor::{Sponsor, SponsorLimits};
 pub use transaction::{hash, sign};
 
 /// Where the contracts are, as every node and every wallet of a network must know it alike.

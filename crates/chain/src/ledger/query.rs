@@ -11,9 +11,9 @@ use symphony_types::time::OrderedMillis;
 use super::escrow::Lock;
 use super::reward::{BatchRecord, Tree};
 use super::staking::{self, Stake};
-use super::{Receipt, State};
+use super::{Abort, Receipt, State};
 use crate::refusal::Refusal;
-use crate::transaction::{Anchor, ChainTerms, Tier, Track};
+use crate::transaction::{Anchor, ChainTerms, Draft, Sponsorship, Tier, Track};
 
 /// A question.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +48,8 @@ pub enum Query {
     Inflation,
     /// Whether nodes were paid for an epoch of it.
     NodesPaid(u64),
+    /// That the network's sponsor pays the gas of a call.
+    Sponsorship(Box<Draft>),
 }
 
 /// An answer, to the question of the same name.
@@ -83,6 +85,8 @@ pub enum Answer {
     Inflation(Minting),
     /// Whether they were.
     NodesPaid(bool),
+    /// The sponsor's word, or why it does not pay.
+    Sponsorship(Result<Sponsorship, Refusal>),
 }
 
 /// What became of a transaction, and so the one thing to do next (R172).
@@ -162,6 +166,8 @@ pub fn answer(state: &State, at: OrderedMillis, query: &Query) -> Answer {
             due: state.inflation.due(),
         }),
         Query::NodesPaid(epoch) => Answer::NodesPaid(state.inflation.nodes_paid(*epoch)),
+        // Nothing costs gas here.
+        Query::Sponsorship(_) => Answer::Sponsorship(Err(Abort::WrongChain.into())),
     }
 }
 

@@ -9,15 +9,15 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aptos_sdk::transaction::SignedTransaction;
 use async_trait::async_trait;
-use symphony_chain::contracts::{Contracts, Deployment, Start};
-use symphony_chain::ledger::query::Fate;
+use symphony_chain::contracts::{Contracts, Deployment, Sponsor, SponsorLimits, Start};
+use symphony_chain::ledger::query::{Answer, Fate, Query};
 use symphony_chain::ledger::{Abort, Genesis, State};
 use symphony_chain::outbox::Outbox;
-use symphony_chain::port::{Chain, ChainError, RemoteChain, Request, Transport, respond};
-use symphony_chain::refusal::Refusal;
+use symphony_chain::port::{Chain, ChainError, RemoteChain, Request, Response, Transport, respond};
+use symphony_chain::refusal::{Refusal, Unsponsored};
 use symphony_chain::transaction::{
-    Anchor, Call, Carry, ChainTerms, DividendTree, EscrowSettlement, Payee, PayoutBatch, Prepared,
-    RecipientClass, Release, Submission, Tier, lock_ref,
+    Anchor, Call, Carry, ChainTerms, DividendTree, Draft, EscrowSettlement, Payee, PayoutBatch, Prepared,
+    RecipientClass, Release, Sponsorship, Submission, Tier, lock_ref,
 };
 use symphony_devchain::development::CHAIN_ID;
 use symphony_devchain::faults::Faults;
@@ -43,6 +43,8 @@ const SUBMITTER: u8 = SUBMITTERS[0];
 const GAS: u64 = 1 << 50;
 /// Paid by the batch, with nothing of its own.
 const EXECUTOR: u8 = 77;
+/// Pays gas for others.
+const SPONSOR: u8 = 78;
 const MINUTE_MS: u64 = 60_000;
 
 fn deployment() -> Deployment {
@@ -71,7 +73,7 @@ impl Net {
         let start = Start::of(&genesis());
         let folder = TempDir::new().unwrap();
         let journal = folder.path().join("journal");
-        let shared = Shared::new(Node::open(artifacts, CHAIN_ID, &start, &journal, GAS).unwrap());
+        let shared = Shared::new(Node::open(artifacts, CHAIN_ID, &start, &journal, (GAS, &[])).unwrap());
         let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
         let url = format!("http://{}/v1", listener.local_addr().unwrap());
         tokio::spawn(rest::serve(listener, shared.clone()));
@@ -202,6 +204,78 @@ fn a_signed_transaction_is_one_of_the_official_sdk() {
         assert_eq!((raw.expiration_timestamp_secs, raw.chain_id.id()), (1_900_000_000, CHAIN_ID));
         assert_eq!(prepared.track.expires, OrderedMillis(1_900_000_000_000));
     }
+}
+
+/// R176, R220: with a sponsor both signatures stand, and the gas is the sponsor's.
+#[tokio::test]
+#[ignore = "needs the Move VM: cargo xtask move test"]
+async fn a_sponsor_pays_the_gas_of_members() {
+    let artifacts = artifacts();
+    let net = Net::start(&artifacts).await;
+    let plain = RemoteChain::new(net.client());
+    // Money and no gas.
+    let newcomer = 55;
+    execute(&plain, SUBMITTER, Call::Transfer { to: account(newcomer), amount: Sym(400) }).await.unwrap();
+    assert_eq!(execute(&plain, newcomer, locking("own gas", 20)).await, Err(Refusal::GasMissing));
+    assert_eq!(sponsorship(&net.client(), newcomer, 0, staking(100)).await.1, Err(Unsponsored::Nobody.into()));
+
+    let limits = SponsorLimits { per_account: 3, per_day: 4 };
+    let chain = net.client().sponsored(Sponsor::new(wallet(SPONSOR), limits));
+    net.shared.node().fund(account(SPONSOR).0.0, GAS);
+    let (draft, word) = sponsorship(&chain, newcomer, 0, locking("sponsored", 300)).await;
+    let prepared = Prepared::sponsored(&wallet(newcomer), &deployment(), &draft, &word.unwrap());
+    let Submission::Contracts(bytes) = &prepared.submission else { panic!("for Aptos") };
+    let signed: SignedTransaction = bcs::from_bytes(bytes).unwrap();
+    signed.verify_signature().unwrap();
+    assert_eq!(signed.hash().unwrap().to_bytes(), prepared.track.hash.0);
+    assert_eq!(signed.to_bcs().unwrap(), *bytes);
+    // Sent twice, as after a lost answer, it is executed once.
+    for _ in 0..2 {
+        plain.submit(prepared.submission.clone()).await.unwrap();
+    }
+    let lock = plain.lock(lock_ref(account(newcomer), 0)).await.unwrap().unwrap();
+    assert_eq!((lock.owner, lock.amount), (account(newcomer), Sym(300)));
+    let gas = |name: u8| net.shared.node().seen().balance(&account(name).0.0);
+    assert_eq!(gas(newcomer), 0);
+    assert!(gas(SPONSOR) < GAS, "{}", gas(SPONSOR));
+
+    // What would fail is not paid for, and says why; what is no member's own call neither.
+    for (call, refusal) in [
+        (locking("too much", 101), Abort::BalanceTooSmall.into()),
+        (claim(1), Abort::TreeUnknown.into()),
+        (Call::Transfer { to: account(1), amount: Sym(1) }, Unsponsored::Call.into()),
+    ] {
+        assert_eq!(sponsorship(&chain, newcomer, 1, call).await.1, Err(refusal));
+    }
+    // A word for one draft serves no other.
+    let (draft, word) = sponsorship(&chain, newcomer, 1, staking(100)).await;
+    let other = Draft { call: Call::StakeDeposit { tier: Tier::Producer, amount: Sym(99) }, ..draft };
+    let forged = Prepared::sponsored(&wallet(newcomer), &deployment(), &other, &word.unwrap());
+    let refused = plain.submit(forged.submission).await.unwrap_err();
+    assert_eq!(refused, ChainError::Refused(Abort::SignatureInvalid.into()));
+    // So many a day.
+    assert!(sponsorship(&chain, newcomer, 1, staking(100)).await.1.is_ok());
+    assert_eq!(sponsorship(&chain, newcomer, 1, staking(100)).await.1, Err(Unsponsored::Limit.into()));
+    assert!(sponsorship(&chain, PRODUCERS[0], 0, staking(100)).await.1.is_ok());
+    assert_eq!(sponsorship(&chain, PRODUCERS[1], 0, staking(100)).await.1, Err(Unsponsored::Limit.into()));
+}
+
+fn staking(amount: u64) -> Call {
+    Call::StakeDeposit { tier: Tier::Producer, amount: Sym(amount) }
+}
+
+/// A draft, and what the chain node's sponsor says of it.
+async fn sponsorship(
+    chain: &Contracts,
+    name: u8,
+    sequence: u64,
+    call: Call,
+) -> (Draft, Result<Sponsorship, Refusal>) {
+    let key = wallet(name).public();
+    let draft = Draft { key, sequence, gas_price: 100, expires: now().plus(MINUTE_MS), call };
+    let asked = Request::Query(Query::Sponsorship(Box::new(draft.clone())));
+    let Response::Answer(Answer::Sponsorship(said)) = chain.respond(asked).await.unwrap() else { panic!() };
+    (draft, said)
 }
 
 /// R169, R171: the same calls through the port, and the same answers, from the contracts and from the reference ledger.

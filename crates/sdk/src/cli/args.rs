@@ -50,6 +50,9 @@ pub(crate) struct Connection {
     /// Key file of the chain account
     #[arg(long, global = true, env = "SYMPHONY_WALLET", value_name = "FILE")]
     pub(crate) wallet: Option<PathBuf>,
+    /// Have the network's sponsor pay the gas of your transactions
+    #[arg(long, global = true, env = "SYMPHONY_SPONSORED")]
+    pub(crate) sponsored: bool,
     /// Key file that opens results
     #[arg(long, global = true, env = "SYMPHONY_RECIPIENT", value_name = "FILE")]
     pub(crate) recipient: Option<PathBuf>,

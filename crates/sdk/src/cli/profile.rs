@@ -25,6 +25,7 @@ struct File {
     ca: Option<PathBuf>,
     token_file: Option<PathBuf>,
     wallet: Option<PathBuf>,
+    sponsored: bool,
     recipient: Option<PathBuf>,
     trust: Option<PathBuf>,
     council: Option<PathBuf>,
@@ -55,6 +56,7 @@ impl Profile {
             token_file,
             actor: given.actor.or(file.actor),
             wallet: given.wallet.or_else(|| inside(file.wallet)),
+            sponsored: given.sponsored || file.sponsored,
             recipient: given.recipient.or_else(|| inside(file.recipient)),
             trust: given.trust.or_else(|| inside(file.trust)),
             council: given.council.or_else(|| inside(file.council)),
@@ -111,7 +113,8 @@ impl Profile {
 
     /// The wallet.
     pub(super) fn wallet(&self) -> Result<Wallet> {
-        Ok(Wallet::open(self.wallet_file()?, self.chain()?)?)
+        let wallet = Wallet::open(self.wallet_file()?, self.chain()?)?;
+        Ok(if self.0.sponsored { wallet.sponsored() } else { wallet })
     }
 
     /// The file of the wallet.

@@ -25,7 +25,7 @@ use symphony_wire::tls::{NodeRole, Peer};
 
 use super::{Money, committee, devchain};
 use crate::certificates;
-use crate::config::{NodeConfig, PlatformConfig, beside};
+use crate::config::{NodeConfig, PlatformConfig, SponsorConfig, beside};
 use crate::genesis::{self, Parties, Profile};
 use crate::keys::seed;
 use crate::network::{Chain, Network};
@@ -100,7 +100,10 @@ pub(super) fn network(
         governance,
         chain: match money {
             Money::Ledger => Chain::Ledger(Box::new(first)),
-            Money::Move => Chain::Contracts(devchain::found(dir, &first)?),
+            Money::Move => {
+                seed(&dir.join("ledger/keys").join(roles::SPONSOR_SEED))?;
+                Chain::Contracts(devchain::found(dir, &first)?)
+            }
         },
         nodes: addresses,
         vaults: vaults.iter().map(|vault| Ok((vault.clone(), enterprise(vault)?))).collect::<Result<_>>()?,
@@ -129,6 +132,7 @@ pub(super) fn network(
             passphrase_file: passphrase.filter(|_| *role == NodeRole::Enterprise).map(Into::into),
             passphrase_env: None,
             full_node: full_node.filter(|_| *role == NodeRole::Chain).map(|at| format!("http://{at}/v1")),
+            sponsor: (money == Money::Move && *role == NodeRole::Chain).then_some(SPONSOR),
             records_max: 20_000_000,
             documents_max: 2_000,
             document_bytes_max: 1 << 30,
@@ -147,9 +151,11 @@ pub(super) fn network(
     network.store(&dir.join(NETWORK_FILE))
 }
 
-/// What lies where in the folder.
+/// What the sponsor of a network with contracts pays for.
+const SPONSOR: SponsorConfig = SponsorConfig { per_account: 100, per_day: 10_000 };
 /// The passphrase of each Vault under a production policy, in its node's folder.
 const PASSPHRASE: &str = "keys/vault.passphrase";
+/// What lies where in the folder.
 const README: &str = "\
 # A development network
 
@@ -164,7 +170,7 @@ Made by `symphonyd dev`. Everything here is for development: enclaves are of cla
 | `<node>/keys`, `<node>/tls`, `<node>/data` | a node's keys, certificate and data |
 | `<node>/node.toml` | a node's configuration; `enclave` names another enclave program |
 | `treasury` | the keys that release from the treasury, two of three |
-| `devchain` | with `--chain move`: what the contracts start with, and the chain's journal |
+| `devchain` | with `--chain move`: what the contracts start with, and the chain's journal; `ledger/keys` has the sponsor's key |
 | `council` | the key of the account that records votes on the chain |
 | `authority`, `issuer` | who issues certificates and tokens |
 | `logs`, `run` | logs and process ids |

@@ -9,10 +9,12 @@ use symphony_chain::contracts::{Deployment, Start};
 use symphony_chain::ledger::Genesis;
 use symphony_types::digest::Digest;
 use symphony_types::id::AccountId;
+use symphony_types::key::{PrivateKey, Wallet};
 use symphony_wire::documents::encode;
 
 use super::Process;
 use crate::config::{NodeConfig, beside};
+use crate::{keys, roles};
 
 /// Where the tool is.
 #[derive(clap::Args)]
@@ -43,6 +45,8 @@ pub(super) fn process(dir: &Path, tool: &Tool) -> Result<Option<Process>> {
     let url = relay.full_node.context("the chain node names no full node")?;
     let listen = url.strip_prefix("http://").and_then(|rest| rest.strip_suffix("/v1"));
     let missing = "this network's money is in Move contracts: start it with `cargo xtask dev --chain move`, which fetches and builds the tool";
+    let sponsor = keys::seed(&dir.join("ledger/keys").join(roles::SPONSOR_SEED))?;
+    let sponsor = PrivateKey::<Wallet>::from_seed(&sponsor).public().account();
     let arguments = [
         "serve".into(),
         "--supervised".into(),
@@ -52,6 +56,8 @@ pub(super) fn process(dir: &Path, tool: &Tool) -> Result<Option<Process>> {
         start,
         "--journal".into(),
         dir.join(FOLDER).join("journal"),
+        "--gas-for".into(),
+        format!("0x{}", sponsor.0).into(),
         "--vm".into(),
         tool.move_vm.clone().context(missing)?,
         "--packages".into(),

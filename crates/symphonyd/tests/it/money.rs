@@ -191,6 +191,7 @@ async fn a_campaign_is_paid_by_the_contracts() {
     assert_eq!(refused(little), Code::StakeInsufficient.as_str());
     producer.wallet.stake(&producer.client, Tier::Producer, stake).await.unwrap();
     let luckin = network.submitter("luckin");
+    takes_part_without_gas(&network, &luckin).await;
     let delivered = luckin.run(&spec(), &request("coupon"), |_| {}).await.unwrap();
     let task = delivered.task.task_id;
     for node in ["devchain", "ledger", "payout"] {
@@ -215,6 +216,24 @@ async fn a_campaign_is_paid_by_the_contracts() {
     assert_eq!(refused(early), Code::Forbidden.as_str(), "the stake cools down");
     let told = luckin.client.reconciliation(true, 1, 0).await.unwrap();
     assert!(told.complete && told.records.is_empty(), "{told:?}");
+}
+
+/// R176: who has SYM and none of the chain's coin stakes at the sponsor's cost, and pays nobody at it.
+async fn takes_part_without_gas(network: &Network, luckin: &Submitter) {
+    let Ok(Answer::Terms(terms)) = luckin.client.query(Query::Terms).await else { panic!() };
+    let newcomer = || LocalWallet::open(&network.dir.join("newcomer.key"), terms.chain().clone()).unwrap();
+    let stake = Sym(10 * SYM_UNIT);
+    let account =
+        LocalWallet::create(&network.dir.join("newcomer.key"), terms.chain().clone()).unwrap().account();
+    luckin.wallet.transfer(&luckin.client, account, stake).await.unwrap();
+    let own = newcomer().stake(&luckin.client, Tier::Producer, stake).await;
+    assert_eq!(refused(own), Code::InsufficientFunds.as_str());
+    let sponsored = newcomer().sponsored();
+    let given = sponsored.transfer(&luckin.client, luckin.wallet.account(), stake).await;
+    assert_eq!(refused(given), Code::Forbidden.as_str());
+    sponsored.stake(&luckin.client, Tier::Producer, stake).await.unwrap();
+    let held = sponsored.holding(&luckin.client).await.unwrap();
+    assert_eq!((held.balance, held.stakes[&Tier::Producer].deposit), (Sym::ZERO, stake));
 }
 
 fn refused<T: std::fmt::Debug>(outcome: Result<T, WalletError>) -> String {
