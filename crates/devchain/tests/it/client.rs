@@ -217,7 +217,10 @@ async fn a_sponsor_pays_the_gas_of_members() {
     let newcomer = 55;
     execute(&plain, SUBMITTER, Call::Transfer { to: account(newcomer), amount: Sym(400) }).await.unwrap();
     assert_eq!(execute(&plain, newcomer, locking("own gas", 20)).await, Err(Refusal::GasMissing));
-    assert_eq!(sponsorship(&net.client(), newcomer, 0, staking(100)).await.1, Err(Unsponsored::Nobody.into()));
+    assert_eq!(
+        sponsorship(&net.client(), newcomer, 0, staking(100)).await.1,
+        Err(Unsponsored::Nobody.into())
+    );
 
     let limits = SponsorLimits { per_account: 3, per_day: 4 };
     let chain = net.client().sponsored(Sponsor::new(wallet(SPONSOR), limits));
