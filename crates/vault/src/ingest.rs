@@ -5,7 +5,7 @@
 //! neither gateway nor master reads it. The same request again is answered from the store; the same record again
 //! is the record that is there. Work is done in batches, each one command of the journal with its rows.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use prost::Message as _;
@@ -231,7 +231,8 @@ impl Enterprise {
         mut lines: Lines<'_, ParsedSubject>,
     ) -> Result<Tally, Problem> {
         let mut tally = Tally::default();
-        while let Some(batch) = tally.batch(&mut lines, |line| authority.covers(&line.subject)) {
+        while let Some(batch) = tally.batch(&mut lines, BATCH_LEN_MAX, |line| authority.covers(&line.subject))
+        {
             self.put_subject_batch(batch, &mut tally).await?;
         }
         Ok(tally)
@@ -301,7 +302,8 @@ impl Enterprise {
     ) -> Result<Tally, Problem> {
         let mut tally = Tally::default();
         let scopes = &self.governance.policy().privacy.scope_limits;
-        while let Some(batch) = tally.batch(&mut lines, |line| authority.covers(&line.subject)) {
+        while let Some(batch) = tally.batch(&mut lines, BATCH_LEN_MAX, |line| authority.covers(&line.subject))
+        {
             let state = self.state();
             let mut changes = Vec::with_capacity(batch.len());
             let mut news = false;
@@ -343,24 +345,36 @@ impl Enterprise {
         mut lines: Lines<'_, ParsedRecord>,
     ) -> Result<Tally, Problem> {
         let mut tally = Tally::default();
-        while let Some(batch) = tally.batch(&mut lines, |line| authority.covers(&line.subject)) {
+        let mut next = |tally: &mut Tally| {
+            tally.batch(&mut lines, RECORDS_LEN_MAX, |line| authority.covers(&line.subject))
+        };
+        let mut parsed = next(&mut tally);
+        while let Some(batch) = parsed {
             let rows = self.record_rows(batch, &mut tally)?;
-            if rows.is_empty() {
-                continue;
-            }
-            let leaves: Vec<_> = rows.iter().map(|new| merkle::leaf(&new.row.commitment.0.0)).collect();
-            let mut subjects: Vec<_> = rows.iter().map(|new| new.row.subject).collect();
-            subjects.dedup();
-            let command =
-                Command::AppendRecords { count: rows.len() as u32, root: merkle::root(&leaves), subjects };
-            let hook = move |transaction: &redb::WriteTransaction| put_uploaded(transaction, &rows);
-            self.journal.order_with(command, hook).await?;
+            // The next lines are parsed while these become durable.
+            let appended;
+            (appended, parsed) = tokio::join!(self.append(rows), async { next(&mut tally) });
+            appended?;
         }
         // The records are kept whatever becomes of their segment, which the next upload tries again.
         if let Err(problem) = self.segment().await {
             tracing::error!(error = &problem as &dyn std::error::Error, "records wait for a segment");
         }
         Ok(tally)
+    }
+
+    async fn append(&self, rows: Vec<Upload>) -> Result<(), Problem> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let leaves: Vec<_> = rows.par_iter().map(|new| merkle::leaf(&new.row.commitment.0.0)).collect();
+        let mut subjects: Vec<_> = rows.iter().map(|new| new.row.subject).collect();
+        subjects.dedup();
+        let command =
+            Command::AppendRecords { count: rows.len() as u32, root: merkle::root(&leaves), subjects };
+        let hook = move |transaction: &redb::WriteTransaction| put_uploaded(transaction, &rows);
+        self.journal.order_with(command, hook).await?;
+        Ok(())
     }
 
     /// The records of a batch that are new, sealed, by person and sequence. All cores work at it.
@@ -375,9 +389,11 @@ impl Enterprise {
         let drafts = batch.into_par_iter().map(|line| self.draft(&state, line));
         let drafts: Vec<Draft> = drafts.collect::<Result<_, _>>().map_err(unsealed)?;
         let mut writers = self.writers(&view, &log, &drafts)?;
-        let mut named = BTreeSet::new();
+        let known = drafts.par_iter().map(|draft| known(&log, &writers, draft));
+        let known: Vec<Option<Commitment>> = known.collect::<Result<_, _>>()?;
+        let mut named = HashSet::with_capacity(drafts.len());
         let mut fresh: Vec<(SubjectIndex, u32, Draft)> = Vec::with_capacity(drafts.len());
-        for draft in drafts {
+        for (draft, known) in drafts.into_iter().zip(known) {
             let Some((subject, writer)) =
                 draft.subject.and_then(|subject| Some((subject, writers.get_mut(&subject)?)))
             else {
@@ -386,7 +402,7 @@ impl Enterprise {
             };
             if named.contains(&draft.name) {
                 tally.count(true);
-            } else if let Some(commitment) = known(&log, subject, writer, &draft)? {
+            } else if let Some(commitment) = known {
                 tally.count(true);
                 tally.note(commitment);
             } else if room == 0 {
@@ -400,13 +416,13 @@ impl Enterprise {
                 room -= 1;
             }
         }
-        let seal = |(subject, sequence, draft): &(SubjectIndex, u32, Draft)| {
-            let (subject, sequence) = (*subject, *sequence);
+        let seal = |(subject, sequence, draft): (SubjectIndex, u32, Draft)| {
             let (commitment, sealed) = seal_record(&writers[&subject].key, &draft.record)?;
             let row = RecordRow { subject, sequence, commitment, sealed };
             Ok(Upload { row, fingerprint: fingerprint(&draft.name) })
         };
-        let mut rows: Vec<Upload> = fresh.par_iter().map(seal).collect::<Result<_, _>>().map_err(unsealed)?;
+        let mut rows: Vec<Upload> =
+            fresh.into_par_iter().map(seal).collect::<Result<_, _>>().map_err(unsealed)?;
         for new in &rows {
             tally.count(false);
             tally.note(new.row.commitment);
@@ -452,12 +468,12 @@ impl Enterprise {
 /// The record that is there already by the draft's name. **Errors**: storage, or a changed byte.
 fn known(
     log: &Log,
-    subject: SubjectIndex,
-    writer: &Writer,
+    writers: &BTreeMap<SubjectIndex, Writer>,
     draft: &Draft,
 ) -> Result<Option<Commitment>, Problem> {
+    let Some(subject) = draft.subject else { return Ok(None) };
     for entry in log.of(subject).filter(|entry| entry.fingerprint == fingerprint(&draft.name)) {
-        let (commitment, record) = log.open(&writer.key, &entry)?;
+        let (commitment, record) = log.open(&writers[&subject].key, &entry)?;
         if record.request == draft.record.request {
             return Ok(Some(commitment));
         }
@@ -509,7 +525,12 @@ struct Tally {
 
 impl Tally {
     /// The next lines that are well-formed and the caller's to send; `None` when there are no more lines.
-    fn batch<T>(&mut self, lines: &mut Lines<'_, T>, covers: impl Fn(&T) -> bool) -> Option<Vec<(u64, T)>> {
+    fn batch<T>(
+        &mut self,
+        lines: &mut Lines<'_, T>,
+        most: usize,
+        covers: impl Fn(&T) -> bool,
+    ) -> Option<Vec<(u64, T)>> {
         let mut batch = Vec::new();
         let mut ended = true;
         for (line, parsed) in lines.by_ref() {
@@ -518,7 +539,7 @@ impl Tally {
                 Ok(_) => self.refuse(line, Code::Forbidden, None),
                 Err(LineError { code, detail }) => self.refuse(line, code, Some(detail)),
             }
-            if batch.len() == BATCH_LEN_MAX {
+            if batch.len() == most {
                 ended = false;
                 break;
             }
@@ -580,6 +601,8 @@ fn unsealed(error: keys::KeyError) -> Problem {
 const OWN_LIFETIME_MAX_MS: u64 = 900_000;
 /// Lines that become durable together: a command of this many consents stays below the limit of a command.
 const BATCH_LEN_MAX: usize = 10_000;
+/// The same of records, which are in the command by person: each batch costs a sync of the drive and a key a person.
+const RECORDS_LEN_MAX: usize = 50_000;
 /// People whose keys one core reads in a row.
 const PEOPLE_OF_A_CORE: usize = 512;
 /// Refused lines that an answer names.

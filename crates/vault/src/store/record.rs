@@ -5,10 +5,10 @@
 //! is known by the [`Index`] in memory, which is made of the lists.
 
 use std::ops::Range;
-use std::sync::{MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 
 use rayon::prelude::*;
-use redb::{ReadOnlyTable, ReadableTable as _, TableDefinition, WriteTransaction};
+use redb::{AccessGuard, ReadOnlyTable, ReadableTable as _, TableDefinition, WriteTransaction};
 use symphony_protocol::vault::record::CanonicalRecord;
 use symphony_types::canonical;
 use symphony_types::digest::Digest;
@@ -136,28 +136,27 @@ impl Log {
         Ok(uploaded.max(derived).map_or(0, |last| last.saturating_add(1)))
     }
 
-    /// A record, as it lies there. **Errors**: storage, or another record lies there.
-    fn sealed<T>(
-        &self,
-        entry: &Entry,
-        visit: impl FnOnce(&Commitment, &[u8]) -> Result<T, Problem>,
-    ) -> Result<T, Problem> {
-        let arrival = u64::from(entry.arrival);
-        let chunk = self.chunks.range(..=arrival).map_err(redb::Error::from)?.next_back();
-        let (first, bytes) = chunk.ok_or_else(broken)?.map_err(redb::Error::from)?;
-        let nth = usize::try_from(arrival - first.value()).map_err(|_| broken())?;
-        let row = Chunk::of(bytes.value()).and_then(|chunk| chunk.row(nth)).ok_or_else(broken)?;
-        if row.place == (entry.person, entry.sequence) {
-            visit(&row.commitment, row.sealed)
-        } else {
-            Err(broken())
-        }
+    /// Reads records as they lie there, one chunk at a time.
+    fn reader(&self) -> Reader<'_> {
+        Reader { chunks: &self.chunks, last: None }
     }
 
-    /// The commitment of the record at a place; nothing is opened. **Errors**: storage, or there is none.
-    pub(crate) fn commitment(&self, place: (u32, u32)) -> Result<Commitment, Problem> {
-        let entry = self.index.at(place, self.arrivals).ok_or_else(broken)?;
-        self.sealed(&entry, |commitment, _| Ok(*commitment))
+    /// Those of the places that have uploaded records, with their positions, in the order in which each chunk is read once.
+    fn by_arrival(&self, places: &[(u32, u32)]) -> Vec<(Entry, usize)> {
+        let entries = places.iter().map(|place| self.index.at(*place, self.arrivals));
+        let mut found: Vec<_> = entries.zip(0..).filter_map(|(entry, nth)| Some((entry?, nth))).collect();
+        found.sort_unstable_by_key(|(entry, _)| entry.arrival);
+        found
+    }
+
+    /// The commitments of the records at these places; nothing is opened. **Errors**: storage, or a record is not there.
+    pub(crate) fn commitments(&self, places: &[(u32, u32)]) -> Result<Vec<Commitment>, Problem> {
+        let mut commitments = vec![None; places.len()];
+        let mut reader = self.reader();
+        for (entry, nth) in self.by_arrival(places) {
+            commitments[nth] = Some(reader.sealed(&entry)?.commitment);
+        }
+        commitments.into_iter().collect::<Option<_>>().ok_or_else(broken)
     }
 
     /// A record of a person. **Errors**: storage, or a changed byte.
@@ -166,7 +165,7 @@ impl Log {
         key: &DataKey,
         entry: &Entry,
     ) -> Result<(Commitment, CanonicalRecord), Problem> {
-        self.sealed(entry, |commitment, sealed| Ok((*commitment, open_record(key, commitment, sealed)?)))
+        self.reader().open(key, entry)
     }
 
     /// Visits all records as they lie there, or what is wrong with one, by arrival. **Errors**: storage.
@@ -191,6 +190,44 @@ impl Log {
         }
         Ok(count)
     }
+}
+
+/// Reads records of a log; those that lie together are cheaper one after the other.
+struct Reader<'a> {
+    chunks: &'a ReadOnlyTable<u64, &'static [u8]>,
+    /// The chunk that was read last, and the arrival of its first record.
+    last: Option<(u64, AccessGuard<'static, &'static [u8]>)>,
+}
+
+impl Reader<'_> {
+    /// A record, as it lies there. **Errors**: storage, or another record lies there.
+    fn sealed(&mut self, entry: &Entry) -> Result<Sealed<'_>, Problem> {
+        let arrival = u64::from(entry.arrival);
+        let (first, bytes) = match self.last.take().filter(|(first, bytes)| within(arrival, *first, bytes)) {
+            Some(last) => last,
+            None => {
+                let chunk = self.chunks.range(..=arrival).map_err(redb::Error::from)?.next_back();
+                let (first, bytes) = chunk.ok_or_else(broken)?.map_err(redb::Error::from)?;
+                (first.value(), bytes)
+            }
+        };
+        let (first, bytes) = self.last.insert((first, bytes));
+        let nth = usize::try_from(arrival - *first).map_err(|_| broken())?;
+        let row = Chunk::of(bytes.value()).and_then(|chunk| chunk.row(nth));
+        row.filter(|row| row.place == (entry.person, entry.sequence)).ok_or_else(broken)
+    }
+
+    /// A record of a person. **Errors**: storage, or a changed byte.
+    fn open(&mut self, key: &DataKey, entry: &Entry) -> Result<(Commitment, CanonicalRecord), Problem> {
+        let row = self.sealed(entry)?;
+        Ok((row.commitment, row.open(key)?))
+    }
+}
+
+/// Whether a record is in the chunk that begins with the record `first`.
+fn within(arrival: u64, first: u64, bytes: &AccessGuard<'_, &'static [u8]>) -> bool {
+    let rows = Chunk::of(bytes.value()).map_or(0, |chunk| chunk.ends.len() as u64);
+    (first..first + rows).contains(&arrival)
 }
 
 /// A record as it lies in its chunk.
@@ -339,20 +376,21 @@ impl View {
     ) -> Result<(), Problem> {
         let (log, derived) = (self.log()?, Derived::open(self)?);
         let open = |piece: &[(u32, u32)]| -> Result<Vec<(Commitment, CanonicalRecord)>, Problem> {
-            let (mut reader, mut person) = (keys.reader(), None::<(SubjectIndex, DataKey)>);
-            let mut opened = Vec::with_capacity(piece.len());
-            for place in piece {
-                let subject = SubjectIndex(place.0);
-                let (_, key) = match person.take().filter(|(known, _)| *known == subject) {
-                    Some(known) => person.insert(known),
-                    None => person.insert((subject, reader.key(subject).map_err(unreadable)?)),
-                };
-                opened.push(match log.index.at(*place, log.arrivals) {
-                    Some(entry) => log.open(key, &entry)?,
-                    None => derived.record(self, (slots, key), (subject, place.1))?,
-                });
+            let (mut reader, mut of_people) = (keys.reader(), Vec::new());
+            for people in piece.chunk_by(|one, next| one.0 == next.0) {
+                let key = reader.key(SubjectIndex(people[0].0)).map_err(unreadable)?;
+                of_people.extend(std::iter::repeat_n(Arc::new(key), people.len()));
             }
-            Ok(opened)
+            let mut uploaded: Vec<Option<(Commitment, CanonicalRecord)>> = vec![None; piece.len()];
+            let mut reader = log.reader();
+            for (entry, nth) in log.by_arrival(piece) {
+                uploaded[nth] = Some(reader.open(&of_people[nth], &entry)?);
+            }
+            let derived = |(record, (place, key)): (Option<_>, (&(u32, u32), &Arc<DataKey>))| match record {
+                Some(record) => Ok(record),
+                None => derived.record(self, (slots, key), (SubjectIndex(place.0), place.1)),
+            };
+            uploaded.into_iter().zip(piece.iter().zip(&of_people)).map(derived).collect()
         };
         // All cores open what one visits; what is open at a time stays small.
         for places in places.chunks(OPEN_AT_A_TIME) {
@@ -392,9 +430,9 @@ const ROW_HEAD: usize = 40;
 /// Person, sequence and fingerprint.
 const LISTED_BYTES: usize = 12;
 /// Records that one core opens in a row.
-const PIECE: usize = 1_024;
+const PIECE: usize = 8_192;
 /// Records that are open at a time.
-const OPEN_AT_A_TIME: usize = 64 * PIECE;
+const OPEN_AT_A_TIME: usize = 8 * PIECE;
 
 /// By the arrival of the first of them.
 const CHUNKS: TableDefinition<'static, u64, &'static [u8]> = TableDefinition::new("vault/record-chunks");

@@ -240,12 +240,13 @@ impl View {
     ) -> Result<Digest, Problem> {
         let log = self.log()?;
         let mut leaves = Frontier::default();
-        for (count, place) in places.iter().enumerate() {
-            if count % PROCEED_EVERY == 0 && !proceed() {
+        for places in places.chunks(PROCEED_EVERY) {
+            if !proceed() {
                 return Err(Problem::refused(Code::Unavailable, "the vault is closing"));
             }
-            let commitment = log.commitment(*place)?;
-            leaves.push(merkle::leaf(&commitment.0.0));
+            for commitment in log.commitments(places)? {
+                leaves.push(merkle::leaf(&commitment.0.0));
+            }
         }
         Ok(leaves.root())
     }
