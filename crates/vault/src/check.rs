@@ -16,6 +16,8 @@ use symphony_protocol::governance::Governance;
 use symphony_protocol::vault::dividend;
 use symphony_protocol::vault::machine::State;
 use symphony_segments::segment::SegmentEntry;
+use symphony_standby::backend;
+use symphony_standby::standby::DATABASE;
 use symphony_types::id::{Commitment, VaultId};
 use symphony_types::merkle;
 use symphony_types::subjects::SubjectIndex;
@@ -105,7 +107,8 @@ pub fn folder(
     custody: Arc<dyn Custody>,
 ) -> anyhow::Result<Report> {
     let keys = Arc::new(VaultKeys::kept(folder, custody)?);
-    let (database, journal) = open_journal(folder, vault, network, governance, Verify::Decisions, clock)?;
+    let database = backend::looked_at(&folder.join(DATABASE)).context("opening the database")?;
+    let (database, journal) = open_journal(database, vault, network, governance, Verify::Decisions, clock)?;
     let store = Store::open(database)?;
     let view = store.read()?;
     // Opened to be used, slots that no row names would be overwritten; a row that is damaged names the wrong one.
