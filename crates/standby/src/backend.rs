@@ -118,12 +118,20 @@ impl Held {
                 block[within..within + data.len()].copy_from_slice(data);
             }
         }
-        self.len = self.len.max(offset.saturating_add(data.len() as u64));
+        let end = offset.saturating_add(data.len() as u64);
+        if end > self.len {
+            let floor = self.pending.lengths.map_or(self.len, |(floor, _)| floor);
+            (self.pending.lengths, self.len) = (Some((floor, end)), end);
+        }
         Ok(())
     }
 
     fn set_len(&mut self, len: u64) {
         let floor = self.pending.lengths.map_or(self.len, |(floor, _)| floor).min(len);
+        if let Some(cut) = self.block(len / BLOCK as u64).map(Box::from) {
+            // What is left of it is pending from here on.
+            self.pending.blocks.insert(len / BLOCK as u64, cut);
+        }
         self.pending.lengths = Some((floor, len));
         self.len = len;
         self.pending.blocks.retain(|number, block| {
