@@ -15,7 +15,7 @@ use symphony_types::id::VaultId;
 use symphony_types::time::OrderedMillis;
 
 use crate::files::{copy, digest, names, room, sync_folder, whole};
-use crate::redo::{self, Position};
+use crate::redo::{self, Position, Tail};
 use crate::standby::{BACKUPS, DATABASE, REDO, SEGMENTS, Standby, StandbyError, Step};
 
 /// A backup that has no name yet.
@@ -75,7 +75,9 @@ impl Draft {
         let database = self.folder.join(DATABASE);
         let file = OpenOptions::new().read(true).write(true).open(&database).map_err(failed)?;
         let log = self.standby.folder().join(REDO);
-        redo::read(&log, self.from, self.until.frame, |_, pending| pending.apply(&file).map_err(failed))?;
+        redo::read(&log, self.from, (self.until.frame, Tail::Strict), |_, pending| {
+            pending.apply(&file).map_err(failed)
+        })?;
         file.sync_all().map_err(failed)?;
         self.standby.step(Step::Settled).map_err(failed)?;
         let files = files(&self.folder).map_err(failed)?;

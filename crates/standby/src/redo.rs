@@ -175,13 +175,22 @@ pub(crate) struct End {
     file: Option<(PathBuf, u64)>,
 }
 
+/// How the end of a log is read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tail {
+    /// A last frame that is damaged is a fault, unless what is there of it shows that it was never on disk whole.
+    Strict,
+    /// It is left out: for who can tell otherwise whether it was ever answered.
+    Lenient,
+}
+
 /// Reads the frames behind a position in order, up to and with frame `until`. What a crash left of the last frame is left out.
 ///
 /// **Errors**: a file is not what was written, or the log does not lead on from there, by the file's name; or those of `visit`.
 pub(crate) fn read(
     folder: &Path,
     from: Position,
-    until: u64,
+    (until, tail): (u64, Tail),
     mut visit: impl FnMut(Position, Pending) -> Result<(), StandbyError>,
 ) -> Result<End, StandbyError> {
     let mut end = End { position: from, file: None };
@@ -191,7 +200,8 @@ pub(crate) fn read(
     names.drain(..first.min(names.len()));
     for (nth, first) in names.iter().enumerate() {
         let path = path(folder, *first);
-        let mut frames = Frames::open(&path, *first, names.len() == nth + 1)?;
+        let last = (names.len() == nth + 1).then_some(tail);
+        let mut frames = Frames::open(&path, *first, last)?;
         while let Some((position, pending)) = frames.next()? {
             let next = end.position.frame.saturating_add(1);
             if position.frame < next {
@@ -248,11 +258,12 @@ struct Frames {
     /// Before the frame that was read last.
     before: Position,
     position: Position,
-    last: bool,
+    /// Of the last file.
+    last: Option<Tail>,
 }
 
 impl Frames {
-    fn open(path: &Path, first: u64, last: bool) -> Result<Self, StandbyError> {
+    fn open(path: &Path, first: u64, last: Option<Tail>) -> Result<Self, StandbyError> {
         let failed = |error| StandbyError::File(path.to_owned(), error);
         let file = File::open(path).map_err(failed)?;
         let bytes = file.metadata().map_err(failed)?.len();
@@ -273,7 +284,10 @@ impl Frames {
             return Ok(None);
         }
         let damaged = |fault| StandbyError::Damaged(self.path.clone(), fault);
-        let torn = |torn: bool| if torn && self.last { Ok(None) } else { Err(damaged("a frame is damaged")) };
+        let torn = |torn: bool| match self.last {
+            Some(tail) if torn || tail == Tail::Lenient => Ok(None),
+            Some(_) | None => Err(damaged("a frame is damaged")),
+        };
         if left < FRAME_HEAD as u64 + CHAIN {
             return torn(true);
         }
@@ -351,3 +365,124 @@ const CHAIN: u64 = 32;
 const HEAD: u64 = WORD.len() as u64 + CHAIN;
 const FRAME_HEAD: usize = 24;
 const LENGTHS: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pending(byte: u8) -> Pending {
+        let block = |number| (number, vec![byte; BLOCK].into_boxed_slice());
+        Pending { blocks: [block(0), block(u64::from(byte))].into(), lengths: None }
+    }
+
+    /// A log of three frames in two files, and where it ends.
+    fn written(folder: &Path) -> Position {
+        let mut log = Redo::begin(folder, Position::START).unwrap();
+        log.append(&pending(1), 1 << 20).unwrap();
+        log.roll().unwrap();
+        log.roll().unwrap();
+        log.append(&pending(2), 1 << 20).unwrap();
+        log.append(&pending(3), 1 << 20).unwrap();
+        log.position()
+    }
+
+    fn frames(folder: &Path, from: Position) -> Result<(Vec<u8>, End), StandbyError> {
+        frames_to(folder, from, Tail::Strict)
+    }
+
+    fn frames_to(folder: &Path, from: Position, tail: Tail) -> Result<(Vec<u8>, End), StandbyError> {
+        let mut seen = Vec::new();
+        let end = read(folder, from, (u64::MAX, tail), |_, pending| {
+            seen.push(pending.blocks[&0][7]);
+            Ok(())
+        });
+        Ok((seen, end?))
+    }
+
+    /// R062, R211: frames are read as they were written, from any of them on, and only from a place of the same chain.
+    #[test]
+    fn frames_are_read_from_any_place_of_their_chain() {
+        let folder = tempfile::tempdir().unwrap();
+        let end = written(folder.path());
+        let mut places = vec![Position::START];
+        read(folder.path(), Position::START, (u64::MAX, Tail::Strict), |position, _| {
+            places.push(position);
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(places.last(), Some(&end));
+        for (nth, place) in places.iter().enumerate() {
+            let (seen, found) = frames(folder.path(), *place).unwrap();
+            assert_eq!(seen, [1, 2, 3][nth..]);
+            assert_eq!(found.position, end);
+            let other = Position { chain: Digest([9; 32]), ..*place };
+            assert!(frames(folder.path(), other).is_err(), "another chain at {nth}");
+        }
+        assert!(frames(folder.path(), Position { frame: 9, ..end }).is_err(), "the log does not lead there");
+        drop_until(folder.path(), 0).unwrap();
+        assert_eq!(frames(folder.path(), places[1]).unwrap().0, [2, 3]);
+        drop_until(folder.path(), 1).unwrap();
+        assert!(frames(folder.path(), Position::START).is_err(), "what is dropped is not passed over");
+        assert_eq!(frames(folder.path(), places[1]).unwrap().0, [2, 3]);
+        fs::remove_file(path(folder.path(), 2)).unwrap();
+        assert!(frames(folder.path(), places[1]).is_err(), "a log that is gone is not an empty one");
+    }
+
+    /// R062, R211: of a frame that a crash cut off anywhere nothing is read, all before it is, and the next one takes its place.
+    #[test]
+    fn a_torn_frame_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let end = written(folder.path());
+        let last = path(folder.path(), 2);
+        let whole = fs::read(&last).unwrap();
+        let frame = (whole.len() - HEAD as usize) / 2;
+        for cut in (1..frame).step_by(131) {
+            for filled in [false, true] {
+                let mut torn = whole[..whole.len() - cut].to_vec();
+                if filled {
+                    // A file system that had given the frame its room already.
+                    torn.resize(whole.len(), 0);
+                }
+                fs::write(&last, &torn).unwrap();
+                let strict = frames(folder.path(), Position::START).map(|(seen, _)| seen);
+                // Bytes of a head or a chain that are there in part are not what a disk leaves.
+                if !filled || (CHAIN as usize..frame - FRAME_HEAD).contains(&cut) {
+                    assert_eq!(strict.unwrap(), [1, 2], "cut by {cut}");
+                }
+                let (seen, found) = frames_to(folder.path(), Position::START, Tail::Lenient).unwrap();
+                assert_eq!((seen.as_slice(), found.position.frame), ([1, 2].as_slice(), 2), "cut by {cut}");
+                let mut log = Redo::resume(folder.path(), &found).unwrap();
+                log.append(&pending(3), 1 << 20).unwrap();
+                assert_eq!(log.position(), end);
+                assert_eq!(fs::read(&last).unwrap(), whole);
+            }
+        }
+        fs::write(&last, &whole[..HEAD as usize - 1]).unwrap();
+        assert!(frames(folder.path(), Position::START).is_err());
+    }
+
+    /// R062, R078: no changed byte passes, the last frame's neither, and the file is named.
+    #[test]
+    fn a_changed_byte_is_found_by_its_file() {
+        let folder = tempfile::tempdir().unwrap();
+        written(folder.path());
+        for first in [1, 2] {
+            let path = path(folder.path(), first);
+            let whole = fs::read(&path).unwrap();
+            let frame = whole.len() - (whole.len() - HEAD as usize) / first as usize;
+            let heads = (0..HEAD as usize + 60).chain(frame..frame + 60).chain(whole.len() - 60..whole.len());
+            for place in heads.chain((0..whole.len()).step_by(173)) {
+                for bit in [0x01, 0x80] {
+                    let mut spoiled = whole.clone();
+                    spoiled[place] ^= bit;
+                    fs::write(&path, spoiled).unwrap();
+                    let found = frames(folder.path(), Position::START).err();
+                    let said = found.unwrap_or_else(|| panic!("byte {place} of {first}")).to_string();
+                    assert!(said.contains(".log"), "{said}");
+                }
+            }
+            fs::write(&path, whole).unwrap();
+        }
+        assert_eq!(frames(folder.path(), Position::START).unwrap().0, [1, 2, 3]);
+    }
+}

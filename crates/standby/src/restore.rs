@@ -15,7 +15,7 @@ use symphony_types::key::{PublicKey, Vault};
 use crate::backup::{MANIFEST, file_names, manifest, numbers};
 use crate::files::{copy, digest, names, sync_folder};
 use crate::place::is_key;
-use crate::redo::{self, Position};
+use crate::redo::{self, Position, Tail};
 use crate::standby::{
     BACKUPS, DATA_SEGMENTS, DATABASE, ID_FILE, KEYS, REDO, SEGMENTS, StandbyError, Step, Watch, lock,
 };
@@ -70,7 +70,7 @@ pub fn restore(
     let file = OpenOptions::new().read(true).write(true).open(&database).map_err(failed)?;
     let from = Position { frame: backup.frame, chain: backup.chain };
     let apply = |_, pending: redo::Pending| pending.apply(&file).map_err(failed);
-    let end = redo::read(&standby.join(REDO), from, u64::MAX, apply)?;
+    let end = redo::read(&standby.join(REDO), from, (u64::MAX, Tail::Strict), apply)?;
     file.sync_all().map_err(failed)?;
     watch(Step::Redone).map_err(failed)?;
     copied(&standby.join(KEYS), &draft, is_key).map_err(failed)?;

@@ -16,7 +16,7 @@ use thiserror::Error;
 use crate::backup::{complete, unfinished};
 use crate::files::{copy, names, read, room, sync_folder, whole};
 use crate::place::bring;
-use crate::redo::{self, BLOCK, Pending, Position, Redo};
+use crate::redo::{self, BLOCK, Pending, Position, Redo, Tail};
 
 /// Why a standby cannot be used, or a Vault not be brought back from one.
 #[derive(Debug, Error)]
@@ -213,7 +213,7 @@ impl Standby {
         let mut heads = [head(&base).map_err(|error| StandbyError::File(base.clone(), error))?; 2];
         let mut last = Pending::default();
         let from = Position { frame: newest.body.frame, chain: newest.body.chain };
-        let end = redo::read(&folder.join(REDO), from, u64::MAX, |_, pending| {
+        let end = redo::read(&folder.join(REDO), from, (u64::MAX, Tail::Lenient), |_, pending| {
             let next = pending.blocks.get(&0).and_then(|block| block.first_chunk()).copied();
             heads = [heads[1], next.unwrap_or(heads[1])];
             last = pending;

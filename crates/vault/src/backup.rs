@@ -9,10 +9,8 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use prost::Message as _;
 use symphony_consensus::orderer::{Clock, Orderer as _};
-use symphony_consensus::replay::Verify;
 use symphony_protocol::governance::Governance;
 use symphony_protocol::vault::backup::SignedBackup;
-use symphony_standby::backend;
 use symphony_standby::restore::{Restored, restore};
 use symphony_standby::standby::{DATABASE, StandbyError, Watch};
 use symphony_types::canonical;
@@ -21,11 +19,10 @@ use symphony_types::id::{ActorId, RequestId, VaultId};
 use symphony_wire::documents;
 use symphony_wire::v1::VaultAnswer;
 
-use crate::check::{self, Report};
+use crate::check::{self, Part, Report};
 use crate::custody::Custody;
-use crate::enterprise::{Enterprise, open_journal};
+use crate::enterprise::Enterprise;
 use crate::ingest::Authority;
-use crate::people::{PEOPLE_FILE, PeopleKeys};
 use crate::problem::Problem;
 use crate::rotate::now;
 use crate::store::{self, Answered};
@@ -128,31 +125,18 @@ pub fn bring_back(
     let key = &record.with_context(|| format!("governance does not know vault {vault}"))?.key;
     let restored: Restored = restore(standby, folder, (vault, key), *number, watch)?;
     let draft = restored.draft();
-    settle_keys(draft, vault, network, governance, Arc::clone(&clock))?;
     let report = check::folder(draft, vault, network, governance, clock, custody(draft)?)?;
-    report.faults.iter().for_each(|fault| tracing::error!(%fault, "restored"));
-    if let Some(fault) = report.faults.first() {
-        anyhow::bail!("{} faults in what was brought back; the first: {fault}", report.faults_total);
+    report.faults.iter().for_each(|fault| tracing::warn!(%fault, "restored"));
+    // The disk may have gone in the middle of an erasure, with which a start goes on.
+    let going_on = report.faults.iter().filter(|fault| fault.part == Part::Erasure).count() as u64;
+    if report.faults_total > going_on {
+        let first = report.faults.iter().find(|fault| fault.part != Part::Erasure);
+        let first = first.map(ToString::to_string).unwrap_or_default();
+        anyhow::bail!("{} faults in what was brought back: {first}", report.faults_total);
     }
     let (number, frames) = (restored.backup.number, restored.frames);
     restored.name()?;
     Ok((number, frames, report))
-}
-
-/// Overwrites the keys of people whom the journal knows to be erased or does not know, as a start does: a crash may have come between.
-fn settle_keys(
-    draft: &Path,
-    vault: &VaultId,
-    network: &str,
-    governance: &Governance,
-    clock: Clock,
-) -> anyhow::Result<()> {
-    let database = backend::looked_at(&draft.join(DATABASE)).context("opening the database")?;
-    let (_, journal) = open_journal(database, vault, network, governance, Verify::Links, clock)?;
-    let (state, people) = (journal.state(), PeopleKeys::open(draft, PEOPLE_FILE)?);
-    people.trim(state.subjects.len()).context("opening the keys of people")?;
-    people.erase(state.subjects.erased().iter().map(|subject| subject.0))?;
-    Ok(())
 }
 
 async fn blocking<T: Send + 'static>(
