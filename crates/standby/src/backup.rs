@@ -42,7 +42,7 @@ impl Standby {
         if found < needed.saturating_add(SPARE) {
             return Err(StandbyError::Room(backups, needed.saturating_add(SPARE), found));
         }
-        let number = complete(&backups)?.last().map_or(1, |(number, _)| number.saturating_add(1));
+        let number = numbers(&backups)?.last().map_or(1, |number| number.saturating_add(1));
         let folder = backups.join(format!("{number}{DRAFT}"));
         let failed = |error| StandbyError::File(folder.clone(), error);
         fs::create_dir_all(folder.join(SEGMENTS)).map_err(failed)?;
@@ -98,13 +98,12 @@ impl Draft {
         renamed.and_then(|()| sync_folder(&backups)).map_err(failed)?;
         self.standby.step(Step::Named).map_err(failed)?;
         self.standby.logged.store(0, Ordering::Relaxed);
-        let mut kept = complete(&backups)?;
-        let gone = kept.len().saturating_sub(KEPT);
-        for (number, _) in kept.drain(..gone) {
-            fs::remove_dir_all(backups.join(number.to_string())).map_err(failed)?;
-        }
-        if let Some((_, oldest)) = kept.first() {
-            redo::drop_until(&self.standby.folder().join(REDO), oldest.body.frame)?;
+        let kept = complete(&backups)?;
+        if let Some((oldest, backup)) = kept.get(kept.len().saturating_sub(KEPT)) {
+            for number in numbers(&backups)?.iter().filter(|number| *number < oldest) {
+                fs::remove_dir_all(backups.join(number.to_string())).map_err(failed)?;
+            }
+            redo::drop_until(&self.standby.folder().join(REDO), backup.body.frame)?;
         }
         self.standby.step(Step::Pruned).map_err(failed)
     }
@@ -128,12 +127,14 @@ pub(crate) fn file_names(folder: &Path) -> io::Result<Vec<String>> {
     Ok(all)
 }
 
-/// The backups that have their name, with their manifests as they are there, by number. **Errors**: the file system, or a manifest
-/// that is none.
+/// The backups that have their name and a manifest, by number; those without one are told to the log. **Errors**: the file system.
 pub(crate) fn complete(backups: &Path) -> Result<Vec<(u64, SignedBackup)>, StandbyError> {
     let mut found = Vec::new();
     for number in numbers(backups)? {
-        found.push((number, manifest(&backups.join(number.to_string()))?));
+        match manifest(&backups.join(number.to_string())) {
+            Ok(manifest) => found.push((number, manifest)),
+            Err(error) => tracing::error!(%error, number, "a backup is damaged; take another"),
+        }
     }
     Ok(found)
 }

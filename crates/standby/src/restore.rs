@@ -8,7 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use symphony_protocol::vault::backup::Backup;
+use symphony_protocol::vault::backup::{Backup, BackupFile};
 use symphony_types::id::VaultId;
 use symphony_types::key::{PublicKey, Vault};
 
@@ -62,8 +62,8 @@ pub fn restore(
     fs::create_dir_all(draft.join(DATA_SEGMENTS)).map_err(failed)?;
     let database = draft.join(DATABASE);
     let found = copy(&source.join(DATABASE), &database).map_err(failed)?;
-    let whole = |file: &&symphony_protocol::vault::backup::BackupFile| file.name == DATABASE;
-    if !backup.files.iter().find(whole).is_some_and(|file| (file.bytes, file.digest) == found) {
+    let whole = |file: &BackupFile| file.name == DATABASE && (file.bytes, file.digest) == found;
+    if !backup.files.iter().any(whole) {
         return Err(StandbyError::Damaged(source.join(DATABASE), "it is not what the manifest says"));
     }
     watch(Step::Unpacked).map_err(failed)?;

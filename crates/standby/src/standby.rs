@@ -5,6 +5,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -126,6 +127,10 @@ impl Standby {
         let lock = lock(folder)?;
         fs::create_dir_all(data).map_err(|error| StandbyError::File(data.to_owned(), error))?;
         let fresh = Self::belongs(folder, vault, data)?;
+        let disk = |place: &Path| fs::metadata(place).map(|found| found.dev()).ok();
+        if disk(folder) == disk(data) {
+            tracing::warn!(standby = %folder.display(), "the standby is on the disk of the vault's folder");
+        }
         for part in PARTS {
             fs::create_dir_all(folder.join(part)).map_err(failed)?;
         }
@@ -302,6 +307,17 @@ impl Standby {
         self.alive().map_err(failed)?;
         let found = room(&self.keys()).map_err(failed)?;
         if found < RESERVE { Err(StandbyError::Room(self.folder.clone(), RESERVE, found)) } else { Ok(()) }
+    }
+
+    /// Tells the log when there is not much room any more for a database of `len` bytes. **Errors**: the standby is gone.
+    pub fn tell_room(&self, len: u64) -> Result<(), StandbyError> {
+        let found = room(&self.keys()).map_err(|error| StandbyError::File(self.folder.clone(), error))?;
+        let wanted = len.saturating_mul(2).saturating_add(LOG_MIN);
+        if found < wanted {
+            let standby = self.folder.display();
+            tracing::warn!(%standby, bytes = found, wanted, "the standby has not much room left");
+        }
+        Ok(())
     }
 
     /// Whether so much was logged since the last backup that another one saves room.

@@ -20,7 +20,7 @@ mod world;
 
 fn main() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let mut worlds = [false, true].map(|standby| {
+    let worlds = [false, true].map(|standby| {
         let mut world = World::new();
         world.quota.records_max = 10_000_000;
         if standby {

@@ -81,6 +81,7 @@ impl Enterprise {
         let database = self.place.folder().join(DATABASE);
         let len =
             database.metadata().map_err(|error| Problem::fault("the database cannot be seen", error))?.len();
+        standby.tell_room(len).map_err(unavailable)?;
         if standby.backup_due(len) { self.back_up().await.map(drop) } else { Ok(()) }
     }
 

@@ -8,11 +8,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use symphony_protocol::vault::backup::SignedBackup;
-use symphony_standby::standby::{Step, Watch};
+use symphony_standby::place::Place;
+use symphony_standby::standby::{Standby, Step, Watch};
 use symphony_types::catalogue::Code;
 use symphony_types::time::OrderedMillis;
 use symphony_vault::backup::{Wanted, bring_back};
 use symphony_vault::check::Report;
+use symphony_vault::custody::passphrase::Passphrase;
 use symphony_vault::custody::{Bare, Custody};
 use symphony_vault::keys::{VaultKeys, WRAPPED_LEN};
 use symphony_vault::people::Wrapped;
@@ -357,6 +359,14 @@ async fn backups_are_the_operators_and_the_last_two() {
     assert!(logs.len() <= 3, "{logs:?}");
     let mut world = world;
     let head = world.vault().head();
+    world.close();
+    let manifest = standby(&world).join("backups/5/manifest.bcs");
+    let whole = fs::read(&manifest).unwrap();
+    fs::write(&manifest, b"rot").unwrap();
+    world.reopen();
+    world.close();
+    fs::write(&manifest, whole).unwrap();
+    world.reopen();
     for number in [4, 5] {
         world.close();
         lose(&world);
@@ -551,4 +561,40 @@ async fn a_standby_that_fails_refuses_what_is_brought() {
     world.watch = None;
     world.reopen();
     assert_eq!(world.ask(OPERATOR, "b", put_subjects(person)).await.accepted, 1);
+}
+
+/// R062, R076: secrets that are sealed under a passphrase are so in both places, wherever a crash came, and nowhere bare.
+#[test]
+fn secrets_are_sealed_in_both_places() {
+    let mut at = 0;
+    loop {
+        let [data, other] = [(); 2].map(|()| TempDir::new().unwrap());
+        drop(VaultKeys::open(data.path()).unwrap());
+        let bare: Vec<Vec<u8>> = files_below(data.path())
+            .into_iter()
+            .filter(|file| file.extension().is_some_and(|kind| kind == "key"))
+            .map(|file| fs::read(file).unwrap())
+            .collect();
+        assert_eq!(bare.len(), 4);
+        let standby = Standby::open(other.path(), &vault_id(), data.path()).unwrap();
+        let (watch, count) = failing(at);
+        standby.watch(watch);
+        let stopped = Passphrase::adopt(&Place::with(data.path(), standby), b"correct").is_err();
+        assert_eq!(stopped, count.load(Ordering::SeqCst) > at);
+        let standby = Standby::open(other.path(), &vault_id(), data.path()).unwrap();
+        let place = Place::with(data.path(), standby);
+        Passphrase::adopt(&place, b"correct").unwrap();
+        let custody = Arc::new(Passphrase::open(&place, b"correct").unwrap());
+        drop(VaultKeys::kept(&place, custody).unwrap());
+        for file in [data.path(), other.path()].into_iter().flat_map(files_below) {
+            let bytes = fs::read(&file).unwrap();
+            let has = |secret: &Vec<u8>| bytes.windows(secret.len()).any(|part| part == secret);
+            assert!(!bare.iter().any(has), "{} at {at}", file.display());
+        }
+        if !stopped {
+            assert_eq!(at, 5, "four secrets and the seal");
+            break;
+        }
+        at += 1;
+    }
 }
