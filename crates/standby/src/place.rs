@@ -253,7 +253,7 @@ mod tests {
         [vec![byte; 60], vec![0, 0, 0, generation]].concat()
     }
 
-    fn brought(one: &[Vec<u8>], other: &[Vec<u8>]) -> Option<Vec<u8>> {
+    fn brought(one: &[&[u8]], other: &[&[u8]]) -> Option<Vec<u8>> {
         let [folder, keys] = [(); 2].map(|()| tempfile::tempdir().unwrap());
         fs::write(folder.path().join("people.keys"), one.concat()).unwrap();
         fs::write(keys.path().join("people.keys"), other.concat()).unwrap();
@@ -266,16 +266,18 @@ mod tests {
     /// R062, R076: what a crash left in one place comes to the other; of a slot in rotation the later key stays; rot is a fault.
     #[test]
     fn two_places_become_the_same() {
-        let none = vec![0; 64];
-        let [a, b, c] = [slot(1, 1), slot(2, 1), slot(3, 2)];
-        let both = [a.clone(), b.clone()];
-        assert_eq!(brought(&both, &both), Some(both.concat()));
-        assert_eq!(brought(&both, &[none.clone(), b.clone()]), Some(both.concat()));
-        assert_eq!(brought(&[a.clone()], &both), Some(both.concat()));
-        assert_eq!(brought(&both, &[]), Some(both.concat()));
-        assert_eq!(brought(&[a.clone(), b.clone()], &[a.clone(), c.clone()]), Some([a.clone(), c].concat()));
-        assert_eq!(brought(&[a.clone()], &[b]), None, "one generation, two keys");
-        assert_eq!(brought(&[none.clone()], &[none.clone()]), Some(none));
+        let none: &[u8] = &[0; 64];
+        let slots = [slot(1, 1), slot(2, 1), slot(3, 2)];
+        let [a, b, c] = slots.each_ref().map(Vec::as_slice);
+        let both = Some([a, b].concat());
+        assert_eq!(brought(&[a, b], &[a, b]), both);
+        assert_eq!(brought(&[a, b], &[none, b]), both);
+        assert_eq!(brought(&[a], &[a, b]), both);
+        assert_eq!(brought(&[a, b], &[]), both);
+        assert_eq!(brought(&[a, b], &[a, c]), Some([a, c].concat()));
+        assert_eq!(brought(&[a, c], &[a, b]), Some([a, c].concat()));
+        assert_eq!(brought(&[a], &[b]), None, "one generation, two keys");
+        assert_eq!(brought(&[none], &[none]), Some(none.to_vec()));
     }
 
     /// R062, R076: a secret comes over whole; two of one name are a fault that is named, and both stay.

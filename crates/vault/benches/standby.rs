@@ -25,8 +25,8 @@ fn main() {
         world.quota.records_max = 10_000_000;
         if standby {
             world.standby = Some(tempfile::tempdir().expect("a folder"));
-            world.reopen();
         }
+        world.reopen();
         let people = lines(PEOPLE, |n| format!(r#"{{"subject":"p{n}","contact":"p{n}@example.org"}}"#));
         runtime.block_on(world.ask(OPERATOR, "people", put_subjects(&people)));
         world

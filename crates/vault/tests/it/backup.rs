@@ -147,7 +147,7 @@ async fn a_lost_vault_comes_back_as_it_was_last() {
         let (number, frames, after) = restored(world, None, unwatched()).unwrap();
         assert_eq!((number, after), (2, before));
         assert!(frames > 10, "{frames}");
-        assert_eq!(openable(world, &standby(world), 3), [PathBuf::new(); 0]);
+        assert_eq!(openable(world, &standby(world), 3), Vec::<PathBuf>::new());
         assert_eq!(openable(world, &standby(world), 2), [standby(world).join("keys/people.keys")]);
     });
     assert_eq!(scene.world.vault().head(), head);
@@ -560,6 +560,12 @@ async fn a_standby_that_fails_refuses_what_is_brought() {
     assert_eq!(consented(&world, "p1").await, ["granted"], "what is there is read");
     world.watch = None;
     world.reopen();
+    let (keys, away) = (standby(&world).join("keys"), standby(&world).join("away"));
+    fs::rename(&keys, &away).unwrap();
+    let refused = world.ask(OPERATOR, "b", put_subjects(person)).await;
+    assert_eq!(refused.code, Code::StandbyUnavailable.as_str(), "it is gone");
+    world.withdraw("p1").await;
+    fs::rename(&away, &keys).unwrap();
     assert_eq!(world.ask(OPERATOR, "b", put_subjects(person)).await.accepted, 1);
 }
 
@@ -579,7 +585,7 @@ fn secrets_are_sealed_in_both_places() {
         let standby = Standby::open(other.path(), &vault_id(), data.path()).unwrap();
         let (watch, count) = failing(at);
         standby.watch(watch);
-        let stopped = Passphrase::adopt(&Place::with(data.path(), standby), b"correct").is_err();
+        let stopped = Passphrase::adopt(Place::with(data.path(), standby), b"correct").is_err();
         assert_eq!(stopped, count.load(Ordering::SeqCst) > at);
         let standby = Standby::open(other.path(), &vault_id(), data.path()).unwrap();
         let place = Place::with(data.path(), standby);
