@@ -11,7 +11,7 @@ use std::ops::Bound;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use redb::backends::FileBackend;
+use redb::backends::{FileBackend, InMemoryBackend};
 use redb::{BackendError, Builder, Database, DatabaseError, StorageBackend};
 
 use crate::redo::{BLOCK, Pending};
@@ -23,8 +23,11 @@ pub fn mirrored(path: &Path, standby: &Arc<Standby>) -> Result<Database, Databas
     Builder::new().create_with_backend(Backend::new(file, Some(Arc::clone(standby)))?)
 }
 
-/// Opens the database of a file to look at: the file stays as it is. **Errors**: the database.
+/// Opens the database of a file to look at: the file stays as it is, and one that is not there is an empty one. **Errors**: the database.
 pub fn looked_at(path: &Path) -> Result<Database, DatabaseError> {
+    if !path.exists() {
+        return Builder::new().create_with_backend(InMemoryBackend::new());
+    }
     let file = OpenOptions::new().read(true).write(true).open(path)?;
     Builder::new().create_with_backend(Backend::new(file, None)?)
 }
