@@ -41,6 +41,14 @@ impl Place {
         Self { folder: folder.to_owned(), standby: Some(standby) }
     }
 
+    /// Whether its standby is there when it has one. **Errors**: nobody named it.
+    pub fn named(&self) -> Result<(), StandbyError> {
+        if self.standby.is_none() && self.folder.join(ID_FILE).exists() {
+            return Err(StandbyError::Unnamed(self.folder.clone()));
+        }
+        Ok(())
+    }
+
     /// The Vault's folder.
     pub fn folder(&self) -> &Path {
         &self.folder

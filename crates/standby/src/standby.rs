@@ -38,6 +38,12 @@ pub enum StandbyError {
         .0.display(), .1.display()
     )]
     Gone(PathBuf, PathBuf),
+    /// The Vault's folder belongs to a standby, and is to be used without.
+    #[error(
+        "the vault's folder {} has a standby: name it in the node's configuration; to give it up for good, remove standby.id",
+        .0.display()
+    )]
+    Unnamed(PathBuf),
     /// The standby belongs to another folder or Vault, or is something else.
     #[error("{} is not an empty folder, and not the standby of {}", .0.display(), .1.display())]
     Foreign(PathBuf, PathBuf),

@@ -23,6 +23,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let config = NodeConfig::load(&args.config)?;
     let passphrase = passphrase(&config)?.context("the configuration names no passphrase")?;
     let place = config.place()?;
+    place.named()?;
     let folder = place.folder();
     let sealed = Passphrase::adopt(&place, passphrase.as_bytes())
         .with_context(|| format!("sealing the secrets in {}", folder.display()))?;

@@ -138,6 +138,7 @@ impl Enterprise {
         custody: Arc<dyn Custody>,
     ) -> anyhow::Result<Self> {
         let place = place.into();
+        place.named()?;
         let keys = Arc::new(VaultKeys::kept(&place, custody).context("opening the vault's keys")?);
         let database = place.folder().join(DATABASE);
         let database = match place.standby() {

@@ -212,6 +212,9 @@ async fn an_old_copy_of_the_folder_is_refused() {
     let said = refused(&mut world);
     assert!(said.contains("not the standby of"), "{said}");
     world.standby = None;
+    let said = refused(&mut world);
+    assert!(said.contains("name it in the node's configuration"), "{said}");
+    fs::remove_file(world.path().join("standby.id")).unwrap();
     world.reopen();
     world.close();
     world.standby = kept;
