@@ -29,8 +29,8 @@ use crate::shape::challenge::{ChallengeFiling, ChallengeList};
 use crate::shape::reconcile::Reconciliation;
 use crate::shape::training::SealedStep;
 use crate::shape::{
-    AttributeEntry, BudgetEntry, ConsentEntry, DividendEntry, ErrorEntry, PersonErasureReport, Quote,
-    RecordEntry, RotationReport, Status, SubmitTaskRequest, Task, TaskResult, TaskSpec, UploadReport,
+    AttributeEntry, BackupReport, BudgetEntry, ConsentEntry, DividendEntry, ErrorEntry, PersonErasureReport,
+    Quote, RecordEntry, RotationReport, Status, SubmitTaskRequest, Task, TaskResult, TaskSpec, UploadReport,
     VaultEntry, VaultList,
 };
 
@@ -378,6 +378,12 @@ impl Client {
     /// Has a Vault wrap its keys under a new one. For its operator. Not repeated: each time is a rotation of its own.
     pub async fn rotate_key(&self, vault: &str) -> Result<RotationReport, ClientError> {
         let request = self.request(Method::POST, &["vaults", vault, "key", "rotations"]);
+        parse(&body(self.once(request).await?).await?)
+    }
+
+    /// Has a Vault take a backup into its node's standby. For its operator. Not repeated: each time is a backup of its own.
+    pub async fn back_up(&self, vault: &str) -> Result<BackupReport, ClientError> {
+        let request = self.request(Method::POST, &["vaults", vault, "backups"]);
         parse(&body(self.once(request).await?).await?)
     }
 

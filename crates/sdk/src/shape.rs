@@ -388,6 +388,13 @@ shapes! {
         keys: u64,
     }
 
+    /// A backup that a Vault took: its number and the Vault's signed manifest.
+    BackupReport {
+        number: u64,
+        #[serde(with = "hex_bytes")]
+        manifest: Vec<u8>,
+    }
+
     /// A person's dividend of one epoch, with the proof that claims it.
     DividendEntry {
         epoch_id: u64,

@@ -9,6 +9,8 @@ use figment::Figment;
 use figment::providers::{Env, Format, Toml};
 use serde::{Deserialize, Serialize};
 use symphony_protocol::machine::version;
+use symphony_standby::place::Place;
+use symphony_standby::standby::Standby;
 use symphony_types::id::{NodeId, ProtocolVersion, VaultId};
 
 /// One node's configuration; every role reads the same keys, a Vault needs `vault` too.
@@ -58,6 +60,9 @@ pub(crate) struct NodeConfig {
     /// The variable of the environment that has it instead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub passphrase_env: Option<String>,
+    /// A folder on another disk in which whatever a Vault answers is kept as well; nowhere when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub standby: Option<PathBuf>,
     /// Records that a Vault takes at most.
     #[serde(default = "records_max")]
     pub records_max: u64,
@@ -144,6 +149,7 @@ impl NodeConfig {
             &mut config.guard,
             &mut config.wiretap,
             &mut config.passphrase_file,
+            &mut config.standby,
         ] {
             *file = file.take().map(|file| base.join(file));
         }
@@ -161,6 +167,14 @@ impl NodeConfig {
         let known = version::FIRST..=latest;
         ensure!(known.contains(&chosen), "protocol_max is {chosen}, and this program speaks 1 to {latest}");
         Ok(chosen)
+    }
+
+    /// A Vault's folder, with its standby when there is one, which is opened. **Errors**: the standby, or another process has it.
+    pub(crate) fn place(&self) -> Result<Place> {
+        let folder = self.folder.join("data");
+        let Some(standby) = &self.standby else { return Ok(folder.as_path().into()) };
+        let vault = self.vault.as_ref().context("only an enterprise node has a standby")?;
+        Ok(Place::with(&folder, Standby::open(standby, vault, &folder)?))
     }
 
     /// The enclave program. **Errors**: this program's own place is not known.

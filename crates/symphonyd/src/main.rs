@@ -11,6 +11,7 @@ mod ledger;
 mod network;
 mod relay;
 mod replay;
+mod restore;
 mod roles;
 mod seal;
 mod telemetry;
@@ -54,6 +55,8 @@ enum Command {
     Check(check::Args),
     /// Seals the secrets of an enterprise node's Vault under a passphrase, while the node does not run
     Seal(seal::Args),
+    /// Brings the folder of an enterprise node's Vault back out of its standby, while the node does not run
+    Restore(restore::Args),
     /// Prints the description of the REST interface
     Openapi,
 }
@@ -85,6 +88,7 @@ fn main() -> Result<()> {
         Command::Replay(args) => replay::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Seal(args) => seal::run(&args),
+        Command::Restore(args) => restore::run(&args),
         Command::Openapi => {
             println!("{}", symphony_gateway::rest::openapi());
             Ok(())

@@ -238,7 +238,8 @@ pub(crate) fn ledger(start: Start) -> Result<Life> {
 /// An enterprise node with its Vault.
 pub(crate) fn vault(start: Start) -> Result<Life> {
     let Start { config, network, listener, credentials, shutdown } = start;
-    let custody = crate::seal::custody(&config, &config.folder.join("data"))?;
+    let place = config.place()?;
+    let custody = crate::seal::custody(&config, &place)?;
     let vault = VaultConfig {
         custody,
         vault: config.vault.clone().context("an enterprise node's configuration names its vault")?,
@@ -247,7 +248,7 @@ pub(crate) fn vault(start: Start) -> Result<Life> {
         machine: machine(&config, &network)?,
         node: config.node,
         network: network.name,
-        folder: config.folder.join("data"),
+        place,
         listener,
         credentials,
         governance: network.governance,

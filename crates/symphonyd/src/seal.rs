@@ -1,10 +1,11 @@
 //! `symphonyd seal`: the secrets of a Vault's folder go under a passphrase, once, while its node does not run (R076); and what keeps them
 //! afterwards.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
+use symphony_standby::place::Place;
 use symphony_vault::custody::passphrase::Passphrase;
 use symphony_vault::custody::{Bare, Custody};
 
@@ -21,8 +22,10 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<()> {
     let config = NodeConfig::load(&args.config)?;
     let passphrase = passphrase(&config)?.context("the configuration names no passphrase")?;
-    let folder = config.folder.join("data");
-    let sealed = Passphrase::adopt(&folder, passphrase.as_bytes())
+    let place = config.place()?;
+    place.named()?;
+    let folder = place.folder();
+    let sealed = Passphrase::adopt(&place, passphrase.as_bytes())
         .with_context(|| format!("sealing the secrets in {}", folder.display()))?;
     println!("{sealed} secrets sealed in {}", folder.display());
     Ok(())
@@ -30,9 +33,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
 /// What keeps the secrets of a Vault's folder: a passphrase when the configuration names one. **Errors**: it cannot be read, or does
 /// not open them.
-pub(crate) fn custody(config: &NodeConfig, folder: &Path) -> Result<Arc<dyn Custody>> {
+pub(crate) fn custody(config: &NodeConfig, place: &Place) -> Result<Arc<dyn Custody>> {
+    let folder = place.folder();
     let Some(passphrase) = passphrase(config)? else { return Ok(Arc::new(Bare::of(folder)?)) };
-    let opened = Passphrase::open(folder, passphrase.as_bytes());
+    let opened = Passphrase::open(place, passphrase.as_bytes());
     Ok(Arc::new(opened.with_context(|| format!("opening the secrets in {}", folder.display()))?))
 }
 

@@ -30,6 +30,7 @@ use symphony_segments::reader::Segments;
 use symphony_segments::schema::SegmentSchema;
 use symphony_segments::segment::{KeySource, SegmentEntry, SegmentId, SegmentKey};
 use symphony_segments::sort::Unsorted;
+use symphony_standby::place::Place;
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
 use symphony_types::id::{TaskId, VaultId};
@@ -48,6 +49,7 @@ use crate::tending::{Pin, Pins, Watch, uncatalogued};
 /// The segments of an open Vault.
 pub(crate) struct Analysis {
     folder: PathBuf,
+    place: Place,
     pub(crate) keys: Arc<SegmentKeys>,
     engine: Engine,
     segmented: Mutex<Arc<Segmented>>,
@@ -71,7 +73,7 @@ pub(crate) struct SegmentKeys {
 impl Analysis {
     /// Opens the segments of a Vault's folder, and destroys files and keys that no row names. **Errors**: files, keys, rows.
     pub(crate) fn open(
-        folder: &Path,
+        place: &Place,
         vault: &VaultId,
         governance: &Governance,
         (store, vault_keys): (&Store, &Arc<VaultKeys>),
@@ -81,10 +83,11 @@ impl Analysis {
         anyhow::ensure!(segmented.schema == schema, "the vault's segments are of another vocabulary");
         let places: BTreeMap<_, _> = segmented.slots().map(|(id, slot)| (*id, slot)).collect();
         let used = places.values().copied().collect();
-        let slots = KeySlots::open(folder, SEGMENTS_FILE, &used).context("opening the keys of segments")?;
+        let slots = KeySlots::open(place, SEGMENTS_FILE, &used).context("opening the keys of segments")?;
         let keys = SegmentKeys::new(vault_keys, slots, places);
-        Self::with(folder, vault, segmented, keys, |folder, known| {
-            remove_unknown(folder, known).context("removing files of segments that were not finished")
+        Self::with(place.clone(), vault, segmented, keys, |folder, known| {
+            remove_unknown(folder, known).context("removing files of segments that were not finished")?;
+            settle_mirror(place, folder, known).context("bringing segments to the standby")
         })
     }
 
@@ -99,17 +102,23 @@ impl Analysis {
         let segmented = store.read()?.segmented()?.unwrap_or_else(|| Segmented::new(schema));
         let places: BTreeMap<_, _> = segmented.slots().map(|(id, slot)| (*id, slot)).collect();
         let slots = KeySlots::look(folder, SEGMENTS_FILE).context("opening the keys of segments")?;
-        Self::with(folder, vault, segmented, SegmentKeys::new(vault_keys, slots, places), |_, _| Ok(()))
+        Self::with(
+            folder.into(),
+            vault,
+            segmented,
+            SegmentKeys::new(vault_keys, slots, places),
+            |_, _| Ok(()),
+        )
     }
 
     fn with(
-        folder: &Path,
+        place: Place,
         vault: &VaultId,
         segmented: Segmented,
         keys: SegmentKeys,
         tidy: impl FnOnce(&Path, &Segmented) -> anyhow::Result<()>,
     ) -> anyhow::Result<Self> {
-        let folder = folder.join(FOLDER);
+        let folder = place.folder().join(FOLDER);
         fs::create_dir_all(folder.join("segments"))?;
         tidy(&folder, &segmented)?;
         let store: Arc<dyn ObjectStore> = Arc::new(LocalFileSystem::new_with_prefix(&folder)?);
@@ -118,6 +127,7 @@ impl Analysis {
         let segments = Segments::new(vault.clone(), store, source, segmented.schema.clone());
         Ok(Self {
             folder,
+            place,
             keys,
             engine: Engine::new(Arc::new(segments), QueryLimits::default()),
             segmented: Mutex::new(Arc::new(segmented)),
@@ -178,16 +188,19 @@ impl Analysis {
         Ok(rewrapped)
     }
 
-    /// Has a file of a segment on disk for good.
+    /// Has a file of a segment on disk for good, in both places.
     pub(crate) fn settle(&self, segment: &SegmentId) -> io::Result<()> {
         let file = self.folder.join(segment.path().as_ref());
         File::open(&file)?.sync_all()?;
-        File::open(self.folder.join("segments"))?.sync_all()
+        File::open(self.folder.join("segments"))?.sync_all()?;
+        self.place.mirror_segment(&file)
     }
 
     /// Removes the file of a segment, if there is one.
     pub(crate) fn remove(&self, segment: &SegmentId) -> io::Result<()> {
-        match fs::remove_file(self.folder.join(segment.path().as_ref())) {
+        let file = self.folder.join(segment.path().as_ref());
+        self.place.remove_segment(&file)?;
+        match fs::remove_file(file) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             Ok(()) | Err(_) => Ok(()),
         }
@@ -374,14 +387,38 @@ fn schema(semantics: &Semantics) -> Result<SegmentSchema, SegmentError> {
 /// Removes files of segments that no row names.
 fn remove_unknown(folder: &Path, segmented: &Segmented) -> io::Result<()> {
     for file in fs::read_dir(folder.join("segments"))? {
-        let file = file?.path();
-        let name = file.strip_prefix(folder).ok().and_then(Path::to_str).map(StorePath::from);
-        let known = name.and_then(|name| SegmentId::at(&name)).and_then(|id| segmented.slot(&id));
-        if known.is_none() {
-            fs::remove_file(file)?;
+        let file = file?;
+        let name = file.file_name();
+        if !name.to_str().is_some_and(|name| known(name, segmented)) {
+            fs::remove_file(file.path())?;
         }
     }
     Ok(())
+}
+
+/// Has the standby keep the segments that rows name, and no others.
+fn settle_mirror(place: &Place, folder: &Path, segmented: &Segmented) -> io::Result<()> {
+    if place.standby().is_none() {
+        return Ok(());
+    }
+    let mirrored = place.mirrored_segments()?;
+    for name in mirrored.iter().filter(|name| !known(name, segmented)) {
+        place.remove_segment(Path::new(name))?;
+    }
+    for (segment, _) in segmented.slots() {
+        let file = folder.join(segment.path().as_ref());
+        let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if !mirrored.iter().any(|known| known == name) {
+            place.mirror_segment(&file)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether a row names the segment of a file.
+fn known(name: &str, segmented: &Segmented) -> bool {
+    let segment = SegmentId::at(&StorePath::from(format!("segments/{name}")));
+    segment.and_then(|segment| segmented.slot(&segment)).is_some()
 }
 
 fn place(segment: &SegmentId) -> Vec<u8> {

@@ -5,11 +5,10 @@
 
 pub mod passphrase;
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs;
 use std::path::Path;
 
+use symphony_standby::place::Place;
 use zeroize::Zeroizing;
 
 use crate::keys::{KeyError, random};
@@ -55,29 +54,13 @@ impl Custody for Bare {
 }
 
 /// Reads a secret of a folder, or makes it. It gets its name only when it is whole and on disk. **Errors**: [`KeyError`].
-pub fn secret_file(folder: &Path, name: &str, custody: &dyn Custody) -> Result<Secret, KeyError> {
-    let path = folder.join(name);
+pub fn secret_file(place: &Place, name: &str, custody: &dyn Custody) -> Result<Secret, KeyError> {
+    let path = place.folder().join(name);
     let failed = |error| KeyError::File(name.to_owned(), error);
     if !path.exists() {
-        whole(folder, name, &custody.wrap(name, &random()?)?)?;
+        place.whole(name, &custody.wrap(name, &random()?)?).map_err(failed)?;
     }
     custody.unwrap(name, &Zeroizing::new(fs::read(&path).map_err(failed)?))
-}
-
-/// Writes a file that only its owner may read, and gives it its name when it is whole. **Errors**: [`KeyError::File`].
-fn whole(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), KeyError> {
-    let failed = |error| KeyError::File(name.to_owned(), error);
-    let draft = folder.join(format!("{name}.new"));
-    let mut options = OpenOptions::new();
-    let mut file =
-        options.write(true).create(true).truncate(true).mode(0o600).open(&draft).map_err(failed)?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed)?;
-    fs::rename(&draft, folder.join(name)).map_err(failed)
-}
-
-/// Has the names of a folder on disk. **Errors**: those of the file system.
-pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
 }
 
 const SECRET_LEN: usize = 32;

@@ -3,7 +3,6 @@
 //! Everything that changes goes through the journal, with its rows in the same transaction; a restart at any point
 //! finds either all of a step or nothing of it.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -20,6 +19,9 @@ use symphony_protocol::vault::ledger::EntryState;
 use symphony_protocol::vault::machine::{Charter, Command, State};
 use symphony_protocol::vault::statement::statement;
 use symphony_reader::host::Reader;
+use symphony_standby::backend;
+use symphony_standby::place::Place;
+use symphony_standby::standby::DATABASE;
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
 use symphony_types::epsilon::Epsilon;
@@ -52,18 +54,18 @@ pub struct Quota {
     pub segment_rows: u32,
 }
 
-/// The database of a Vault's folder and the journal in it, made on first use. Blocks while the journal is verified.
+/// The journal in the database of a Vault's folder, made on first use. Blocks while it is verified.
 ///
 /// **Errors**: the database, or a journal that does not verify.
 pub(crate) fn open_journal(
-    folder: &Path,
+    database: Database,
     vault: &VaultId,
     network: &str,
     governance: &Governance,
     verify: Verify,
     clock: Clock,
 ) -> anyhow::Result<(Arc<Database>, Solo<VaultMachine>)> {
-    let database = Arc::new(Database::create(folder.join("vault.redb"))?);
+    let database = Arc::new(database);
     let name = format!("{network}/{vault}");
     let genesis = Genesis { name, state: State::new(Charter::of(vault.clone(), governance)) };
     let journal = Solo::start(Arc::clone(&database), &genesis, verify, clock);
@@ -101,6 +103,10 @@ pub struct Enterprise {
     pub(crate) computing: Mutex<()>,
     /// Held while a person is erased or the Vault's key is rotated.
     pub(crate) upkeep: Mutex<()>,
+    /// Held while a backup is taken.
+    pub(crate) backing: Mutex<()>,
+    /// Where its files are.
+    pub(crate) place: Place,
     /// What trainings are computed on.
     pub(crate) bases: Bases,
 }
@@ -110,7 +116,7 @@ impl Enterprise {
     ///
     /// **Errors**: keys, the database, or a journal that does not verify.
     pub fn open(
-        folder: &Path,
+        place: impl Into<Place>,
         vault: VaultId,
         network: &str,
         governance: Governance,
@@ -118,12 +124,12 @@ impl Enterprise {
         quota: Quota,
         reader: Reader,
     ) -> anyhow::Result<Self> {
-        Self::kept(folder, vault, (network, governance), clock, quota, reader, Arc::new(Bare))
+        Self::kept(place, vault, (network, governance), clock, quota, reader, Arc::new(Bare))
     }
 
     /// As [`Self::open`], with the secrets of the folder in this custody. **Errors**: as there, or the custody's refusal.
     pub fn kept(
-        folder: &Path,
+        place: impl Into<Place>,
         vault: VaultId,
         (network, governance): (&str, Governance),
         clock: Clock,
@@ -131,8 +137,15 @@ impl Enterprise {
         reader: Reader,
         custody: Arc<dyn Custody>,
     ) -> anyhow::Result<Self> {
-        let keys = Arc::new(VaultKeys::kept(folder, custody).context("opening the vault's keys")?);
-        let opened = open_journal(folder, &vault, network, &governance, Verify::Links, Arc::clone(&clock));
+        let place = place.into();
+        place.named()?;
+        let keys = Arc::new(VaultKeys::kept(&place, custody).context("opening the vault's keys")?);
+        let database = place.folder().join(DATABASE);
+        let database = match place.standby() {
+            Some(standby) => backend::mirrored(&database, standby)?,
+            None => Database::create(database)?,
+        };
+        let opened = open_journal(database, &vault, network, &governance, Verify::Links, Arc::clone(&clock));
         let (database, journal) = opened?;
         let store = Store::open(database)?;
         let governing = Governing::open(&governance, &store).context("opening the governance log")?;
@@ -140,9 +153,9 @@ impl Enterprise {
         keys.people.trim(subjects.len()).context("opening the keys of people")?;
         keys.people.erase(subjects.erased().iter().map(|subject| subject.0))?;
         keys.dividends_key().context("opening the key of dividends")?;
-        let slots = KeySlots::open(folder, DOCUMENTS_FILE, &store.read()?.slots()?)
+        let slots = KeySlots::open(&place, DOCUMENTS_FILE, &store.read()?.slots()?)
             .context("opening the keys of documents")?;
-        let analysis = Analysis::open(folder, &vault, &governance, (&store, &keys));
+        let analysis = Analysis::open(&place, &vault, &governance, (&store, &keys));
         let analysis = Arc::new(analysis.context("opening the segments")?);
         let tending = Tending::start(Arc::clone(&analysis), store.clone()).context("tending segments")?;
         let opened = Self {
@@ -164,9 +177,12 @@ impl Enterprise {
             filing: Mutex::new(()),
             computing: Mutex::new(()),
             upkeep: Mutex::new(()),
+            backing: Mutex::new(()),
+            place,
             bases: Bases::default(),
         };
         opened.resume().context("going on with an erasure or a rotation")?;
+        opened.adopt_standby().context("making the first backup in the standby")?;
         Ok(opened)
     }
 
@@ -194,6 +210,7 @@ impl Enterprise {
     ///
     /// **Errors**: not endorsed by the masters, for another Vault, or another question for the same task.
     pub async fn prepare(&self, preparation: EndorsedPreparation) -> Result<SignedReceipt, Problem> {
+        self.ready()?;
         let body = preparation.body.clone();
         authorize::endorsed(&preparation, &self.governance.registry.masters)?;
         authorize::addressed(&body.vault, &self.vault)?;

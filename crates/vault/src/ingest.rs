@@ -149,7 +149,11 @@ impl Enterprise {
         let request = RequestId::new(&message.request_id).map_err(|_| Code::Malformed)?;
         let authority = self.authority(&actor, &message.roles)?;
         let own = || person(&actor, &message.roles);
-        let upload = match message.operation.ok_or(Code::Malformed)? {
+        let operation = message.operation.ok_or(Code::Malformed)?;
+        if grows(&operation) {
+            self.ready()?;
+        }
+        let upload = match operation {
             Operation::PutSubjects(put) => (Kind::Subjects, format(put.format)?, put.content),
             Operation::PutConsents(put) => (Kind::Consents, format(put.format)?, put.content),
             Operation::PutRecords(put) => (Kind::Records, format(put.format)?, put.content),
@@ -167,6 +171,7 @@ impl Enterprise {
             Operation::ListReceipts(list) => return self.list_documents(&own()?, list).await,
             Operation::ReadReceipt(read) => return self.read_document(&own()?, read).await,
             Operation::ErasePerson(erase) => return self.erase_person(&authority, &erase.subject).await,
+            Operation::TakeBackup(_) => return self.take_backup(&authority, (&actor, &request)).await,
             Operation::RotateKey(_) => return self.rotate_key(&authority, (&actor, &request)).await,
             Operation::EraseReceipt(erase) => return self.erase_document(&own()?, erase).await,
             Operation::ParseReceipt(parse) => return self.ticket(&own()?, (&actor, &request), parse).await,
@@ -496,6 +501,18 @@ struct Writer {
     key: DataKey,
     /// The position of the next one.
     next: u32,
+}
+
+/// Whether an operation brings in much. The last of a standby's room is for withdrawals and erasures.
+fn grows(operation: &Operation) -> bool {
+    matches!(
+        operation,
+        Operation::PutSubjects(_)
+            | Operation::PutRecords(_)
+            | Operation::PutReceipt(_)
+            | Operation::ParseReceipt(_)
+            | Operation::CorrectReceipt(_)
+    )
 }
 
 /// The caller as a person with data of its own. **Errors**: `ADM-0003`.

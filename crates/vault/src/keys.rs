@@ -13,6 +13,7 @@ use std::sync::Arc;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::rand;
 use symphony_protocol::vault::subjects::SubjectKey;
+use symphony_standby::place::Place;
 use symphony_types::digest::Digest;
 use symphony_types::id::SubjectId;
 use symphony_types::key::{PrivateKey, Vault};
@@ -86,7 +87,9 @@ impl VaultKeys {
     }
 
     /// Opens the keys of a Vault's folder, making them on first use. **Errors**: [`KeyError`], or the custody's refusal.
-    pub fn kept(folder: &Path, custody: Arc<dyn Custody>) -> Result<Self, KeyError> {
+    pub fn kept(place: impl Into<Place>, custody: Arc<dyn Custody>) -> Result<Self, KeyError> {
+        let place = &place.into();
+        let folder = place.folder();
         fs::create_dir_all(folder).map_err(|error| KeyError::File("folder".to_owned(), error))?;
         if let Some(file) = EARLIER.into_iter().find(|file| folder.join(file).exists()) {
             return Err(KeyError::Earlier(file));
@@ -94,16 +97,16 @@ impl VaultKeys {
         if custody.bare() && sealed(folder) {
             return Err(KeyError::Sealed);
         }
-        let signing = secret_file(folder, "signing.key", &*custody)?;
-        let sealing = secret_file(folder, "sealing.key", &*custody)?;
-        let index = secret_file(folder, "index.key", &*custody)?;
+        let signing = secret_file(place, "signing.key", &*custody)?;
+        let sealing = secret_file(place, "sealing.key", &*custody)?;
+        let index = secret_file(place, "index.key", &*custody)?;
         let slots = |name: &str| {
-            PeopleKeys::open(folder, name).map_err(|error| KeyError::File(name.to_owned(), error))
+            PeopleKeys::open(place, name).map_err(|error| KeyError::File(name.to_owned(), error))
         };
         Ok(Self {
             signing: PrivateKey::from_seed(&signing),
             sealing: SealingKey::from_seed(&sealing),
-            ring: Ring::open(folder, custody)?,
+            ring: Ring::open(place, custody)?,
             people: slots(PEOPLE_FILE)?,
             dividends: slots(DIVIDENDS_FILE)?,
             index,

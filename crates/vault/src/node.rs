@@ -10,6 +10,7 @@ use anyhow::{Context as _, bail};
 use symphony_consensus::orderer::Clock;
 use symphony_protocol::governance::Governance;
 use symphony_reader::host::{Config as ReaderConfig, Reader};
+use symphony_standby::place::Place;
 use symphony_tee::boot::Identity;
 use symphony_tee::machine::EnclaveMachine;
 use symphony_tee::report::EnclaveRole;
@@ -34,8 +35,8 @@ pub struct VaultConfig {
     pub node: NodeId,
     /// The network's name.
     pub network: String,
-    /// Keys, database and enclave keys are here.
-    pub folder: PathBuf,
+    /// Keys, database and enclave keys are here, and in its standby.
+    pub place: Place,
     /// Where masters connect; bound by the caller.
     pub listener: std::net::TcpListener,
     /// The node's certificate.
@@ -56,7 +57,7 @@ pub struct VaultConfig {
 
 /// Runs until `shutdown`. **Errors**: what the node cannot start or go on without.
 pub async fn run(config: VaultConfig, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
-    let VaultConfig { vault, node, network, folder, listener, credentials, governance, .. } = config;
+    let VaultConfig { vault, node, network, place, listener, credentials, governance, .. } = config;
     let Some(record) = governance.registry.vaults.get(&vault) else {
         bail!("governance does not know vault {vault}");
     };
@@ -71,7 +72,7 @@ pub async fn run(config: VaultConfig, shutdown: impl Future<Output = ()>) -> any
     }
     let actor = record.executor.clone();
     let registered = (record.key, record.sealing_key.clone());
-    let (program, machine, place) = (config.enclave_program, config.machine, folder.clone());
+    let (program, machine, folder) = (config.enclave_program, config.machine, place.folder().to_owned());
     let identity = Identity { chain: network.clone(), node, actor, role: EnclaveRole::Slice };
     let (quota, custody) = (config.quota, config.custody);
     let reader = Reader::start(ReaderConfig::new(config.reader_program)).context("measuring the reader")?;
@@ -80,9 +81,9 @@ pub async fn run(config: VaultConfig, shutdown: impl Future<Output = ()>) -> any
     }
     let opened = tokio::task::spawn_blocking(move || -> anyhow::Result<(Enterprise, Agent)> {
         let enterprise =
-            Enterprise::kept(&folder, vault, (&network, governance), clock(), quota, reader, custody)?;
+            Enterprise::kept(place, vault, (&network, governance), clock(), quota, reader, custody)?;
         let modules = enterprise.approved_modules()?;
-        let config = AgentConfig { program, identity, machine, folder: place, modules };
+        let config = AgentConfig { program, identity, machine, folder, modules };
         Ok((enterprise, Agent::start(config).context("starting the slice enclave")?))
     });
     let (enterprise, agent) = opened.await??;
@@ -102,6 +103,7 @@ pub async fn run(config: VaultConfig, shutdown: impl Future<Output = ()>) -> any
         served = serving => Ok(served?),
         failed = enterprise.failed() => failed.context("the vault's journal"),
         () = expire(&enterprise) => Ok(()),
+        () = back_up(&enterprise) => Ok(()),
     }
 }
 
@@ -116,6 +118,17 @@ async fn expire(enterprise: &Enterprise) {
     }
 }
 
+/// Takes a backup whenever the standby's log has grown long, for ever.
+async fn back_up(enterprise: &Enterprise) {
+    let mut ticks = tokio::time::interval(BACK_UP_EVERY);
+    loop {
+        ticks.tick().await;
+        if let Err(problem) = enterprise.back_up_when_due().await {
+            tracing::error!(%problem, "a backup that is due cannot be taken");
+        }
+    }
+}
+
 /// The node's own clock; the journal keeps it from running backwards.
 pub fn clock() -> Clock {
     Arc::new(|| {
@@ -124,6 +137,7 @@ pub fn clock() -> Clock {
     })
 }
 
+const BACK_UP_EVERY: Duration = Duration::from_secs(60);
 const EXPIRE_EVERY: Duration = Duration::from_secs(5);
 /// A sealed message with its frame.
 const MESSAGE_BYTES_MAX: usize = SEALED_BYTES_MAX + (1 << 20);

@@ -8,13 +8,11 @@
 //! zeros is nobody's: of somebody who is erased, or not enrolled yet. No slot crosses a sector, and neither does what a crash
 //! leaves of a write.
 
-use std::fs::{File, OpenOptions};
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
-use std::path::Path;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use symphony_standby::place::{Place, Twin};
 use zeroize::Zeroizing;
 
 use crate::keys::WRAPPED_LEN;
@@ -32,14 +30,12 @@ pub struct Wrapped {
 }
 
 /// Slots of wrapped keys by position.
-pub struct PeopleKeys(RwLock<File>);
+pub struct PeopleKeys(RwLock<Twin>);
 
 impl PeopleKeys {
     /// Opens a file of slots, making it on first use. **Errors**: those of the file system.
-    pub fn open(folder: &Path, name: &str) -> io::Result<Self> {
-        let mut options = OpenOptions::new();
-        let options = options.read(true).write(true).create(true).truncate(false).mode(0o600);
-        Ok(Self(RwLock::new(options.open(folder.join(name))?)))
+    pub fn open(place: impl Into<Place>, name: &str) -> io::Result<Self> {
+        Ok(Self(RwLock::new(place.into().open(name)?)))
     }
 
     /// Overwrites every slot from `len` on, which a crash may have left behind. **Errors**: those of the file system, or there
@@ -59,7 +55,7 @@ impl PeopleKeys {
                 overwritten = true;
             }
         }
-        if overwritten { file.sync_data() } else { Ok(()) }
+        if overwritten { file.sync() } else { Ok(()) }
     }
 
     /// Writes slots that follow each other, with one write, and returns once they are on disk. **Errors**: those of the file system.
@@ -70,7 +66,7 @@ impl PeopleKeys {
         }
         self.write().write_all_at(&bytes, offset(from))?;
         // Whoever reads need not wait for the drive.
-        self.read().sync_data()
+        self.read().sync()
     }
 
     /// Overwrites slots in place. **Errors**: those of the file system; then some may be as they were.
@@ -83,7 +79,7 @@ impl PeopleKeys {
                 overwritten = true;
             }
         }
-        if overwritten { file.sync_data() } else { Ok(()) }
+        if overwritten { file.sync() } else { Ok(()) }
     }
 
     /// Who has a key at this place. **Errors**: those of the file system.
@@ -113,7 +109,7 @@ impl PeopleKeys {
                 let file = self.read();
                 let end = slots(&file)?.min(from + PASS);
                 if from >= end {
-                    file.sync_data()?;
+                    file.sync()?;
                     return Ok(replaced);
                 }
                 read(&file, from..end)?
@@ -142,12 +138,12 @@ impl PeopleKeys {
         }
     }
 
-    fn read(&self) -> RwLockReadGuard<'_, File> {
+    fn read(&self) -> RwLockReadGuard<'_, Twin> {
         // What a slot has is on disk, whoever panicked while holding the file.
         self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self) -> RwLockWriteGuard<'_, File> {
+    fn write(&self) -> RwLockWriteGuard<'_, Twin> {
         self.0.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -172,11 +168,11 @@ impl Page {
     }
 }
 
-fn slots(file: &File) -> io::Result<u32> {
-    u32::try_from(file.metadata()?.len() / SLOT_LEN as u64).map_err(io::Error::other)
+fn slots(file: &Twin) -> io::Result<u32> {
+    u32::try_from(file.bytes()? / SLOT_LEN as u64).map_err(io::Error::other)
 }
 
-fn read(file: &File, range: Range<u32>) -> io::Result<Zeroizing<Vec<u8>>> {
+fn read(file: &Twin, range: Range<u32>) -> io::Result<Zeroizing<Vec<u8>>> {
     let mut bytes = Zeroizing::new(vec![0; range.len() * SLOT_LEN]);
     file.read_exact_at(&mut bytes, offset(range.start))?;
     Ok(bytes)
@@ -206,6 +202,8 @@ const PASS: u32 = 4_096;
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     fn wrapped(byte: u8) -> Wrapped {

@@ -4,27 +4,27 @@
 //! destroys the one before; whatever is wrapped says under which generation. After a crash there are two, and the next start goes on.
 
 use std::collections::BTreeMap;
-use std::fs::{self, OpenOptions};
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::fs;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use crate::custody::{Custody, secret_file, sync_folder};
+use symphony_standby::place::Place;
+
+use crate::custody::{Custody, secret_file};
 use crate::keys::{DataKey, KeyError, WRAPPED_LEN};
 use crate::people::Wrapped;
 
 /// The wrapping keys that are there: one, and during a rotation the one before as well.
 pub struct Ring {
-    folder: PathBuf,
+    place: Place,
     custody: Arc<dyn Custody>,
     keys: RwLock<BTreeMap<u32, Arc<DataKey>>>,
 }
 
 impl Ring {
     /// Opens the keys of a folder, making the first on first use. **Errors**: [`KeyError`].
-    pub fn open(folder: &Path, custody: Arc<dyn Custody>) -> Result<Self, KeyError> {
-        let mut generations = Vec::new();
-        for file in fs::read_dir(folder).map_err(failed)? {
+    pub fn open(place: impl Into<Place>, custody: Arc<dyn Custody>) -> Result<Self, KeyError> {
+        let (place, mut generations) = (place.into(), Vec::new());
+        for file in fs::read_dir(place.folder()).map_err(failed)? {
             let name = file.map_err(failed)?.file_name();
             generations.extend(name.to_str().and_then(generation));
         }
@@ -32,16 +32,15 @@ impl Ring {
         let last = generations.last().copied().unwrap_or(FIRST);
         let mut keys = BTreeMap::new();
         for one in generations.into_iter().filter(|one| *one != last) {
-            let path = folder.join(name(one));
             // A crash may have come between overwriting the former key and removing its file.
-            if fs::read(&path).map_err(failed)?.iter().all(|byte| *byte == 0) {
-                fs::remove_file(&path).map_err(failed)?;
+            if fs::read(place.folder().join(name(one))).map_err(failed)?.iter().all(|byte| *byte == 0) {
+                place.destroy(&name(one)).map_err(failed)?;
             } else {
-                keys.insert(one, load(folder, &*custody, one)?);
+                keys.insert(one, load(&place, &*custody, one)?);
             }
         }
-        keys.insert(last, load(folder, &*custody, last)?);
-        Ok(Self { folder: folder.to_owned(), custody, keys: RwLock::new(keys) })
+        keys.insert(last, load(&place, &*custody, last)?);
+        Ok(Self { place, custody, keys: RwLock::new(keys) })
     }
 
     /// Whether there is another key than the latest.
@@ -76,7 +75,7 @@ impl Ring {
             return Ok(());
         }
         let next = self.latest().0.checked_add(1).ok_or(KeyError::Randomness)?;
-        let key = load(&self.folder, &*self.custody, next)?;
+        let key = load(&self.place, &*self.custody, next)?;
         self.keys.write().unwrap_or_else(PoisonError::into_inner).insert(next, key);
         Ok(())
     }
@@ -86,13 +85,7 @@ impl Ring {
         let latest = self.latest().0;
         let former: Vec<u32> = self.read().keys().copied().filter(|one| *one != latest).collect();
         for one in former {
-            let path = self.folder.join(name(one));
-            let mut file = OpenOptions::new().write(true).open(&path).map_err(failed)?;
-            let len = file.metadata().map_err(failed)?.len();
-            // Secrets have some hundred bytes.
-            file.write_all(&vec![0; len as usize]).and_then(|()| file.sync_all()).map_err(failed)?;
-            fs::remove_file(&path).map_err(failed)?;
-            sync_folder(&self.folder).map_err(failed)?;
+            self.place.destroy(&name(one)).map_err(failed)?;
             self.keys.write().unwrap_or_else(PoisonError::into_inner).remove(&one);
         }
         Ok(())
@@ -111,9 +104,8 @@ impl Ring {
     }
 }
 
-fn load(folder: &Path, custody: &dyn Custody, generation: u32) -> Result<Arc<DataKey>, KeyError> {
-    let secret = secret_file(folder, &name(generation), custody)?;
-    sync_folder(folder).map_err(failed)?;
+fn load(place: &Place, custody: &dyn Custody, generation: u32) -> Result<Arc<DataKey>, KeyError> {
+    let secret = secret_file(place, &name(generation), custody)?;
     Ok(Arc::new(DataKey::new(&secret)))
 }
 
@@ -134,6 +126,8 @@ const FILES: &str = "storage.*.key";
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use crate::custody::Bare;
 

@@ -74,14 +74,20 @@ impl Enterprise {
             }
             self.rewrite().await
         };
-        // Whoever opens a Vault may stand in a runtime already, in which no other can be entered.
-        let run =
-            || tokio::runtime::Builder::new_current_thread().build().map(|runtime| runtime.block_on(work));
-        let done = std::thread::scope(|scope| scope.spawn(run).join());
-        let done =
-            done.map_err(|_| Problem::fault("going on with what a crash interrupted", "it panicked"))?;
-        done.map_err(|error| Problem::fault("going on with what a crash interrupted", error))?
+        now("going on with what a crash interrupted", work)
     }
+}
+
+/// Does something to its end, `doing` which nothing else happens. Whoever opens a Vault may stand in a runtime already, in which no other
+/// can be entered. **Errors**: those of the work, or it panicked.
+pub(crate) fn now<T: Send>(
+    doing: &'static str,
+    work: impl Future<Output = Result<T, Problem>> + Send,
+) -> Result<T, Problem> {
+    let run = || tokio::runtime::Builder::new_current_thread().build().map(|runtime| runtime.block_on(work));
+    let done = std::thread::scope(|scope| scope.spawn(run).join());
+    let done = done.map_err(|_| Problem::fault(doing, "it panicked"))?;
+    done.map_err(|error| Problem::fault(doing, error))?
 }
 
 fn failed(error: KeyError) -> Problem {

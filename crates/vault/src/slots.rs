@@ -7,12 +7,12 @@
 //! overwritten. A slot never crosses a sector.
 
 use std::collections::BTreeSet;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
+use symphony_standby::place::{Place, Twin};
 use symphony_types::digest::Digest;
 use zeroize::Zeroizing;
 
@@ -38,7 +38,7 @@ pub struct Slot {
 pub struct KeySlots(Mutex<Slots>);
 
 struct Slots {
-    file: File,
+    file: Twin,
     /// Slots in the file, used or not.
     len: u32,
     /// Overwritten and on disk; the lowest is at the end.
@@ -50,11 +50,9 @@ struct Slots {
 impl KeySlots {
     /// Opens the slots of a Vault's folder, making the file on first use, and overwrites those that are not `used`.
     /// **Errors**: those of the file system, or a used slot that the file does not have.
-    pub fn open(folder: &Path, file: &str, used: &BTreeSet<u32>) -> io::Result<Self> {
-        let mut options = OpenOptions::new();
-        let options = options.read(true).write(true).create(true).truncate(false).mode(0o600);
-        let file = options.open(folder.join(file))?;
-        let len = u32::try_from(file.metadata()?.len() / SLOT_LEN as u64).map_err(io::Error::other)?;
+    pub fn open(place: impl Into<Place>, file: &str, used: &BTreeSet<u32>) -> io::Result<Self> {
+        let file = place.into().open(file)?;
+        let len = u32::try_from(file.bytes()? / SLOT_LEN as u64).map_err(io::Error::other)?;
         if used.last().is_some_and(|last| *last >= len) {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "a key slot is missing"));
         }
@@ -77,7 +75,7 @@ impl KeySlots {
             Err(error) if error.kind() == io::ErrorKind::NotFound => File::open("/dev/null")?,
             opened => opened?,
         };
-        Ok(Self(Mutex::new(Slots { file, len: 0, free: Vec::new(), doomed: BTreeSet::new() })))
+        Ok(Self(Mutex::new(Slots { file: file.into(), len: 0, free: Vec::new(), doomed: BTreeSet::new() })))
     }
 
     /// Writes a slot and gives its number once it is on disk. **Errors**: those of the file system.
@@ -90,7 +88,7 @@ impl KeySlots {
         // Whatever becomes of the write, what it left is overwritten before the slot is used again.
         slots.doomed.insert(number);
         slots.file.write_all_at(slot.bytes().as_slice(), offset(number))?;
-        slots.file.sync_data()?;
+        slots.file.sync()?;
         slots.doomed.remove(&number);
         Ok(number)
     }
@@ -124,7 +122,7 @@ impl KeySlots {
 
     /// Has everything that was written on disk. **Errors**: those of the file system.
     pub fn sync(&self) -> io::Result<()> {
-        self.lock().file.sync_data()
+        self.lock().file.sync()
     }
 
     /// Overwrites slots that no row names any more, with one sync. **Errors**: those of the file system; they stay doomed.
@@ -164,7 +162,7 @@ impl Slots {
         for number in &self.doomed {
             self.file.write_all_at(&[0; SLOT_LEN], offset(*number))?;
         }
-        self.file.sync_data()?;
+        self.file.sync()?;
         self.free.extend(std::mem::take(&mut self.doomed));
         Ok(())
     }
@@ -174,7 +172,7 @@ impl Slots {
         let len =
             self.len.checked_add(GROWTH).ok_or_else(|| io::Error::other("there are too many key slots"))?;
         self.file.write_all_at(&[0; GROWTH as usize * SLOT_LEN], offset(self.len))?;
-        self.file.sync_all()?;
+        self.file.sync()?;
         self.free.extend((self.len..len).rev());
         self.len = len;
         Ok(())

@@ -85,4 +85,5 @@ fn slow_routes() -> Routes {
         .routes(routes!(vaults::operate))
         .routes(routes!(vaults::erase))
         .routes(routes!(vaults::rotate))
+        .routes(routes!(vaults::back_up))
 }

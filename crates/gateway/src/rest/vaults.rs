@@ -20,7 +20,7 @@ use symphony_wire::caller::Caller;
 use symphony_wire::v1::vault_operation::Operation;
 use symphony_wire::v1::{
     ErasePerson, ReadAttributes, ReadBudget, ReadConsents, ReadDividends, ReadRecords, RotateKey,
-    SealedOperation, UploadFormat, VaultAnswer,
+    SealedOperation, TakeBackup, UploadFormat, VaultAnswer,
 };
 use utoipa::ToSchema;
 
@@ -299,6 +299,31 @@ pub(crate) async fn rotate(
     let vault = gateway.vault(&caller, &vault).await?;
     let answer = gateway.operate(&caller, &vault, &unique()?, Operation::RotateKey(RotateKey {})).await?;
     Ok(Json(RotationReport { keys: answer.accepted }))
+}
+
+/// A backup that was taken.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct BackupReport {
+    /// Its number, which its folder has too.
+    number: u64,
+    /// What it has, canonical and signed by the Vault, in hexadecimal.
+    manifest: String,
+}
+
+/// Takes a backup of a Vault into its node's standby, while the Vault serves. For the Vault's operator.
+#[utoipa::path(
+    post, path = "/v1/vaults/{vault}/backups", operation_id = "takeBackup", tag = "vaults",
+    params(("vault" = String, Path, description = "A Vault's name, or `assigned`")),
+    responses((status = 200, description = "What was taken", body = BackupReport))
+)]
+pub(crate) async fn back_up(
+    State(gateway): State<Arc<Gateway>>,
+    Proven(caller): Proven,
+    Path(vault): Path<String>,
+) -> Result<Json<BackupReport>, Problem> {
+    let vault = gateway.vault(&caller, &vault).await?;
+    let answer = gateway.operate(&caller, &vault, &unique()?, Operation::TakeBackup(TakeBackup {})).await?;
+    Ok(Json(BackupReport { number: answer.accepted, manifest: hex::encode(&answer.proof) }))
 }
 
 /// A line of a consents upload.

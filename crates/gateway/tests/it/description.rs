@@ -47,6 +47,7 @@ const ROUTES: &[&str] = &[
     "post /v1/quotes",
     "post /v1/tasks",
     "post /v1/tasks/{id}/challenges",
+    "post /v1/vaults/{vault}/backups",
     "post /v1/vaults/{vault}/consents",
     "post /v1/vaults/{vault}/key/rotations",
     "post /v1/vaults/{vault}/operations",

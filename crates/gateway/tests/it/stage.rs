@@ -123,6 +123,9 @@ fn answer(operation: &VaultOperation) -> VaultAnswer {
             return VaultAnswer { accepted: 1, proof: vec![4, 5, 6], ..VaultAnswer::default() };
         }
         Operation::RotateKey(_) => return VaultAnswer { accepted: 12, ..VaultAnswer::default() },
+        Operation::TakeBackup(_) => {
+            return VaultAnswer { accepted: 3, proof: vec![7, 8, 9], ..VaultAnswer::default() };
+        }
         Operation::ErasePerson(_) => {
             return VaultAnswer {
                 code: "ADM-0003".into(),

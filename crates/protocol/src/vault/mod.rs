@@ -4,6 +4,7 @@
 //! sees people as dense indices behind keyed digests, never their names (R058, R076).
 
 pub mod authorize;
+pub mod backup;
 mod blocks;
 pub mod consent;
 pub mod dividend;

@@ -17,6 +17,7 @@ use symphony_protocol::execution::{aggregate::aggregate_nonce, coordinate::slice
 use symphony_protocol::governance::pricing::fee;
 use symphony_protocol::lifecycle::training::Position;
 use symphony_protocol::settlement::finalize::settlement_root;
+use symphony_protocol::vault::backup::{Backup, BackupFile};
 use symphony_protocol::vault::document::{DocumentRecord, Erasure, PersonErasure, SignedErasure};
 use symphony_protocol::vault::record::{CanonicalRecord, Value as Field};
 use symphony_types::amount::{Sym, split};
@@ -138,6 +139,42 @@ fn commitments_conform() {
     let bytes = bytes_of(file, "/canonical");
     assert_eq!(bcs::from_bytes::<CanonicalRecord>(&bytes).unwrap(), record);
     assert_eq!(Digest::of_bytes(&bytes), record.commitment().0);
+}
+
+/// R062, R078: `vectors/backup.json`.
+#[test]
+fn backups_conform() {
+    let file = |name: &str, bytes: u64| BackupFile {
+        name: name.to_owned(),
+        bytes,
+        digest: Digest::of_bytes(name.as_bytes()),
+    };
+    let backup = Backup {
+        vault: VaultId::new("vault-a").unwrap(),
+        number: 3,
+        at: OrderedMillis(1_799_000_000_000),
+        height: 42,
+        head: Digest([0x21; 32]),
+        frame: 77,
+        chain: Digest([0x23; 32]),
+        files: vec![
+            file("segments/00000000000000000000000000000000.parquet", 9_000),
+            file("vault.redb", 1 << 20),
+        ],
+    };
+    conforms(
+        "backup.json",
+        &json!({
+            "about": "the manifest of a Vault's backup: a signed document; each file by its SHA-256",
+            "value": backup,
+            "document": document(&backup),
+            "signed": hex::encode(to_bytes(&key::<Vault>("vault-a").sign(backup.clone()))),
+        }),
+    );
+    let stored: symphony_protocol::vault::backup::SignedBackup =
+        bcs::from_bytes(&bytes_of("backup.json", "/signed")).unwrap();
+    assert!(stored.verify(&key::<Vault>("vault-a").public()));
+    assert_eq!(stored.body, backup);
 }
 
 /// R077, D12: `vectors/document.json`.

@@ -131,6 +131,7 @@ pub(super) fn network(
             metrics: None,
             passphrase_file: passphrase.filter(|_| *role == NodeRole::Enterprise).map(Into::into),
             passphrase_env: None,
+            standby: None,
             full_node: full_node.filter(|_| *role == NodeRole::Chain).map(|at| format!("http://{at}/v1")),
             sponsor: (money == Money::Move && *role == NodeRole::Chain).then_some(SPONSOR),
             records_max: 20_000_000,
@@ -281,8 +282,9 @@ fn parties(
                 // A seed is a file of 64 random digits, made on first use.
                 let file = dir.join(&node).join(file);
                 seed(&file)?;
-                let custody = Passphrase::open(&folder, fs::read_to_string(&file)?.trim().as_bytes())?;
-                VaultKeys::kept(&folder, Arc::new(custody))?
+                let custody =
+                    Passphrase::open(folder.as_path(), fs::read_to_string(&file)?.trim().as_bytes())?;
+                VaultKeys::kept(folder.as_path(), Arc::new(custody))?
             }
         };
         vault_keys.push((vault.clone(), keys.signing.public(), keys.sealing.public()));

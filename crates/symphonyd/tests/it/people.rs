@@ -129,3 +129,69 @@ fn a_vaults_secrets_are_under_a_passphrase_where_it_matters() {
     assert!(!refused.status.success());
     assert!(says(&refused).contains("the vault's secrets are bare files"), "{}", says(&refused));
 }
+
+/// R059, R062, R076, R207: the operator has a backup taken over the network; the disk is lost, the node names the way back, and what comes
+/// back is what was answered last.
+#[tokio::test]
+async fn a_vault_whose_disk_was_lost_is_restored() {
+    let _turn = TURN.lock().await;
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("network");
+    assert!(symphonyd(&["dev", "--create-only", "--masters", "1", "--dir"], &dir).status.success());
+    let node = dir.join("enterprise-vault-a");
+    let (config, data) = (node.join("node.toml"), node.join("data"));
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(&config, format!("standby = \"../standby\"\n{text}")).unwrap();
+    let network = Network::start_in(&dir, &["--masters", "1"]);
+    network.ready().await;
+    let operator = network.client("operator-vault-a");
+    let people = ["stays", "withdraws", "goes"];
+    for name in people {
+        let contact = format!("{name}@example.org");
+        put(&operator, "vault-a", Upload::Subjects, name, json!({"subject": name, "contact": contact})).await;
+        let consent = json!({"subject": name, "scope": "marketing", "state": "granted"});
+        put(&operator, "vault-a", Upload::Consents, &format!("consent-{name}"), consent).await;
+    }
+    assert_eq!(code(network.client_as("stays", "producer").back_up("vault-a").await), "ADM-0003");
+    assert_eq!(code(network.client("operator-vault-b").back_up("vault-b").await), "VLT-0016");
+    assert_eq!(operator.back_up("vault-a").await.unwrap().number, 2);
+    let marketing = symphony_types::id::UsageScope::new("marketing").unwrap();
+    let key = RequestId::new("no").unwrap();
+    operator.withdraw_at("vault-a", "withdraws", &marketing, &key).await.unwrap();
+    operator.erase_person("vault-a", "goes").await.unwrap();
+    let record = json!({"request_id": "late", "subject": "stays", "commerce.merchant": "Cafe Luna",
+        "commerce.amount": "5.80"});
+    put(&operator, "vault-a", Upload::Records, "late", record).await;
+    network.stop();
+    let before = check(&dir, "vault-a");
+    fs::remove_dir_all(&data).unwrap();
+    let says = |output: &Output| String::from_utf8_lossy(&output.stderr).into_owned();
+    let refused = vault(&config);
+    assert!(!refused.status.success() && says(&refused).contains("symphonyd restore"), "{}", says(&refused));
+    let manifest = dir.join("standby/backups/2/manifest.bcs");
+    let whole = fs::read(&manifest).unwrap();
+    fs::write(&manifest, &whole[1..]).unwrap();
+    let refused = symphonyd(&["restore", "--config"], &config);
+    assert!(!refused.status.success() && says(&refused).contains("manifest.bcs"), "{}", says(&refused));
+    assert!(!data.join("vault.redb").exists());
+    fs::write(&manifest, whole).unwrap();
+    let restored = symphonyd(&["restore", "--config"], &config);
+    assert!(restored.status.success(), "{}", says(&restored));
+    assert!(String::from_utf8_lossy(&restored.stdout).contains("backup 2"), "{restored:?}");
+    assert_eq!(check(&dir, "vault-a"), before);
+    let again = symphonyd(&["restore", "--config"], &config);
+    assert!(!again.status.success() && says(&again).contains("is there already"), "{}", says(&again));
+    let network = Network::start_in(&dir, &["--masters", "1"]);
+    network.ready().await;
+    let state = async |name: &str| {
+        let told = network.client_as(name, "producer").consents("vault-a", name).await;
+        told.map(|told| told.into_iter().map(|consent| consent.state).collect::<Vec<_>>())
+    };
+    assert_eq!(state("stays").await.unwrap(), ["granted"]);
+    assert_eq!(state("withdraws").await.unwrap(), ["withdrawn"]);
+    assert_eq!(code(state("goes").await), "VLT-0002");
+    let records = network.client_as("stays", "producer").records("vault-a", "stays").await.unwrap();
+    assert_eq!(records.len(), 1);
+    assert_eq!(network.client("operator-vault-a").back_up("vault-a").await.unwrap().number, 3);
+    network.stop();
+}

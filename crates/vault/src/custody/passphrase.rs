@@ -4,16 +4,16 @@
 //! secret under the derived key with AES-256-GCM, its name as associated data. A passphrase that does not open the check value changes
 //! nothing.
 
-use std::fs::{self, OpenOptions};
-use std::io::Write as _;
+use std::fs;
 use std::path::Path;
 
 use argon2::{Algorithm, Argon2, Params, Version};
 use serde::{Deserialize, Serialize};
+use symphony_standby::place::Place;
 use symphony_types::canonical;
 use zeroize::Zeroizing;
 
-use super::{Custody, SECRET_LEN, Secret, sync_folder, whole};
+use super::{Custody, SECRET_LEN, Secret};
 use crate::keys::{DataKey, KeyError, random};
 
 /// A folder's secrets under a passphrase.
@@ -45,44 +45,43 @@ impl Passphrase {
     /// Opens the secrets of a folder, or founds a folder that has none yet.
     ///
     /// **Errors**: [`KeyError::Passphrase`], [`KeyError::Bare`] for a folder whose secrets are not sealed, or the file system.
-    pub fn open(folder: &Path, passphrase: &[u8]) -> Result<Self, KeyError> {
-        if sealed(folder) {
-            return Self::of(folder, passphrase);
+    pub fn open(place: impl Into<Place>, passphrase: &[u8]) -> Result<Self, KeyError> {
+        let place = place.into();
+        if sealed(place.folder()) {
+            return Self::of(place.folder(), passphrase);
         }
-        if !secrets(folder)?.is_empty() {
+        if !secrets(place.folder())?.is_empty() {
             return Err(KeyError::Bare);
         }
-        Self::found(folder, passphrase)
+        Self::found(&place, passphrase)
     }
 
     /// Seals the secrets of a folder that are bare, and overwrites what they were; how many. A crash leaves some, and the same again
     /// goes on. **Errors**: as [`Self::open`].
-    pub fn adopt(folder: &Path, passphrase: &[u8]) -> Result<usize, KeyError> {
+    pub fn adopt(place: impl Into<Place>, passphrase: &[u8]) -> Result<usize, KeyError> {
+        let place = &place.into();
+        let folder = place.folder();
         let custody =
-            if sealed(folder) { Self::of(folder, passphrase)? } else { Self::found(folder, passphrase)? };
+            if sealed(folder) { Self::of(folder, passphrase)? } else { Self::found(place, passphrase)? };
         let mut adopted = 0;
         for name in secrets(folder)? {
             let failed = |error| KeyError::File(name.clone(), error);
-            let path = folder.join(&name);
-            let kept = Zeroizing::new(fs::read(&path).map_err(failed)?);
+            let kept = Zeroizing::new(fs::read(folder.join(&name)).map_err(failed)?);
             let Ok(secret) = <[u8; SECRET_LEN]>::try_from(kept.as_slice()) else { continue };
-            let mut bare = OpenOptions::new().write(true).open(&path).map_err(failed)?;
-            whole(folder, &name, &custody.wrap(&name, &Zeroizing::new(secret))?)?;
-            sync_folder(folder).map_err(failed)?;
-            // The name is that of the sealed file by now; these are the bytes that were there.
-            bare.write_all(&[0; SECRET_LEN]).and_then(|()| bare.sync_all()).map_err(failed)?;
+            // The bytes that were there are overwritten.
+            place.whole(&name, &custody.wrap(&name, &Zeroizing::new(secret))?).map_err(failed)?;
             adopted += 1;
         }
         Ok(adopted)
     }
 
-    fn found(folder: &Path, passphrase: &[u8]) -> Result<Self, KeyError> {
-        fs::create_dir_all(folder).map_err(|error| KeyError::File(SEAL_FILE.to_owned(), error))?;
+    fn found(place: &Place, passphrase: &[u8]) -> Result<Self, KeyError> {
+        let failed = |error| KeyError::File(SEAL_FILE.to_owned(), error);
+        fs::create_dir_all(place.folder()).map_err(failed)?;
         let salt = *random()?;
         let key = derive(passphrase, &salt, COST)?;
         let seal = Seal { version: VERSION, cost: COST, salt, check: key.seal(CHECK, &[0; SECRET_LEN])? };
-        whole(folder, SEAL_FILE, &canonical::to_bytes(&seal))?;
-        sync_folder(folder).map_err(|error| KeyError::File(SEAL_FILE.to_owned(), error))?;
+        place.whole(SEAL_FILE, &canonical::to_bytes(&seal)).map_err(failed)?;
         Ok(Self(key))
     }
 

@@ -3,6 +3,7 @@
 // Helpers of tests panic like tests do.
 #![allow(clippy::unwrap_used)]
 
+mod backup;
 mod check;
 mod documents;
 mod erasure;

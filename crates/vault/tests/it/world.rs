@@ -17,6 +17,8 @@ use symphony_protocol::governance::semantics::{
     Attribute, AttributeLifecycle, Queryability, Semantics, ValueType,
 };
 use symphony_reader::host::{Config as ReaderConfig, Reader};
+use symphony_standby::place::Place;
+use symphony_standby::standby::{Standby, Watch};
 use symphony_tee::boot::Identity;
 use symphony_tee::governed;
 use symphony_tee::keys::PlatformSeed;
@@ -49,6 +51,10 @@ pub(crate) struct World {
     pub(crate) platform: PlatformSeed,
     pub(crate) reader: ReaderConfig,
     pub(crate) quota: Quota,
+    /// A second place.
+    pub(crate) standby: Option<TempDir>,
+    /// Is told each step between both places.
+    pub(crate) watch: Option<Arc<Watch>>,
 }
 
 /// A member of the council, by number.
@@ -118,6 +124,8 @@ impl World {
             platform,
             reader,
             quota: QUOTA,
+            standby: None,
+            watch: None,
         };
         world.reopen();
         world
@@ -134,8 +142,15 @@ impl World {
         let clock = Arc::new(move || OrderedMillis(now.load(Ordering::SeqCst)));
         let governance = self.governance.clone();
         let reader = Reader::start(self.reader.clone()).unwrap();
-        let opened =
-            Enterprise::open(self.path(), vault_id(), NETWORK, governance, clock, self.quota, reader)?;
+        let place = match &self.standby {
+            None => self.path().into(),
+            Some(folder) => {
+                let standby = Standby::open(folder.path(), &vault_id(), self.path())?;
+                self.watch.iter().for_each(|watch| standby.watch(Arc::clone(watch)));
+                Place::with(self.path(), standby)
+            }
+        };
+        let opened = Enterprise::open(place, vault_id(), NETWORK, governance, clock, self.quota, reader)?;
         self.enterprise = Some(Arc::new(opened));
         Ok(())
     }
@@ -152,14 +167,7 @@ impl World {
 
     /// All files in the Vault's folder and below.
     pub(crate) fn files(&self) -> Vec<PathBuf> {
-        let (mut files, mut folders) = (Vec::new(), vec![self.path().to_owned()]);
-        while let Some(folder) = folders.pop() {
-            for found in std::fs::read_dir(folder).unwrap() {
-                let found = found.unwrap().path();
-                if found.is_dir() { folders.push(found) } else { files.push(found) }
-            }
-        }
-        files
+        files_below(self.path())
     }
 
     pub(crate) fn vault(&self) -> &Arc<Enterprise> {
@@ -294,6 +302,19 @@ impl World {
         let cap = answer.budget.iter().find(|entry| entry.usage_scope.is_empty()).unwrap();
         (cap.reserved_micro_epsilon, cap.committed_micro_epsilon)
     }
+}
+
+/// All files in a folder and below.
+pub(crate) fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let (mut files, mut folders) = (Vec::new(), vec![folder.to_owned()]);
+    while let Some(folder) = folders.pop() {
+        for found in std::fs::read_dir(folder).unwrap() {
+            let found = found.unwrap().path();
+            if found.is_dir() { folders.push(found) } else { files.push(found) }
+        }
+    }
+    files.sort();
+    files
 }
 
 /// An enclave of this program for somebody.

@@ -158,7 +158,7 @@ pub struct VaultOperation {
     pub reply_key: ::prost::alloc::vec::Vec<u8>,
     #[prost(
         oneof = "vault_operation::Operation",
-        tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27"
+        tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28"
     )]
     pub operation: ::core::option::Option<vault_operation::Operation>,
 }
@@ -202,6 +202,8 @@ pub mod vault_operation {
         ErasePerson(super::ErasePerson),
         #[prost(message, tag = "27")]
         RotateKey(super::RotateKey),
+        #[prost(message, tag = "28")]
+        TakeBackup(super::TakeBackup),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -301,6 +303,9 @@ pub struct ErasePerson {
 /// says how many.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RotateKey {}
+/// For the Vault's operator: a backup into the node's standby. The answer's `accepted` is its number, its `proof` the signed Backup.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TakeBackup {}
 /// Asks for a receipt to be read. The answer has a ticket for the masters, the same for the same request.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ParseReceipt {
@@ -368,7 +373,7 @@ pub struct VaultAnswer {
     /// of one receipt
     #[prost(bytes = "vec", tag = "13")]
     pub content: ::prost::alloc::vec::Vec<u8>,
-    /// of an erasure, be it of a person, or a budget: a document signed by the Vault
+    /// of an erasure, be it of a person, a backup or a budget: a document signed by the Vault
     #[prost(bytes = "vec", tag = "14")]
     pub proof: ::prost::alloc::vec::Vec<u8>,
     /// of a parse: a signed ParseTicket
