@@ -214,7 +214,8 @@ fn measures() -> impl Strategy<Value = Measure<ResolvedOperand>> {
 fn rows() -> impl Strategy<Value = Vec<Row>> {
     let brands = prop::sample::select(vec!["Luna", "luna ", "Tea House", "kiosk", "other"]);
     let amounts = prop::option::weighted(0.8, 0_u64..50);
-    let row = (0_u32..9, prop::option::weighted(0.8, brands), amounts, prop::option::weighted(0.8, 0_u64..40));
+    let row =
+        (0_u32..9, prop::option::weighted(0.8, brands), amounts, prop::option::weighted(0.8, 0_u64..40));
     let row = row.prop_map(|(person, brand, amount, at)| Row { person, brand, amount, at });
     let known = row.prop_filter("a record has something", |row| !row.values().is_empty());
     prop::collection::vec(known, 0..40)

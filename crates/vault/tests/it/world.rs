@@ -49,6 +49,8 @@ pub(crate) struct World {
     pub(crate) platform: PlatformSeed,
     pub(crate) reader: ReaderConfig,
     pub(crate) quota: Quota,
+    /// What tasks ask for: an audience, unless a test asks for something else.
+    pub(crate) plan: Plan,
 }
 
 /// A member of the council, by number.
@@ -118,6 +120,7 @@ impl World {
             platform,
             reader,
             quota: QUOTA,
+            plan: Plan::Audience(query()),
         };
         world.reopen();
         world
@@ -263,7 +266,7 @@ impl World {
             locked: Sym(1_000),
             charge: PrivacyCharge { exposure: Epsilon(epsilon.0 - 1), noised: Epsilon(1) },
             reservations: vec![receipt.body.digest()],
-            plan: Plan::Audience(query()),
+            plan: self.plan.clone(),
             coordination: CoordinationEnvelope {
                 participating_vault_ids: vec![vault_id()],
                 minimum_vault_quorum: 1,
