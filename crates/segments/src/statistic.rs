@@ -123,3 +123,6 @@ impl Asked<'_> {
 fn cores() -> usize {
     rayon::current_num_threads()
 }
+
+#[cfg(all(test, feature = "store"))]
+mod tests;
