@@ -88,8 +88,8 @@ impl<'de> Deserialize<'de> for QuerySpec {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let value = Value::deserialize(deserializer)?;
         let spec = match value.get("output") {
-            // No attribute is called so: their names have a domain.
-            Some(Value::String(output)) if output != "count" => {
+            // The name of an attribute has a domain; what is measured has none.
+            Some(Value::String(output)) if output.contains('.') => {
                 serde_json::from_value(value).map(Self::Audience)
             }
             _ => serde_json::from_value(value).map(Self::Statistic),

@@ -99,3 +99,32 @@ async fn a_statistic_is_the_same_over_segments_as_over_records() {
     paid.dedup();
     assert_eq!(paid.len(), 1, "{paid:?}");
 }
+
+/// R105, R196, D10: a later attempt reads what the first one read, though more has come and stands in segments, and finds the same
+/// numbers with the same noise; nobody is charged again.
+#[tokio::test]
+async fn a_later_attempt_finds_the_same_numbers_with_the_same_noise() {
+    let mut scene = Scene::new(4);
+    scene.world.populate(10).await;
+    scene.more("more", 15, tea).await;
+    let Plan::Statistic(noised) = plan(at("cafe luna"), spent(), 2) else { panic!("no statistic") };
+    scene.world.plan = Plan::Statistic(StatisticPlan { epsilon: Epsilon(500_000), ..noised });
+    let receipt = scene.world.prepare(1, 7, 5_000).await;
+    let mut order = scene.assigned(1, &receipt).body;
+    let first = scene.computed(&scene.world.master.endorsed(order.clone())).await;
+    let charged = scene.world.budget("p1").await;
+    for upload in 0..9 {
+        scene.more(&format!("later-{upload}"), 6, |n| tea(15 + 6 * upload + n)).await;
+        scene.world.vault().settle_segments();
+    }
+    order.attempt = 1;
+    let order = scene.world.master.endorsed(order);
+    let second = scene.computed(&order).await;
+    let (before, after) = (&first.header.body, &second.header.body);
+    assert_eq!((after.input_root, after.records), (before.input_root, before.records));
+    assert_eq!((before.attempt, after.attempt), (0, 1));
+    let results = [&first, &second].map(|transcript| scene.opened::<StatisticResult>(&order, transcript));
+    assert_eq!(results[0].noise_scale, 3_000);
+    assert_eq!(results[0], results[1]);
+    assert_eq!(scene.world.budget("p1").await, charged);
+}
