@@ -36,7 +36,7 @@ pub fn resolve(
     }
     let evaluated_at = request.evaluate_at.unwrap_or(at);
     let mut resolver = Resolver::new(&governance.semantics, evaluated_at);
-    let who = request.who.bound(&mut |operands| resolver.operands(operands))?;
+    let who = request.who.bound(&mut |operands: &[Operand]| resolver.operands(operands))?;
     let measure = measure(&mut resolver, &request.measure)?;
     let plan = StatisticPlan {
         who,

@@ -76,14 +76,17 @@ impl<T> Selection<T> {
                 holds
             }
             // Every part takes its bits, whatever those before it have decided.
-            Self::All(parts) => parts.iter().fold(true, |all, part| part.decide(holding) && all),
-            Self::Any(parts) => parts.iter().fold(false, |any, part| part.decide(holding) || any),
+            Self::All(parts) => parts.iter().fold(true, |all, part| all & part.decide(holding)),
+            Self::Any(parts) => parts.iter().fold(false, |any, part| any | part.decide(holding)),
             Self::Not(part) => !part.decide(holding),
         }
     }
 
     /// The same over what each condition becomes. **Errors**: the first of `bind`.
-    pub fn bound<U, E>(&self, bind: &mut dyn FnMut(&[T]) -> Result<Vec<U>, E>) -> Result<Selection<U>, E> {
+    pub fn bound<U, E, F>(&self, bind: &mut F) -> Result<Selection<U>, E>
+    where
+        F: FnMut(&[T]) -> Result<Vec<U>, E>,
+    {
         let mut each =
             |parts: &[Self]| parts.iter().map(|part| part.bound(bind)).collect::<Result<Vec<_>, E>>();
         Ok(match self {
