@@ -1,11 +1,13 @@
 //! The aggregator's enclave: makes a task's keys, then combines the slices and seals the result to the submitter
 //! (R088-R093, R112, R115-R117, D18, D19).
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
+use symphony_compute::cells::Sums;
 use symphony_compute::combine::combine;
-use symphony_compute::modules::{self, ModuleSums};
+use symphony_compute::modules;
 use symphony_compute::slice::SliceSignals;
-use symphony_protocol::artifact::compute::ComputePlan;
+use symphony_compute::statistic;
 use symphony_protocol::artifact::{
     AggregateHeader, EndorsedEnvelope, HelperShare, Outcome, Plan, SignedAggregate, TaskEnvelope,
 };
@@ -69,7 +71,14 @@ pub(crate) fn aggregate<S: Station>(
     let envelope = own_order(handler, envelope, masters)?;
     check_vaults(envelope, bundles.iter().map(|(vault, _)| vault))?;
     let (sealed, outcome, seed) = match &envelope.plan {
-        Plan::Compute(plan) => answer(handler, envelope, plan, bundles)?,
+        Plan::Compute(plan) => {
+            let combine = |slices| modules::combine(envelope.task, plan, slices);
+            answer(handler, envelope, bundles, combine, |result| result.outcome)?
+        }
+        Plan::Statistic(plan) => {
+            let combine = |slices| statistic::combine(envelope.task, plan, slices);
+            answer(handler, envelope, bundles, combine, |result| result.outcome)?
+        }
         Plan::Audience(_) | Plan::Training(_) => {
             let seed = Digest(*handler.secret(SEED_TAG, envelope.task, AGGREGATE_STEP.as_bytes()));
             let (sealed, outcome) = result(handler, envelope, bundles, &seed)?;
@@ -167,27 +176,28 @@ fn result<S: Station>(
     Ok((to_submitter(envelope, &plaintext)?, outcome))
 }
 
-/// Opens the sums of a module, adds up, noises, seals; with the seed of the noise. What was opened is wiped on return.
-fn answer<S: Station>(
+/// Opens the sums of a run, gives them to `combine`, seals what comes of it; with the seed of the noise. What was opened is wiped on
+/// return.
+fn answer<S: Station, T: Serialize>(
     handler: &Handler<S>,
     envelope: &TaskEnvelope,
-    plan: &ComputePlan,
     bundles: &[(VaultId, Vec<u8>)],
+    combine: impl FnOnce(Vec<Sums>) -> Result<(T, Digest), VaultId>,
+    outcome: impl FnOnce(&T) -> Outcome,
 ) -> Result<(Vec<u8>, Outcome, Digest), Refusal> {
-    let mut slices: Vec<ModuleSums> = Vec::with_capacity(bundles.len());
+    let mut slices: Vec<Sums> = Vec::with_capacity(bundles.len());
     for (vault, bundle) in bundles {
-        let sums: ModuleSums = open_bundle(handler, envelope.task, vault, bundle)?;
+        let sums: Sums = open_bundle(handler, envelope.task, vault, bundle)?;
         if sums.task != envelope.task || sums.vault != *vault {
             return Err(stranger(vault));
         }
         slices.push(sums);
     }
-    let combined = modules::combine(envelope.task, plan, slices);
-    let (result, seed) = combined.map_err(|vault| {
-        Refusal::new(Code::AggregationFailed, format!("{vault}: the sums are not those of the module"))
+    let (result, seed) = combine(slices).map_err(|vault| {
+        Refusal::new(Code::AggregationFailed, format!("{vault}: the sums are not those of the task"))
     })?;
     let plaintext = Zeroizing::new(documents::encode(&result));
-    Ok((to_submitter(envelope, &plaintext)?, result.outcome, seed))
+    Ok((to_submitter(envelope, &plaintext)?, outcome(&result), seed))
 }
 
 fn to_submitter(envelope: &TaskEnvelope, plaintext: &[u8]) -> Result<Vec<u8>, Refusal> {

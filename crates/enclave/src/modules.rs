@@ -3,8 +3,9 @@
 
 use std::collections::BTreeMap;
 
+use symphony_compute::cells::Sums;
 use symphony_compute::material::Material;
-use symphony_compute::modules::{Cohort, ModuleError, ModuleSums, derived};
+use symphony_compute::modules::{Cohort, ModuleError, derived};
 use symphony_protocol::artifact::Assignment;
 use symphony_protocol::artifact::compute::ComputePlan;
 use symphony_types::catalogue::Code;
@@ -80,7 +81,7 @@ pub(crate) fn evaluate<S: Station>(
     plan: &ComputePlan,
     module: &Ready,
     material: &Material,
-) -> Result<(ModuleSums, Vec<(SubjectIndex, u64)>), Refusal> {
+) -> Result<(Sums, Vec<(SubjectIndex, u64)>), Refusal> {
     let cohort = Cohort::read(plan, material).map_err(refused)?;
     let mut output = cohort.run(plan, &*module.first, &[]).map_err(refused)?;
     if order.review {

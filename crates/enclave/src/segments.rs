@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use rayon::prelude::*;
 use symphony_compute::slice::Selected;
+use symphony_compute::statistic::{KNOWN, Notes};
+use symphony_protocol::artifact::statistic::StatisticPlan;
 use symphony_protocol::artifact::{Assignment, ResolvedQuery};
 use symphony_segments::answer::{Audience, Bounds, QueryError, audience};
 use symphony_segments::composition::Composition;
@@ -19,6 +21,7 @@ use symphony_segments::error::SegmentError;
 use symphony_segments::handed::{Handed, input_root};
 use symphony_segments::open::{OpenSegment, Ranges};
 use symphony_segments::segment::SegmentId;
+use symphony_segments::statistic::{Found, statistic};
 use symphony_tee::asking::Host;
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
@@ -44,10 +47,15 @@ pub(crate) fn select<S: Station>(
     (sealed, beside, qualifying): (&[u8], Digest, &[(u32, u64)]),
 ) -> Result<(Vec<Selected>, Digest), Refusal> {
     let handed = open(handler, order, sealed)?;
-    let (found, root) = {
+    let (found, root): (Audience, Digest) = {
         let files = Asked(Mutex::new(&mut *host));
-        let answer = handler.workers().run(|| answer(order, query, &handed, &files, beside));
-        answer.map_err(|error| Refusal::new(error.code(), error.to_string()))?
+        let asked = Composition::from(query);
+        let answer = handler.workers().run(|| {
+            let (opened, root) = opened(order, &handed, &files, beside)?;
+            let found = audience(&opened, &handed.schema, &handed.permitted, &asked, (&files, bounds()))?;
+            Ok((found, root))
+        });
+        answer.map_err(unanswered)?
     };
     let latest = found.latest.iter().copied().chain(std::iter::repeat(0));
     let mut people: BTreeMap<u32, u64> = found.people.bitmap().iter().zip(latest).collect();
@@ -67,6 +75,35 @@ pub(crate) fn select<S: Station>(
     Ok((selected, root))
 }
 
+/// Adds to the notes what records in segments say of people; the root of them and of the records `beside`.
+pub(crate) fn note<S: Station>(
+    handler: &Handler<S>,
+    host: &mut dyn Host,
+    order: &Assignment,
+    plan: &StatisticPlan,
+    (sealed, beside): (&[u8], Digest),
+    notes: &mut Notes,
+) -> Result<Digest, Refusal> {
+    let handed = open(handler, order, sealed)?;
+    let files = Asked(Mutex::new(host));
+    let answer = handler.workers().run(|| {
+        let (opened, root) = opened(order, &handed, &files, beside)?;
+        let found = statistic(&opened, &handed.schema, &handed.permitted, plan, (&files, bounds()))?;
+        Ok((found, root))
+    });
+    let (found, root): (Found, Digest) = answer.map_err(unanswered)?;
+    for said in &found.people {
+        let known = if said.known { KNOWN } else { 0 };
+        notes.person(said.person, said.holding | known, said.amount);
+    }
+    found.grouped.iter().for_each(|(person, group, records)| notes.group(*person, *group, *records));
+    Ok(root)
+}
+
+fn unanswered(error: QueryError) -> Refusal {
+    Refusal::new(error.code(), error.to_string())
+}
+
 fn open<S: Station>(handler: &Handler<S>, order: &Assignment, sealed: &[u8]) -> Result<Handed, Refusal> {
     let refuse = |detail| Refusal::new(Code::SealInvalid, detail);
     let opened = handler.sealing.open(purpose::SEGMENTS, &order.digest().0, sealed);
@@ -74,13 +111,13 @@ fn open<S: Station>(handler: &Handler<S>, order: &Assignment, sealed: &[u8]) -> 
     documents::decode(&opened).map_err(|_| refuse("the segments are malformed"))
 }
 
-fn answer(
+/// The segments, opened, and the root of them and of the records `beside`.
+fn opened(
     order: &Assignment,
-    query: &ResolvedQuery,
     handed: &Handed,
     files: &Asked<'_>,
     beside: Digest,
-) -> Result<(Audience, Digest), QueryError> {
+) -> Result<(Vec<Arc<OpenSegment>>, Digest), QueryError> {
     let opened = handed.segments.par_iter().map(|segment| {
         let opened = segment.open(&order.vault, &handed.schema, files)?;
         let records = opened.records().ok_or(SegmentError::Schema("a segment that names no records"))?;
@@ -89,11 +126,11 @@ fn answer(
     let opened: Vec<(Arc<OpenSegment>, Digest)> = opened.collect::<Result<_, _>>()?;
     let roots: Vec<(SegmentId, Digest)> = opened.iter().map(|(open, root)| (open.id(), *root)).collect();
     let root = input_root(beside, &roots, &handed.permitted);
-    let opened: Vec<Arc<OpenSegment>> = opened.into_iter().map(|(open, _)| open).collect();
-    let bounds = Bounds { memory_bytes: MEMORY_BYTES_MAX, deadline: Instant::now() + DEADLINE };
-    let found =
-        audience(&opened, &handed.schema, &handed.permitted, &Composition::from(query), (files, bounds))?;
-    Ok((found, root))
+    Ok((opened.into_iter().map(|(open, _)| open).collect(), root))
+}
+
+fn bounds() -> Bounds {
+    Bounds { memory_bytes: MEMORY_BYTES_MAX, deadline: Instant::now() + DEADLINE }
 }
 
 /// What is delivered for these people, in their order.

@@ -1,8 +1,12 @@
-//! The slice enclave: evaluates a query or runs a module over one Vault's sealed material and seals what it finds to the
+//! The slice enclave: evaluates a query or a statistic, or runs a module, over one Vault's sealed material and seals what it finds to the
 //! aggregator's enclave (R087, R092, R110, R126, R127).
 
-use symphony_compute::slice::SliceError;
+use symphony_compute::cells::Sums;
+use symphony_compute::material::Material;
+use symphony_compute::slice::{SliceError, SliceSignals};
+use symphony_compute::statistic::Notes;
 use symphony_compute::{material, slice};
+use symphony_protocol::artifact::statistic::StatisticPlan;
 use symphony_protocol::artifact::{Assignment, EndorsedAssignment, Plan, TaskEnvelope};
 use symphony_tee::asking::Host;
 use symphony_tee::report::{EnclaveRole, ModuleRun, slice_step};
@@ -109,40 +113,28 @@ fn found<S: Station>(
             Some(module) => Some((plan, module)),
             None => return Ok(None),
         },
-        Plan::Audience(_) | Plan::Training(_) => None,
+        Plan::Audience(_) | Plan::Training(_) | Plan::Statistic(_) => None,
     };
     let opened = handler.sealing.open(purpose::MATERIAL, &order.digest().0, sealed);
     let opened = opened.map_err(|_| Refusal::new(Code::SealInvalid, "the material does not open"))?;
     let material =
         material::read(opened).map_err(|error| Refusal::new(Code::RecordInvalid, error.to_string()))?;
     let beside = material.root();
-    let (plaintext, derived, input_root) = match module {
-        Some(_) if segments.is_some() => {
+    let (plaintext, derived, input_root) = match (module, envelope.plan.statistic()) {
+        (Some(_), _) if segments.is_some() => {
             return Err(Refusal::new(Code::Malformed, "a module reads no segments"));
         }
-        Some((plan, module)) => {
+        (Some((plan, module)), _) => {
             let (sums, derived) = modules::evaluate(handler, order, plan, module, &material)?;
             (Zeroizing::new(documents::encode(&sums)), derived, beside)
         }
-        None => {
-            let query = query(envelope)?;
-            let (selected, input_root) = match segments {
-                Some(segments) => {
-                    if material.people_len() > 0 {
-                        return Err(Refusal::new(
-                            Code::RecordInvalid,
-                            "handles come with records beside segments",
-                        ));
-                    }
-                    let qualifying = slice::qualifying(query, &material).map_err(unfit)?;
-                    segments::select(handler, host, order, query, (segments, beside, &qualifying))?
-                }
-                None => (vec![], beside),
-            };
-            let finished =
-                slice::evaluate(envelope.task, &order.vault, query, &material, &keys.dedupe, selected)
-                    .map_err(unfit)?;
-            (Zeroizing::new(documents::encode(&finished.signals)), vec![], input_root)
+        (None, Some(plan)) => {
+            let (sums, input_root) = numbers(handler, host, order, plan, (&material, segments))?;
+            (Zeroizing::new(documents::encode(&sums)), vec![], input_root)
+        }
+        (None, None) => {
+            let (signals, input_root) = audience(handler, host, order, (&material, segments), keys)?;
+            (Zeroizing::new(documents::encode(&signals)), vec![], input_root)
         }
     };
     drop(material);
@@ -150,6 +142,51 @@ fn found<S: Station>(
     let bundle = seal(&keys.aggregator_key, purpose::BUNDLE, &aad, &plaintext)
         .map_err(|error| Refusal::new(Code::SealInvalid, error.to_string()))?;
     Ok(Some(Found { bundle, input_root, derived }))
+}
+
+/// Whom a query selects by the material and by segments, and the root of both.
+fn audience<S: Station>(
+    handler: &Handler<S>,
+    host: &mut dyn Host,
+    order: &Assignment,
+    (material, segments): (&Material, Option<&[u8]>),
+    keys: &TaskKeys,
+) -> Result<(SliceSignals, Digest), Refusal> {
+    let (envelope, beside) = (&order.envelope, material.root());
+    let query = query(envelope)?;
+    let (selected, input_root) = match segments {
+        Some(segments) => {
+            if material.people_len() > 0 {
+                return Err(Refusal::new(Code::RecordInvalid, "handles come with records beside segments"));
+            }
+            let qualifying = slice::qualifying(query, material).map_err(unfit)?;
+            segments::select(handler, host, order, query, (segments, beside, &qualifying))?
+        }
+        None => (vec![], beside),
+    };
+    let finished = slice::evaluate(envelope.task, &order.vault, query, material, &keys.dedupe, selected);
+    Ok((finished.map_err(unfit)?.signals, input_root))
+}
+
+/// What a statistic answers over the material and over segments, and the root of both. It needs nobody's handle.
+fn numbers<S: Station>(
+    handler: &Handler<S>,
+    host: &mut dyn Host,
+    order: &Assignment,
+    plan: &StatisticPlan,
+    (material, segments): (&Material, Option<&[u8]>),
+) -> Result<(Sums, Digest), Refusal> {
+    if material.people_len() > 0 {
+        return Err(Refusal::new(Code::RecordInvalid, "handles come with the records of a statistic"));
+    }
+    let mut notes = Notes::read(plan, material).map_err(unfit)?;
+    let beside = material.root();
+    let input_root = match segments {
+        Some(segments) => segments::note(handler, host, order, plan, (segments, beside), &mut notes)?,
+        None => beside,
+    };
+    let seed = handler.secret(SEED_TAG, order.envelope.task, order.vault.as_str().as_bytes());
+    Ok((notes.sums(order.envelope.task, &order.vault, plan, *seed), input_root))
 }
 
 fn unfit(error: SliceError) -> Refusal {
@@ -165,3 +202,5 @@ fn ran(envelope: &TaskEnvelope) -> Option<ModuleRun> {
         fuel_max: plan.fuel_max(),
     })
 }
+
+const SEED_TAG: &str = "symphony/statistic-seed/v1";

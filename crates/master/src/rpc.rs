@@ -198,9 +198,10 @@ impl Platform for Service {
                 Plan::Audience(query) => query.minimum_result_cardinality,
                 Plan::Training(plan) => plan.minimum_cohort,
                 Plan::Compute(plan) => plan.minimum_cohort,
+                Plan::Statistic(plan) => plan.minimum_result_cardinality,
             },
             rounds_possible: match &terms.plan {
-                Plan::Audience(_) | Plan::Compute(_) => 0,
+                Plan::Audience(_) | Plan::Compute(_) | Plan::Statistic(_) => 0,
                 Plan::Training(plan) => {
                     rounds_possible(&state.governance, &asked.scope, &plan.training).map_err(plain)?
                 }

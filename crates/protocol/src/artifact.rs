@@ -26,6 +26,7 @@ pub mod module;
 pub mod parse;
 mod plan;
 mod settled;
+pub mod statistic;
 pub mod training;
 
 pub use plan::{Plan, Work};

@@ -52,6 +52,7 @@ impl CampaignSpec {
             evaluate_at_ms: self.evaluate_at_ms,
             training: None,
             compute: None,
+            statistic: None,
         }
     }
 }

@@ -55,6 +55,7 @@ impl Submission for ComputationSpec {
             audience_cap: 0,
             evaluate_at_ms: self.evaluate_at_ms,
             training: None,
+            statistic: None,
             compute: Some(Compute {
                 module: self.module.clone(),
                 parameters: self.parameters.clone(),

@@ -14,6 +14,7 @@ pub mod recipient;
 pub mod replay;
 pub mod secret;
 pub mod shape;
+pub mod statistic;
 pub mod submission;
 pub mod training;
 pub mod treasury;

@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use serde::de::DeserializeOwned;
-use symphony_protocol::artifact::AudienceResult;
 use symphony_protocol::artifact::compute::ComputedResult;
+use symphony_protocol::artifact::statistic::StatisticResult;
 use symphony_protocol::artifact::training::{StepTranscript, TrainedModel};
+use symphony_protocol::artifact::{AudienceResult, Outcome};
 use symphony_types::id::TaskId;
 use symphony_wire::documents;
 use symphony_wire::enclave::purpose;
@@ -13,6 +14,7 @@ use symphony_wire::sealed::{SealError, SealingKey};
 use thiserror::Error;
 
 use crate::secret::{self, SecretError};
+use crate::statistic::QueryResult;
 
 /// A result cannot be read.
 #[derive(Debug, Error)]
@@ -53,6 +55,21 @@ impl Recipient {
         if result.task == task { Ok(result) } else { Err(OpenError::Foreign) }
     }
 
+    /// Opens the sealed result of a query that is answered with people or with numbers: no bytes are both. **Errors**: [`OpenError`].
+    pub fn open_query(&self, task: TaskId, sealed: &[u8]) -> Result<QueryResult, OpenError> {
+        let plain = self.0.open(purpose::RESULT, &documents::encode(&task), sealed)?;
+        let result = match documents::decode::<StatisticResult>(&plain) {
+            Ok(result) if !matches!(result.outcome, Outcome::Audience { .. }) => {
+                (result.task, QueryResult::Statistic(result))
+            }
+            Ok(_) | Err(_) => {
+                let result: AudienceResult = documents::decode(&plain)?;
+                (result.task, QueryResult::Audience(result))
+            }
+        };
+        if result.0 == task { Ok(result.1) } else { Err(OpenError::Foreign) }
+    }
+
     /// Opens the sealed result of a training; one that was withheld has no parameters. **Errors**: [`OpenError`].
     pub fn open_model(&self, task: TaskId, sealed: &[u8]) -> Result<TrainedModel, OpenError> {
         let model: TrainedModel = self.read(purpose::RESULT, &documents::encode(&task), sealed)?;
@@ -78,7 +95,6 @@ impl Recipient {
 
 #[cfg(test)]
 mod tests {
-    use symphony_protocol::artifact::Outcome;
     use symphony_protocol::artifact::training::{Evaluation, Shape};
     use symphony_types::digest::Digest;
     use symphony_types::epsilon::Epsilon;

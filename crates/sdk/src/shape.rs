@@ -20,13 +20,15 @@ pub mod challenge;
 pub mod compute;
 pub mod governance;
 pub mod reconcile;
+pub mod statistic;
 pub mod training;
 
 use compute::Compute;
+use statistic::Statistic;
 use training::{Training, TrainingProgress};
 
 shapes! {
-    /// An audience query, or a training or a computation in place of operands, output and cap, as the interface takes it.
+    /// An audience query, or a statistic, a training or a computation in place of operands, output and cap, as the interface takes it.
     TaskSpec {
         task_class: String,
         usage_scope: String,
@@ -41,6 +43,8 @@ shapes! {
         training: Option<Training>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         compute: Option<Compute>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        statistic: Option<Statistic>,
     }
 
     /// A task to admit.
@@ -456,6 +460,7 @@ impl TaskSpec {
             evaluate_at_ms: self.evaluate_at_ms,
             training: self.training.as_ref().map(Training::message),
             compute: self.compute.as_ref().map(Compute::message),
+            statistic: self.statistic.as_ref().map(Statistic::message),
         };
         convert::task(actor, request.clone(), spec, recipient.to_vec())
     }

@@ -236,6 +236,7 @@ impl Submission for TrainingSpec {
             evaluate_at_ms: self.evaluate_at_ms,
             training: Some(self.training()?),
             compute: None,
+            statistic: None,
         })
     }
 }

@@ -12,17 +12,13 @@ use rayon::prelude::*;
 use symphony_types::catalogue::Code;
 use symphony_types::id::AttributeName;
 
-#[cfg(feature = "store")]
-use crate::composition::Histogram;
-use crate::composition::{Composition, CompositionError};
+use crate::composition::{Composition, CompositionError, Histogram};
 use crate::error::SegmentError;
 use crate::open::{OpenSegment, Ranges};
 use crate::people::{Dense, People};
-#[cfg(feature = "store")]
-use crate::scan::Grouped;
-use crate::scan::Scan;
 use crate::scan::tally::{Counting, Tallies};
 use crate::scan::work::{self, Piece};
+use crate::scan::{Grouped, Scan};
 use crate::schema::SegmentSchema;
 
 /// A question got no answer.
@@ -137,10 +133,31 @@ pub(crate) fn grouped(
     schema: &SegmentSchema,
     pieces: Vec<Piece>,
     allowed: &Allowed,
+    counting: (&Counting, &Histogram),
+    cores: usize,
+    reading: (&dyn Ranges, Bounds),
+) -> Result<Vec<u64>, QueryError> {
+    let asked = counting.1;
+    let all = records_in_groups(schema, pieces, allowed, counting, cores, reading)?;
+    let mut order: Vec<_> =
+        all.into_iter().map(|((person, group), records)| (person, Reverse(records), group)).collect();
+    order.sort_unstable();
+    let mut counts = vec![0; asked.groups.len()];
+    for of_one in order.chunk_by(|one, next| one.0 == next.0) {
+        of_one.iter().take(asked.groups_each as usize).for_each(|(_, _, group)| counts[*group as usize] += 1);
+    }
+    Ok(counts)
+}
+
+/// How many records each allowed person has in each of these groups, which ascend.
+pub(crate) fn records_in_groups(
+    schema: &SegmentSchema,
+    pieces: Vec<Piece>,
+    allowed: &Allowed,
     (counting, asked): (&Counting, &Histogram),
     cores: usize,
     (files, bounds): (&dyn Ranges, Bounds),
-) -> Result<Vec<u64>, QueryError> {
+) -> Result<Grouped, QueryError> {
     let groups: Vec<&String> = asked.groups.iter().collect();
     let shares = work::shares(pieces, cores);
     let most = bounds.memory_bytes / (GROUPED_BYTES * (shares.len() + 1));
@@ -151,15 +168,7 @@ pub(crate) fn grouped(
         part.into_iter().for_each(|(place, records)| *all.entry(place).or_default() += records);
         Ok(all)
     });
-    let all = all.unwrap_or_else(|| Ok(Grouped::new()))?;
-    let mut order: Vec<_> =
-        all.into_iter().map(|((person, group), records)| (person, Reverse(records), group)).collect();
-    order.sort_unstable();
-    let mut counts = vec![0; groups.len()];
-    for of_one in order.chunk_by(|one, next| one.0 == next.0) {
-        of_one.iter().take(asked.groups_each as usize).for_each(|(_, _, group)| counts[*group as usize] += 1);
-    }
-    Ok(counts)
+    all.unwrap_or_else(|| Ok(Grouped::new()))
 }
 
 /// The people who count, in the forms in which they are asked for.
@@ -190,7 +199,6 @@ pub fn attributes(composition: &Composition) -> BTreeSet<AttributeName> {
 }
 
 /// What one count of a person in a group takes, about.
-#[cfg(feature = "store")]
 const GROUPED_BYTES: usize = 64;
 
 /// What a piece takes while it is read, about: its columns sealed, opened and unpacked.

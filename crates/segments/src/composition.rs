@@ -244,6 +244,12 @@ impl ClampedSum {
 }
 
 impl Histogram {
+    /// The records that are looked at and lie in a group.
+    pub(crate) fn in_groups(&self) -> Condition {
+        let group = Condition::Text { attribute: self.group.clone(), one_of: self.groups.clone() };
+        Condition::All(vec![self.over.clone(), group])
+    }
+
     /// **Errors**: as [`Composition::check`].
     pub fn check(&self, schema: &SegmentSchema) -> Result<(), CompositionError> {
         let mut checked = Checked { schema, nodes: 0 };

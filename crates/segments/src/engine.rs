@@ -189,10 +189,7 @@ impl Engine {
     ) -> Result<BTreeMap<String, u64>, QueryError> {
         asked.check(self.segments.schema())?;
         let who = Counting::of(&asked.who, None);
-        let in_groups = Condition::All(vec![
-            asked.over.clone(),
-            Condition::Text { attribute: asked.group.clone(), one_of: asked.groups.clone() },
-        ]);
+        let in_groups = asked.in_groups();
         let counting = Counting::measure(&in_groups, &Measure::Records);
         self.turn(snapshot, async |turn| {
             let people = self.select(turn, snapshot, permitted, &who, way).await?.people;

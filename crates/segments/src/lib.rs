@@ -6,7 +6,7 @@
 //! - [`sort`], [`writer`]: records become a segment. [`reader`]: segments of a store are read and checked.
 //! - [`tiers`], [`merge`]: which segments become one, and how.
 //! - [`catalogue`]: which segments and which erasures make up each version.
-//! - [`composition`]: what may be asked; [`resolved`]: today's audience query in these words.
+//! - [`composition`]: what may be asked; [`resolved`]: an audience query in these words; [`statistic`]: what a statistic needs to know of people.
 //! - [`engine`]: the answers over a store, within limits; [`limits`] has them.
 //!
 //! This is a library for a Vault and its enclaves: keys come as secrets, files through a port, and nothing here reaches a
@@ -34,6 +34,7 @@ pub mod schema;
 pub mod segment;
 #[cfg(feature = "store")]
 pub mod sort;
+pub mod statistic;
 pub mod tiers;
 #[cfg(feature = "store")]
 pub mod writer;

@@ -1,4 +1,4 @@
-//! Today's audience query as a composition (R087, R092): a person qualifies when one record satisfies all operands, and the
+//! An audience query as a composition (R087, R092): a person qualifies when one record satisfies all operands, and the
 //! time that counts is that of the first window among them.
 
 use symphony_protocol::artifact::{Predicate, ResolvedOperand, ResolvedQuery};
@@ -7,14 +7,18 @@ use crate::composition::{Composition, Condition, Selection};
 
 impl From<&ResolvedQuery> for Composition {
     fn from(query: &ResolvedQuery) -> Self {
-        let conditions = query.operands.iter().map(condition).collect();
         let window =
             query.operands.iter().find(|operand| matches!(operand.predicate, Predicate::Between { .. }));
         Self {
-            who: Selection::record(Condition::All(conditions)),
+            who: Selection::record(all(&query.operands)),
             latest: window.map(|operand| operand.attribute.clone()),
         }
     }
+}
+
+/// All of these hold for one record.
+pub(crate) fn all(operands: &[ResolvedOperand]) -> Condition {
+    Condition::All(operands.iter().map(condition).collect())
 }
 
 fn condition(operand: &ResolvedOperand) -> Condition {

@@ -295,6 +295,7 @@ impl Enterprise {
                 version: segmented.catalogue.version(),
                 arrivals: view.arrivals()?,
                 attributes: envelope.plan.attributes(),
+                partial: envelope.plan.adds_up(),
                 until: envelope.execute_by,
                 closed: self.state().epochs.len() as u64,
             },
@@ -323,8 +324,8 @@ impl Enterprise {
         })
     }
 
-    /// Adds to what a slice used beside segments what it used of them: of each person the records with every attribute of its
-    /// plan. **Errors**: storage.
+    /// Adds to what a slice used beside segments what it used of them: of each person the records that its plan
+    /// reads. **Errors**: storage.
     pub(crate) async fn used_of_segments(&self, task: &TaskId, usage: &mut Usage) -> Result<(), Problem> {
         let Some(mark) = self.store.read()?.mark(task)? else { return Ok(()) };
         let (segmented, _pin) = self.analysis.pin(Some(mark.version));
@@ -332,9 +333,10 @@ impl Enterprise {
         let state = self.state();
         let entry = state.ledger.entry(task);
         let Some(entry) = entry.filter(|_| !snapshot.segments.is_empty()) else { return Ok(()) };
-        let whole = Condition::All(mark.attributes.into_iter().map(Condition::Present).collect());
+        let present = mark.attributes.into_iter().map(Condition::Present).collect();
+        let read = if mark.partial { Condition::Any(present) } else { Condition::All(present) };
         let people = permitted(&snapshot, crate::runtime::committed(entry)?);
-        let counts = self.analysis.engine.records(&snapshot, &people, &whole).await;
+        let counts = self.analysis.engine.records(&snapshot, &people, &read).await;
         let counts =
             counts.map_err(|error| Problem::fault("the records of a slice cannot be counted", error))?;
         let mut used: BTreeMap<SubjectIndex, u32> = usage.records.iter().copied().collect();

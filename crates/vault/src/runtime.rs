@@ -59,7 +59,8 @@ impl Enterprise {
             return Ok(transcript.clone());
         }
         self.check_receipt(&assignment.body.envelope)?;
-        if let (Some(_), Plan::Audience(_)) = (&earlier, &assignment.body.envelope.plan) {
+        if let (Some(_), Plan::Audience(_) | Plan::Statistic(_)) = (&earlier, &assignment.body.envelope.plan)
+        {
             self.unreleased(&assignment.body.envelope.task)?;
         }
         let policy = self.appraise(&assignment.body.envelope, &assignment.body.aggregator_boot)?;
@@ -73,8 +74,8 @@ impl Enterprise {
         work.await.map_err(|error| Problem::fault("a slice panicked", error))?
     }
 
-    /// Runs the module of a slice again that this Vault has computed, on both engines, over the same records of the same people,
-    /// so that nobody loses anything by it (D10, R135, R140). When that cannot be, because somebody has withdrawn consent or the
+    /// Runs a slice again that this Vault has computed, a module on both engines, over the same records of the same people, so that
+    /// nobody loses anything by it (D10, R135, R140). When that cannot be, because somebody has withdrawn consent or the
     /// module is approved no more, the Vault says so under its own name.
     ///
     /// **Errors**: as [`Enterprise::assign`]; `ADM-0003` for a slice that this Vault has not computed.
@@ -86,9 +87,9 @@ impl Enterprise {
         authorize::endorsed(&assignment, &self.governance.registry.masters)?;
         let order = &assignment.body;
         authorize::assignment(order, &self.vault)?;
-        let (task, computes) = (order.envelope.task, order.envelope.plan.compute().is_some());
-        if !(order.review && computes) {
-            return Err(Problem::refused(Code::EnvelopeInvalid, "no order for a review of a computation"));
+        let (task, adds_up) = (order.envelope.task, order.envelope.plan.adds_up());
+        if !(order.review && adds_up) {
+            return Err(Problem::refused(Code::EnvelopeInvalid, "no order for a review of a run"));
         }
         let _one_at_a_time = self.computing.lock().await;
         self.check_receipt(&order.envelope)?;
@@ -200,15 +201,19 @@ impl Enterprise {
         let people = &self.readable(committed(entry)?);
         let used = if earlier.is_some() { self.store.read()?.usage(&body.envelope.task)? } else { None };
         let inputs = match &body.envelope.plan {
-            Plan::Audience(_) => Some(self.inputs(&body.envelope, earlier.is_some(), people)?),
+            Plan::Audience(_) | Plan::Statistic(_) => {
+                Some(self.inputs(&body.envelope, earlier.is_some(), people)?)
+            }
             Plan::Training(_) | Plan::Compute(_) => None,
         };
         let (mark, beside, snapshot, _pin) = match inputs {
             Some(inputs) => (Some(inputs.mark), Some(inputs.beside), inputs.snapshot, Some(inputs.pin)),
             None => (None, None, None, None),
         };
-        // Over segments the enclave asks for handles, also of those whom records beside them select.
-        let wanted = Wanted { used, beside, handles: snapshot.is_none() };
+        // Over segments the enclave asks for handles, also of those whom records beside them select; a statistic
+        // needs none.
+        let handles = snapshot.is_none() && body.envelope.plan.statistic().is_none();
+        let wanted = Wanted { used, beside, handles };
         let gathered = self.gather(&body.envelope, entry, people, wanted)?;
         let key = agent.report().body.hpke_key;
         let serving = match &snapshot {
@@ -270,8 +275,8 @@ impl Enterprise {
     }
 
     /// Opens the records of these people, or of them those `beside` segments, with the attributes of the plan, and nothing else
-    /// (R087): for a query those that have every attribute, for a training those that say when they happened, for a module those
-    /// that have any.
+    /// (R087): for an audience those that have every attribute, for a training those that say when they happened, else those that
+    /// have any.
     pub(crate) fn gather(
         &self,
         envelope: &TaskEnvelope,
@@ -295,7 +300,7 @@ impl Enterprise {
         let mut visit = |subject: SubjectIndex, commitment: &Commitment, record: &CanonicalRecord| {
             let whole = match envelope.plan.training() {
                 Some(plan) => record.values.contains_key(&plan.training.time),
-                None if envelope.plan.compute().is_some() => {
+                None if envelope.plan.adds_up() => {
                     attributes.keys().any(|name| record.values.contains_key(name))
                 }
                 None => attributes.keys().all(|name| record.values.contains_key(name)),

@@ -15,6 +15,7 @@ use crate::v1;
 mod challenge;
 mod compute;
 mod reconcile;
+mod statistic;
 mod training;
 
 pub use challenge::{challenges, filing};
@@ -86,26 +87,29 @@ pub fn task(
 /// What a specification of a class that several Vaults serve asks for.
 fn work(spec: v1::TaskSpec) -> Result<Work, Refused> {
     let plain = spec.operands.is_empty() && spec.output_attribute.is_empty() && spec.audience_cap == 0;
-    match (spec.task_class.as_str(), spec.training, spec.compute) {
-        ("query", None, None) => Ok(Work::Audience(AudienceQuery {
+    let at = spec.evaluate_at_ms.map(OrderedMillis);
+    match (spec.task_class.as_str(), spec.training, spec.compute, spec.statistic) {
+        ("query", None, None, None) => Ok(Work::Audience(AudienceQuery {
             operands: operands(spec.operands, 1)?,
             output: AttributeName::new(&spec.output_attribute)
                 .map_err(|error| malformed(format!("output_attribute: {error}")))?,
             cap: spec.audience_cap,
-            evaluate_at: spec.evaluate_at_ms.map(OrderedMillis),
+            evaluate_at: at,
         })),
-        ("train", Some(_), None) | ("compute", None, Some(_)) if !plain => {
-            Err(malformed("operands, output_attribute and audience_cap are of queries"))
+        ("train", Some(_), None, None)
+        | ("compute", None, Some(_), None)
+        | ("query", None, None, Some(_))
+            if !plain =>
+        {
+            Err(malformed("operands, output_attribute and audience_cap are of audiences"))
         }
-        ("train", Some(training), None) => Ok(Work::Training(TrainingRequest {
-            training: training::training(training)?,
-            evaluate_at: spec.evaluate_at_ms.map(OrderedMillis),
-        })),
-        ("compute", None, Some(compute)) => {
-            Ok(Work::Compute(compute::request(compute, spec.evaluate_at_ms.map(OrderedMillis))?))
+        ("query", None, None, Some(asked)) => Ok(Work::Statistic(statistic::request(asked, at)?)),
+        ("train", Some(training), None, None) => {
+            Ok(Work::Training(TrainingRequest { training: training::training(training)?, evaluate_at: at }))
         }
+        ("compute", None, Some(compute), None) => Ok(Work::Compute(compute::request(compute, at)?)),
         ("query" | "train" | "compute", ..) => Err(malformed(
-            "training is given for task_class train, compute for task_class compute, and only for it",
+            "statistic is given for task_class query, training for train, compute for compute, and only for it",
         )),
         (other, ..) => Err((Code::ClassUnknown, format!("task_class {other:?}"))),
     }

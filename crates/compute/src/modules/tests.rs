@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use symphony_protocol::artifact::compute::Parameters;
-use symphony_protocol::artifact::{Predicate, PrivacyClass, ResolvedOperand};
+use symphony_protocol::artifact::compute::{NoiseScale, Parameters};
+use symphony_protocol::artifact::{Outcome, Predicate, PrivacyClass, ResolvedOperand};
 use symphony_protocol::governance::semantics::ValueType;
 use symphony_protocol::vault::record::Value;
 use symphony_types::epsilon::Epsilon;
@@ -63,7 +63,7 @@ fn vault(name: &str) -> VaultId {
     VaultId::new(name).unwrap()
 }
 
-fn sums(plan: &ComputePlan, of: &str, records: &[(u32, &str, u64)]) -> ModuleSums {
+fn sums(plan: &ComputePlan, of: &str, records: &[(u32, &str, u64)]) -> Sums {
     let built = catalogue::built().unwrap();
     let module = built.iter().find(|built| built.measurement == plan.code).unwrap().module().unwrap();
     let cohort = Cohort::read(plan, &material_of(records)).unwrap();
@@ -71,7 +71,7 @@ fn sums(plan: &ComputePlan, of: &str, records: &[(u32, &str, u64)]) -> ModuleSum
     cohort.sums(TaskId(Digest::ZERO), &vault(of), plan, &output, [7; 32])
 }
 
-fn combined(plan: &ComputePlan, slices: Vec<ModuleSums>) -> ComputedResult {
+fn combined(plan: &ComputePlan, slices: Vec<Sums>) -> ComputedResult {
     combine(TaskId(Digest::ZERO), plan, slices).unwrap().0
 }
 
@@ -134,7 +134,7 @@ proptest! {
         turn in 0..5_usize,
     ) {
         let plan = ComputePlan { epsilon: Epsilon(200_000), ..plan() };
-        let slices: Vec<ModuleSums> = (0_u8..).zip(&cells).map(|(number, cells)| ModuleSums {
+        let slices: Vec<Sums> = (0_u8..).zip(&cells).map(|(number, cells)| Sums {
             task: TaskId(Digest::ZERO),
             vault: vault(&format!("vault-{number}")),
             people: 10,

@@ -10,4 +10,5 @@ mod parse;
 mod process;
 mod shares;
 mod stage;
+mod statistic;
 mod training;

@@ -89,7 +89,7 @@ impl Scene {
     fn plan(&mut self) -> &mut ComputePlan {
         match &mut self.envelope.plan {
             Plan::Compute(plan) => plan,
-            Plan::Audience(_) | Plan::Training(_) => panic!("no computation"),
+            Plan::Audience(_) | Plan::Training(_) | Plan::Statistic(_) => panic!("no computation"),
         }
     }
 

@@ -9,7 +9,7 @@ use super::request::hex32;
 use crate::problem::Problem;
 use crate::upload;
 
-/// An audience query, or a training or a computation in place of operands, output and cap.
+/// An audience query, or a statistic, a training or a computation in place of operands, output and cap.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct TaskSpec {
@@ -21,13 +21,13 @@ pub(crate) struct TaskSpec {
     vault_ids: Vec<String>,
     /// How many of them must answer.
     minimum_vault_quorum: u32,
-    /// Of a query: all must hold for one person.
+    /// Of an audience: all must hold for one person.
     #[serde(default)]
     operands: Vec<Operand>,
-    /// Of a query: what is returned of a person, such as `identity.contact_handle`.
+    /// Of an audience: what is returned of a person, such as `identity.contact_handle`.
     #[serde(default)]
     output_attribute: String,
-    /// Of a query: most people in the audience.
+    /// Of an audience: most people in the audience.
     #[serde(default)]
     audience_cap: u32,
     /// Recency is measured from here; now when absent.
@@ -39,6 +39,9 @@ pub(crate) struct TaskSpec {
     /// Of class `compute`, and only of it.
     #[serde(default)]
     compute: Option<Compute>,
+    /// Of a query in place of operands, output and cap.
+    #[serde(default)]
+    statistic: Option<Statistic>,
 }
 
 /// One condition: a governed rule and exactly one argument.
@@ -88,6 +91,7 @@ impl TaskSpec {
             evaluate_at_ms: self.evaluate_at_ms,
             training: self.training.map(Training::into_message).transpose()?,
             compute: self.compute.map(Compute::into_message).transpose()?,
+            statistic: self.statistic.map(Statistic::into_message).transpose()?,
         })
     }
 }
@@ -152,6 +156,7 @@ mod challenge;
 mod compute;
 mod governance;
 mod reconcile;
+mod statistic;
 mod training;
 
 pub(crate) use chain::ChainAccount;
@@ -159,6 +164,7 @@ pub(crate) use challenge::{ChallengeFiling, ChallengeList};
 use compute::{Compute, ModuleEntry};
 pub(crate) use governance::{GovernanceLog, GovernanceProof, GovernanceView, ProposalEntry};
 pub(crate) use reconcile::Reconciliation;
+use statistic::Statistic;
 pub(crate) use training::SealedStep;
 use training::{Training, TrainingProgress};
 

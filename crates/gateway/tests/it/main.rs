@@ -10,4 +10,5 @@ mod parses;
 mod receipts;
 mod refusals;
 mod stage;
+mod statistics;
 mod trainings;

@@ -87,7 +87,7 @@ pub fn assemble(
             aggregation_method: match admission.plan {
                 Plan::Audience(_) => AggregationMethod::Union,
                 Plan::Training(_) => AggregationMethod::FederatedAverage,
-                Plan::Compute(_) => AggregationMethod::Sum,
+                Plan::Compute(_) | Plan::Statistic(_) => AggregationMethod::Sum,
             },
             aggregator: governance.registry.aggregator.clone(),
             measurements: governance.registry.active_code(),

@@ -9,4 +9,5 @@ pub mod identity;
 pub mod parse;
 pub mod request;
 pub mod semantics;
+pub mod statistic;
 pub mod training;

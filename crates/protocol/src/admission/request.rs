@@ -9,7 +9,7 @@ use symphony_types::id::{ActorId, EpochId, SchemaVersion, VaultId};
 use symphony_types::limits::FILINGS_PER_TASK_MAX;
 use symphony_types::time::OrderedMillis;
 
-use super::{compute, identity, semantics, training};
+use super::{compute, identity, semantics, statistic, training};
 use crate::artifact::training::Environment;
 use crate::artifact::{Fee, LockFact, Plan, Preparation, PrivacyCharge, TaskRequest, Versions, Work};
 use crate::governance::Governance;
@@ -147,6 +147,12 @@ fn meaning(
             let worst_case = pricing::compute_fee(&policy.compute, run, charge.noised)?;
             Ok((Plan::Compute(plan), charge, worst_case))
         }
+        Work::Statistic(asked) => {
+            let plan = statistic::resolve(governance, &request.scope, asked, at)?;
+            let charge = statistic::charge(&plan);
+            let worst_case = pricing::fee(&policy.fees, vaults, 0, charge)?;
+            Ok((Plan::Statistic(plan), charge, worst_case))
+        }
     }
 }
 
@@ -233,7 +239,7 @@ fn suspended(governance: &Governance, operator: &ActorId) -> bool {
 fn execute_by(governance: &Governance, plan: &Plan, at: OrderedMillis) -> OrderedMillis {
     let policy = governance.policy();
     let rounds_ms = match plan {
-        Plan::Audience(_) | Plan::Compute(_) => 0,
+        Plan::Audience(_) | Plan::Compute(_) | Plan::Statistic(_) => 0,
         Plan::Training(plan) => (u64::from(plan.training.rounds) + 1).saturating_mul(policy.train.round_ms),
     };
     at.plus(policy.deadlines.prepare_ms).plus(policy.deadlines.execute_ms).plus(rounds_ms)

@@ -188,8 +188,10 @@ impl ComputePlan {
     /// in several Vaults changes the sums of each of them, so its influence counts once for each (D18).
     pub fn noise(&self, group: &Group, vaults: u64) -> NoiseScale {
         let groups = self.groups().len() as u64;
-        let sensitivity = u128::from(group.sensitivity()) * u128::from(vaults) * u128::from(groups);
-        NoiseScale { numerator: sensitivity * u128::from(MICRO), denominator: self.epsilon.0.into() }
+        NoiseScale::of(
+            u128::from(group.sensitivity()) * u128::from(vaults) * u128::from(groups),
+            self.epsilon,
+        )
     }
 }
 
@@ -200,6 +202,18 @@ pub struct NoiseScale {
     pub numerator: u128,
     /// Millionths of an epsilon.
     pub denominator: u128,
+}
+
+impl NoiseScale {
+    /// What hides a change of `sensitivity` for this epsilon.
+    pub fn of(sensitivity: u128, epsilon: Epsilon) -> Self {
+        Self { numerator: sensitivity * u128::from(MICRO), denominator: epsilon.0.into() }
+    }
+
+    /// Rounded up to a whole number.
+    pub fn whole(&self) -> u64 {
+        u64::try_from(self.numerator.div_ceil(self.denominator.max(1))).unwrap_or(u64::MAX)
+    }
 }
 
 /// The cells of one group, with noise.

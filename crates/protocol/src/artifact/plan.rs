@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use symphony_types::id::AttributeName;
 
 use super::compute::{ComputePlan, ComputeRequest};
+use super::statistic::{StatisticPlan, StatisticRequest};
 use super::training::{TrainingPlan, TrainingRequest};
 use super::{AudienceQuery, ResolvedQuery, TaskClass};
 
@@ -19,6 +20,8 @@ pub enum Work {
     Training(TrainingRequest),
     /// What approved code answers.
     Compute(ComputeRequest),
+    /// Numbers about selected people.
+    Statistic(StatisticRequest),
 }
 
 /// What work means, and what is done: its class never changes after admission (R098).
@@ -31,13 +34,15 @@ pub enum Plan {
     Training(TrainingPlan),
     /// A run of a module in each Vault.
     Compute(ComputePlan),
+    /// A query that is answered with numbers.
+    Statistic(StatisticPlan),
 }
 
 impl Plan {
     /// The class of the task.
     pub const fn class(&self) -> TaskClass {
         match self {
-            Self::Audience(_) => TaskClass::Query,
+            Self::Audience(_) | Self::Statistic(_) => TaskClass::Query,
             Self::Training(_) => TaskClass::Train,
             Self::Compute(_) => TaskClass::Compute,
         }
@@ -47,7 +52,7 @@ impl Plan {
     pub const fn query(&self) -> Option<&ResolvedQuery> {
         match self {
             Self::Audience(query) => Some(query),
-            Self::Training(_) | Self::Compute(_) => None,
+            Self::Training(_) | Self::Compute(_) | Self::Statistic(_) => None,
         }
     }
 
@@ -55,7 +60,7 @@ impl Plan {
     pub const fn training(&self) -> Option<&TrainingPlan> {
         match self {
             Self::Training(plan) => Some(plan),
-            Self::Audience(_) | Self::Compute(_) => None,
+            Self::Audience(_) | Self::Compute(_) | Self::Statistic(_) => None,
         }
     }
 
@@ -63,7 +68,23 @@ impl Plan {
     pub const fn compute(&self) -> Option<&ComputePlan> {
         match self {
             Self::Compute(plan) => Some(plan),
-            Self::Audience(_) | Self::Training(_) => None,
+            Self::Audience(_) | Self::Training(_) | Self::Statistic(_) => None,
+        }
+    }
+
+    /// The statistic, if it is one.
+    pub const fn statistic(&self) -> Option<&StatisticPlan> {
+        match self {
+            Self::Statistic(plan) => Some(plan),
+            Self::Audience(_) | Self::Training(_) | Self::Compute(_) => None,
+        }
+    }
+
+    /// Whether Vaults answer with cells that are added up: then a run can be made again, and has the same answer.
+    pub const fn adds_up(&self) -> bool {
+        match self {
+            Self::Compute(_) | Self::Statistic(_) => true,
+            Self::Audience(_) | Self::Training(_) => false,
         }
     }
 
@@ -78,6 +99,7 @@ impl Plan {
             Self::Audience(query) => query.operands.iter().map(|one| one.attribute.clone()).collect(),
             Self::Training(plan) => plan.training.attributes(),
             Self::Compute(plan) => plan.attributes(),
+            Self::Statistic(plan) => plan.attributes(),
         }
     }
 }

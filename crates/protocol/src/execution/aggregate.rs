@@ -48,10 +48,10 @@ pub fn check(
         (Plan::Audience(query), Outcome::Audience { returned }) => {
             returned <= query.cap && returned >= query.minimum_result_cardinality
         }
-        (Plan::Compute(_), Outcome::Computed { .. }) => true,
-        (Plan::Audience(_) | Plan::Compute(_), Outcome::Suppressed) => true,
+        (Plan::Compute(_) | Plan::Statistic(_), Outcome::Computed { .. }) => true,
+        (Plan::Audience(_) | Plan::Compute(_) | Plan::Statistic(_), Outcome::Suppressed) => true,
         (Plan::Audience(_), Outcome::Computed { .. })
-        | (Plan::Compute(_), Outcome::Audience { .. })
+        | (Plan::Compute(_) | Plan::Statistic(_), Outcome::Audience { .. })
         | (_, Outcome::Step { .. } | Outcome::Model { .. } | Outcome::Withheld { .. }) => false,
     };
     let alone = aggregate.body.helper.is_none();

@@ -36,7 +36,7 @@ impl State {
         (1..).map_while(|number| Some((number, self.challenges.get(&(*task, number))?)))
     }
 
-    /// What a dispute about a round is compared with: the round as it is recorded. A computation has one round, its run.
+    /// What a dispute about a round is compared with: the round as it is recorded. A computation or a statistic has one round, its run.
     pub fn disputed(&self, known: &Task, round: u32) -> Option<Round> {
         let task = known.envelope.task;
         if known.envelope.plan.trains() {
@@ -136,15 +136,15 @@ pub(super) fn record(
     Ok(events)
 }
 
-/// How many runs of a task that is no training can be made again: that of a module.
+/// How many runs of a task that is no training can be made again: that of a module, or of a statistic.
 fn runs(envelope: &TaskEnvelope) -> u32 {
-    u32::from(envelope.plan.compute().is_some())
+    u32::from(envelope.plan.adds_up())
 }
 
 /// Whether a round that was computed again is one that the plan allows at its place.
 fn plausible(state: &State, known: &Task, replay: &Round) -> Result<(), Code> {
     let envelope = &known.envelope;
-    if envelope.plan.compute().is_some() {
+    if envelope.plan.adds_up() {
         let accepted = coordinate::accepted(&state.governance, envelope, &replay.slices)?;
         if accepted != replay.slices {
             return Err(Code::QuorumBroken);

@@ -44,7 +44,9 @@ pub(super) fn begun(state: &State, event: &Event) -> Vec<Effect> {
             vec![Effect::ReleaseBudget(*task, release.clone())]
         }
         Event::TaskAdmitted { envelope, .. } => match envelope.plan {
-            Plan::Audience(_) | Plan::Compute(_) => vec![Effect::AssignSlices(envelope.task)],
+            Plan::Audience(_) | Plan::Compute(_) | Plan::Statistic(_) => {
+                vec![Effect::AssignSlices(envelope.task)]
+            }
             Plan::Training(_) => vec![Effect::Train(envelope.task)],
         },
         Event::ParseAdmitted { order, .. } => vec![Effect::Parse(order.task)],

@@ -49,7 +49,8 @@ impl Settled<'_> {
         let policy = governance.policy_of(self.envelope.versions.policy)?;
         let records = u64::from(self.aggregate.body.outcome.returned());
         match &self.envelope.plan {
-            Plan::Audience(_) => {
+            // A statistic returns no records.
+            Plan::Audience(_) | Plan::Statistic(_) => {
                 pricing::fee(&policy.fees, self.slices.len() as u64, records, self.envelope.charge)
             }
             Plan::Training(_) => {
@@ -104,7 +105,9 @@ impl Settled<'_> {
         for slice in self.rounds.iter().flat_map(|(slices, _)| slices).chain(self.slices) {
             let body = &slice.body;
             let weight = match &self.envelope.plan {
-                Plan::Audience(_) | Plan::Compute(_) => body.records.0.saturating_mul(body.epsilon.0),
+                Plan::Audience(_) | Plan::Compute(_) | Plan::Statistic(_) => {
+                    body.records.0.saturating_mul(body.epsilon.0)
+                }
                 // Each round spends a part of one reservation, alike in every Vault.
                 Plan::Training(_) => body.records.0,
             };

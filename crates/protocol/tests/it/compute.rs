@@ -101,7 +101,7 @@ pub(crate) fn computation(request: &str) -> TaskRequest {
 fn asked(request: &mut TaskRequest) -> &mut ComputeRequest {
     match &mut request.work {
         Work::Compute(asked) => asked,
-        Work::Audience(_) | Work::Training(_) => panic!("no computation"),
+        Work::Audience(_) | Work::Training(_) | Work::Statistic(_) => panic!("no computation"),
     }
 }
 
@@ -276,7 +276,7 @@ fn the_charge_follows_from_the_sizes_of_the_slices() {
 }
 
 /// The run as it was made again.
-fn again(world: &World, task: &TaskId, outcome: Outcome) -> Round {
+pub(crate) fn again(world: &World, task: &TaskId, outcome: Outcome) -> Round {
     let recorded = world.state.disputed(world.task(task), 1).unwrap();
     let slice = |slice: &SignedSlice| {
         let body = SliceHeader { attempt: slice.body.attempt + 1, ..slice.body.clone() };
@@ -289,14 +289,14 @@ fn again(world: &World, task: &TaskId, outcome: Outcome) -> Round {
     Round { slices, aggregate, ..recorded }
 }
 
-fn filing(task: &TaskId, round: u32) -> Command {
+pub(crate) fn filing(task: &TaskId, round: u32) -> Command {
     let grounds = "I count otherwise".to_owned();
     let dispute = Dispute::Round(round);
     let filing = Filing { task: *task, challenger: actor("operator-a"), dispute, grounds, exhibits: vec![] };
     Command::Challenge { filing }
 }
 
-fn finding(world: &World, task: &TaskId, replay: Replay) -> Command {
+pub(crate) fn finding(world: &World, task: &TaskId, replay: Replay) -> Command {
     let finding = Finding { task: *task, challenge: 1, filing: 1, decision: Decision::Accepted, replay };
     Command::RecordFinding { finding: stage::endorsed(&world.state.governance.registry, finding) }
 }

@@ -20,6 +20,7 @@ mod reconcile;
 mod rounds;
 mod settlement;
 mod stage;
+mod statistic;
 mod training;
 mod upgrade;
 mod vectors;

@@ -84,7 +84,7 @@ pub(crate) fn propensity(request: &str) -> TaskRequest {
 pub(crate) fn wanted(request: &mut TaskRequest) -> &mut Training<Operand> {
     match &mut request.work {
         Work::Training(asked) => &mut asked.training,
-        Work::Audience(_) | Work::Compute(_) => panic!("the request is for no training"),
+        Work::Audience(_) | Work::Compute(_) | Work::Statistic(_) => panic!("the request is for no training"),
     }
 }
 

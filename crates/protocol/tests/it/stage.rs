@@ -353,7 +353,7 @@ pub(crate) const PLENTY: Sym = Sym(1_000 * SYM_UNIT);
 pub(crate) fn asked(request: &mut TaskRequest) -> &mut AudienceQuery {
     match &mut request.work {
         Work::Audience(query) => query,
-        Work::Training(_) | Work::Compute(_) => panic!("the request is for no audience"),
+        Work::Training(_) | Work::Compute(_) | Work::Statistic(_) => panic!("the request is for no audience"),
     }
 }
 
@@ -361,6 +361,6 @@ pub(crate) fn asked(request: &mut TaskRequest) -> &mut AudienceQuery {
 pub(crate) fn query(plan: &mut Plan) -> &mut ResolvedQuery {
     match plan {
         Plan::Audience(query) => query,
-        Plan::Training(_) | Plan::Compute(_) => panic!("the plan is for no audience"),
+        Plan::Training(_) | Plan::Compute(_) | Plan::Statistic(_) => panic!("the plan is for no audience"),
     }
 }

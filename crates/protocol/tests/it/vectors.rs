@@ -8,6 +8,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use symphony_protocol::admission::request::terms;
+use symphony_protocol::artifact::statistic::Measure;
 use symphony_protocol::artifact::training::{Extra, Round, RoundOrder};
 use symphony_protocol::artifact::*;
 use symphony_protocol::execution::training::{
@@ -376,6 +377,35 @@ fn computations_conform() {
             "fuel_max": plan.fuel_max(),
             "prices": policy().compute,
             "worst_case": terms.worst_case,
+        }),
+    );
+    let read: TaskRequest = bcs::from_bytes(&bytes_of(file, "/request/document/canonical")).unwrap();
+    assert_eq!(read, request);
+}
+
+/// R018, R088: `vectors/statistic.json`.
+#[test]
+fn statistics_conform() {
+    use crate::statistic::{groups, measuring, statistic, sum};
+    let request = statistic("s1");
+    let plans = [Measure::People, sum(), groups()].map(|measure| {
+        let terms = measuring(measure).unwrap();
+        let plan = terms.plan.statistic().unwrap();
+        let scale = plan.noise(3);
+        json!({
+            "plan": { "value": plan, "canonical": hex::encode(to_bytes(plan)) },
+            "cells": plan.cells(),
+            "noise": { "numerator": scale.numerator.to_string(), "denominator": scale.denominator.to_string() },
+            "worst_case": terms.worst_case,
+        })
+    });
+    let file = "statistic.json";
+    conforms(
+        file,
+        &json!({
+            "about": "the documents of statistics, as in encodings.json: the request of a count, and what a count, a sum and a histogram over the same selection become; the scale of each cell's discrete Laplace noise over three Vaults; what it costs at most",
+            "request": { "value": request, "document": document(&request) },
+            "plans": plans,
         }),
     );
     let read: TaskRequest = bcs::from_bytes(&bytes_of(file, "/request/document/canonical")).unwrap();

@@ -4,7 +4,6 @@ use anyhow::Result;
 use serde_json::{Value, json};
 use symphony_protocol::artifact::Outcome;
 use symphony_protocol::artifact::compute::{ComputedResult, NoisedGroup};
-use symphony_protocol::artifact::module::Unit;
 use symphony_sdk::computation::ComputationSpec;
 use symphony_sdk::shape::compute::ModuleEntry;
 use symphony_sdk::submission::{self, Submission as _};
@@ -96,7 +95,7 @@ fn answers(module: &ModuleEntry) -> String {
 
 fn described(result: &ComputedResult) -> Value {
     let group = |group: &NoisedGroup| {
-        json!({"name": group.name, "unit": unit(group.unit), "cells": group.cells,
+        json!({"name": group.name, "unit": show::unit(group.unit), "cells": group.cells,
             "noise_scale": group.noise_scale})
     };
     json!({"task_id": result.task.to_string(), "module": result.module.as_str(), "version": result.version,
@@ -110,7 +109,7 @@ fn summary(result: &ComputedResult) -> String {
     }
     let rows = result.groups.iter().flat_map(|group| {
         (0..).zip(&group.cells).map(|(at, cell): (usize, &i64)| {
-            [format!("{} {at}", group.name), cell.to_string(), unit(group.unit).to_owned()]
+            [format!("{} {at}", group.name), cell.to_string(), show::unit(group.unit).to_owned()]
         })
     });
     let noise: Vec<_> =
@@ -124,11 +123,4 @@ fn summary(result: &ComputedResult) -> String {
         show::epsilon(result.epsilon.0),
         noise.join(", "),
     )
-}
-
-const fn unit(unit: Unit) -> &'static str {
-    match unit {
-        Unit::Count => "count",
-        Unit::Cents => "cents",
-    }
 }

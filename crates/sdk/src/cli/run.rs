@@ -6,15 +6,16 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use rand::TryRng as _;
 use serde_json::json;
-use symphony_protocol::artifact::AudienceResult;
+use symphony_protocol::artifact::statistic::StatisticResult;
+use symphony_protocol::artifact::{AudienceResult, Outcome};
 use symphony_sdk::budget;
-use symphony_sdk::campaign::CampaignSpec;
 use symphony_sdk::client::{ClientError, Format, ProblemDetails};
 use symphony_sdk::model::ModelError;
 use symphony_sdk::recipient::Recipient;
 use symphony_sdk::replay::replay;
 use symphony_sdk::shape::{ConsentEntry, TaskResult};
-use symphony_sdk::submission::SubmissionError;
+use symphony_sdk::statistic::{QueryResult, QuerySpec};
+use symphony_sdk::submission::{self, Submission as _, SubmissionError};
 use symphony_sdk::verify::verify;
 use symphony_sdk::wallet::WalletError;
 use symphony_types::digest::Digest;
@@ -149,13 +150,13 @@ pub(super) struct Session {
 
 impl Session {
     async fn quote(&self, spec: &Path) -> Result<()> {
-        let quote = self.profile.client()?.quote(&CampaignSpec::read(spec)?.task()).await?;
+        let quote = self.profile.client()?.quote(&submission::read::<QuerySpec>(spec)?.spec()?).await?;
         show::print(self.json, &quote, show::quote);
         Ok(())
     }
 
     async fn lock(&self, spec: &Path, request: &RequestId) -> Result<()> {
-        let spec = CampaignSpec::read(spec)?;
+        let spec: QuerySpec = submission::read(spec)?;
         let submitter = self.profile.submitter()?;
         let lock = submitter.lock(&spec, request, |_| {}).await?;
         let answer = json!({"request_id": request, "budget_lock_ref": lock.to_string()});
@@ -164,7 +165,7 @@ impl Session {
     }
 
     async fn submit(&self, spec: &Path, request: Option<RequestId>, wait: bool) -> Result<()> {
-        let spec = CampaignSpec::read(spec)?;
+        let spec: QuerySpec = submission::read(spec)?;
         let submitter = self.profile.submitter()?;
         let mut progress = Progress::new();
         let request = announced(request, "campaign", &mut progress)?;
@@ -174,12 +175,16 @@ impl Session {
             show::print(self.json, &task, show::task);
             return Ok(());
         }
-        let delivered = submitter.run(&spec, &request, step).await?;
-        let answer = json!({"task": delivered.task, "audience": delivered.audience.as_ref().map(audience)});
+        let answered = submitter.query(&spec, &request, step).await?;
+        let (name, result) = match answered.result.as_ref() {
+            Some(QueryResult::Statistic(result)) => ("statistic", Some(statistic(result))),
+            Some(QueryResult::Audience(result)) => ("audience", Some(audience(result))),
+            None => ("audience", None),
+        };
+        let answer = json!({"task": answered.task, name: result});
         show::print(self.json, &answer, |_| {
-            let audience = delivered.audience.as_ref();
-            let audience = audience.map(|result| format!("{}\n{}", show::summary(result), show::csv(result)));
-            format!("{}\n{}", show::task(&delivered.task), audience.unwrap_or_default())
+            let result = answered.result.as_ref().map(shown);
+            format!("{}\n{}", show::task(&answered.task), result.unwrap_or_default())
         });
         Ok(())
     }
@@ -194,16 +199,23 @@ impl Session {
     async fn result(&self, task: TaskId, out: Option<&Path>) -> Result<()> {
         let recipient = self.profile.recipient()?;
         let sealed: TaskResult = self.profile.client()?.result(task).await?;
-        let result = recipient.open(task, &sealed.sealed)?;
+        let result = recipient.open_query(task, &sealed.sealed)?;
         let Some(out) = out else {
-            show::print(self.json, &audience(&result), |_| {
-                format!("{}\n{}", show::summary(&result), show::csv(&result))
-            });
+            let answer = match &result {
+                QueryResult::Audience(result) => audience(result),
+                QueryResult::Statistic(result) => statistic(result),
+            };
+            show::print(self.json, &answer, |_| shown(&result));
             return Ok(());
         };
-        std::fs::write(out, show::csv(&result)).with_context(|| format!("writing {}", out.display()))?;
-        let answer = json!({"file": out, "returned": result.handles.len()});
-        show::print(self.json, &answer, |_| show::summary(&result));
+        let (rows, returned, summary) = match &result {
+            QueryResult::Audience(result) => (show::csv(result), result.handles.len(), show::summary(result)),
+            QueryResult::Statistic(result) => {
+                (show::cells_csv(result), result.cells.len(), show::cells(result))
+            }
+        };
+        std::fs::write(out, rows).with_context(|| format!("writing {}", out.display()))?;
+        show::print(self.json, &json!({"file": out, "returned": returned}), |_| summary);
         Ok(())
     }
 
@@ -360,6 +372,20 @@ impl Session {
     pub(super) fn key(&self, name: &str, value: &str) {
         show::print(self.json, &json!({ name: value }), |_| format!("{name} {value}"));
     }
+}
+
+fn shown(result: &QueryResult) -> String {
+    match result {
+        QueryResult::Audience(result) => format!("{}\n{}", show::summary(result), show::csv(result)),
+        QueryResult::Statistic(result) => show::cells(result),
+    }
+}
+
+fn statistic(result: &StatisticResult) -> serde_json::Value {
+    let cell = |(name, noised): &(String, i64)| json!({"name": name, "noised": noised});
+    json!({"task_id": result.task.to_string(), "suppressed": result.outcome == Outcome::Suppressed,
+        "cells": result.cells.iter().map(cell).collect::<Vec<_>>(), "unit": show::unit(result.unit),
+        "noise_scale": result.noise_scale, "epsilon_micro": result.epsilon.0, "vaults": result.vaults})
 }
 
 fn audience(result: &AudienceResult) -> serde_json::Value {

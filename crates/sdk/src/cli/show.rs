@@ -5,6 +5,8 @@ use std::io::IsTerminal as _;
 use comfy_table::{Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
+use symphony_protocol::artifact::module::Unit;
+use symphony_protocol::artifact::statistic::StatisticResult;
 use symphony_protocol::artifact::{AudienceResult, Outcome};
 use symphony_protocol::lifecycle::TaskState;
 use symphony_sdk::shape::{MasterHealth, Quote, Task, UploadReport};
@@ -129,6 +131,7 @@ pub(super) fn quote(quote: &Quote) -> String {
     let noised = epsilon(quote.noised_micro_epsilon);
     let loss = match quote.rounds_possible {
         0 if quote.fuel_max > 0 => format!("{noised} for the whole result; fuel {} a vault", quote.fuel_max),
+        0 if quote.exposure_micro_epsilon == 0 => format!("{noised} for the whole result"),
         0 => format!("{} exposure, {noised} noised count", epsilon(quote.exposure_micro_epsilon)),
         rounds => format!("{noised} for all rounds; a whole budget allows {rounds}"),
     };
@@ -224,15 +227,45 @@ pub(super) fn report(report: &Report) -> String {
 
 /// The audience as comma-separated values with one column.
 pub(super) fn csv(result: &AudienceResult) -> String {
-    let mut text = "handle\n".to_owned();
-    for handle in &result.handles {
-        if handle.contains([',', '"', '\n', '\r']) {
-            text.push_str(&format!("\"{}\"\n", handle.replace('"', "\"\"")));
-        } else {
-            text.push_str(&format!("{handle}\n"));
-        }
+    let rows = result.handles.iter().map(|handle| format!("{}\n", quoted(handle)));
+    format!("handle\n{}", rows.collect::<String>())
+}
+
+/// The cells of a statistic as comma-separated values.
+pub(super) fn cells_csv(result: &StatisticResult) -> String {
+    let rows = result.cells.iter().map(|(name, noised)| format!("{},{noised}\n", quoted(name)));
+    format!("cell,noised\n{}", rows.collect::<String>())
+}
+
+fn quoted(text: &str) -> String {
+    match text.contains([',', '"', '\n', '\r']) {
+        true => format!("\"{}\"", text.replace('"', "\"\"")),
+        false => text.to_owned(),
     }
-    text
+}
+
+/// What a statistic says.
+pub(super) fn cells(result: &StatisticResult) -> String {
+    if result.outcome == Outcome::Suppressed {
+        return "suppressed: fewer people than the minimum".to_owned();
+    }
+    let unit = unit(result.unit);
+    let rows = result.cells.iter().map(|(name, noised)| [name.clone(), noised.to_string(), unit.to_owned()]);
+    format!(
+        "{}\n{} vaults, epsilon {}; noise ± {} in each cell",
+        table(["cell", "noised", "unit"], rows),
+        result.vaults,
+        epsilon(result.epsilon.0),
+        result.noise_scale,
+    )
+}
+
+/// The word for what cells count.
+pub(super) const fn unit(unit: Unit) -> &'static str {
+    match unit {
+        Unit::Count => "count",
+        Unit::Cents => "cents",
+    }
 }
 
 /// What a result says beside its audience.

@@ -59,7 +59,6 @@ impl Counting {
     }
 
     /// The measure of one condition, of everybody.
-    #[cfg(feature = "store")]
     pub(crate) fn measure(over: &Condition, measure: &Measure) -> Self {
         let leaf = Leaf::of(over, measure, 0, u64::MAX);
         Self { leaves: vec![leaf], tree: Tree::Leaf(0), latest: None }

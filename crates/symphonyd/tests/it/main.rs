@@ -18,6 +18,7 @@ mod parses;
 mod people;
 mod receipts;
 mod refusals;
+mod statistics;
 mod taint;
 mod trainings;
 mod transport;

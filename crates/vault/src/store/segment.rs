@@ -167,6 +167,8 @@ pub struct Mark {
     pub arrivals: u64,
     /// The attributes that a record must have to count as used.
     pub attributes: BTreeSet<AttributeName>,
+    /// Whether one of them is enough.
+    pub partial: bool,
     /// Until when the task may be computed.
     pub until: OrderedMillis,
     /// Epochs that were closed before.

@@ -14,4 +14,5 @@ mod parse;
 mod rotation;
 mod segments;
 mod slice;
+mod statistic;
 mod world;

@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use symphony_protocol::artifact::{AudienceResult, DividendRequest, EndorsedAssignment, Outcome};
+use serde::de::DeserializeOwned;
+use symphony_protocol::artifact::{
+    AudienceResult, DividendRequest, EndorsedAssignment, Outcome, SignedReceipt,
+};
 use symphony_tee::measure;
 use symphony_tee::report::EnclaveRole;
 use symphony_types::amount::Sym;
@@ -47,7 +50,11 @@ impl Scene {
 
     pub(crate) async fn order(&self, name: u8) -> EndorsedAssignment {
         let receipt = self.world.prepare(name, 10, 5_000).await;
-        assign(&self.world, &self.aggregator, &self.slice, name, &receipt)
+        self.assigned(name, &receipt)
+    }
+
+    pub(crate) fn assigned(&self, name: u8, receipt: &SignedReceipt) -> EndorsedAssignment {
+        assign(&self.world, &self.aggregator, &self.slice, name, receipt)
     }
 
     pub(crate) async fn computed(&self, order: &EndorsedAssignment) -> Transcript {
@@ -57,6 +64,15 @@ impl Scene {
 
     /// What the submitter gets when this is the only slice.
     pub(crate) fn result(&self, order: &EndorsedAssignment, transcript: &Transcript) -> AudienceResult {
+        self.opened(order, transcript)
+    }
+
+    /// The same of a task of any kind.
+    pub(crate) fn opened<T: DeserializeOwned>(
+        &self,
+        order: &EndorsedAssignment,
+        transcript: &Transcript,
+    ) -> T {
         let envelope = order.body.envelope.clone();
         let task = envelope.task;
         let call = Call::Aggregate {
@@ -300,7 +316,7 @@ const STEPS: usize = 3 + 1 + 3 + 1 + 2 * 8;
 const NEVER: usize = usize::MAX;
 
 /// The closing of an epoch in which these tasks are paid.
-fn closing(world: &World, epoch: u64, tasks: Vec<TaskId>) -> Endorsed<DividendRequest, Master> {
+pub(crate) fn closing(world: &World, epoch: u64, tasks: Vec<TaskId>) -> Endorsed<DividendRequest, Master> {
     world.master.endorsed(DividendRequest {
         vault: vault_id(),
         epoch: EpochId(epoch),

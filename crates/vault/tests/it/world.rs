@@ -55,6 +55,8 @@ pub(crate) struct World {
     pub(crate) standby: Option<TempDir>,
     /// Is told each step between both places.
     pub(crate) watch: Option<Arc<Watch>>,
+    /// What tasks ask for: an audience, unless a test asks for something else.
+    pub(crate) plan: Plan,
 }
 
 /// A member of the council, by number.
@@ -126,6 +128,7 @@ impl World {
             quota: QUOTA,
             standby: None,
             watch: None,
+            plan: Plan::Audience(query()),
         };
         world.reopen();
         world
@@ -271,7 +274,7 @@ impl World {
             locked: Sym(1_000),
             charge: PrivacyCharge { exposure: Epsilon(epsilon.0 - 1), noised: Epsilon(1) },
             reservations: vec![receipt.body.digest()],
-            plan: Plan::Audience(query()),
+            plan: self.plan.clone(),
             coordination: CoordinationEnvelope {
                 participating_vault_ids: vec![vault_id()],
                 minimum_vault_quorum: 1,

@@ -2299,6 +2299,91 @@ pub struct TaskSpec {
     pub training: ::core::option::Option<Training>,
     #[prost(message, optional, tag = "10")]
     pub compute: ::core::option::Option<Compute>,
+    /// of a query in place of operands, output and cap
+    #[prost(message, optional, tag = "11")]
+    pub statistic: ::core::option::Option<Statistic>,
+}
+/// Numbers about selected people, noised. `protocol::artifact::statistic` has the limits.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Statistic {
+    #[prost(message, optional, tag = "1")]
+    pub who: ::core::option::Option<Selection>,
+    /// of the whole result, in millionths
+    #[prost(uint64, tag = "4")]
+    pub epsilon_micro: u64,
+    /// how many people, when neither is given
+    #[prost(oneof = "statistic::Measure", tags = "2, 3")]
+    pub measure: ::core::option::Option<statistic::Measure>,
+}
+/// Nested message and enum types in `Statistic`.
+pub mod statistic {
+    /// how many people, when neither is given
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Measure {
+        #[prost(message, tag = "2")]
+        Sum(super::ClampedSum),
+        #[prost(message, tag = "3")]
+        Histogram(super::Histogram),
+    }
+}
+/// Which people are meant, of those of whom there is a record that the task reads.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Selection {
+    #[prost(oneof = "selection::Of", tags = "1, 2, 3, 4")]
+    pub of: ::core::option::Option<selection::Of>,
+}
+/// Nested message and enum types in `Selection`.
+pub mod selection {
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Of {
+        /// who has a record that satisfies all
+        #[prost(message, tag = "1")]
+        Record(super::OperandList),
+        #[prost(message, tag = "2")]
+        All(super::SelectionList),
+        #[prost(message, tag = "3")]
+        Any(super::SelectionList),
+        #[prost(message, tag = "4")]
+        Not(::prost::alloc::boxed::Box<super::Selection>),
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct OperandList {
+    #[prost(message, repeated, tag = "1")]
+    pub operands: ::prost::alloc::vec::Vec<Operand>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SelectionList {
+    #[prost(message, repeated, tag = "1")]
+    pub selections: ::prost::alloc::vec::Vec<Selection>,
+}
+/// What an amount sums up to.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ClampedSum {
+    /// such as commerce.amount
+    #[prost(string, tag = "1")]
+    pub amount: ::prost::alloc::string::String,
+    /// records that satisfy all; every record when empty
+    #[prost(message, repeated, tag = "2")]
+    pub over: ::prost::alloc::vec::Vec<Operand>,
+    /// what one person counts for at most
+    #[prost(uint64, tag = "3")]
+    pub clamp: u64,
+}
+/// How many people are in each group of a text attribute.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Histogram {
+    #[prost(string, tag = "1")]
+    pub attribute: ::prost::alloc::string::String,
+    /// records that satisfy all; every record when empty
+    #[prost(message, repeated, tag = "2")]
+    pub over: ::prost::alloc::vec::Vec<Operand>,
+    /// others are not counted
+    #[prost(string, repeated, tag = "3")]
+    pub groups: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// in how many groups one person counts at most
+    #[prost(uint32, tag = "4")]
+    pub groups_each: u32,
 }
 /// A run of an approved module. `protocol::artifact::compute` has the limits.
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -88,7 +88,7 @@ fn read(spec: v1::TaskSpec) -> Result<TaskRequest, Refused> {
 fn parsed(training: v1::Training) -> Result<Training<Operand>, Refused> {
     read(spec(training)).map(|request| match request.work {
         Work::Training(TrainingRequest { training, .. }) => training,
-        Work::Audience(_) | Work::Compute(_) => panic!("the message is a training"),
+        Work::Audience(_) | Work::Compute(_) | Work::Statistic(_) => panic!("the message is a training"),
     })
 }
 
