@@ -7,7 +7,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use prost::Message as _;
 use symphony_consensus::orderer::{Clock, Orderer as _};
 use symphony_protocol::governance::Governance;
 use symphony_protocol::vault::backup::SignedBackup;
@@ -25,7 +24,6 @@ use crate::enterprise::Enterprise;
 use crate::ingest::Authority;
 use crate::problem::Problem;
 use crate::rotate::now;
-use crate::store::{self, Answered};
 
 impl Enterprise {
     /// Takes a backup; the answer has its number and its manifest. The same request again takes none.
@@ -36,26 +34,23 @@ impl Enterprise {
         authority: &Authority,
         name: (&ActorId, &RequestId),
     ) -> Result<VaultAnswer, Problem> {
-        if *authority != Authority::Operator {
-            return Err(Code::Forbidden.into());
-        }
         let key = self.keys.keyed("symphony/backup/v1", &canonical::to_bytes(&name));
-        if let Some(known) = self.store.read()?.answered(key)? {
-            return VaultAnswer::decode(known.answer.as_slice())
-                .map_err(|error| Problem::fault("a stored answer is damaged", error));
-        }
-        let backup = self.back_up().await?;
-        let (accepted, proof) = (backup.body.number, documents::encode(&backup));
-        let answer = VaultAnswer { accepted, proof, ..VaultAnswer::default() };
-        let answered = Answered { content: key, answer: answer.encode_to_vec() };
-        self.store.write(|transaction| store::put_answered(transaction, key, &answered))?;
-        Ok(answer)
+        let work = async {
+            let backup = self.copied().await?;
+            let (accepted, proof) = (backup.body.number, documents::encode(&backup));
+            Ok(VaultAnswer { accepted, proof, ..VaultAnswer::default() })
+        };
+        self.once(authority, key, &self.backing, work).await
     }
 
     /// Takes a backup, whole or not at all. **Errors**: there is no standby, or it has no room or fails.
     pub async fn back_up(&self) -> Result<SignedBackup, Problem> {
-        let standby = self.place.standby().ok_or(Code::StandbyMissing)?;
         let _one_at_a_time = self.backing.lock().await;
+        self.copied().await
+    }
+
+    async fn copied(&self) -> Result<SignedBackup, Problem> {
+        let standby = self.place.standby().ok_or(Code::StandbyMissing)?;
         let head = self.journal.head();
         let moment = (self.now(), head.height, head.hash);
         let (begun, folder) = (Arc::clone(standby), self.place.folder().to_owned());

@@ -8,8 +8,10 @@
 use prost::Message as _;
 use symphony_types::canonical;
 use symphony_types::catalogue::Code;
+use symphony_types::digest::Digest;
 use symphony_types::id::{ActorId, RequestId};
 use symphony_wire::v1::VaultAnswer;
+use tokio::sync::Mutex;
 
 use crate::enterprise::Enterprise;
 use crate::ingest::Authority;
@@ -26,26 +28,41 @@ impl Enterprise {
         authority: &Authority,
         name: (&ActorId, &RequestId),
     ) -> Result<VaultAnswer, Problem> {
+        let key = self.keys.keyed("symphony/rotation/v1", &canonical::to_bytes(&name));
+        let work = async {
+            {
+                // Whoever wraps a key does so under these: afterwards everything new is under the new key.
+                let _no_person = self.ingesting.lock().await;
+                let _no_merge = self.analysis.merging.lock().await;
+                let _no_segment = self.analysis.writing.lock().await;
+                self.keys.ring.advance().map_err(failed)?;
+            }
+            Ok(VaultAnswer { accepted: self.rewrap().await?, ..VaultAnswer::default() })
+        };
+        self.once(authority, key, &self.upkeep, work).await
+    }
+
+    /// Does what the Vault's operator asks under a name, one at a time; the same again has the same answer and does nothing.
+    ///
+    /// **Errors**: `ADM-0003` for anybody else, or those of the work, which may be asked for again.
+    pub(crate) async fn once(
+        &self,
+        authority: &Authority,
+        name: Digest,
+        turn: &Mutex<()>,
+        work: impl Future<Output = Result<VaultAnswer, Problem>>,
+    ) -> Result<VaultAnswer, Problem> {
         if *authority != Authority::Operator {
             return Err(Code::Forbidden.into());
         }
-        let key = self.keys.keyed("symphony/rotation/v1", &canonical::to_bytes(&name));
-        let _one_at_a_time = self.upkeep.lock().await;
-        if let Some(known) = self.store.read()?.answered(key)? {
+        let _one_at_a_time = turn.lock().await;
+        if let Some(known) = self.store.read()?.answered(name)? {
             return VaultAnswer::decode(known.answer.as_slice())
                 .map_err(|error| Problem::fault("a stored answer is damaged", error));
         }
-        {
-            // Whoever wraps a key does so under these: afterwards everything new is under the new key.
-            let _no_person = self.ingesting.lock().await;
-            let _no_merge = self.analysis.merging.lock().await;
-            let _no_segment = self.analysis.writing.lock().await;
-            self.keys.ring.advance().map_err(failed)?;
-        }
-        let accepted = self.rewrap().await?;
-        let answer = VaultAnswer { accepted, ..VaultAnswer::default() };
-        let answered = Answered { content: key, answer: answer.encode_to_vec() };
-        self.store.write(|transaction| store::put_answered(transaction, key, &answered))?;
+        let answer = work.await?;
+        let answered = Answered { content: name, answer: answer.encode_to_vec() };
+        self.store.write(|transaction| store::put_answered(transaction, name, &answered))?;
         Ok(answer)
     }
 
