@@ -13,6 +13,7 @@ use sha2::Sha256;
 use symphony_compute::combine::combine;
 use symphony_compute::material::{self, Material, MaterialBuilder};
 use symphony_compute::slice::{Signal, SliceSignals, evaluate};
+use symphony_protocol::artifact::selection::Selection;
 use symphony_protocol::artifact::{Predicate, PrivacyClass, ResolvedOperand, ResolvedQuery, SelectionRule};
 use symphony_protocol::governance::semantics::{ValueType, normalise};
 use symphony_protocol::vault::record::Value;
@@ -151,7 +152,7 @@ fn query() -> ResolvedQuery {
         predicate,
     };
     ResolvedQuery {
-        operands: operands.into_iter().map(operand).collect(),
+        who: Selection::record(operands.into_iter().map(operand).collect()),
         output: name("identity.contact"),
         combined_privacy_class: PrivacyClass::Identifying,
         minimum_result_cardinality: 10,

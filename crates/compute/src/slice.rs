@@ -1,7 +1,8 @@
 //! Evaluates an audience query over the records of one Vault (R087, R088, R092).
 //!
 //! Columnar: each operand becomes a bit per row, the conjunction is an `and` of bits, and only then rows are
-//! looked at. A person qualifies when one record satisfies all operands. What leaves is a signal per person: a
+//! looked at. A person qualifies by one record that satisfies all operands, or by a selection over several
+//! conditions and what is measured (see [`Notes`]). What leaves is a signal per person: a
 //! token, a handle and a time, never a record. No record value is copied out of the material except that time.
 
 use std::collections::BTreeMap;
@@ -24,6 +25,7 @@ use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::keyed::Keyed;
 use crate::material::{Material, subjects};
+use crate::statistic::Notes;
 
 /// A query does not fit its material.
 #[derive(Debug, thiserror::Error)]
@@ -130,15 +132,18 @@ pub fn qualifying(
     query: &ResolvedQuery,
     material: &Material,
 ) -> Result<Zeroizing<Vec<(u32, u64)>>, SliceError> {
-    if query.operands.is_empty() || query.operands.len() > OPERANDS_MAX {
+    let Some(operands) = query.who.one_record() else {
+        return Ok(Notes::read(query.inquiry(), material)?.qualifying(&query.who));
+    };
+    if operands.is_empty() || operands.len() > OPERANDS_MAX {
         return Err(SliceError::Operands);
     }
-    let window = query.operands.iter().find(|operand| matches!(operand.predicate, Predicate::Between { .. }));
+    let window = query.who.window();
     let mut people: Zeroizing<Vec<(u32, u64)>> = Zeroizing::new(Vec::new());
     for batch in material.rows() {
-        let qualifying = qualifying_rows(&query.operands, material, batch)?;
+        let qualifying = qualifying_rows(operands, material, batch)?;
         let times = match window {
-            Some(operand) => Some(numbers(material, batch, &operand.attribute)?),
+            Some(attribute) => Some(numbers(material, batch, attribute)?),
             None => None,
         };
         let subjects = subjects(batch).values();
@@ -200,6 +205,12 @@ fn operand_matches(
         Predicate::AtLeast(bound) => {
             Ok(cmp::gt_eq(numbers(material, batch, attribute)?, &UInt64Array::new_scalar(*bound))?)
         }
+        Predicate::Within { least, most } => {
+            let values = numbers(material, batch, attribute)?;
+            let enough = cmp::gt_eq(values, &UInt64Array::new_scalar(*least))?;
+            let few = cmp::lt_eq(values, &UInt64Array::new_scalar(*most))?;
+            Ok(boolean::and(&enough, &few)?)
+        }
     }
 }
 
@@ -216,6 +227,17 @@ fn text_matches(
     let distinct: BooleanArray = texts.iter().map(|text| text.map(equal)).collect();
     let spread = take::take(&distinct, places, None)?;
     Ok(spread.as_boolean().clone())
+}
+
+/// The rows that have an attribute.
+pub(crate) fn present(
+    material: &Material,
+    batch: &RecordBatch,
+    attribute: &AttributeName,
+) -> Result<BooleanBuffer, SliceError> {
+    let column = material.column(attribute).ok_or_else(|| SliceError::Attribute(attribute.clone()))?;
+    let nulls = batch.column(column).nulls().map(|valid| valid.inner().clone());
+    Ok(nulls.unwrap_or_else(|| BooleanBuffer::new_set(batch.num_rows())))
 }
 
 /// The distinct texts of an attribute, and where each row's stands among them.

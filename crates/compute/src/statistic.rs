@@ -10,6 +10,7 @@ use std::cmp::Reverse;
 use arrow::array::Array as _;
 use arrow::record_batch::RecordBatch;
 use symphony_protocol::artifact::ResolvedOperand;
+use symphony_protocol::artifact::selection::{Inquiry, Qualification, Quantity, Selection};
 use symphony_protocol::artifact::statistic::{Measure, StatisticPlan, StatisticResult};
 use symphony_protocol::governance::semantics::normalise;
 use symphony_types::digest::Digest;
@@ -18,33 +19,33 @@ use zeroize::Zeroizing;
 
 use crate::cells::{self, Sums};
 use crate::material::{Material, subjects};
-use crate::slice::{SliceError, numbers, qualifying_rows, texts};
+use crate::slice::{SliceError, numbers, present, qualifying_rows, texts};
 
 /// What records say of each person, by index. Wiped on drop.
 #[derive(Default)]
 pub struct Notes {
     holding: Zeroizing<Vec<u32>>,
     amounts: Zeroizing<Vec<u64>>,
+    /// The latest time of a record that satisfies a condition outside of every `not`.
+    latest: Zeroizing<Vec<u64>>,
+    /// Person, place among what is measured, and how much, in no order.
+    measured: Zeroizing<Vec<(u32, u32, u64)>>,
     /// Person, group and how many records, in no order.
     grouped: Zeroizing<Vec<(u32, u32, u64)>>,
 }
 
 impl Notes {
-    /// What the records of a material say, of which each has an attribute that the plan reads.
+    /// What the records of a material say, of which each has an attribute that is read.
     ///
-    /// **Errors**: [`SliceError`] when the plan does not fit the material.
-    pub fn read(plan: &StatisticPlan, material: &Material) -> Result<Self, SliceError> {
+    /// **Errors**: [`SliceError`] when the inquiry does not fit the material.
+    pub fn read(inquiry: Inquiry<'_>, material: &Material) -> Result<Self, SliceError> {
         let mut notes = Self::default();
-        let records = plan.who.records();
         for batch in material.rows() {
             for person in subjects(batch).values() {
                 notes.person(*person, KNOWN, 0);
             }
-            for (place, operands) in records.iter().enumerate() {
-                let rows = qualifying_rows(operands, material, batch)?;
-                rows.set_indices().for_each(|row| notes.person(subjects(batch).value(row), 1 << place, 0));
-            }
-            match &plan.measure {
+            notes.conditions(inquiry, material, batch)?;
+            match inquiry.measure {
                 Measure::People => {}
                 Measure::Sum { amount, over, .. } => notes.sum(material, batch, amount, over)?,
                 Measure::Groups { attribute, over, groups, .. } => {
@@ -56,9 +57,45 @@ impl Notes {
         Ok(notes)
     }
 
+    /// Whose records satisfy which conditions, how much there is of what is measured over them, and how late they are.
+    fn conditions(
+        &mut self,
+        inquiry: Inquiry<'_>,
+        material: &Material,
+        batch: &RecordBatch,
+    ) -> Result<(), SliceError> {
+        let (people, positive) = (subjects(batch), inquiry.who.positive());
+        let mut places = 0_u32..;
+        for (place, condition) in inquiry.who.records().into_iter().enumerate() {
+            let mut rows = qualifying_rows(&condition.operands, material, batch)?;
+            for measure in &condition.measures {
+                rows = &rows & &present(material, batch, &measure.attribute)?;
+            }
+            if condition.measures.is_empty() {
+                rows.set_indices().for_each(|row| self.person(people.value(row), 1 << place, 0));
+            }
+            for (measure, measured) in condition.measures.iter().zip(places.by_ref()) {
+                let amounts = match measure.quantity {
+                    Quantity::Records => None,
+                    Quantity::Sum => Some(numbers(material, batch, &measure.attribute)?),
+                };
+                for row in rows.set_indices() {
+                    self.measure(people.value(row), measured, amounts.map_or(1, |all| all.value(row)));
+                }
+            }
+            if let Some(time) = inquiry.latest.filter(|_| positive >> place & 1 == 1) {
+                let times = numbers(material, batch, time)?;
+                let known = rows.set_indices().filter(|row| times.is_valid(*row));
+                known.for_each(|row| self.time(people.value(row), times.value(row)));
+            }
+        }
+        self.shorten();
+        Ok(())
+    }
+
     /// Notes that a person has records for these conditions, by [`Selection::selects`], that there are any ([`KNOWN`]), and an amount.
     ///
-    /// [`Selection::selects`]: symphony_protocol::artifact::statistic::Selection::selects
+    /// [`Selection::selects`]: symphony_protocol::artifact::selection::Selection::selects
     pub fn person(&mut self, person: u32, holding: u32, amount: u64) {
         let place = person as usize;
         if self.holding.len() <= place {
@@ -71,6 +108,22 @@ impl Notes {
             }
             self.amounts[place] = self.amounts[place].saturating_add(amount);
         }
+    }
+
+    /// Notes how much there is of a person of what is measured, by its place in [`Selection::measures`].
+    ///
+    /// [`Selection::measures`]: symphony_protocol::artifact::selection::Selection::measures
+    pub fn measure(&mut self, person: u32, place: u32, value: u64) {
+        self.measured.push((person, place, value));
+    }
+
+    /// Notes when a person qualified.
+    pub fn time(&mut self, person: u32, at: u64) {
+        let place = person as usize;
+        if self.latest.len() <= place {
+            self.latest.resize(place + 1, 0);
+        }
+        self.latest[place] = at.max(self.latest[place]);
     }
 
     /// Notes how many records of a person are in a group of the plan.
@@ -116,23 +169,52 @@ impl Notes {
         Ok(())
     }
 
-    /// One note for each person and group.
+    /// One note for each person and group, and for each person and measure.
     fn shorten(&mut self) {
-        self.grouped.sort_unstable();
-        self.grouped.dedup_by(|next, known| {
-            let same = (next.0, next.1) == (known.0, known.1);
-            if same {
-                known.2 = known.2.saturating_add(next.2);
+        for notes in [&mut self.grouped, &mut self.measured] {
+            notes.sort_unstable();
+            notes.dedup_by(|next, known| {
+                let same = (next.0, next.1) == (known.0, known.1);
+                if same {
+                    known.2 = known.2.saturating_add(next.2);
+                }
+                same
+            });
+        }
+    }
+
+    /// Who satisfies a condition by what is measured, once everything is noted.
+    fn reach(&mut self, who: &Selection<Qualification>) {
+        self.shorten();
+        let measures = who.measures();
+        let measured = std::mem::take(&mut self.measured);
+        for of_one in measured.chunk_by(|one, next| one.0 == next.0) {
+            let value = |place: usize| {
+                let found = of_one.binary_search_by_key(&(place as u32), |(_, place, _)| *place);
+                found.map_or(0, |found| of_one[found].2)
+            };
+            let (mut reached, mut missed) = (0_u32, 0_u32);
+            for (place, (condition, measure)) in measures.iter().enumerate() {
+                let bits = if value(place) < measure.at_least { &mut missed } else { &mut reached };
+                *bits |= 1 << condition;
             }
-            same
-        });
+            self.person(of_one[0].0, reached & !missed, 0);
+        }
+    }
+
+    /// Whom the selection selects, in ascending order, with the latest time that was noted.
+    pub fn qualifying(mut self, who: &Selection<Qualification>) -> Zeroizing<Vec<(u32, u64)>> {
+        self.reach(who);
+        let places = (0..self.holding.len()).filter(|place| self.selects(who, *place));
+        let latest = |place: usize| self.latest.get(place).copied().unwrap_or(0);
+        Zeroizing::new(places.map(|place| (place as u32, latest(place))).collect())
     }
 
     /// What may be said to the aggregator of the people whom the plan selects (R088).
     pub fn sums(mut self, task: TaskId, vault: &VaultId, plan: &StatisticPlan, seed: [u8; 32]) -> Sums {
-        self.shorten();
+        self.reach(&plan.who);
         let places = 0..self.holding.len();
-        let selected = places.filter(|place| self.selects(plan, *place));
+        let selected = places.filter(|place| self.selects(&plan.who, *place));
         let people = selected.clone().count() as u64;
         let few = people < u64::from(plan.minimum_result_cardinality);
         let cells = match &plan.measure {
@@ -152,15 +234,15 @@ impl Notes {
     }
 
     /// Whoever no record is known of is not selected, also not by what a person does not have.
-    fn selects(&self, plan: &StatisticPlan, place: usize) -> bool {
+    fn selects(&self, who: &Selection<Qualification>, place: usize) -> bool {
         let holding = self.holding.get(place).copied().unwrap_or(0);
-        holding != 0 && plan.who.selects(holding)
+        holding != 0 && who.selects(holding)
     }
 
     fn counts(&self, plan: &StatisticPlan, groups: usize, groups_each: usize) -> Vec<i64> {
         let mut counts = vec![0; groups];
         for of_one in self.grouped.chunk_by(|one, next| one.0 == next.0) {
-            if !self.selects(plan, of_one[0].0 as usize) {
+            if !self.selects(&plan.who, of_one[0].0 as usize) {
                 continue;
             }
             let mut order: Zeroizing<Vec<_>> =

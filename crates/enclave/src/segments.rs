@@ -11,10 +11,11 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use rayon::prelude::*;
-use symphony_compute::slice::Selected;
+use symphony_compute::material::Material;
+use symphony_compute::slice::{self, Selected};
 use symphony_compute::statistic::{KNOWN, Notes};
-use symphony_protocol::artifact::statistic::StatisticPlan;
-use symphony_protocol::artifact::{Assignment, ResolvedQuery};
+use symphony_protocol::artifact::selection::Inquiry;
+use symphony_protocol::artifact::{Assignment, ResolvedOperand, ResolvedQuery};
 use symphony_segments::answer::{Audience, Bounds, QueryError, audience};
 use symphony_segments::composition::Composition;
 use symphony_segments::error::SegmentError;
@@ -25,6 +26,7 @@ use symphony_segments::statistic::{Found, statistic};
 use symphony_tee::asking::Host;
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
+use symphony_types::id::AttributeName;
 use symphony_types::key::Document as _;
 use symphony_types::limits::TEXT_LEN_MAX;
 use symphony_types::subjects::SubjectIndex;
@@ -35,44 +37,75 @@ use zeroize::Zeroizing;
 
 use crate::handler::Handler;
 use crate::refusal::Refusal;
+use crate::slice::unfit;
 use crate::station::Station;
 
-/// Whom the query selects by records in segments, together with those `qualifying` by records beside them, in ascending order and
-/// with their latest time; and the root of both.
+/// Whom the query selects by records in segments together with those beside them, whose `material` has no handles; and the root of
+/// both.
 pub(crate) fn select<S: Station>(
     handler: &Handler<S>,
     host: &mut dyn Host,
     order: &Assignment,
     query: &ResolvedQuery,
-    (sealed, beside, qualifying): (&[u8], Digest, &[(u32, u64)]),
+    (sealed, material): (&[u8], &Material),
 ) -> Result<(Vec<Selected>, Digest), Refusal> {
-    let handed = open(handler, order, sealed)?;
-    let (found, root): (Audience, Digest) = {
-        let files = Asked(Mutex::new(&mut *host));
-        let asked = Composition::from(query);
-        let answer = handler.workers().run(|| {
-            let (opened, root) = opened(order, &handed, &files, beside)?;
-            let found = audience(&opened, &handed.schema, &handed.permitted, &asked, (&files, bounds()))?;
-            Ok((found, root))
-        });
-        answer.map_err(unanswered)?
+    let (people, root) = match query.who.one_record() {
+        Some(operands) => {
+            let beside = slice::qualifying(query, material).map_err(unfit)?;
+            one_record(
+                handler,
+                host,
+                order,
+                (operands, query.who.window()),
+                (sealed, material.root(), &beside),
+            )?
+        }
+        None => {
+            let mut notes = Notes::read(query.inquiry(), material).map_err(unfit)?;
+            let root = note(handler, host, order, query.inquiry(), (sealed, material.root()), &mut notes)?;
+            (notes.qualifying(&query.who), root)
+        }
     };
+    let mut selected = Vec::with_capacity(people.len());
+    for people in people.chunks(HANDLES_AT_A_TIME) {
+        let named: Vec<SubjectIndex> = people.iter().map(|(person, _)| SubjectIndex(*person)).collect();
+        let handles = handles(handler, host, order, &named)?;
+        let selection = handles.into_iter().zip(people);
+        selected.extend(
+            selection.map(|(handle, (_, latest))| Selected { handle, latest: RecordMillis(*latest) }),
+        );
+    }
+    Ok((selected, root))
+}
+
+/// People by index, each with the latest time that counts.
+type Dated = Zeroizing<Vec<(u32, u64)>>;
+
+/// Who has a record in segments that satisfies all operands, together with those `qualifying` by records beside them, in ascending
+/// order and with their latest time; and the root of both.
+fn one_record<S: Station>(
+    handler: &Handler<S>,
+    host: &mut dyn Host,
+    order: &Assignment,
+    (operands, window): (&[ResolvedOperand], Option<&AttributeName>),
+    (sealed, beside, qualifying): (&[u8], Digest, &[(u32, u64)]),
+) -> Result<(Dated, Digest), Refusal> {
+    let handed = open(handler, order, sealed)?;
+    let files = Asked(Mutex::new(host));
+    let asked = Composition::one_record(operands, window);
+    let answer = handler.workers().run(|| {
+        let (opened, root) = opened(order, &handed, &files, beside)?;
+        let found = audience(&opened, &handed.schema, &handed.permitted, &asked, (&files, bounds()))?;
+        Ok((found, root))
+    });
+    let (found, root): (Audience, Digest) = answer.map_err(unanswered)?;
     let latest = found.latest.iter().copied().chain(std::iter::repeat(0));
     let mut people: BTreeMap<u32, u64> = found.people.bitmap().iter().zip(latest).collect();
     for (person, latest) in qualifying {
         let known = people.entry(*person).or_default();
         *known = (*latest).max(*known);
     }
-    let people: Vec<(SubjectIndex, RecordMillis)> =
-        people.into_iter().map(|(person, latest)| (SubjectIndex(person), RecordMillis(latest))).collect();
-    let mut selected = Vec::with_capacity(people.len());
-    for people in people.chunks(HANDLES_AT_A_TIME) {
-        let named: Vec<SubjectIndex> = people.iter().map(|(person, _)| *person).collect();
-        let handles = handles(handler, host, order, &named)?;
-        let selection = handles.into_iter().zip(people);
-        selected.extend(selection.map(|(handle, (_, latest))| Selected { handle, latest: *latest }));
-    }
-    Ok((selected, root))
+    Ok((Zeroizing::new(people.into_iter().collect()), root))
 }
 
 /// Adds to the notes what records in segments say of people; the root of them and of the records `beside`.
@@ -80,7 +113,7 @@ pub(crate) fn note<S: Station>(
     handler: &Handler<S>,
     host: &mut dyn Host,
     order: &Assignment,
-    plan: &StatisticPlan,
+    inquiry: Inquiry<'_>,
     (sealed, beside): (&[u8], Digest),
     notes: &mut Notes,
 ) -> Result<Digest, Refusal> {
@@ -88,14 +121,18 @@ pub(crate) fn note<S: Station>(
     let files = Asked(Mutex::new(host));
     let answer = handler.workers().run(|| {
         let (opened, root) = opened(order, &handed, &files, beside)?;
-        let found = statistic(&opened, &handed.schema, &handed.permitted, plan, (&files, bounds()))?;
+        let found = statistic(&opened, &handed.schema, &handed.permitted, inquiry, (&files, bounds()))?;
         Ok((found, root))
     });
     let (found, root): (Found, Digest) = answer.map_err(unanswered)?;
     for said in &found.people {
         let known = if said.known { KNOWN } else { 0 };
         notes.person(said.person, said.holding | known, said.amount);
+        if said.latest > 0 {
+            notes.time(said.person, said.latest);
+        }
     }
+    found.measured.iter().for_each(|(person, place, value)| notes.measure(*person, *place, *value));
     found.grouped.iter().for_each(|(person, group, records)| notes.group(*person, *group, *records));
     Ok(root)
 }

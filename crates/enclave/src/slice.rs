@@ -152,17 +152,16 @@ fn audience<S: Station>(
     (material, segments): (&Material, Option<&[u8]>),
     keys: &TaskKeys,
 ) -> Result<(SliceSignals, Digest), Refusal> {
-    let (envelope, beside) = (&order.envelope, material.root());
+    let envelope = &order.envelope;
     let query = query(envelope)?;
     let (selected, input_root) = match segments {
         Some(segments) => {
             if material.people_len() > 0 {
                 return Err(Refusal::new(Code::RecordInvalid, "handles come with records beside segments"));
             }
-            let qualifying = slice::qualifying(query, material).map_err(unfit)?;
-            segments::select(handler, host, order, query, (segments, beside, &qualifying))?
+            segments::select(handler, host, order, query, (segments, material))?
         }
-        None => (vec![], beside),
+        None => (vec![], material.root()),
     };
     let finished = slice::evaluate(envelope.task, &order.vault, query, material, &keys.dedupe, selected);
     Ok((finished.map_err(unfit)?.signals, input_root))
@@ -179,17 +178,19 @@ fn numbers<S: Station>(
     if material.people_len() > 0 {
         return Err(Refusal::new(Code::RecordInvalid, "handles come with the records of a statistic"));
     }
-    let mut notes = Notes::read(plan, material).map_err(unfit)?;
+    let mut notes = Notes::read(plan.inquiry(), material).map_err(unfit)?;
     let beside = material.root();
     let input_root = match segments {
-        Some(segments) => segments::note(handler, host, order, plan, (segments, beside), &mut notes)?,
+        Some(segments) => {
+            segments::note(handler, host, order, plan.inquiry(), (segments, beside), &mut notes)?
+        }
         None => beside,
     };
     let seed = handler.secret(SEED_TAG, order.envelope.task, order.vault.as_str().as_bytes());
     Ok((notes.sums(order.envelope.task, &order.vault, plan, *seed), input_root))
 }
 
-fn unfit(error: SliceError) -> Refusal {
+pub(crate) fn unfit(error: SliceError) -> Refusal {
     Refusal::new(Code::RecordInvalid, error.to_string())
 }
 

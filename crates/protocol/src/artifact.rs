@@ -25,6 +25,7 @@ pub mod compute;
 pub mod module;
 pub mod parse;
 mod plan;
+pub mod selection;
 mod settled;
 pub mod statistic;
 pub mod training;
@@ -34,6 +35,8 @@ pub use settled::{
     DividendRequest, DividendStatement, Fee, RecipientClass, SettlementContext, Share, SignedDividends,
 };
 
+use selection::{Inquiry, Qualification, Selection};
+use statistic::Measure;
 use training::Evaluation;
 
 /// The four classes of work (R022).
@@ -80,15 +83,22 @@ pub enum Argument {
     Texts(Vec<String>),
     /// Days before the evaluation time, for a threshold on a date.
     Days(u32),
-    /// A lower bound in the attribute's unit, for a threshold on a number.
+    /// A lower bound in the attribute's unit, for a threshold on a number or on what is measured over records.
     AtLeast(u64),
+    /// Both bounds, which count as well: in the attribute's unit, or in days before the evaluation time, for a range.
+    Range {
+        /// The least.
+        least: u64,
+        /// The most.
+        most: u64,
+    },
 }
 
-/// An audience query as the submitter states it: the conjunction of its operands over one record.
+/// An audience query as the submitter states it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AudienceQuery {
-    /// All must hold for the same record.
-    pub operands: Vec<Operand>,
+    /// Whom it means.
+    pub who: Selection<Vec<Operand>>,
     /// The attribute that is delivered for each selected person.
     pub output: AttributeName,
     /// The largest audience that the submitter wants.
@@ -176,6 +186,13 @@ pub enum Predicate {
     },
     /// The number is at least this.
     AtLeast(u64),
+    /// The number lies in `least..=most`.
+    Within {
+        /// The least that counts.
+        least: u64,
+        /// The most that counts.
+        most: u64,
+    },
 }
 
 /// An operand whose meaning is fixed under one semantic version.
@@ -205,8 +222,8 @@ pub enum PrivacyClass {
 /// The resolved attribute composition of an audience query.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResolvedQuery {
-    /// Conjunction over one record.
-    pub operands: Vec<ResolvedOperand>,
+    /// Whom it means.
+    pub who: Selection<Qualification>,
     /// What is delivered for each person.
     pub output: AttributeName,
     /// The highest class of operands and output.
@@ -219,6 +236,13 @@ pub struct ResolvedQuery {
     pub selection: SelectionRule,
     /// The time that recency was measured from.
     pub evaluated_at: OrderedMillis,
+}
+
+impl ResolvedQuery {
+    /// What has to be known of each person.
+    pub fn inquiry(&self) -> Inquiry<'_> {
+        Inquiry { who: &self.who, measure: &Measure::People, latest: self.who.window() }
+    }
 }
 
 /// The policy's rule for choosing among too many.

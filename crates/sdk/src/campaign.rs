@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use symphony_protocol::artifact::AudienceResult;
 use symphony_types::id::RequestId;
 
+use crate::shape::statistic::Selection;
 use crate::shape::{Operand, Task, TaskSpec};
 use crate::submission::{self, Submission};
 use crate::training::Misfit;
@@ -23,7 +24,11 @@ pub struct CampaignSpec {
     /// How many of them must answer.
     pub quorum: u32,
     /// All must hold for one record.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub operands: Vec<Operand>,
+    /// Whom it means, in place of operands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub who: Option<Selection>,
     /// What is delivered of each person.
     pub output: String,
     /// Most people in the audience.
@@ -47,6 +52,7 @@ impl CampaignSpec {
             vault_ids: self.vaults.clone(),
             minimum_vault_quorum: self.quorum,
             operands: self.operands.clone(),
+            who: self.who.clone(),
             output_attribute: self.output.clone(),
             audience_cap: self.cap,
             evaluate_at_ms: self.evaluate_at_ms,

@@ -51,6 +51,7 @@ impl Submission for ComputationSpec {
             vault_ids: self.vaults.clone(),
             minimum_vault_quorum: self.quorum,
             operands: Vec::new(),
+            who: None,
             output_attribute: String::new(),
             audience_cap: 0,
             evaluate_at_ms: self.evaluate_at_ms,

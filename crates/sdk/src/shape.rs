@@ -24,7 +24,7 @@ pub mod statistic;
 pub mod training;
 
 use compute::Compute;
-use statistic::Statistic;
+use statistic::{Selection, Statistic};
 use training::{Training, TrainingProgress};
 
 shapes! {
@@ -35,6 +35,8 @@ shapes! {
         vault_ids: Vec<String>,
         minimum_vault_quorum: u32,
         operands: Vec<Operand>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        who: Option<Selection>,
         output_attribute: String,
         audience_cap: u32,
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -439,6 +441,9 @@ pub struct Operand {
     /// At least so much.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at_least: Option<u64>,
+    /// The least and the most, which count as well: of an amount, or in days before now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub range: Option<[u64; 2]>,
 }
 
 impl TaskSpec {
@@ -455,6 +460,7 @@ impl TaskSpec {
             vault_ids: self.vault_ids.clone(),
             minimum_vault_quorum: self.minimum_vault_quorum,
             operands: self.operands.iter().map(Operand::message).collect(),
+            who: self.who.as_ref().map(Selection::message),
             output_attribute: self.output_attribute.clone(),
             audience_cap: self.audience_cap,
             evaluate_at_ms: self.evaluate_at_ms,
@@ -470,12 +476,13 @@ impl Operand {
     /// The message that the platform reads: the first argument that is given.
     fn message(&self) -> v1::Operand {
         use v1::operand::Argument;
-        let Self { rule, text, texts, days, at_least } = self.clone();
+        let Self { rule, text, texts, days, at_least, range } = self.clone();
         let argument = text
             .map(Argument::Text)
             .or(texts.map(|values| Argument::Texts(v1::TextList { values })))
             .or(days.map(Argument::Days))
-            .or(at_least.map(Argument::AtLeast));
+            .or(at_least.map(Argument::AtLeast))
+            .or(range.map(|[least, most]| Argument::Range(v1::NumberRange { least, most })));
         v1::Operand { rule, argument }
     }
 }

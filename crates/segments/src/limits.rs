@@ -17,7 +17,7 @@ pub const SEGMENTS_MAX: usize = 4_096;
 /// Versions that a catalogue keeps.
 pub const VERSIONS_MAX: usize = 65_536;
 /// Conditions and selections of one composition.
-pub const NODES_MAX: usize = 256;
+pub const NODES_MAX: usize = 1_024;
 /// How deep they may be nested.
 pub const DEPTH_MAX: usize = 16;
 /// People of one ranking.

@@ -1,32 +1,44 @@
-//! An audience query as a composition (R087, R092): a person qualifies when one record satisfies all operands, and the
-//! time that counts is that of the first window among them.
+//! Resolved conditions as compositions (R087, R092).
 
-use symphony_protocol::artifact::{Predicate, ResolvedOperand, ResolvedQuery};
+use symphony_protocol::artifact::selection::{Qualification, Quantity};
+use symphony_protocol::artifact::{Predicate, ResolvedOperand};
+use symphony_types::id::AttributeName;
 
 use crate::composition::{Composition, Condition, Selection};
 
-impl From<&ResolvedQuery> for Composition {
-    fn from(query: &ResolvedQuery) -> Self {
-        let window =
-            query.operands.iter().find(|operand| matches!(operand.predicate, Predicate::Between { .. }));
-        Self {
-            who: Selection::record(all(&query.operands)),
-            latest: window.map(|operand| operand.attribute.clone()),
-        }
+impl Composition {
+    /// Who has one record that satisfies all operands, with the latest time of those that do.
+    pub fn one_record(operands: &[ResolvedOperand], latest: Option<&AttributeName>) -> Self {
+        Self { who: Selection::record(all(operands)), latest: latest.cloned() }
     }
+}
+
+/// What has to be counted for a condition: presence, or each measure over the records that have everything that is measured.
+pub(crate) fn counted_of(condition: &Qualification) -> Vec<Selection> {
+    let present = condition.measures.iter().map(|measure| Condition::Present(measure.attribute.clone()));
+    let over = Condition::All(condition.operands.iter().map(one).chain(present).collect());
+    if condition.measures.is_empty() {
+        return vec![Selection::record(over)];
+    }
+    let each = condition.measures.iter().map(|measure| match measure.quantity {
+        Quantity::Records => Selection::records(over.clone(), measure.at_least),
+        Quantity::Sum => Selection::sum(over.clone(), &measure.attribute, measure.at_least),
+    });
+    each.collect()
 }
 
 /// All of these hold for one record.
 pub(crate) fn all(operands: &[ResolvedOperand]) -> Condition {
-    Condition::All(operands.iter().map(condition).collect())
+    Condition::All(operands.iter().map(one).collect())
 }
 
-fn condition(operand: &ResolvedOperand) -> Condition {
+fn one(operand: &ResolvedOperand) -> Condition {
     let attribute = &operand.attribute;
     match &operand.predicate {
         Predicate::TextEquals(wanted) => Condition::text(attribute, [wanted]),
         Predicate::TextIn(wanted) => Condition::text(attribute, wanted),
         Predicate::Between { since, until } => Condition::between(attribute, since.0, until.0),
         Predicate::AtLeast(bound) => Condition::at_least(attribute, *bound),
+        Predicate::Within { least, most } => Condition::between(attribute, *least, *most),
     }
 }

@@ -1,15 +1,18 @@
-//! What records in segments say of each person for a statistic (R079, R087, R092): which conditions one of them satisfies, what an
-//! amount sums up to, and how many are in each group. Who is selected is decided where records beside segments are known as well.
+//! What records in segments say of each person (R079, R087, R092): which conditions one of them satisfies, how much there is of what is
+//! measured, what an amount sums up to, and how many are in each group. Who is selected is decided where records beside segments are
+//! known as well.
 
 use std::sync::Arc;
 
-use symphony_protocol::artifact::statistic::{Measure as Measured, StatisticPlan};
+use symphony_protocol::artifact::ResolvedOperand;
+use symphony_protocol::artifact::selection::Inquiry;
+use symphony_protocol::artifact::statistic::Measure as Measured;
 
 use crate::answer::{Allowed, Bounds, QueryError, counted, records_in_groups};
 use crate::composition::{Composition, Condition, Histogram, Measure, Selection};
 use crate::open::{OpenSegment, Ranges};
 use crate::people::People;
-use crate::resolved::all;
+use crate::resolved::{all, counted_of};
 use crate::scan::tally::Counting;
 use crate::scan::work::{self, Piece};
 use crate::schema::SegmentSchema;
@@ -19,6 +22,10 @@ use crate::schema::SegmentSchema;
 pub struct Found {
     /// Each person of whom there is something to say, in ascending order.
     pub people: Vec<Said>,
+    /// How much there is of a person of what conditions measure: person, place in [`measures`], value.
+    ///
+    /// [`measures`]: symphony_protocol::artifact::selection::Selection::measures
+    pub measured: Vec<(u32, u32, u64)>,
     /// How many records of a person are in a group: person, group, records.
     pub grouped: Vec<(u32, u32, u64)>,
 }
@@ -28,12 +35,14 @@ pub struct Found {
 pub struct Said {
     /// The person.
     pub person: u32,
-    /// A bit for each condition of the plan that a record satisfies, the first one lowest.
+    /// A bit for each condition without a measure that a record satisfies, the first one lowest.
     pub holding: u32,
-    /// Whether there is a record with an attribute that the plan reads. Looked at only where it can matter.
+    /// Whether there is a record with an attribute that is read. Looked at only where it can matter.
     pub known: bool,
     /// The sum of the amount.
     pub amount: u64,
+    /// The latest time that is wanted; zero where there is none.
+    pub latest: u64,
 }
 
 /// What the records of these segments say of the permitted people.
@@ -43,11 +52,11 @@ pub fn statistic(
     segments: &[Arc<OpenSegment>],
     schema: &SegmentSchema,
     permitted: &People,
-    plan: &StatisticPlan,
+    inquiry: Inquiry<'_>,
     reading: (&dyn Ranges, Bounds),
 ) -> Result<Found, QueryError> {
     let asked = Asked { segments, schema, permitted, allowed: &Allowed::of(permitted), reading };
-    Ok(Found { people: asked.people(plan)?, grouped: asked.grouped(plan)? })
+    Ok(Found { grouped: asked.grouped(inquiry.measure)?, ..asked.people(inquiry)? })
 }
 
 /// What a statistic is found in.
@@ -60,43 +69,38 @@ struct Asked<'a> {
 }
 
 impl Asked<'_> {
-    fn people(&self, plan: &StatisticPlan) -> Result<Vec<Said>, QueryError> {
-        let mut parts: Vec<Selection> =
-            plan.who.records().into_iter().map(|one| Selection::record(all(one))).collect();
-        let conditions = parts.len();
-        // Whoever has no record for any condition matters only where that selects a person.
-        let known = plan.who.selects(0);
-        if known {
-            let read = plan.attributes().into_iter().map(Condition::Present).collect();
-            parts.push(Selection::record(Condition::Any(read)));
-        }
-        let summed = match &plan.measure {
-            Measured::Sum { amount, over, .. } => {
-                parts.push(Selection::sum(all(over), amount, 0));
-                Some(parts.len() - 1)
-            }
-            Measured::People | Measured::Groups { .. } => None,
-        };
-        let asked = Composition { who: Selection::Any(parts), latest: None };
+    fn people(&self, inquiry: Inquiry<'_>) -> Result<Found, QueryError> {
+        let leaves = leaves(inquiry);
+        let who = Selection::Any(leaves.iter().map(|leaf| leaf.counted.clone()).collect());
+        let asked = Composition { who, latest: inquiry.latest.cloned() };
         asked.check(self.schema)?;
-        let counting = Counting::of(&asked.who, None);
+        let counting = Counting::of(&asked.who, inquiry.latest);
         let tallies =
             counted(self.schema, self.pieces(&counting), self.allowed, &counting, cores(), self.reading)?;
-        let said = |person: u32| {
-            let holds = |leaf: usize| u32::from(tallies.value(leaf, person) > 0) << leaf;
-            Said {
-                person,
-                holding: (0..conditions).map(holds).sum(),
-                known: known && tallies.value(conditions, person) > 0,
-                amount: summed.map_or(0, |leaf| tallies.value(leaf, person)),
+        let mut found = Found::default();
+        for person in self.permitted.bitmap() {
+            let nothing = Said { person, holding: 0, known: false, amount: 0, latest: 0 };
+            let mut said = nothing;
+            for (index, leaf) in leaves.iter().enumerate() {
+                let value = tallies.value(index, person);
+                if leaf.positive {
+                    said.latest = said.latest.max(tallies.latest(index, person));
+                }
+                match leaf.says {
+                    Says::Holds(place) => said.holding |= u32::from(value > 0) << place,
+                    Says::Measured(_) if value == 0 => {}
+                    Says::Measured(place) => found.measured.push((person, place, value)),
+                    Says::Known => said.known = value > 0,
+                    Says::Amount => said.amount = value,
+                }
             }
-        };
-        let told = |said: &Said| said.holding > 0 || said.known || said.amount > 0;
-        Ok(self.permitted.bitmap().iter().map(said).filter(told).collect())
+            found.people.extend((said != nothing).then_some(said));
+        }
+        Ok(found)
     }
 
-    fn grouped(&self, plan: &StatisticPlan) -> Result<Vec<(u32, u32, u64)>, QueryError> {
-        let Measured::Groups { attribute, over, groups, groups_each } = &plan.measure else {
+    fn grouped(&self, measure: &Measured<ResolvedOperand>) -> Result<Vec<(u32, u32, u64)>, QueryError> {
+        let Measured::Groups { attribute, over, groups, groups_each } = measure else {
             return Ok(vec![]);
         };
         let asked = Histogram {
@@ -118,6 +122,52 @@ impl Asked<'_> {
         let window = counting.window(self.schema.time());
         self.segments.iter().flat_map(|segment| work::pieces_of(self.schema, segment, window)).collect()
     }
+}
+
+/// One thing that is counted of each person.
+struct Leaf {
+    counted: Selection,
+    says: Says,
+    /// Whether its latest time is wanted.
+    positive: bool,
+}
+
+/// What a count says of a person.
+enum Says {
+    /// The condition at this place.
+    Holds(u32),
+    /// What is measured at this place.
+    Measured(u32),
+    /// Whether there is anything.
+    Known,
+    /// The amount.
+    Amount,
+}
+
+fn leaves(inquiry: Inquiry<'_>) -> Vec<Leaf> {
+    let (mut leaves, mut measures, positive) = (Vec::new(), 0_u32.., inquiry.who.positive());
+    for (place, condition) in (0_u32..).zip(inquiry.who.records()) {
+        let positive = inquiry.latest.is_some() && positive >> place & 1 == 1;
+        for counted in counted_of(condition) {
+            let measured = measures.by_ref();
+            let says = match condition.measures.is_empty() {
+                true => Says::Holds(place),
+                false => Says::Measured(measured.next().unwrap_or(u32::MAX)),
+            };
+            leaves.push(Leaf { counted, says, positive });
+        }
+    }
+    // Whoever has no record for any condition matters only where that selects a person.
+    if inquiry.who.selects(0) {
+        let read = inquiry.attributes().into_iter().map(Condition::Present).collect();
+        let counted = Selection::record(Condition::Any(read));
+        leaves.push(Leaf { counted, says: Says::Known, positive: false });
+    }
+    if let Measured::Sum { amount, over, .. } = inquiry.measure {
+        let counted = Selection::sum(all(over), amount, 0);
+        leaves.push(Leaf { counted, says: Says::Amount, positive: false });
+    }
+    leaves
 }
 
 fn cores() -> usize {

@@ -1,5 +1,6 @@
 //! Public messages into protocol values: the one place where a user's request is parsed (R021).
 
+use symphony_protocol::artifact::selection::Selection;
 use symphony_protocol::artifact::training::TrainingRequest;
 use symphony_protocol::artifact::{
     Argument, AudienceQuery, Fee, Operand, Outcome, RecipientClass, Share, TaskRequest, Work,
@@ -15,6 +16,7 @@ use crate::v1;
 mod challenge;
 mod compute;
 mod reconcile;
+mod selection;
 mod statistic;
 mod training;
 
@@ -86,11 +88,18 @@ pub fn task(
 
 /// What a specification of a class that several Vaults serve asks for.
 fn work(spec: v1::TaskSpec) -> Result<Work, Refused> {
-    let plain = spec.operands.is_empty() && spec.output_attribute.is_empty() && spec.audience_cap == 0;
+    let plain = spec.operands.is_empty()
+        && spec.who.is_none()
+        && spec.output_attribute.is_empty()
+        && spec.audience_cap == 0;
     let at = spec.evaluate_at_ms.map(OrderedMillis);
     match (spec.task_class.as_str(), spec.training, spec.compute, spec.statistic) {
         ("query", None, None, None) => Ok(Work::Audience(AudienceQuery {
-            operands: operands(spec.operands, 1)?,
+            who: match spec.who {
+                Some(who) if spec.operands.is_empty() => selection::selection(who)?,
+                Some(_) => return Err(malformed("operands and who are two ways to say the same")),
+                None => Selection::Record(operands(spec.operands, 1)?),
+            },
             output: AttributeName::new(&spec.output_attribute)
                 .map_err(|error| malformed(format!("output_attribute: {error}")))?,
             cap: spec.audience_cap,
@@ -101,7 +110,7 @@ fn work(spec: v1::TaskSpec) -> Result<Work, Refused> {
         | ("query", None, None, Some(_))
             if !plain =>
         {
-            Err(malformed("operands, output_attribute and audience_cap are of audiences"))
+            Err(malformed("operands, who, output_attribute and audience_cap are of audiences"))
         }
         ("query", None, None, Some(asked)) => Ok(Work::Statistic(statistic::request(asked, at)?)),
         ("train", Some(training), None, None) => {
@@ -135,6 +144,7 @@ fn operand(message: v1::Operand) -> Result<Operand, Refused> {
         }
         Wire::Days(days) => Argument::Days(days),
         Wire::AtLeast(bound) => Argument::AtLeast(bound),
+        Wire::Range(v1::NumberRange { least, most }) => Argument::Range { least, most },
     };
     Ok(Operand { rule, argument })
 }

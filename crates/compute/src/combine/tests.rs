@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 use symphony_protocol::artifact::PrivacyClass;
+use symphony_protocol::artifact::selection::Selection;
 use symphony_types::id::{AttributeName, VaultId};
 use symphony_types::time::OrderedMillis;
 
@@ -14,7 +15,7 @@ const EPSILON: Epsilon = Epsilon(1_000_000);
 
 fn query(minimum: u32, cap: u32, selection: SelectionRule) -> ResolvedQuery {
     ResolvedQuery {
-        operands: Vec::new(),
+        who: Selection::record(vec![]),
         output: AttributeName::new("identity.contact").unwrap(),
         combined_privacy_class: PrivacyClass::Identifying,
         minimum_result_cardinality: minimum,

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
+use symphony_protocol::artifact::selection::Selection;
 use symphony_protocol::artifact::{PrivacyClass, ResolvedOperand, SelectionRule};
 use symphony_protocol::governance::semantics::ValueType;
 use symphony_protocol::vault::record::Value;
@@ -27,7 +28,7 @@ fn query(operands: Vec<(&str, Predicate)>, minimum: u32) -> ResolvedQuery {
         predicate,
     };
     ResolvedQuery {
-        operands: operands.into_iter().map(operand).collect(),
+        who: Selection::record(operands.into_iter().map(operand).collect()),
         output: name("identity.contact"),
         combined_privacy_class: PrivacyClass::Identifying,
         minimum_result_cardinality: minimum,
@@ -102,12 +103,13 @@ fn row(subject: u32, merchant: &str, date: u64) -> Row {
 
 /// The definition, row by row.
 fn reference(query: &ResolvedQuery, rows: &[Row], people: &BTreeMap<u32, String>) -> BTreeSet<(String, u64)> {
-    let window = query.operands.iter().find(|operand| matches!(operand.predicate, Predicate::Between { .. }));
+    let operands = query.who.one_record().unwrap();
+    let window = operands.iter().find(|operand| matches!(operand.predicate, Predicate::Between { .. }));
     let mut latest: BTreeMap<u32, u64> = BTreeMap::new();
     for row in rows {
         let values = row.values();
         let holds =
-            query.operands.iter().all(|operand| match (&operand.predicate, values.get(&operand.attribute)) {
+            operands.iter().all(|operand| match (&operand.predicate, values.get(&operand.attribute)) {
                 (Predicate::TextEquals(wanted), Some(Value::Text(text))) => {
                     normalise(text) == normalise(wanted)
                 }
@@ -116,6 +118,9 @@ fn reference(query: &ResolvedQuery, rows: &[Row], people: &BTreeMap<u32, String>
                 }
                 (Predicate::Between { since, until }, Some(Value::Time(at))) => since <= at && at <= until,
                 (Predicate::AtLeast(bound), Some(Value::Cents(cents))) => cents >= bound,
+                (Predicate::Within { least, most }, Some(Value::Cents(cents))) => {
+                    (least..=most).contains(&cents)
+                }
                 _ => false,
             });
         if holds && people.contains_key(&row.subject) {
@@ -169,7 +174,7 @@ proptest! {
         cities in proptest::collection::vec(proptest::sample::select(TEXTS), 1..4),
         (since, until) in (0_u64..20, 0_u64..20),
         bound in 0_u64..20,
-        which in 1_u8..16,
+        which in 1_u8..32,
     ) {
         let cities: Vec<String> = cities.into_iter().map(String::from).collect();
         let window = Predicate::Between { since: RecordMillis(since), until: RecordMillis(until) };
@@ -178,6 +183,7 @@ proptest! {
             ("geography.city", Predicate::TextIn(cities)),
             ("commerce.purchase_date", window),
             ("commerce.amount", Predicate::AtLeast(bound)),
+            ("commerce.amount", Predicate::Within { least: bound, most: bound + 9 }),
         ];
         let chosen = all.into_iter().enumerate().filter(|(bit, _)| which & (1 << bit) != 0);
         let query = query(chosen.map(|(_, operand)| operand).collect(), 0);

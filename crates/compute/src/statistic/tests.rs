@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
-use symphony_protocol::artifact::statistic::Selection;
+use symphony_protocol::artifact::selection::ResolvedMeasure;
 use symphony_protocol::artifact::{Outcome, Predicate, PrivacyClass};
 use symphony_protocol::governance::semantics::ValueType;
 use symphony_protocol::vault::record::Value;
@@ -48,7 +48,23 @@ impl Row {
             (Predicate::TextIn(wanted), Some(Value::Text(text))) => wanted.contains(&normalise(text)),
             (Predicate::Between { since, until }, Some(Value::Time(at))) => since <= at && at <= until,
             (Predicate::AtLeast(bound), Some(Value::Cents(cents))) => cents >= bound,
+            (Predicate::Within { least, most }, Some(Value::Cents(cents))) => (least..=most).contains(&cents),
             _ => false,
+        }
+    }
+
+    /// Whether it counts for a condition: all operands hold, and there is whatever is measured.
+    fn counts(&self, condition: &Qualification) -> bool {
+        let values = self.values();
+        condition.operands.iter().all(|operand| self.holds(operand))
+            && condition.measures.iter().all(|measure| values.contains_key(&measure.attribute))
+    }
+
+    /// What it adds to a measure.
+    fn adds(&self, measure: &ResolvedMeasure) -> u64 {
+        match measure.quantity {
+            Quantity::Records => 1,
+            Quantity::Sum => self.amount.unwrap_or(0),
         }
     }
 }
@@ -61,7 +77,7 @@ fn brand(text: &str) -> ResolvedOperand {
     operand("commerce.brand", Predicate::TextEquals(text.into()))
 }
 
-fn plan(who: Selection<ResolvedOperand>, measure: Measure<ResolvedOperand>, minimum: u32) -> StatisticPlan {
+fn plan(who: Selection<Qualification>, measure: Measure<ResolvedOperand>, minimum: u32) -> StatisticPlan {
     StatisticPlan {
         who,
         measure,
@@ -93,11 +109,17 @@ fn vault(name: &str) -> VaultId {
 /// The answer over these records, of which the first ones lie in the material and the others are noted as those in segments are.
 fn answered(plan: &StatisticPlan, rows: &[Row], beside: usize) -> Sums {
     let (beside, others) = rows.split_at(beside.min(rows.len()));
-    let mut notes = Notes::read(plan, &material_of(beside)).unwrap();
+    let mut notes = Notes::read(plan.inquiry(), &material_of(beside)).unwrap();
     for row in others {
-        let holding = |(place, operands): (usize, &&[ResolvedOperand])| {
-            u32::from(operands.iter().all(|operand| row.holds(operand))) << place
+        let holding = |(place, condition): (usize, &&Qualification)| {
+            u32::from(condition.measures.is_empty() && row.counts(condition)) << place
         };
+        let conditions = plan.who.records();
+        for (place, (of, measure)) in (0..).zip(plan.who.measures()) {
+            if row.counts(conditions[of]) {
+                notes.measure(row.person, place, row.adds(measure));
+            }
+        }
         let holding: u32 = plan.who.records().iter().enumerate().map(holding).sum();
         let over = |over: &[ResolvedOperand]| over.iter().all(|operand| row.holds(operand));
         let amount = match &plan.measure {
@@ -117,18 +139,25 @@ fn answered(plan: &StatisticPlan, rows: &[Row], beside: usize) -> Sums {
 
 /// Whom a selection selects, by its definition: a set for each part of the tree. `joined` is the mistake of looking at what any of a
 /// person's records has instead of at one record.
-fn selected(who: &Selection<ResolvedOperand>, rows: &[Row], joined: bool) -> BTreeSet<u32> {
+fn selected(who: &Selection<Qualification>, rows: &[Row], joined: bool) -> BTreeSet<u32> {
     let everybody: BTreeSet<u32> = rows.iter().map(|row| row.person).collect();
-    let parts = |parts: &[Selection<ResolvedOperand>]| -> Vec<BTreeSet<u32>> {
+    let parts = |parts: &[Selection<Qualification>]| -> Vec<BTreeSet<u32>> {
         parts.iter().map(|part| selected(part, rows, joined)).collect()
     };
     let of = |holds: &dyn Fn(&&Row) -> bool| rows.iter().filter(holds).map(|row| row.person).collect();
     match who {
-        Selection::Record(operands) if joined => {
-            let each = operands.iter().map(|operand| of(&|row| row.holds(operand)));
+        Selection::Record(condition) if joined => {
+            let each = condition.operands.iter().map(|operand| of(&|row| row.holds(operand)));
             each.fold(everybody, |all: BTreeSet<u32>, of: BTreeSet<u32>| &all & &of)
         }
-        Selection::Record(operands) => of(&|row| operands.iter().all(|operand| row.holds(operand))),
+        Selection::Record(condition) => of(&|row| {
+            let counting =
+                || rows.iter().filter(|other| other.person == row.person && other.counts(condition));
+            let reaches = |measure: &ResolvedMeasure| {
+                counting().map(|row| row.adds(measure)).sum::<u64>() >= measure.at_least
+            };
+            row.counts(condition) && condition.measures.iter().all(reaches)
+        }),
         Selection::All(inner) => parts(inner).iter().fold(everybody, |all, part| &all & part),
         Selection::Any(inner) => parts(inner).iter().fold(BTreeSet::new(), |any, part| &any | part),
         Selection::Not(part) => &everybody - &selected(part, rows, joined),
@@ -175,6 +204,9 @@ fn operands() -> impl Strategy<Value = ResolvedOperand> {
         prop::sample::select(vec!["luna", "tea house", "kiosk"]).prop_map(brand),
         Just(operand("commerce.brand", Predicate::TextIn(vec!["kiosk".into(), "luna".into()]))),
         (0_u64..40).prop_map(|least| operand("commerce.amount", Predicate::AtLeast(least))),
+        (0_u64..40, 0_u64..20).prop_map(|(least, more)| {
+            operand("commerce.amount", Predicate::Within { least, most: least + more })
+        }),
         (0_u64..30, 0_u64..30).prop_map(|(since, days)| {
             let (since, until) = (RecordMillis(since), RecordMillis(since + days));
             operand("commerce.date", Predicate::Between { since, until })
@@ -182,8 +214,22 @@ fn operands() -> impl Strategy<Value = ResolvedOperand> {
     ]
 }
 
-fn selections() -> impl Strategy<Value = Selection<ResolvedOperand>> {
-    let record = prop::collection::vec(operands(), 1..3).prop_map(Selection::Record);
+fn quantities() -> impl Strategy<Value = ResolvedMeasure> {
+    let measure = |attribute: &str, quantity, at_least| {
+        let rule = RuleName::new("any.rule").unwrap();
+        ResolvedMeasure { rule, attribute: name(attribute), quantity, at_least }
+    };
+    let attributes = prop::sample::select(vec!["commerce.brand", "commerce.amount", "commerce.date"]);
+    prop_oneof![
+        (attributes, 1_u64..5).prop_map(move |(of, least)| measure(of, Quantity::Records, least)),
+        (1_u64..90).prop_map(move |least| measure("commerce.amount", Quantity::Sum, least)),
+    ]
+}
+
+fn selections() -> impl Strategy<Value = Selection<Qualification>> {
+    let conditions = prop::collection::vec(operands(), 0..3);
+    let record = (conditions, prop::collection::vec(quantities(), 0..3))
+        .prop_map(|(operands, measures)| Selection::Record(Qualification { operands, measures }));
     record.prop_recursive(3, 12, 3, |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..3).prop_map(Selection::All),
@@ -269,7 +315,7 @@ fn row(person: u32, brand: &'static str, amount: u64) -> Row {
 /// R049: of whom nothing is known that the task reads, nobody is selected, also not by what a person does not have.
 #[test]
 fn nobody_is_selected_of_whom_nothing_is_known() {
-    let nobody = Selection::Not(Box::new(Selection::Record(vec![brand("luna")])));
+    let nobody = Selection::Not(Box::new(Selection::record(vec![brand("luna")])));
     let found = answered(&plan(nobody, Measure::People, 0), &[row(7, "kiosk", 1), row(9, "luna", 1)], 2);
     assert_eq!(found.cells, [1]);
 }
@@ -289,9 +335,10 @@ fn too_few_people_tell_nothing() {
 fn a_combination_is_a_function_of_its_slices() {
     let amount = name("commerce.amount");
     let sum = Measure::Sum { amount, over: vec![], clamp: 100 };
-    let mut plan = plan(Selection::Record(vec![brand("luna")]), sum, 1);
+    let mut plan = plan(Selection::record(vec![brand("luna")]), sum, 1);
     let slice = |plan: &StatisticPlan, of: &str| {
-        let notes = Notes::read(plan, &material_of(&[row(1, "luna", 500), row(2, "luna", 30)])).unwrap();
+        let notes =
+            Notes::read(plan.inquiry(), &material_of(&[row(1, "luna", 500), row(2, "luna", 30)])).unwrap();
         notes.sums(TaskId(Digest::ZERO), &vault(of), plan, [of.len() as u8; 32])
     };
     let combined = |plan: &StatisticPlan, of: &[&str]| {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use symphony_compute::material::MaterialBuilder;
 use symphony_enclave::{Handler, Modules, Station, Workers};
+use symphony_protocol::artifact::selection::Selection;
 use symphony_protocol::artifact::{
     AggregationMethod, Assignment, AudienceResult, CoordinationEnvelope, EndorsedAssignment,
     EndorsedEnvelope, Plan, Predicate, PrivacyCharge, PrivacyClass, ResolvedOperand, ResolvedQuery,
@@ -183,10 +184,10 @@ impl Stage {
             charge: PrivacyCharge { exposure: Epsilon(500_000), noised: Epsilon(1_000_000) },
             reservations: Vec::new(),
             plan: Plan::Audience(ResolvedQuery {
-                operands: vec![
+                who: Selection::record(vec![
                     operand("commerce.merchant", Predicate::TextEquals("cafe".into())),
                     operand("commerce.purchase_date", window),
-                ],
+                ]),
                 output: attribute("identity.contact"),
                 combined_privacy_class: PrivacyClass::Identifying,
                 minimum_result_cardinality: minimum,

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use symphony_compute::material::MaterialBuilder;
-use symphony_protocol::artifact::statistic::{Measure, Selection, StatisticPlan, StatisticResult};
+use symphony_protocol::artifact::selection::Selection;
+use symphony_protocol::artifact::statistic::{Measure, StatisticPlan, StatisticResult};
 use symphony_protocol::artifact::{
     AggregationMethod, Outcome, Plan, Predicate, PrivacyClass, ResolvedOperand, TaskEnvelope,
 };
@@ -38,7 +39,7 @@ fn envelope(stage: &Stage, epsilon: u64, minimum: u32) -> TaskEnvelope {
         predicate: Predicate::TextEquals("coffee".into()),
     };
     envelope.plan = Plan::Statistic(StatisticPlan {
-        who: Selection::Not(Box::new(Selection::Record(vec![coffee]))),
+        who: Selection::Not(Box::new(Selection::record(vec![coffee]))),
         measure: Measure::People,
         combined_privacy_class: PrivacyClass::Sensitive,
         minimum_result_cardinality: minimum,

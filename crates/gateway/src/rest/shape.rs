@@ -24,6 +24,9 @@ pub(crate) struct TaskSpec {
     /// Of an audience: all must hold for one person.
     #[serde(default)]
     operands: Vec<Operand>,
+    /// Of an audience in place of operands: whom it means.
+    #[serde(default)]
+    who: Option<Selection>,
     /// Of an audience: what is returned of a person, such as `identity.contact_handle`.
     #[serde(default)]
     output_attribute: String,
@@ -62,6 +65,9 @@ pub(crate) struct Operand {
     /// At least so much.
     #[serde(default)]
     at_least: Option<u64>,
+    /// The least and the most, which count as well: of an amount, or in days before now.
+    #[serde(default)]
+    range: Option<[u64; 2]>,
 }
 
 /// A task to admit.
@@ -86,6 +92,7 @@ impl TaskSpec {
             vault_ids: self.vault_ids,
             minimum_vault_quorum: self.minimum_vault_quorum,
             operands: operands(self.operands)?,
+            who: self.who.map(Selection::into_message).transpose()?,
             output_attribute: self.output_attribute,
             audience_cap: self.audience_cap,
             evaluate_at_ms: self.evaluate_at_ms,
@@ -104,11 +111,14 @@ impl Operand {
             self.texts.map(|values| Argument::Texts(v1::TextList { values })),
             self.days.map(Argument::Days),
             self.at_least.map(Argument::AtLeast),
+            self.range.map(|[least, most]| Argument::Range(v1::NumberRange { least, most })),
         ];
         let mut given = arguments.into_iter().flatten();
         match (given.next(), given.next()) {
             (argument @ Some(_), None) => Ok(v1::Operand { rule: self.rule, argument }),
-            _ => Err(Problem::malformed("an operand has exactly one of text, texts, days and at_least")),
+            _ => {
+                Err(Problem::malformed("an operand has exactly one of text, texts, days, at_least and range"))
+            }
         }
     }
 }
@@ -164,7 +174,7 @@ pub(crate) use challenge::{ChallengeFiling, ChallengeList};
 use compute::{Compute, ModuleEntry};
 pub(crate) use governance::{GovernanceLog, GovernanceProof, GovernanceView, ProposalEntry};
 pub(crate) use reconcile::Reconciliation;
-use statistic::Statistic;
+use statistic::{Selection, Statistic};
 pub(crate) use training::SealedStep;
 use training::{Training, TrainingProgress};
 

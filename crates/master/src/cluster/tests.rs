@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use symphony_protocol::admission::request::AdmissionRequest;
+use symphony_protocol::artifact::selection::Selection;
 use symphony_protocol::artifact::*;
 use symphony_protocol::governance::Governance;
 use symphony_protocol::governance::approval::{EnclaveCode, Platform, Purpose};
@@ -132,7 +133,7 @@ fn governance() -> Governance {
 
 fn query() -> ResolvedQuery {
     ResolvedQuery {
-        operands: vec![],
+        who: Selection::record(vec![]),
         output: AttributeName::new("contact.handle").unwrap(),
         combined_privacy_class: PrivacyClass::Identifying,
         minimum_result_cardinality: 2,
@@ -157,7 +158,7 @@ fn admission() -> AdmissionRequest {
         vaults: vec![vault("a"), vault("b")],
         quorum: 1,
         work: Work::Audience(AudienceQuery {
-            operands: vec![],
+            who: Selection::Record(vec![]),
             output: AttributeName::new("contact.handle").unwrap(),
             cap: 10,
             evaluate_at: None,

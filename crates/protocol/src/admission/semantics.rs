@@ -6,19 +6,24 @@ use alloc::vec::Vec;
 
 use symphony_types::catalogue::Code;
 use symphony_types::id::AttributeName;
+use symphony_types::limits::OPERANDS_MAX;
 use symphony_types::time::{DAY_MS, OrderedMillis, RecordMillis};
 
+use crate::artifact::selection::{
+    Qualification, Quantity, ResolvedMeasure, SELECTION_MEASURES_MAX, Selection,
+};
 use crate::artifact::{
     Argument, AudienceQuery, Operand, Predicate, PrivacyClass, ResolvedOperand, ResolvedQuery,
 };
 use crate::governance::Governance;
 use crate::governance::semantics::normalise;
 use crate::governance::semantics::{
-    Attribute, AttributeLifecycle, CrossDomainPolicy, Queryability, Rule, RuleKind, Semantics, ValueType,
+    Attribute, AttributeLifecycle, CrossDomainPolicy, Queryability, RuleKind, Semantics, ValueType,
 };
 
 /// Resolves a query at an ordered time. **Errors**: `ADM-0008` unknown or inactive, `ADM-0009` across domains,
-/// `ADM-0010` not queryable, `ADM-0014` cap out of range, `ADM-0001` an argument of the wrong kind.
+/// `ADM-0010` not queryable, `ADM-0014` cap out of range, `ADM-0001` an argument of the wrong kind, `ADM-0027` a selection that is
+/// too large, nested too deeply or reads nothing, or bounds that nothing meets.
 pub fn resolve(
     governance: &Governance,
     query: &AudienceQuery,
@@ -30,11 +35,8 @@ pub fn resolve(
     if query.cap == 0 || query.cap > privacy.audience_cap_max {
         return Err(Code::CapExceeded);
     }
-    if query.operands.is_empty() {
-        return Err(Code::Malformed);
-    }
     let mut resolver = Resolver::new(semantics, evaluated_at);
-    let operands = resolver.operands(&query.operands)?;
+    let who = resolver.selection(&query.who)?;
     let class = resolver.finish()?;
     let output = semantics.attributes.get(&query.output).ok_or(Code::AttributeUnknown)?;
     if output.lifecycle != AttributeLifecycle::Active {
@@ -43,15 +45,17 @@ pub fn resolve(
     if output.queryability != Queryability::DeliverableOnly {
         return Err(Code::NotQueryable);
     }
-    Ok(ResolvedQuery {
-        operands,
+    let resolved = ResolvedQuery {
+        who,
         output: query.output.clone(),
         combined_privacy_class: class.max(output.privacy_class),
         minimum_result_cardinality: privacy.minimum_result_cardinality,
         cap: query.cap,
         selection: privacy.selection,
         evaluated_at,
-    })
+    };
+    let read = resolved.inquiry().attributes().len();
+    if (1..=OPERANDS_MAX).contains(&read) { Ok(resolved) } else { Err(Code::SettingOutOfRange) }
 }
 
 /// Binds the operands of one task, and watches what they read together.
@@ -70,20 +74,64 @@ impl<'a> Resolver<'a> {
         Self { semantics, evaluated_at, domains, class, within_domain: false }
     }
 
-    /// Binds operands. **Errors**: `ADM-0008`, `ADM-0010`, `ADM-0001`.
-    pub(super) fn operands(&mut self, operands: &[Operand]) -> Result<Vec<ResolvedOperand>, Code> {
-        operands.iter().map(|operand| self.operand(operand)).collect()
+    /// Binds a selection. **Errors**: `ADM-0027` for one that is too large or nested too deeply, `ADM-0001` for a condition without
+    /// operands, and those of each operand.
+    pub(super) fn selection(
+        &mut self,
+        who: &Selection<Vec<Operand>>,
+    ) -> Result<Selection<Qualification>, Code> {
+        if !who.fits() {
+            return Err(Code::SettingOutOfRange);
+        }
+        let who = who.bound(&mut |operands: &Vec<Operand>| self.qualification(operands))?;
+        if who.measures().len() > SELECTION_MEASURES_MAX {
+            return Err(Code::SettingOutOfRange);
+        }
+        Ok(who)
     }
 
-    fn operand(&mut self, operand: &Operand) -> Result<ResolvedOperand, Code> {
-        let rule = self.semantics.rules.get(&operand.rule).ok_or(Code::AttributeUnknown)?;
-        let attribute = self.active(&rule.attribute, matches!(rule.kind, RuleKind::Threshold))?;
-        self.within_domain |= matches!(rule.cross_domain_policy, CrossDomainPolicy::Denied);
-        Ok(ResolvedOperand {
-            rule: operand.rule.clone(),
-            attribute: rule.attribute.clone(),
-            predicate: bind(rule, attribute, operand, self.evaluated_at)?,
-        })
+    fn qualification(&mut self, asked: &[Operand]) -> Result<Qualification, Code> {
+        if asked.is_empty() {
+            return Err(Code::Malformed);
+        }
+        let (mut operands, mut measures) = (Vec::new(), Vec::new());
+        for operand in asked {
+            match self.operand(operand)? {
+                Bound::Record(operand) => operands.push(operand),
+                Bound::Measure(measure) => measures.push(measure),
+            }
+        }
+        Ok(Qualification { operands, measures })
+    }
+
+    /// Binds operands that one record answers. **Errors**: `ADM-0008`, `ADM-0010`, `ADM-0001`, also for a rule that measures several.
+    pub(super) fn operands(&mut self, operands: &[Operand]) -> Result<Vec<ResolvedOperand>, Code> {
+        let one = |operand| match self.operand(operand)? {
+            Bound::Record(operand) => Ok(operand),
+            Bound::Measure(_) => Err(Code::Malformed),
+        };
+        operands.iter().map(one).collect()
+    }
+
+    fn operand(&mut self, operand: &Operand) -> Result<Bound, Code> {
+        let known = self.semantics.rules.get(&operand.rule).ok_or(Code::AttributeUnknown)?;
+        let attribute = self.active(&known.attribute, known.kind.coarsens())?;
+        self.within_domain |= matches!(known.cross_domain_policy, CrossDomainPolicy::Denied);
+        let (rule, name) = (operand.rule.clone(), known.attribute.clone());
+        let measure = |quantity, at_least| {
+            let measure = ResolvedMeasure { rule: rule.clone(), attribute: name.clone(), quantity, at_least };
+            // Nothing is what everybody has.
+            if at_least > 0 { Ok(Bound::Measure(measure)) } else { Err(Code::SettingOutOfRange) }
+        };
+        match (known.kind, attribute.value, &operand.argument) {
+            (RuleKind::Count, _, Argument::AtLeast(records)) => measure(Quantity::Records, *records),
+            (RuleKind::Sum, ValueType::Cents, Argument::AtLeast(sum)) => measure(Quantity::Sum, *sum),
+            (RuleKind::Count | RuleKind::Sum, ..) => Err(Code::Malformed),
+            (kind, value, argument) => {
+                let predicate = bind(kind, value, argument, self.evaluated_at)?;
+                Ok(Bound::Record(ResolvedOperand { rule, attribute: name, predicate }))
+            }
+        }
     }
 
     /// Takes an attribute that is only read in a form that coarsens it. **Errors**: `ADM-0008` for one that is not
@@ -117,13 +165,22 @@ impl<'a> Resolver<'a> {
     }
 }
 
+/// What an operand asks of a person's records.
+enum Bound {
+    /// Of one of them.
+    Record(ResolvedOperand),
+    /// Of several together.
+    Measure(ResolvedMeasure),
+}
+
 fn bind(
-    rule: &Rule,
-    attribute: &Attribute,
-    operand: &Operand,
+    kind: RuleKind,
+    value: ValueType,
+    argument: &Argument,
     evaluated_at: OrderedMillis,
 ) -> Result<Predicate, Code> {
-    match (rule.kind, attribute.value, &operand.argument) {
+    let before = |days: u64| RecordMillis(evaluated_at.minus(days.saturating_mul(DAY_MS)).0);
+    match (kind, value, argument) {
         (RuleKind::Equality, ValueType::Text, Argument::Text(text)) => {
             Ok(Predicate::TextEquals(normalise(text)))
         }
@@ -131,11 +188,25 @@ fn bind(
             let texts: BTreeSet<_> = texts.iter().map(|text| normalise(text)).collect();
             Ok(Predicate::TextIn(texts.into_iter().collect()))
         }
-        (RuleKind::Threshold, ValueType::Time, Argument::Days(days)) => Ok(Predicate::Between {
-            since: RecordMillis(evaluated_at.minus(u64::from(*days) * DAY_MS).0),
-            until: RecordMillis(evaluated_at.0),
-        }),
+        (RuleKind::Threshold, ValueType::Time, Argument::Days(days)) => {
+            Ok(Predicate::Between { since: before(u64::from(*days)), until: before(0) })
+        }
         (RuleKind::Threshold, ValueType::Cents, Argument::AtLeast(bound)) => Ok(Predicate::AtLeast(*bound)),
-        (RuleKind::Equality | RuleKind::SetMembership | RuleKind::Threshold, _, _) => Err(Code::Malformed),
+        (RuleKind::Range, _, Argument::Range { least, most }) if least > most => Err(Code::SettingOutOfRange),
+        (RuleKind::Range, ValueType::Time, Argument::Range { least, most }) => {
+            Ok(Predicate::Between { since: before(*most), until: before(*least) })
+        }
+        (RuleKind::Range, ValueType::Cents, Argument::Range { least, most }) => {
+            Ok(Predicate::Within { least: *least, most: *most })
+        }
+        (
+            RuleKind::Equality
+            | RuleKind::SetMembership
+            | RuleKind::Threshold
+            | RuleKind::Range
+            | RuleKind::Count
+            | RuleKind::Sum,
+            ..,
+        ) => Err(Code::Malformed),
     }
 }

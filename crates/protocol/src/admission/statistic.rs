@@ -31,12 +31,12 @@ pub fn resolve(
         return Err(Code::ScopeUnsuited);
     }
     let charged = Epsilon::ZERO < request.epsilon && request.epsilon <= policy.compute.epsilon_max;
-    if !(request.who.fits() && charged) {
+    if !charged {
         return Err(Code::SettingOutOfRange);
     }
     let evaluated_at = request.evaluate_at.unwrap_or(at);
     let mut resolver = Resolver::new(&governance.semantics, evaluated_at);
-    let who = request.who.bound(&mut |operands: &[Operand]| resolver.operands(operands))?;
+    let who = resolver.selection(&request.who)?;
     let measure = measure(&mut resolver, &request.measure)?;
     let plan = StatisticPlan {
         who,

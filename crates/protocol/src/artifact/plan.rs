@@ -96,7 +96,7 @@ impl Plan {
     /// The attributes that are read of records, in ascending order.
     pub fn attributes(&self) -> BTreeSet<AttributeName> {
         match self {
-            Self::Audience(query) => query.operands.iter().map(|one| one.attribute.clone()).collect(),
+            Self::Audience(query) => query.inquiry().attributes(),
             Self::Training(plan) => plan.training.attributes(),
             Self::Compute(plan) => plan.attributes(),
             Self::Statistic(plan) => plan.attributes(),

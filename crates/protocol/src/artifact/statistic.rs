@@ -3,7 +3,6 @@
 //!
 //! Shapes and the small rules that master, Vault and enclave must read alike: whom a selection selects, and how wide the noise is.
 
-use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use alloc::string::{String, ToString as _};
 use alloc::vec;
@@ -16,87 +15,8 @@ use symphony_types::time::OrderedMillis;
 
 use super::compute::{NoiseScale, PEOPLE};
 use super::module::{Group, Unit};
+use super::selection::{Inquiry, Qualification, Selection};
 use super::{Operand, Outcome, PrivacyClass, ResolvedOperand};
-
-/// Which people are meant: those of whom there is a record that a task reads, as far as they consent and have budget.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Selection<T> {
-    /// Who has a record for which all of these hold.
-    Record(Vec<T>),
-    /// Whom all of them select; everybody where there are none.
-    All(Vec<Selection<T>>),
-    /// Whom one of them selects; nobody where there are none.
-    Any(Vec<Selection<T>>),
-    /// Whom it does not select.
-    Not(Box<Selection<T>>),
-}
-
-impl<T> Selection<T> {
-    /// Whether it is as small as a task's may be.
-    pub fn fits(&self) -> bool {
-        let mut nodes = 0;
-        let operands = || self.records().into_iter().map(<[T]>::len).sum::<usize>();
-        self.within(SELECTION_DEPTH_MAX, &mut nodes) && operands() <= SELECTION_OPERANDS_MAX
-    }
-
-    fn within(&self, depth: usize, nodes: &mut usize) -> bool {
-        *nodes += 1;
-        let inside = |parts: &[Self], nodes: &mut usize| {
-            depth > 0 && parts.iter().all(|part| part.within(depth - 1, nodes))
-        };
-        *nodes <= SELECTION_NODES_MAX
-            && match self {
-                Self::Record(_) => true,
-                Self::All(parts) | Self::Any(parts) => parts.is_empty() || inside(parts, nodes),
-                Self::Not(part) => inside(core::slice::from_ref(&**part), nodes),
-            }
-    }
-
-    /// The conditions on records, in order.
-    pub fn records(&self) -> Vec<&[T]> {
-        match self {
-            Self::Record(operands) => vec![operands],
-            Self::All(parts) | Self::Any(parts) => parts.iter().flat_map(Self::records).collect(),
-            Self::Not(part) => part.records(),
-        }
-    }
-
-    /// Whether it selects a person who has records for these conditions: a bit for each of [`Selection::records`], the first one
-    /// lowest.
-    pub fn selects(&self, holding: u32) -> bool {
-        self.decide(&mut { holding })
-    }
-
-    /// Takes the bits of its conditions away from the low end.
-    fn decide(&self, holding: &mut u32) -> bool {
-        match self {
-            Self::Record(_) => {
-                let holds = *holding & 1 == 1;
-                *holding >>= 1;
-                holds
-            }
-            // Every part takes its bits, whatever those before it have decided.
-            Self::All(parts) => parts.iter().fold(true, |all, part| all & part.decide(holding)),
-            Self::Any(parts) => parts.iter().fold(false, |any, part| any | part.decide(holding)),
-            Self::Not(part) => !part.decide(holding),
-        }
-    }
-
-    /// The same over what each condition becomes. **Errors**: the first of `bind`.
-    pub fn bound<U, E, F>(&self, bind: &mut F) -> Result<Selection<U>, E>
-    where
-        F: FnMut(&[T]) -> Result<Vec<U>, E>,
-    {
-        let mut each =
-            |parts: &[Self]| parts.iter().map(|part| part.bound(bind)).collect::<Result<Vec<_>, E>>();
-        Ok(match self {
-            Self::All(parts) => Selection::All(each(parts)?),
-            Self::Any(parts) => Selection::Any(each(parts)?),
-            Self::Record(operands) => Selection::Record(bind(operands)?),
-            Self::Not(part) => Selection::Not(Box::new(part.bound(bind)?)),
-        })
-    }
-}
 
 /// What is measured over the selected people.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -131,7 +51,7 @@ pub enum Measure<T> {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StatisticRequest {
     /// Whose.
-    pub who: Selection<Operand>,
+    pub who: Selection<Vec<Operand>>,
     /// What is measured.
     pub measure: Measure<Operand>,
     /// What each person is charged, and the noise of the result follows from.
@@ -144,7 +64,7 @@ pub struct StatisticRequest {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StatisticPlan {
     /// Whose.
-    pub who: Selection<ResolvedOperand>,
+    pub who: Selection<Qualification>,
     /// What is measured.
     pub measure: Measure<ResolvedOperand>,
     /// The highest class of what is read.
@@ -158,16 +78,14 @@ pub struct StatisticPlan {
 }
 
 impl StatisticPlan {
+    /// What has to be known of each person.
+    pub const fn inquiry(&self) -> Inquiry<'_> {
+        Inquiry { who: &self.who, measure: &self.measure, latest: None }
+    }
+
     /// The attributes that are read.
     pub fn attributes(&self) -> BTreeSet<AttributeName> {
-        let (measured, over): (_, &[ResolvedOperand]) = match &self.measure {
-            Measure::People => (None, &[]),
-            Measure::Sum { amount, over, .. } => (Some(amount), over),
-            Measure::Groups { attribute, over, .. } => (Some(attribute), over),
-        };
-        let selecting = self.who.records().into_iter().flatten();
-        let compared = selecting.chain(over).map(|operand| &operand.attribute);
-        compared.chain(measured).cloned().collect()
+        self.inquiry().attributes()
     }
 
     /// The cells of the result, as neighbours with one bound for one person.
@@ -218,10 +136,3 @@ pub struct StatisticResult {
     /// Vaults whose people are counted.
     pub vaults: u32,
 }
-
-/// Selections below the outermost one.
-pub const SELECTION_DEPTH_MAX: usize = 4;
-/// Selections of one tree, the outermost one among them: each has a bit where people are decided on.
-pub const SELECTION_NODES_MAX: usize = 24;
-/// Operands of all conditions of one tree.
-pub const SELECTION_OPERANDS_MAX: usize = 64;

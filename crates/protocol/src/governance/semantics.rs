@@ -93,6 +93,22 @@ pub enum RuleKind {
     Equality,
     /// Equal to one of several values.
     SetMembership,
+    /// Time since the attribute, or its amount, between two bounds.
+    Range,
+    /// How many records of a person have the attribute, against a bound.
+    Count,
+    /// What the amount sums up to over records of a person, against a bound.
+    Sum,
+}
+
+impl RuleKind {
+    /// Whether a value cannot be told from the answer, so that it serves an attribute that is only used in coarser form (R049).
+    pub const fn coarsens(self) -> bool {
+        match self {
+            Self::Threshold | Self::Range | Self::Count | Self::Sum => true,
+            Self::Equality | Self::SetMembership => false,
+        }
+    }
 }
 
 /// Whether a rule may meet another domain's.

@@ -4,6 +4,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use symphony_protocol::admission::envelope::PrepareAnswer;
 use symphony_protocol::admission::request::terms;
+use symphony_protocol::artifact::selection::{Quantity, SELECTION_MEASURES_MAX, Selection};
+use symphony_protocol::artifact::statistic::Measure;
 use symphony_protocol::artifact::*;
 use symphony_protocol::governance::Governance;
 use symphony_protocol::governance::epoch::{end_of, epoch_of};
@@ -17,7 +19,9 @@ use symphony_types::id::{EpochId, GovernanceSequence, LockRef, RequestId};
 use symphony_types::key::{Document, Vault};
 use symphony_types::time::{DAY_MS, OrderedMillis, RecordMillis};
 
+use crate::rounds::{propensity, wanted};
 use crate::stage::*;
+use crate::statistic::measuring;
 use crate::world::{Act, Disturbance, Script, World, receipt};
 
 fn world() -> World {
@@ -33,7 +37,11 @@ fn with(change: impl FnOnce(&mut TaskRequest)) -> TaskRequest {
 
 /// The campaign with one more operand, and so with what is wrong with that operand.
 fn asking(rule: &str, argument: Argument) -> TaskRequest {
-    with(|request| asked(request).operands.push(operand(rule, argument)))
+    with(|request| operands(request).push(operand(rule, argument)))
+}
+
+fn range(least: u64, most: u64) -> Argument {
+    Argument::Range { least, most }
 }
 
 fn text(value: &str) -> Argument {
@@ -63,7 +71,7 @@ fn unacceptable() -> Vec<(&'static str, Code, TaskRequest)> {
         ("quorum above the vaults", Code::QuorumInvalid, with(|request| request.quorum = 4)),
         ("no cap", Code::CapExceeded, with(|request| asked(request).cap = 0)),
         ("cap above the policy's", Code::CapExceeded, with(|request| asked(request).cap = 10_001)),
-        ("no operand", Code::Malformed, with(|request| asked(request).operands.clear())),
+        ("no operand", Code::Malformed, with(|request| operands(request).clear())),
         ("unknown rule", Code::AttributeUnknown, asking("commerce.nothing", text("x"))),
         ("rule without attribute", Code::AttributeUnknown, asking("orphan.rule", text("x"))),
         ("deprecated attribute", Code::AttributeUnknown, asking("commerce.loyalty_tier", text("gold"))),
@@ -73,6 +81,24 @@ fn unacceptable() -> Vec<(&'static str, Code, TaskRequest)> {
         ("derived-only, not derived", Code::NotQueryable, asking("geography.district_equals", text("d"))),
         ("argument of another kind", Code::Malformed, asking("commerce.amount_at_least", Argument::Days(3))),
         ("text for a set", Code::Malformed, asking("commerce.category_purchase", text("tea"))),
+        ("no range", Code::Malformed, asking("commerce.amount_range", Argument::AtLeast(3))),
+        ("a range that is empty", Code::SettingOutOfRange, asking("commerce.amount_range", range(4, 3))),
+        ("none counted", Code::SettingOutOfRange, asking("commerce.purchase_count", Argument::AtLeast(0))),
+        ("a count without a bound", Code::Malformed, asking("commerce.purchase_count", Argument::Days(3))),
+        ("a sum of texts", Code::Malformed, asking("commerce.brand_sum", Argument::AtLeast(3))),
+        (
+            "nothing is read",
+            Code::SettingOutOfRange,
+            with(|request| asked(request).who = Selection::Any(vec![])),
+        ),
+        (
+            "too much is measured",
+            Code::SettingOutOfRange,
+            with(|request| {
+                let count = operand("commerce.purchase_count", Argument::AtLeast(3));
+                *operands(request) = vec![count; SELECTION_MEASURES_MAX + 1];
+            }),
+        ),
         (
             "comparable attribute as output",
             Code::NotQueryable,
@@ -225,7 +251,7 @@ fn a_request_id_serves_one_request() {
         |request| asked(request).cap = 4_999,
         |request| request.quorum = 3,
         |request| request.recipient = vec![8; 32],
-        |request| asked(request).operands.reverse(),
+        |request| operands(request).reverse(),
         |request| drop(request.vaults.pop()),
     ];
     for change in changes {
@@ -360,7 +386,9 @@ fn the_envelope_is_complete() {
 fn recency_resolves_to_exact_bounds() {
     let bounds = |request: &TaskRequest| {
         let query = meaning(request);
-        let Predicate::Between { since, until } = query.operands[2].predicate else { panic!("not recency") };
+        let Predicate::Between { since, until } = query.who.one_record().unwrap()[2].predicate else {
+            panic!("not recency")
+        };
         (since, until, query.evaluated_at)
     };
     let month = 30 * DAY_MS;
@@ -377,7 +405,7 @@ fn recency_resolves_to_exact_bounds() {
 #[test]
 fn arguments_are_normalised() {
     let request = with(|request| {
-        asked(request).operands = vec![
+        *operands(request) = vec![
             operand("commerce.brand_purchase", text("  Luckin \t COFFEE ")),
             operand(
                 "commerce.category_purchase",
@@ -387,7 +415,8 @@ fn arguments_are_normalised() {
         ];
     });
     let query = meaning(&request);
-    let bound: Vec<_> = query.operands.into_iter().map(|operand| operand.predicate).collect();
+    let bound: Vec<_> =
+        query.who.one_record().unwrap().iter().map(|operand| operand.predicate.clone()).collect();
     assert_eq!(
         bound,
         [
@@ -396,6 +425,50 @@ fn arguments_are_normalised() {
             Predicate::AtLeast(1_500),
         ]
     );
+}
+
+/// R046, R087: who bought three times for 50.00 together, the last time one to three months ago, becomes conditions on records, what is
+/// measured over them, and the time that says how lately.
+#[test]
+fn a_selection_binds_conditions_and_measures() {
+    let bought = vec![
+        operand("commerce.brand_purchase", text("Luckin")),
+        operand("commerce.purchase_range", range(30, 90)),
+        operand("commerce.purchase_count", Argument::AtLeast(3)),
+        operand("commerce.amount_sum", Argument::AtLeast(5_000)),
+        operand("commerce.amount_range", range(100, 9_000)),
+    ];
+    let lately = Selection::Record(vec![operand("commerce.purchase_recency", Argument::Days(30))]);
+    let who = Selection::All(vec![Selection::Not(Box::new(lately)), Selection::Record(bought)]);
+    let query = meaning(&with(|request| asked(request).who = who));
+    let [lately, bought] = query.who.records()[..] else { panic!("two conditions") };
+    let since = |days: u64| RecordMillis(START.0 - days * DAY_MS);
+    let between = |most, least| Predicate::Between { since: since(most), until: since(least) };
+    assert_eq!((lately.measures.len(), &lately.operands[0].predicate), (0, &between(30, 0)));
+    let predicates: Vec<_> = bought.operands.iter().map(|operand| operand.predicate.clone()).collect();
+    let within = Predicate::Within { least: 100, most: 9_000 };
+    assert_eq!(predicates, [Predicate::TextEquals("luckin".into()), between(90, 30), within]);
+    let measures: Vec<_> = query.who.measures().iter().map(|(of, m)| (*of, m.quantity, m.at_least)).collect();
+    assert_eq!(measures, [(1, Quantity::Records, 3), (1, Quantity::Sum, 5_000)]);
+    assert_eq!(
+        (query.who.positive(), query.who.window()),
+        (0b10, Some(&attribute("commerce.purchase_date")))
+    );
+    assert_eq!(query.who.one_record(), None);
+    let selected: Vec<u32> = (0..4).filter(|holding| query.who.selects(*holding)).collect();
+    assert_eq!(selected, [0b10]);
+}
+
+/// R046: what several records are needed for is no condition on one: not of the cohort of a training, nor of what a sum is over.
+#[test]
+fn measures_are_no_conditions_on_one_record() {
+    let count = || operand("commerce.purchase_count", Argument::AtLeast(3));
+    let over = vec![count()];
+    let sum = Measure::Sum { amount: attribute("commerce.amount"), over, clamp: 1 };
+    assert_eq!(measuring(sum).err(), Some(Code::Malformed));
+    let mut training = propensity("t1");
+    wanted(&mut training).cohort.push(count());
+    assert_eq!(terms(&governance(), &training, START).err(), Some(Code::Malformed));
 }
 
 /// R047: the class of a composition is the highest of its operands and its output.
@@ -418,7 +491,7 @@ fn the_composition_has_the_highest_class() {
 #[test]
 fn a_denied_rule_serves_inside_its_domain() {
     let inside = with(|request| {
-        asked(request).operands = vec![
+        *operands(request) = vec![
             operand("commerce.brand_purchase", text("luckin")),
             operand("commerce.payment_method", text("cash")),
         ];

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use symphony_protocol::artifact::selection::Selection;
 use symphony_protocol::artifact::training::Environment;
 use symphony_protocol::artifact::*;
 use symphony_protocol::governance::Governance;
@@ -270,7 +271,7 @@ fn semantics() -> Semantics {
     use CrossDomainPolicy::{Allowed, Denied};
     use PrivacyClass::{Identifying, Low, Sensitive};
     use Queryability::{DeliverableOnly, DerivedOnly, DirectlyQueryable, LocalOnly};
-    use RuleKind::{Equality, SetMembership, Threshold};
+    use RuleKind::{Count, Equality, Range, SetMembership, Sum, Threshold};
     use ValueType::{Cents, Text, Time};
     let attributes = [
         ("commerce.brand", Text, Low, DirectlyQueryable, Active),
@@ -290,6 +291,11 @@ fn semantics() -> Semantics {
         ("commerce.category_purchase", "commerce.category", SetMembership, Allowed),
         ("commerce.purchase_recency", "commerce.purchase_date", Threshold, Allowed),
         ("commerce.amount_at_least", "commerce.amount", Threshold, Allowed),
+        ("commerce.amount_range", "commerce.amount", Range, Allowed),
+        ("commerce.amount_sum", "commerce.amount", Sum, Allowed),
+        ("commerce.brand_sum", "commerce.brand", Sum, Allowed),
+        ("commerce.purchase_count", "commerce.purchase_date", Count, Allowed),
+        ("commerce.purchase_range", "commerce.purchase_date", Range, Allowed),
         ("commerce.payment_method", "commerce.payment", Equality, Denied),
         ("commerce.loyalty_tier", "commerce.loyalty", Equality, Allowed),
         ("geography.city_eligibility", "geography.city", Equality, Allowed),
@@ -322,11 +328,11 @@ pub(crate) fn campaign(request: &str) -> TaskRequest {
         vaults: ["vault-c", "vault-a", "vault-b"].map(vault).into(),
         quorum: 2,
         work: Work::Audience(AudienceQuery {
-            operands: vec![
+            who: Selection::Record(vec![
                 operand("commerce.brand_purchase", Argument::Text("  Luckin   COFFEE ".into())),
                 operand("geography.city_eligibility", Argument::Text("Shanghai".into())),
                 operand("commerce.purchase_recency", Argument::Days(30)),
-            ],
+            ]),
             output: attribute("identity.contact_handle"),
             cap: 5_000,
             evaluate_at: None,
@@ -354,6 +360,14 @@ pub(crate) fn asked(request: &mut TaskRequest) -> &mut AudienceQuery {
     match &mut request.work {
         Work::Audience(query) => query,
         Work::Training(_) | Work::Compute(_) | Work::Statistic(_) => panic!("the request is for no audience"),
+    }
+}
+
+/// The operands of a request for whom one record qualifies.
+pub(crate) fn operands(request: &mut TaskRequest) -> &mut Vec<Operand> {
+    match &mut asked(request).who {
+        Selection::Record(operands) => operands,
+        Selection::All(_) | Selection::Any(_) | Selection::Not(_) => panic!("the request has a tree"),
     }
 }
 

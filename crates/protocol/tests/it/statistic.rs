@@ -5,6 +5,7 @@ use symphony_protocol::admission::request::{Terms, terms};
 use symphony_protocol::artifact::challenge::Replay;
 use symphony_protocol::artifact::compute::NoiseScale;
 use symphony_protocol::artifact::module::{CLIP_MAX, Unit};
+use symphony_protocol::artifact::selection::*;
 use symphony_protocol::artifact::statistic::*;
 use symphony_protocol::artifact::*;
 use symphony_protocol::lifecycle::{Task, TaskState};
@@ -22,7 +23,7 @@ use crate::stage::{self, PLENTY, START, actor, attribute, operand, scope, vault}
 use crate::world::{Act, Disturbance, Script, World};
 
 /// Whoever bought coffee or tea, in a city, and nothing within thirty days.
-fn lapsed() -> Selection<Operand> {
+fn lapsed() -> Selection<Vec<Operand>> {
     let record = |rule: &str, argument| Selection::Record(vec![operand(rule, argument)]);
     Selection::All(vec![
         Selection::Any(vec![
@@ -97,7 +98,7 @@ fn a_statistic_is_bound_at_admission() {
     let terms = judged(&statistic("s1")).unwrap();
     let count = plan(&terms);
     assert_eq!((terms.plan.class(), count.who.records().len()), (TaskClass::Query, 4));
-    let Predicate::TextIn(texts) = &count.who.records()[0][0].predicate else { panic!("no set") };
+    let Predicate::TextIn(texts) = &count.who.records()[0].operands[0].predicate else { panic!("no set") };
     assert_eq!(texts, &["coffee", "tea"]);
     assert_eq!(count.combined_privacy_class, PrivacyClass::Sensitive);
     assert_eq!(count.minimum_result_cardinality, stage::policy().privacy.minimum_result_cardinality);
@@ -142,7 +143,7 @@ fn noise_is_scaled_to_what_one_person_changes() {
     assert_eq!(scale(groups()), of(2));
 }
 
-fn nested(depth: usize) -> Selection<Operand> {
+fn nested(depth: usize) -> Selection<Vec<Operand>> {
     let record = Selection::Record(vec![operand("commerce.brand_purchase", Argument::Text("Luckin".into()))]);
     (0..depth).fold(record, |inner, _| Selection::Not(Box::new(inner)))
 }

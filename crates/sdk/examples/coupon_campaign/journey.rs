@@ -118,6 +118,7 @@ fn spec() -> CampaignSpec {
             Operand { texts: Some(vec![CATEGORY.to_owned()]), ..rule("commerce.category_purchase") },
             Operand { days: Some(30), ..rule("commerce.purchase_recency") },
         ],
+        who: None,
         output: "identity.contact_handle".to_owned(),
         cap: 5_000,
         evaluate_at_ms: Some(EVALUATED_AT_MS),

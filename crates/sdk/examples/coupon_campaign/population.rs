@@ -205,6 +205,7 @@ fn spec(merchant: &str, now: u64) -> CampaignSpec {
             Operand { days: Some(30), ..rule("commerce.purchase_recency") },
             Operand { text: Some("Singapore".to_owned()), ..rule("geography.city_eligibility") },
         ],
+        who: None,
         output: "identity.contact_handle".to_owned(),
         cap: 5_000,
         evaluate_at_ms: Some(now),

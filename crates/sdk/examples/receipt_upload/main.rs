@@ -257,6 +257,7 @@ fn spec() -> CampaignSpec {
             Operand { days: Some(7), ..rule("commerce.purchase_recency") },
             Operand { text: Some("Singapore".to_owned()), ..rule("geography.city_eligibility") },
         ],
+        who: None,
         output: "identity.contact_handle".to_owned(),
         cap: 5_000,
         evaluate_at_ms: None,

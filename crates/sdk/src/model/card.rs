@@ -132,6 +132,9 @@ parts! {
         /// At least.
         #[serde(skip_serializing_if = "Option::is_none")]
         at_least: Option<u64>,
+        /// At most.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        at_most: Option<u64>,
     }
 
     /// One number a person.
@@ -320,15 +323,17 @@ fn scope(proven: &Proven) -> Scope {
 
 fn conditions(operands: &[ResolvedOperand]) -> Vec<Condition> {
     let condition = |operand: &ResolvedOperand| {
-        let (mut texts, mut since_ms, mut until_ms, mut bound) = (Vec::new(), None, None, None);
+        let (mut texts, mut since_ms, mut until_ms) = (Vec::new(), None, None);
+        let (mut bound, mut at_most) = (None, None);
         match &operand.predicate {
             Predicate::TextEquals(text) => texts.push(text.clone()),
             Predicate::TextIn(all) => texts.clone_from(all),
             Predicate::Between { since, until } => (since_ms, until_ms) = (Some(since.0), Some(until.0)),
             Predicate::AtLeast(least) => bound = Some(*least),
+            Predicate::Within { least, most } => (bound, at_most) = (Some(*least), Some(*most)),
         }
         let (rule, attribute) = (operand.rule.to_string(), operand.attribute.to_string());
-        Condition { rule, attribute, texts, since_ms, until_ms, at_least: bound }
+        Condition { rule, attribute, texts, since_ms, until_ms, at_least: bound, at_most }
     };
     operands.iter().map(condition).collect()
 }

@@ -75,7 +75,7 @@ impl Statistic {
 }
 
 impl Selection {
-    fn message(&self) -> v1::Selection {
+    pub(crate) fn message(&self) -> v1::Selection {
         use v1::selection::Of;
         let list =
             |parts: &[Self]| v1::SelectionList { selections: parts.iter().map(Self::message).collect() };

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use symphony_protocol::artifact::selection::Selection;
 use symphony_protocol::artifact::training::Environment;
 use symphony_protocol::artifact::*;
 use symphony_protocol::evidence::EvidenceBundle;
@@ -194,11 +195,11 @@ pub(crate) fn envelope(governance: &Governance, receipts: &[SignedReceipt], task
         charge: pricing::charge(policy),
         reservations: receipts.iter().map(|receipt| receipt.body.digest()).collect(),
         plan: Plan::Audience(ResolvedQuery {
-            operands: vec![ResolvedOperand {
+            who: Selection::record(vec![ResolvedOperand {
                 rule: RuleName::new("commerce.brand_purchase").unwrap(),
                 attribute: AttributeName::new("commerce.brand").unwrap(),
                 predicate: Predicate::TextEquals("luckin coffee".to_owned()),
-            }],
+            }]),
             output: AttributeName::new("identity.contact_handle").unwrap(),
             combined_privacy_class: PrivacyClass::Identifying,
             minimum_result_cardinality: 10,

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use proptest::prelude::*;
+use symphony_protocol::artifact::selection::Selection as Resolved;
 use symphony_protocol::artifact::{Predicate, PrivacyClass, ResolvedOperand, ResolvedQuery, SelectionRule};
 use symphony_protocol::governance::semantics::normalise;
 use symphony_types::catalogue::Code;
@@ -12,6 +13,7 @@ use symphony_types::time::{OrderedMillis, RecordMillis};
 use tokio::runtime::Runtime;
 
 use super::*;
+use crate::limits::NODES_MAX;
 use crate::tests::fixture::{
     AMOUNT, CATEGORY, CITY, Fixture, Record, SEEN, SMALL, TIME, audience, conditions, measured, measures,
     name, numbered, people, permitted, records, satisfies, selections,
@@ -73,7 +75,7 @@ fn operands() -> impl Strategy<Value = Vec<ResolvedOperand>> {
 
 fn resolved(operands: Vec<ResolvedOperand>) -> ResolvedQuery {
     ResolvedQuery {
-        operands,
+        who: Resolved::record(operands),
         output: name("identity.email"),
         combined_privacy_class: PrivacyClass::Sensitive,
         minimum_result_cardinality: 1,
@@ -104,11 +106,15 @@ fn by_record(records: &[Record], permitted: &BTreeSet<u32>, query: &ResolvedQuer
             number(record, operand).is_some_and(|time| (since.0..=until.0).contains(&time))
         }
         Predicate::AtLeast(bound) => number(record, operand).is_some_and(|value| value >= *bound),
+        Predicate::Within { least, most } => {
+            number(record, operand).is_some_and(|value| (*least..=*most).contains(&value))
+        }
     };
-    let window = query.operands.iter().find(|operand| matches!(operand.predicate, Predicate::Between { .. }));
+    let operands = query.who.one_record().unwrap();
+    let window = operands.iter().find(|operand| matches!(operand.predicate, Predicate::Between { .. }));
     let mut found = BTreeMap::new();
     for record in records.iter().filter(|record| permitted.contains(&record.person)) {
-        if query.operands.iter().all(|operand| holds(record, operand)) {
+        if operands.iter().all(|operand| holds(record, operand)) {
             let time = window.and_then(|operand| number(record, operand)).unwrap_or(0);
             let latest = found.entry(record.person).or_insert(0);
             *latest = time.max(*latest);
@@ -130,7 +136,7 @@ proptest! {
         runtime().block_on(async {
             let (engine, snapshot) = engine(&records, limits()).await;
             for way in WAYS.iter().copied() {
-                let composition = Composition::from(&query);
+                let composition = Composition::one_record(query.who.one_record().unwrap(), query.who.window());
                 let found = engine.audience(&snapshot, &people(&permitted), &composition, way).await.expect("it is answered");
                 prop_assert_eq!(pairs(&found, composition.latest.is_some()), expected.clone(), "{:?}", way);
             }
@@ -323,7 +329,7 @@ fn each_limit_stops_a_query_with_its_own_refusal() {
 #[test]
 fn a_composition_with_too_many_parts_or_misfit_attributes_is_refused() {
     let deep = (0..40).fold(Condition::every(), |inner, _| Condition::Not(Box::new(inner)));
-    let wide = Condition::All(vec![Condition::every(); 1_000]);
+    let wide = Condition::All(vec![Condition::every(); NODES_MAX]);
     let strange = Condition::Present(name("commerce.unknown"));
     let mistyped = Condition::at_least(&name(CATEGORY), 1);
     let texts = Condition::text(&name(CATEGORY), (0..1_000).map(|index| index.to_string()));

@@ -177,6 +177,11 @@ impl Tallies {
         }
     }
 
+    /// The latest time of a record that satisfied the condition of a leaf; zero where there is none.
+    pub(crate) fn latest(&self, leaf: usize, person: u32) -> u64 {
+        self.leaves[leaf].latest.get(person as usize).copied().unwrap_or(0)
+    }
+
     /// The permitted people whom the tree selects, in ascending order, with the latest time of each.
     pub(crate) fn audience(&self, counting: &Counting, permitted: &Dense) -> (RoaringBitmap, Vec<u64>) {
         let nobody = self.width as u32;
@@ -210,7 +215,7 @@ impl Tallies {
             Tree::Leaf(index) => {
                 let leaf = &counting.leaves[*index];
                 let value = self.value(*index, person);
-                let latest = || self.leaves[*index].latest.get(person as usize).copied().unwrap_or(0);
+                let latest = || self.latest(*index, person);
                 (leaf.at_least..=leaf.at_most).contains(&value).then(latest)
             }
             Tree::All(parts) => parts.iter().try_fold(0, |latest, part| {

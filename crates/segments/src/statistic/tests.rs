@@ -9,7 +9,8 @@ use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
 use symphony_compute::material::{self, Material, MaterialBuilder};
 use symphony_compute::statistic::{KNOWN, Notes};
-use symphony_protocol::artifact::statistic::Selection as Who;
+use symphony_protocol::artifact::selection::{Qualification, Quantity, ResolvedMeasure, Selection as Who};
+use symphony_protocol::artifact::statistic::StatisticPlan;
 use symphony_protocol::artifact::{Predicate, PrivacyClass, ResolvedOperand};
 use symphony_protocol::vault::record::Value;
 use symphony_types::digest::Digest;
@@ -35,6 +36,8 @@ fn operands(least: usize) -> impl Strategy<Value = Vec<ResolvedOperand>> {
             (attribute, Predicate::Between { since: RecordMillis(since), until: RecordMillis(since + days) })
         }),
         (0..40_u64).prop_map(|bound| (AMOUNT, Predicate::AtLeast(bound))),
+        (0..40_u64, 0..20_u64)
+            .prop_map(|(least, more)| (AMOUNT, Predicate::Within { least, most: least + more })),
     ];
     let operand = predicate.prop_map(|(attribute, predicate)| {
         let rule = RuleName::new("commerce.rule").expect("the name is valid");
@@ -43,14 +46,41 @@ fn operands(least: usize) -> impl Strategy<Value = Vec<ResolvedOperand>> {
     prop::collection::vec(operand, least..3)
 }
 
-fn plans() -> impl Strategy<Value = StatisticPlan> {
-    let who = operands(1).prop_map(Who::Record).prop_recursive(3, 10, 3, |inner| {
+fn quantities() -> impl Strategy<Value = Vec<ResolvedMeasure>> {
+    let rule = || RuleName::new("commerce.rule").expect("the name is valid");
+    let measure = prop_oneof![
+        (prop::sample::select(&[TIME, CITY, AMOUNT][..]), 1..5_u64).prop_map(|(attribute, least)| (
+            attribute,
+            Quantity::Records,
+            least
+        )),
+        (1..90_u64).prop_map(|least| (AMOUNT, Quantity::Sum, least)),
+    ];
+    let measure = measure.prop_map(move |(attribute, quantity, at_least)| ResolvedMeasure {
+        rule: rule(),
+        attribute: name(attribute),
+        quantity,
+        at_least,
+    });
+    prop::collection::vec(measure, 0..3)
+}
+
+fn whom() -> impl Strategy<Value = Who<Qualification>> {
+    let condition = (operands(0), quantities()).prop_filter("something is read", |(operands, measures)| {
+        !(operands.is_empty() && measures.is_empty())
+    });
+    let condition =
+        condition.prop_map(|(operands, measures)| Who::Record(Qualification { operands, measures }));
+    condition.prop_recursive(3, 10, 3, |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..3).prop_map(Who::All),
             prop::collection::vec(inner.clone(), 0..3).prop_map(Who::Any),
             inner.prop_map(|part| Who::Not(Box::new(part))),
         ]
-    });
+    })
+}
+
+fn plans() -> impl Strategy<Value = StatisticPlan> {
     let measure = prop_oneof![
         Just(Measured::People),
         (operands(0), 1..90_u64).prop_map(|(over, clamp)| Measured::Sum {
@@ -63,7 +93,7 @@ fn plans() -> impl Strategy<Value = StatisticPlan> {
             Measured::Groups { attribute: name(CATEGORY), over, groups, groups_each }
         }),
     ];
-    (who, measure).prop_map(|(who, measure)| StatisticPlan {
+    (whom(), measure).prop_map(|(who, measure)| StatisticPlan {
         who,
         measure,
         combined_privacy_class: PrivacyClass::Sensitive,
@@ -86,8 +116,8 @@ fn values(record: &Record) -> BTreeMap<AttributeName, Value> {
 }
 
 /// What a Vault gathers of these people for a plan: records with one of its attributes.
-fn gathered(plan: &StatisticPlan, records: &[Record], permitted: &BTreeSet<u32>) -> Material {
-    let read = plan.attributes();
+fn gathered(inquiry: Inquiry<'_>, records: &[Record], permitted: &BTreeSet<u32>) -> Material {
+    let read = inquiry.attributes();
     let mut builder = MaterialBuilder::new(schema().attributes()).expect("the columns are known");
     for record in records.iter().filter(|record| permitted.contains(&record.person)) {
         let values = values(record);
@@ -105,16 +135,20 @@ fn answer(plan: &StatisticPlan, notes: Notes) -> (u64, Vec<i64>) {
     (sums.people, sums.cells.clone())
 }
 
-async fn found(plan: &StatisticPlan, records: &[Record], permitted: &BTreeSet<u32>) -> Found {
+async fn found(inquiry: Inquiry<'_>, records: &[Record], permitted: &BTreeSet<u32>) -> Found {
     let mut fixture = Fixture::new();
     let mut opened = Vec::new();
     for part in records.chunks(records.len().div_ceil(3).max(1)) {
         let entry = fixture.append(part, SMALL).await;
         opened.push(fixture.segments.open(&entry).await.expect("it opens"));
     }
-    let (files, permitted, plan) = (fixture.segments.ranges(), people(permitted), plan.clone());
+    let (files, permitted) = (fixture.segments.ranges(), people(permitted));
+    let (who, measure, latest) = (inquiry.who.clone(), inquiry.measure.clone(), inquiry.latest.cloned());
     let bounds = Bounds { memory_bytes: 64 << 20, deadline: Instant::now() + Duration::from_secs(60) };
-    let found = move || statistic(&opened, &schema(), &permitted, &plan, (&files, bounds));
+    let found = move || {
+        let inquiry = Inquiry { who: &who, measure: &measure, latest: latest.as_ref() };
+        statistic(&opened, &schema(), &permitted, inquiry, (&files, bounds))
+    };
     tokio::task::spawn_blocking(found).await.expect("it ends").expect("it is answered")
 }
 
@@ -122,7 +156,9 @@ fn noted(notes: &mut Notes, found: &Found) {
     for said in &found.people {
         let known = if said.known { KNOWN } else { 0 };
         notes.person(said.person, said.holding | known, said.amount);
+        notes.time(said.person, said.latest);
     }
+    found.measured.iter().for_each(|(person, place, value)| notes.measure(*person, *place, *value));
     found.grouped.iter().for_each(|(person, group, records)| notes.group(*person, *group, *records));
 }
 
@@ -139,11 +175,31 @@ proptest! {
     fn a_statistic_is_that_of_the_plain_evaluation(
         records in records(80), permitted in permitted(), plan in plans(), beside in 0..80_usize,
     ) {
-        let expected = answer(&plan, Notes::read(&plan, &gathered(&plan, &records, &permitted)).expect("it fits"));
+        let expected = answer(&plan, Notes::read(plan.inquiry(), &gathered(plan.inquiry(), &records, &permitted)).expect("it fits"));
         let (beside, segmented) = records.split_at(beside.min(records.len()));
-        let mut notes = Notes::read(&plan, &gathered(&plan, beside, &permitted)).expect("it fits");
-        noted(&mut notes, &block_on(found(&plan, segmented, &permitted)));
+        let mut notes = Notes::read(plan.inquiry(), &gathered(plan.inquiry(), beside, &permitted)).expect("it fits");
+        noted(&mut notes, &block_on(found(plan.inquiry(), segmented, &permitted)));
         prop_assert_eq!(answer(&plan, notes), expected);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    /// R079, R087, R090, R092: the same people, as lately, as over plain records.
+    #[test]
+    fn a_selected_audience_is_that_of_the_plain_evaluation(
+        records in records(80), permitted in permitted(), who in whom(), beside in 0..80_usize,
+    ) {
+        let inquiry = Inquiry { who: &who, measure: &Measured::People, latest: who.window() };
+        let read = |records: &[Record]| {
+            Notes::read(inquiry, &gathered(inquiry, records, &permitted)).expect("it fits")
+        };
+        let expected = read(&records).qualifying(&who);
+        let (beside, segmented) = records.split_at(beside.min(records.len()));
+        let mut notes = read(beside);
+        noted(&mut notes, &block_on(found(inquiry, segmented, &permitted)));
+        prop_assert_eq!(notes.qualifying(&who), expected);
     }
 }
 
@@ -155,11 +211,13 @@ fn the_comparison_finds_what_is_left_out() {
     for _ in 0..60 {
         let tree = (records(80), permitted(), plans()).new_tree(&mut runner).expect("there is one");
         let (records, permitted, plan) = tree.current();
-        let expected =
-            answer(&plan, Notes::read(&plan, &gathered(&plan, &records, &permitted)).expect("it fits"));
+        let expected = answer(
+            &plan,
+            Notes::read(plan.inquiry(), &gathered(plan.inquiry(), &records, &permitted)).expect("it fits"),
+        );
         let (_, segmented) = records.split_at(records.len() / 2);
         let mut notes = Notes::default();
-        noted(&mut notes, &block_on(found(&plan, segmented, &permitted)));
+        noted(&mut notes, &block_on(found(plan.inquiry(), segmented, &permitted)));
         differ += usize::from(answer(&plan, notes) != expected);
     }
     assert!(differ > 5, "{differ} of 60");
@@ -170,7 +228,7 @@ fn the_comparison_finds_what_is_left_out() {
 fn what_cannot_be_answered_is_refused() {
     let operand = |attribute: &str| {
         let rule = RuleName::new("commerce.rule").expect("the name is valid");
-        Who::Record(vec![ResolvedOperand {
+        Who::record(vec![ResolvedOperand {
             rule,
             attribute: name(attribute),
             predicate: Predicate::AtLeast(1),
@@ -189,7 +247,7 @@ fn what_cannot_be_answered_is_refused() {
         let bounds = Bounds { memory_bytes, deadline: Instant::now() + Duration::from_secs(60) };
         let everybody: People = (0..1_000).collect();
         let files = block_on(async { fixture.segments.ranges() });
-        statistic(&[], &schema(), &everybody, &plan(attribute), (&files, bounds))
+        statistic(&[], &schema(), &everybody, plan(attribute).inquiry(), (&files, bounds))
     };
     assert!(ask(AMOUNT, 1 << 20).is_ok());
     assert!(matches!(ask("commerce.other", 1 << 20), Err(QueryError::Composition(_))));

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use symphony_protocol::artifact::selection::Selection;
 use symphony_protocol::artifact::{Argument, AudienceQuery, LockFact, Operand, TaskRequest, Work};
 use symphony_protocol::governance::Governance;
 use symphony_protocol::machine::{Command, Order};
@@ -49,7 +50,7 @@ impl Workload {
             vaults: vec![VaultId::new("vault-a")?],
             quorum: 1,
             work: Work::Audience(AudienceQuery {
-                operands: vec![city],
+                who: Selection::Record(vec![city]),
                 output: AttributeName::new("identity.contact_handle")?,
                 cap: 100,
                 evaluate_at: None,

@@ -169,6 +169,7 @@ async fn a_derived_attribute_stays_in_its_vault() {
         texts: Some(vec!["coffee".to_owned()]),
         days: None,
         at_least: None,
+        range: None,
     };
     // One cell has one draw of noise; 32 cells would blur as many people as stay out.
     let fond = ComputationSpec { cohort: vec![coffee], ..eligibility() };

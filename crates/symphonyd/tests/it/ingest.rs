@@ -9,8 +9,10 @@ use arrow::ipc::writer::StreamWriter;
 use parquet::arrow::ArrowWriter;
 use reqwest::header::CONTENT_TYPE;
 use serde_json::{Value, json};
+use symphony_sdk::campaign::CampaignSpec;
 use symphony_sdk::client::{Client, Format, Upload};
-use symphony_sdk::shape::UploadReport;
+use symphony_sdk::shape::statistic::Selection;
+use symphony_sdk::shape::{Operand, UploadReport};
 use symphony_types::id::{RequestId, UsageScope};
 
 use crate::network::{
@@ -23,7 +25,7 @@ async fn whatever_way_it_came_in_one_campaign_finds_it() {
     let _turn = TURN.lock().await;
     let network = Network::start(&["--policy", "challenge=200"]);
     network.ready().await;
-    network.upload("lines", &crowd(50)).await;
+    network.upload("lines", &crowd(60)).await;
     // Numbers beyond the crowd: twenty in a Parquet file, twenty in an Arrow stream.
     let more = |from: u32, vault: usize| -> Vec<Person> {
         let person = |number| Person { number, vault, consents: true, eligible: true };
@@ -40,11 +42,53 @@ async fn whatever_way_it_came_in_one_campaign_finds_it() {
     let gone = consent_is_granted_withdrawn_and_expires(&network).await;
     let found = network.submitter("luckin").run(&spec(), &request("everybody"), |_| {}).await.unwrap();
     let mut expected: Vec<String> =
-        crowd(50).iter().chain(&parquet).chain(&arrow).map(contact).chain([own, line_contact()]).collect();
+        crowd(60).iter().chain(&parquet).chain(&arrow).map(contact).chain([own, line_contact()]).collect();
     expected.sort();
     let handles = found.audience.unwrap().handles;
     assert!(!handles.contains(&gone));
     assert_eq!(handles, expected);
+    regulars_are_found_by_several_purchases(&network).await;
+}
+
+/// R046, R087, R092: who bought three times for 17.40 together within a hundred days, and never elsewhere.
+async fn regulars_are_found_by_several_purchases(network: &Network) {
+    let (regulars, elsewhere) = (crowd(56), crowd(3));
+    let purchase = |person: &Person, merchant: &str, days: u64| {
+        json!({
+            "request_id": format!("{merchant}-{days}-{}", person.number).replace(' ', "-"), "subject": subject(person),
+            "commerce.merchant": merchant, "commerce.amount": "5.80", "geography.city": "Singapore",
+            "commerce.purchase_date": now_ms() - days * 86_400_000,
+        })
+    };
+    for (index, vault) in VAULTS.iter().enumerate() {
+        let here =
+            |people: &[Person]| people.iter().filter(|of| of.vault == index).cloned().collect::<Vec<_>>();
+        let again = here(&regulars)
+            .into_iter()
+            .flat_map(|of| [40, 50].map(|days| purchase(&of, "Luckin Coffee", days)));
+        let other = here(&elsewhere).into_iter().map(|of| purchase(&of, "FairPrice", 3));
+        let lines: Vec<Value> = again.chain(other).collect();
+        let report = network.put(vault, Upload::Records, "regulars", &lines).await;
+        assert_eq!((report.accepted, report.refused_total), (lines.len() as u64, 0), "{report:?}");
+    }
+    let rule = |rule: &str| Operand { rule: rule.to_owned(), ..Operand::default() };
+    let at =
+        |merchant: &str| Operand { text: Some(merchant.to_owned()), ..rule("commerce.merchant_purchase") };
+    let thrice = vec![
+        at("Luckin Coffee"),
+        Operand { range: Some([0, 100]), ..rule("commerce.purchase_range") },
+        Operand { at_least: Some(3), ..rule("commerce.purchase_count") },
+        Operand { at_least: Some(1_740), ..rule("commerce.amount_sum") },
+    ];
+    let never = Selection::Not(Box::new(Selection::Record(vec![at("FairPrice")])));
+    let who = Some(Selection::All(vec![Selection::Record(thrice), never]));
+    let asked = CampaignSpec { operands: vec![], who, ..spec() };
+    let found = network.submitter("luckin").run(&asked, &request("regulars"), |_| {}).await.unwrap();
+    let mut expected: Vec<String> = regulars[elsewhere.len()..].iter().map(contact).collect();
+    expected.sort();
+    assert_eq!(found.audience.unwrap().handles, expected);
+    let both = CampaignSpec { operands: spec().operands, ..asked };
+    assert_eq!(code(network.client("luckin").quote(&both.task()).await), "ADM-0001");
 }
 
 /// R014, R076, R077

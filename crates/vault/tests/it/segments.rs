@@ -5,15 +5,17 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::de::DeserializeOwned;
+use symphony_protocol::artifact::selection::{Qualification, Quantity, ResolvedMeasure, Selection};
 use symphony_protocol::artifact::{
-    AudienceResult, DividendRequest, EndorsedAssignment, Outcome, SignedReceipt,
+    AudienceResult, DividendRequest, EndorsedAssignment, Outcome, Plan, Predicate, ResolvedOperand,
+    SignedReceipt,
 };
 use symphony_tee::measure;
 use symphony_tee::report::EnclaveRole;
 use symphony_types::amount::Sym;
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
-use symphony_types::id::{EpochId, TaskId};
+use symphony_types::id::{EpochId, RuleName, TaskId};
 use symphony_types::key::{Endorsed, Master};
 use symphony_types::time::OrderedMillis;
 use symphony_vault::agent::Agent;
@@ -143,6 +145,39 @@ async fn a_slice_finds_the_same_people_in_segments_as_in_records() {
     }
     results.dedup();
     assert_eq!(results.len(), 1);
+}
+
+/// R046, R057, R079, R087: so do those whom a selection means over several of their records: three at the cafe for 20.00 together, and
+/// less than 3.00 at the tea house. Counts and sums are over records in segments and beside them together.
+#[tokio::test]
+async fn a_selection_over_several_records_does_not_depend_on_where_they_lie() {
+    let measure = |attribute_name: &str, quantity, at_least| {
+        let rule = RuleName::new("commerce.measured").unwrap();
+        ResolvedMeasure { rule, attribute: attribute(attribute_name), quantity, at_least }
+    };
+    let at = |merchant: &str, measures| {
+        let rule = RuleName::new("commerce.merchant_is").unwrap();
+        let predicate = Predicate::TextEquals(merchant.into());
+        let operands = vec![ResolvedOperand { rule, attribute: attribute("commerce.merchant"), predicate }];
+        Selection::Record(Qualification { operands, measures })
+    };
+    let thrice = measure("commerce.merchant", Quantity::Records, 3);
+    let regulars = at("cafe luna", vec![thrice, measure("commerce.amount", Quantity::Sum, 2_000)]);
+    let elsewhere = at("tea house", vec![measure("commerce.amount", Quantity::Sum, 300)]);
+    let who = Selection::All(vec![regulars, Selection::Not(Box::new(elsewhere))]);
+    for segment_rows in [u32::MAX, 4, 12, 28] {
+        let mut scene = Scene::new(segment_rows);
+        scene.world.populate(10).await;
+        scene.more("more", 15, tea).await;
+        scene.more("last", 3, |n| tea(15 + n)).await;
+        scene.world.withdraw("p3").await;
+        let Plan::Audience(query) = &mut scene.world.plan else { panic!("no audience") };
+        query.who = who.clone();
+        let order = scene.order(1).await;
+        let result = scene.result(&order, &scene.computed(&order).await);
+        // Person 1 spent 8.10 on tea, 2 spent 2.10; 0 has three at the cafe for 13.00; 3 has withdrawn, and others come too rarely.
+        assert_eq!(result.handles, ["p2@example.org", "p6@example.org"], "segments of {segment_rows}");
+    }
 }
 
 /// R105, R196: a later attempt reads exactly what the first one read, though what stood beside segments is in one now and

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use symphony_protocol::artifact::statistic::{Measure, Selection, StatisticPlan, StatisticResult};
+use symphony_protocol::artifact::selection::{Qualification, Selection};
+use symphony_protocol::artifact::statistic::{Measure, StatisticPlan, StatisticResult};
 use symphony_protocol::artifact::{Outcome, Plan, Predicate, PrivacyClass, ResolvedOperand};
 use symphony_types::epsilon::Epsilon;
 use symphony_types::id::RuleName;
@@ -14,15 +15,15 @@ use crate::world::*;
 /// One deviation of noise is far below one person.
 const QUIET: Epsilon = Epsilon(1_000_000_000_000);
 
-fn at(merchant: &str) -> Selection<ResolvedOperand> {
-    Selection::Record(vec![ResolvedOperand {
+fn at(merchant: &str) -> Selection<Qualification> {
+    Selection::record(vec![ResolvedOperand {
         rule: RuleName::new("commerce.merchant_is").unwrap(),
         attribute: attribute("commerce.merchant"),
         predicate: Predicate::TextEquals(merchant.into()),
     }])
 }
 
-fn plan(who: Selection<ResolvedOperand>, measure: Measure<ResolvedOperand>, minimum: u32) -> Plan {
+fn plan(who: Selection<Qualification>, measure: Measure<ResolvedOperand>, minimum: u32) -> Plan {
     Plan::Statistic(StatisticPlan {
         who,
         measure,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use prost::Message as _;
+use symphony_protocol::artifact::selection::Selection;
 use symphony_protocol::artifact::*;
 use symphony_protocol::governance::Governance;
 use symphony_protocol::governance::approval::{EnclaveCode, Platform, Purpose};
@@ -429,11 +430,11 @@ const JSON: i32 = UploadFormat::JsonLines as i32;
 
 fn query() -> ResolvedQuery {
     ResolvedQuery {
-        operands: vec![ResolvedOperand {
+        who: Selection::record(vec![ResolvedOperand {
             rule: RuleName::new("commerce.merchant_is").unwrap(),
             attribute: attribute("commerce.merchant"),
             predicate: Predicate::TextEquals("cafe luna".into()),
-        }],
+        }]),
         output: attribute("contact.handle"),
         combined_privacy_class: PrivacyClass::Identifying,
         minimum_result_cardinality: 2,

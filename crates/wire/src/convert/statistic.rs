@@ -1,12 +1,13 @@
 //! A statistic as a submitter states it. Limits that depend on policy are judged at admission (R021).
 
 use symphony_protocol::artifact::Operand;
-use symphony_protocol::artifact::statistic::{Measure, SELECTION_NODES_MAX, Selection, StatisticRequest};
+use symphony_protocol::artifact::statistic::{Measure, StatisticRequest};
 use symphony_types::epsilon::Epsilon;
 use symphony_types::id::AttributeName;
 use symphony_types::limits::SET_VALUES_MAX;
 use symphony_types::time::OrderedMillis;
 
+use super::selection::selection;
 use super::{Refused, checked_text, malformed, operands};
 use crate::v1;
 
@@ -21,24 +22,6 @@ pub(super) fn request(
         epsilon: Epsilon(message.epsilon_micro),
         evaluate_at,
     })
-}
-
-/// Messages are nested a hundred deep at most.
-fn selection(message: v1::Selection) -> Result<Selection<Operand>, Refused> {
-    use v1::selection::Of;
-    match message.of.ok_or_else(|| malformed("a selection has one of record, all, any and not"))? {
-        Of::Record(list) => Ok(Selection::Record(operands(list.operands, 1)?)),
-        Of::All(list) => Ok(Selection::All(selections(list)?)),
-        Of::Any(list) => Ok(Selection::Any(selections(list)?)),
-        Of::Not(part) => Ok(Selection::Not(Box::new(selection(*part)?))),
-    }
-}
-
-fn selections(list: v1::SelectionList) -> Result<Vec<Selection<Operand>>, Refused> {
-    if list.selections.len() > SELECTION_NODES_MAX {
-        return Err(malformed(format!("at most {SELECTION_NODES_MAX} selections")));
-    }
-    list.selections.into_iter().map(selection).collect()
 }
 
 fn measure(message: Option<v1::statistic::Measure>) -> Result<Measure<Operand>, Refused> {

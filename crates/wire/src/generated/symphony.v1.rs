@@ -2299,9 +2299,12 @@ pub struct TaskSpec {
     pub training: ::core::option::Option<Training>,
     #[prost(message, optional, tag = "10")]
     pub compute: ::core::option::Option<Compute>,
-    /// of a query in place of operands, output and cap
+    /// of a query in place of operands, who, output and cap
     #[prost(message, optional, tag = "11")]
     pub statistic: ::core::option::Option<Statistic>,
+    /// of an audience in place of operands
+    #[prost(message, optional, tag = "12")]
+    pub who: ::core::option::Option<Selection>,
 }
 /// Numbers about selected people, noised. `protocol::artifact::statistic` has the limits.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -2336,7 +2339,7 @@ pub struct Selection {
 pub mod selection {
     #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Of {
-        /// who has a record that satisfies all
+        /// who has a record that satisfies all, or as many of them as operands of type count and sum ask
         #[prost(message, tag = "1")]
         Record(super::OperandList),
         #[prost(message, tag = "2")]
@@ -2559,7 +2562,7 @@ pub struct Operand {
     /// governed derivation rule, such as commerce.purchase_recency
     #[prost(string, tag = "1")]
     pub rule: ::prost::alloc::string::String,
-    #[prost(oneof = "operand::Argument", tags = "2, 3, 4, 5")]
+    #[prost(oneof = "operand::Argument", tags = "2, 3, 4, 5, 6")]
     pub argument: ::core::option::Option<operand::Argument>,
 }
 /// Nested message and enum types in `Operand`.
@@ -2574,7 +2577,18 @@ pub mod operand {
         Days(u32),
         #[prost(uint64, tag = "5")]
         AtLeast(u64),
+        /// of an amount, or in days before now
+        #[prost(message, tag = "6")]
+        Range(super::NumberRange),
     }
+}
+/// Both bounds count.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct NumberRange {
+    #[prost(uint64, tag = "1")]
+    pub least: u64,
+    #[prost(uint64, tag = "2")]
+    pub most: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct TextList {

@@ -91,7 +91,7 @@ impl Statistic {
 
 impl Selection {
     /// Nested as deep as a body may be.
-    fn into_message(self) -> Result<v1::Selection, Problem> {
+    pub(super) fn into_message(self) -> Result<v1::Selection, Problem> {
         use v1::selection::Of;
         let list = |parts: Vec<Self>| -> Result<v1::SelectionList, Problem> {
             let selections = parts.into_iter().map(Self::into_message).collect::<Result<_, _>>()?;

@@ -12,6 +12,7 @@ use symphony_types::id::{
 use symphony_types::key::PrivateKey;
 
 use super::*;
+use crate::artifact::selection::Selection;
 use crate::artifact::*;
 use crate::governance::policy::{
     ComputePolicy, Deadlines, ParsePolicy, Privacy, ProposalPolicy, QueryFees, Shares, TrainPolicy,
@@ -125,7 +126,7 @@ fn assignment_of(name: u8, scope_name: &str, epsilon: u64) -> Assignment {
         charge: PrivacyCharge { exposure: Epsilon(epsilon), noised: Epsilon(0) },
         reservations: vec![Digest::ZERO],
         plan: Plan::Audience(ResolvedQuery {
-            operands: vec![],
+            who: Selection::record(vec![]),
             output: symphony_types::id::AttributeName::new("contact.handle").unwrap(),
             combined_privacy_class: PrivacyClass::Identifying,
             minimum_result_cardinality: 2,

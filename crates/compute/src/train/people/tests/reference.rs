@@ -21,6 +21,7 @@ fn holds(operand: &ResolvedOperand, record: &Record) -> bool {
             text.is_some_and(|text| wanted.iter().any(|wanted| text.trim().eq_ignore_ascii_case(wanted)))
         }
         Predicate::AtLeast(least) => record.2.is_some_and(|cents| cents >= *least),
+        Predicate::Within { least, most } => record.2.is_some_and(|cents| (*least..=*most).contains(&cents)),
         Predicate::Between { since, until } => record.1.is_some_and(|at| at >= since.0 && at <= until.0),
     }
 }
