@@ -3,6 +3,7 @@
 //! Chunks end at line ends and depend on the content alone, so that the same upload under the same key makes
 //! the same operations and has one effect (R209).
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::body::{Body, BodyDataStream};
@@ -65,6 +66,7 @@ pub(crate) struct Tally {
     pub(crate) refused_total: u64,
     pub(crate) refused: Vec<LineRefusal>,
     pub(crate) commitments: Vec<Vec<u8>>,
+    pub(crate) local: BTreeSet<String>,
 }
 
 impl Upload {
@@ -149,6 +151,7 @@ impl Tally {
         self.refused_total += answer.refused_total;
         self.refused.extend(answer.refused);
         self.commitments.extend(answer.commitments);
+        self.local.extend(answer.local);
     }
 
     fn oversized(&mut self, lines: &[u32]) {

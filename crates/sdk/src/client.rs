@@ -29,9 +29,9 @@ use crate::shape::challenge::{ChallengeFiling, ChallengeList};
 use crate::shape::reconcile::Reconciliation;
 use crate::shape::training::SealedStep;
 use crate::shape::{
-    AttributeEntry, BackupReport, BudgetEntry, ConsentEntry, DividendEntry, ErrorEntry, PersonErasureReport,
-    Quote, RecordEntry, RotationReport, Status, SubmitTaskRequest, Task, TaskResult, TaskSpec, UploadReport,
-    VaultEntry, VaultList,
+    AttributeEntry, BackupReport, BudgetEntry, CandidateEntry, ConsentEntry, DividendEntry, ErrorEntry,
+    PersonErasureReport, Quote, RecordEntry, RotationReport, Status, SubmitTaskRequest, Task, TaskResult,
+    TaskSpec, UploadReport, VaultEntry, VaultList,
 };
 
 /// A refusal as RFC 9457 writes it.
@@ -379,6 +379,11 @@ impl Client {
     pub async fn rotate_key(&self, vault: &str) -> Result<RotationReport, ClientError> {
         let request = self.request(Method::POST, &["vaults", vault, "key", "rotations"]);
         parse(&body(self.once(request).await?).await?)
+    }
+
+    /// Columns of a Vault's records that no governed attribute is for. For its operator.
+    pub async fn candidates(&self, vault: &str) -> Result<Vec<CandidateEntry>, ClientError> {
+        self.repeat(|| self.request(Method::GET, &["vaults", vault, "candidates"])).await
     }
 
     /// Has a Vault take a backup into its node's standby. For its operator. Not repeated: each time is a backup of its own.

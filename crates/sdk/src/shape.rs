@@ -254,6 +254,17 @@ shapes! {
         refused_total: u64,
         refused: Vec<LineRefusal>,
         commitments: Vec<String>,
+        #[serde(default)]
+        local: Vec<String>,
+    }
+
+    /// A column of a Vault's records that no governed attribute is for.
+    CandidateEntry {
+        name: String,
+        texts: u64,
+        numbers: u64,
+        times: u64,
+        people: u64,
     }
 
     /// A line that a Vault did not take.

@@ -4,6 +4,8 @@
 pub const NAME_LEN_MAX: usize = 64;
 /// Characters in a free text of a record, such as a merchant or a city.
 pub const TEXT_LEN_MAX: usize = 256;
+/// Columns of one record that no governed attribute is for.
+pub const LOCAL_COLUMNS_MAX: usize = 32;
 /// Vaults that one task may ask.
 pub const VAULTS_PER_TASK_MAX: usize = 64;
 /// Operands of one composition.

@@ -21,7 +21,7 @@ use symphony_protocol::vault::subjects::SubjectKey;
 use symphony_types::canonical;
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
-use symphony_types::id::{ActorId, Commitment, RequestId, SchemaVersion, SubjectId};
+use symphony_types::id::{ActorId, AttributeName, Commitment, RequestId, SchemaVersion, SubjectId};
 use symphony_types::merkle;
 use symphony_types::subjects::SubjectIndex;
 use symphony_wire::enclave::{between, purpose};
@@ -170,6 +170,7 @@ impl Enterprise {
             }
             Operation::ListReceipts(list) => return self.list_documents(&own()?, list).await,
             Operation::ReadReceipt(read) => return self.read_document(&own()?, read).await,
+            Operation::ReadCandidates(_) => return self.read_candidates(&authority),
             Operation::ErasePerson(erase) => return self.erase_person(&authority, &erase.subject).await,
             Operation::TakeBackup(_) => return self.take_backup(&authority, (&actor, &request)).await,
             Operation::RotateKey(_) => return self.rotate_key(&authority, (&actor, &request)).await,
@@ -416,6 +417,7 @@ impl Enterprise {
                 tally.refuse(draft.line, code, None);
             } else {
                 named.insert(draft.name);
+                tally.local.extend(draft.record.local.keys().cloned());
                 fresh.push((subject, writer.next, draft));
                 writer.next += 1;
                 room -= 1;
@@ -445,6 +447,7 @@ impl Enterprise {
             subject: record.subject,
             request: record.request,
             values: record.values,
+            local: record.local,
         };
         let valid = record.check(&self.governance.semantics);
         Ok(Draft { line, name, subject, record, valid })
@@ -538,6 +541,8 @@ struct Tally {
     refused: Vec<LineRefusal>,
     refused_total: u64,
     first: Option<Commitment>,
+    /// Columns of records that were taken, which no governed attribute is for.
+    local: BTreeSet<AttributeName>,
 }
 
 impl Tally {
@@ -592,6 +597,7 @@ impl Tally {
             refused: self.refused,
             refused_total: self.refused_total,
             commitments: self.first.filter(|_| single).map(|one| one.0.0.to_vec()).into_iter().collect(),
+            local: self.local.iter().take(LOCAL_SHOWN_MAX).map(ToString::to_string).collect(),
             ..VaultAnswer::default()
         }
     }
@@ -614,6 +620,8 @@ fn unsealed(error: keys::KeyError) -> Problem {
     Problem::fault("a person's row cannot be sealed or opened", error)
 }
 
+/// Names of local columns in one answer.
+const LOCAL_SHOWN_MAX: usize = 100;
 /// An operation that its caller sealed, and that somebody sends again, is refused after this. **Units**: milliseconds.
 const OWN_LIFETIME_MAX_MS: u64 = 900_000;
 /// Lines that become durable together: a command of this many consents stays below the limit of a command.

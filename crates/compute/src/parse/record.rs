@@ -53,7 +53,7 @@ impl Sheet {
             return Err(Code::NotAReceipt);
         }
         let Self { salt, schema, subject, request, .. } = self.clone();
-        let record = CanonicalRecord { salt, schema, subject, request, values };
+        let record = CanonicalRecord { salt, schema, subject, request, values, local: BTreeMap::new() };
         let quality = Quality {
             completeness: Bps(expense.quality.completeness),
             checks: Bps(expense.quality.consistency),

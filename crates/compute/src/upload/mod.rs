@@ -1,7 +1,7 @@
 //! Uploads of a data producer or enterprise, parsed into canonical values (R077).
 //!
 //! **Shape**: JSON lines, Parquet or an Arrow IPC stream. A line is a flat object. *Records*: `request_id`,
-//! `subject` and governed attributes by name. *Subjects*: `subject`, `contact`, optional `wallet`. *Consents*:
+//! `subject`, governed attributes by name, and columns of other names, which stay local. *Subjects*: `subject`, `contact`, optional `wallet`. *Consents*:
 //! `subject`, `scope`, `state`, optional `expires_at`. Times are RFC 3339 texts or whole milliseconds, amounts
 //! are decimal texts such as `5.80` or whole cents. A bad line is refused by itself with a code; the good ones
 //! are never lost.
@@ -17,7 +17,7 @@ mod tests;
 use std::collections::BTreeMap;
 
 use symphony_protocol::governance::semantics::Semantics;
-use symphony_protocol::vault::record::Value;
+use symphony_protocol::vault::record::{LocalValue, Value};
 use symphony_types::catalogue::Code;
 use symphony_types::id::{AccountId, AttributeName, RequestId, SubjectId, UsageScope};
 use symphony_types::limits::UPLOAD_BYTES_MAX;
@@ -45,6 +45,8 @@ pub struct ParsedRecord {
     pub subject: SubjectId,
     /// Attributes of the registry, each of its type.
     pub values: BTreeMap<AttributeName, Value>,
+    /// Columns that the registry has no attribute for (R051).
+    pub local: BTreeMap<AttributeName, LocalValue>,
 }
 
 /// A person as it was uploaded.

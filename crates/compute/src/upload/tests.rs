@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use symphony_protocol::artifact::PrivacyClass;
 use symphony_protocol::governance::semantics::{Attribute, AttributeLifecycle, Queryability, ValueType};
 use symphony_types::id::SemanticVersion;
-use symphony_types::limits::{TEXT_LEN_MAX, UPLOAD_LINE_BYTES_MAX};
+use symphony_types::limits::{LOCAL_COLUMNS_MAX, TEXT_LEN_MAX, UPLOAD_LINE_BYTES_MAX};
 use symphony_types::time::RecordMillis;
 
 use super::*;
@@ -70,7 +70,38 @@ fn expected() -> ParsedRecord {
             (name("commerce.amount"), Value::Cents(580)),
         ]
         .into(),
+        local: BTreeMap::new(),
     }
+}
+
+/// R051: columns that no governed attribute is for are kept apart, as they were written; so many and no more.
+#[test]
+fn columns_of_other_names_stay_local() {
+    let columns = r#""geography.city":"Bern","till":7,"cashier":" Ada ","opened":"2026-01-01","empty":null"#;
+    let record = with(columns).unwrap();
+    assert_eq!(record.values.len(), 1);
+    let local = [
+        (name("cashier"), LocalValue::Text(" Ada ".into())),
+        (name("opened"), LocalValue::Text("2026-01-01".into())),
+        (name("till"), LocalValue::Number(7)),
+    ];
+    assert_eq!(record.local, local.into());
+    assert_eq!(with(r#""till":7"#).unwrap_err().detail, "the record has no governed attribute");
+    let many = |count: usize| {
+        let columns: String = (0..count).map(|n| format!(r#","column-{n}":{n}"#)).collect();
+        with(&format!(r#""geography.city":"Bern"{columns}"#))
+    };
+    assert_eq!(many(LOCAL_COLUMNS_MAX).unwrap().local.len(), LOCAL_COLUMNS_MAX);
+    assert_eq!(many(LOCAL_COLUMNS_MAX + 1).unwrap_err().code, Code::RecordInvalid);
+    let times: ArrayRef = Arc::new(Date32Array::from(vec![2]));
+    let text = |text: &str| -> ArrayRef { Arc::new(StringArray::from(vec![text])) };
+    let columns =
+        [("request_id", text("r")), ("subject", text("s")), ("geography.city", text("Bern")), ("day", times)];
+    let bytes = parquet_of(&RecordBatch::try_from_iter(columns).unwrap());
+    let semantics = semantics();
+    let lines: Vec<_> = records(Format::Parquet, &bytes, &semantics).unwrap().collect();
+    let day = LocalValue::Time(RecordMillis(2 * 86_400_000));
+    assert_eq!(lines[0].1.as_ref().unwrap().local, [(name("day"), day)].into());
 }
 
 /// R077
@@ -103,7 +134,8 @@ fn a_bad_line_is_refused_alone() {
 #[test]
 fn refusals_name_the_column_and_never_the_value() {
     let cases = [
-        (r#""no.such":"secret""#, Code::RecordInvalid, "there is no column no.such"),
+        (r#""no such":"secret""#, Code::RecordInvalid, "there is no column no such"),
+        (r#""no.such":[1]"#, Code::RecordInvalid, "no.such is a list, not a text, a whole number or a time"),
         (
             r#""commerce.amount":5.8"#,
             Code::RecordInvalid,

@@ -4,11 +4,11 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use symphony_protocol::governance::semantics::{Semantics, ValueType};
-use symphony_protocol::vault::record::Value;
+use symphony_protocol::vault::record::{LocalValue, Value};
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
 use symphony_types::id::{AccountId, AttributeName, NameError, RequestId, SubjectId, UsageScope};
-use symphony_types::limits::TEXT_LEN_MAX;
+use symphony_types::limits::{LOCAL_COLUMNS_MAX, TEXT_LEN_MAX};
 use symphony_types::time::{OrderedMillis, RecordMillis};
 use time::format_description::well_known::Rfc3339;
 use time::{Date, Month, OffsetDateTime};
@@ -19,27 +19,34 @@ use crate::upload::{ConsentState, LineError, ParsedConsent, ParsedRecord, Parsed
 /// A record out of its columns.
 pub(super) fn record(fields: &Fields<'_>, semantics: &Semantics) -> Result<ParsedRecord, LineError> {
     const CODE: Code = Code::RecordInvalid;
-    let (mut request, mut subject, mut values) = (None, None, BTreeMap::new());
+    let (mut request, mut subject) = (None, None);
+    let (mut values, mut local) = (BTreeMap::new(), BTreeMap::new());
     for (name, scalar) in fields.iter() {
         match name {
             "request_id" => request = Some(identifier(CODE, name, scalar, RequestId::new)?),
             "subject" => subject = Some(identifier(CODE, name, scalar, SubjectId::new)?),
             _ => {
                 let attribute = AttributeName::new(name).map_err(|_| unknown(CODE, name))?;
-                let kind = semantics.attributes.get(&attribute).ok_or_else(|| unknown(CODE, name))?.value;
-                if *scalar != Scalar::Null {
-                    values.insert(attribute, typed(name, scalar, kind)?);
+                match semantics.attributes.get(&attribute) {
+                    _ if *scalar == Scalar::Null => {}
+                    Some(governed) => drop(values.insert(attribute, typed(name, scalar, governed.value)?)),
+                    None => drop(local.insert(attribute, untyped(name, scalar)?)),
                 }
             }
         }
     }
     if values.is_empty() {
-        return Err(refuse(CODE, "the record has no attribute"));
+        return Err(refuse(CODE, "the record has no governed attribute"));
+    }
+    if local.len() > LOCAL_COLUMNS_MAX {
+        let detail = format!("at most {LOCAL_COLUMNS_MAX} columns have no governed attribute");
+        return Err(refuse(CODE, detail));
     }
     Ok(ParsedRecord {
         request: present(CODE, "request_id", request)?,
         subject: present(CODE, "subject", subject)?,
         values,
+        local,
     })
 }
 
@@ -112,6 +119,17 @@ fn typed(name: &str, scalar: &Scalar<'_>, kind: ValueType) -> Result<Value, Line
                 Err(wrong(CODE, name, scalar, "a decimal text or whole cents"))
             }
         },
+    }
+}
+
+/// What a column that means nothing to governance may hold.
+fn untyped(name: &str, scalar: &Scalar<'_>) -> Result<LocalValue, LineError> {
+    const CODE: Code = Code::RecordInvalid;
+    match scalar {
+        Scalar::Integer(number) => Ok(LocalValue::Number(*number)),
+        Scalar::Time(millis) => Ok(LocalValue::Time(RecordMillis(*millis))),
+        Scalar::Text(_) => Ok(LocalValue::Text(bounded_text(CODE, name, scalar)?.to_owned())),
+        Scalar::Null | Scalar::Other(_) => Err(wrong(CODE, name, scalar, "a text, a whole number or a time")),
     }
 }
 

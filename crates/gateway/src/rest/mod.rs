@@ -86,4 +86,5 @@ fn slow_routes() -> Routes {
         .routes(routes!(vaults::erase))
         .routes(routes!(vaults::rotate))
         .routes(routes!(vaults::back_up))
+        .routes(routes!(vaults::candidates))
 }

@@ -445,6 +445,19 @@ answers! {
         label: String = same;
     }
 
+    /// A column of a Vault's records that no governed attribute is for.
+    CandidateEntry {
+        name: String = same;
+        /// Records that have a text.
+        texts: u64 = same;
+        /// A whole number.
+        numbers: u64 = same;
+        /// A point in time.
+        times: u64 = same;
+        /// People whose records have it.
+        people: u64 = same;
+    }
+
     /// A record as its Vault holds it.
     RecordEntry {
         commitment: String = hex::encode;
@@ -569,6 +582,8 @@ pub(crate) struct UploadReport {
     refused: Vec<LineRefusal>,
     /// Commitments of the records, of a single upload.
     commitments: Vec<String>,
+    /// Columns that no governed attribute is for: they stay in the Vault, and no task reads them.
+    local: Vec<String>,
 }
 
 impl From<upload::Tally> for UploadReport {
@@ -579,6 +594,7 @@ impl From<upload::Tally> for UploadReport {
             refused_total: tally.refused_total,
             refused: each(tally.refused),
             commitments: tally.commitments.iter().map(hex::encode).collect(),
+            local: tally.local.into_iter().collect(),
         }
     }
 }

@@ -19,15 +19,15 @@ use symphony_types::limits::DOCUMENT_BYTES_MAX;
 use symphony_wire::caller::Caller;
 use symphony_wire::v1::vault_operation::Operation;
 use symphony_wire::v1::{
-    ErasePerson, ReadAttributes, ReadBudget, ReadConsents, ReadDividends, ReadRecords, RotateKey,
-    SealedOperation, TakeBackup, UploadFormat, VaultAnswer,
+    ErasePerson, ReadAttributes, ReadBudget, ReadCandidates, ReadConsents, ReadDividends, ReadRecords,
+    RotateKey, SealedOperation, TakeBackup, UploadFormat, VaultAnswer,
 };
 use utoipa::ToSchema;
 
 use super::request::{JSON, JsonBody, OCTETS, RequestKey, hex32, json, media, require_media};
 use super::shape::{
-    AttributeEntry, BudgetEntry, ConsentEntry, ConsentGrant, DividendEntry, RecordEntry, UploadReport,
-    VaultEntry, VaultList,
+    AttributeEntry, BudgetEntry, CandidateEntry, ConsentEntry, ConsentGrant, DividendEntry, RecordEntry,
+    UploadReport, VaultEntry, VaultList,
 };
 use crate::gateway::{Gateway, Proven};
 use crate::operations::ASSIGNED;
@@ -308,6 +308,24 @@ pub(crate) struct BackupReport {
     number: u64,
     /// What it has, canonical and signed by the Vault, in hexadecimal.
     manifest: String,
+}
+
+/// Columns of a Vault's records that no governed attribute is for, each with how many records and people have it. For the Vault's
+/// operator.
+#[utoipa::path(
+    get, path = "/v1/vaults/{vault}/candidates", operation_id = "getCandidates", tag = "vaults",
+    params(("vault" = String, Path, description = "A Vault's name, or `assigned`")),
+    responses((status = 200, description = "By name, at most 1000", body = Vec<CandidateEntry>))
+)]
+pub(crate) async fn candidates(
+    State(gateway): State<Arc<Gateway>>,
+    Proven(caller): Proven,
+    Path(vault): Path<String>,
+) -> Result<Json<Vec<CandidateEntry>>, Problem> {
+    let vault = gateway.vault(&caller, &vault).await?;
+    let read = Operation::ReadCandidates(ReadCandidates {});
+    let answer = gateway.operate(&caller, &vault, &unique()?, read).await?;
+    Ok(Json(answer.candidates.into_iter().map(CandidateEntry::from).collect()))
 }
 
 /// Takes a backup of a Vault into its node's standby, while the Vault serves. For the Vault's operator.

@@ -25,6 +25,7 @@ const ROUTES: &[&str] = &[
     "get /v1/tasks/{id}/steps/{round}",
     "get /v1/vaults",
     "get /v1/vaults/assigned",
+    "get /v1/vaults/{vault}/candidates",
     "get /v1/vaults/{vault}/subjects/{subject}/budget",
     "get /v1/vaults/{vault}/subjects/{subject}/budget/statement",
     "get /v1/vaults/{vault}/subjects/{subject}/consents",

@@ -178,7 +178,7 @@ async fn a_person_rules_their_own_consent_and_sees_their_budget() {
 /// R055, R076, R080: a person has itself erased and gets the Vault's proof; somebody else's is the Vault's to refuse; an operator
 /// has its Vault's key rotated, and a backup taken (R062).
 #[tokio::test]
-async fn a_person_is_erased_a_key_rotated_and_a_backup_taken() {
+async fn a_person_is_erased_a_key_rotated_a_backup_taken_and_candidates_read() {
     let stage = Stage::open().await;
     let path = format!("/v1/vaults/assigned/subjects/{ACTOR}");
     let erased = stage.request(Method::DELETE, &path).send().await.unwrap();
@@ -194,6 +194,9 @@ async fn a_person_is_erased_a_key_rotated_and_a_backup_taken() {
     let taken = stage.request(Method::POST, "/v1/vaults/vault-1/backups").send().await.unwrap();
     let taken: Value = serde_json::from_str(&taken.text().await.unwrap()).unwrap();
     assert_eq!(taken, json!({"number": 3, "manifest": "070809"}));
+    let found = stage.request(Method::GET, "/v1/vaults/vault-1/candidates").send().await.unwrap();
+    let found: Value = serde_json::from_str(&found.text().await.unwrap()).unwrap();
+    assert_eq!(found, json!([{"name": "till", "texts": 1, "numbers": 2, "times": 0, "people": 3}]));
     let seen = stage.seen.lock().unwrap();
     let erasing = |operation: &Operation| matches!(operation, Operation::ErasePerson(_));
     let count = seen.operations.iter().filter(|one| one.operation.as_ref().is_some_and(erasing)).count();

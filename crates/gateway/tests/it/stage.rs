@@ -126,6 +126,11 @@ fn answer(operation: &VaultOperation) -> VaultAnswer {
         Operation::TakeBackup(_) => {
             return VaultAnswer { accepted: 3, proof: vec![7, 8, 9], ..VaultAnswer::default() };
         }
+        Operation::ReadCandidates(_) => {
+            let (name, texts, numbers, times, people) = ("till".into(), 1, 2, 0, 3);
+            let candidates = vec![CandidateEntry { name, texts, numbers, times, people }];
+            return VaultAnswer { candidates, ..VaultAnswer::default() };
+        }
         Operation::ErasePerson(_) => {
             return VaultAnswer {
                 code: "ADM-0003".into(),

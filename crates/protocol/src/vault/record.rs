@@ -11,7 +11,7 @@ use symphony_types::canonical;
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
 use symphony_types::id::{AttributeName, Commitment, RequestId, SchemaVersion, SubjectId};
-use symphony_types::limits::TEXT_LEN_MAX;
+use symphony_types::limits::{LOCAL_COLUMNS_MAX, TEXT_LEN_MAX};
 use symphony_types::time::RecordMillis;
 
 use crate::governance::semantics::{AttributeLifecycle, Semantics, ValueType};
@@ -29,6 +29,19 @@ pub struct CanonicalRecord {
     pub request: RequestId,
     /// Governed attributes and their values.
     pub values: BTreeMap<AttributeName, Value>,
+    /// Columns that no governed attribute is for: candidates for one, which no task reads (R050, R051).
+    pub local: BTreeMap<AttributeName, LocalValue>,
+}
+
+/// The value of a column whose meaning is not governed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LocalValue {
+    /// A text as it was written.
+    Text(String),
+    /// A whole number.
+    Number(u64),
+    /// A point in time.
+    Time(RecordMillis),
 }
 
 /// The value of an attribute.
@@ -48,9 +61,16 @@ impl CanonicalRecord {
         Commitment(Digest::of_bytes(&canonical::to_bytes(self)))
     }
 
-    /// Whether every value is of a registered attribute and its type. **Errors**: `VLT-0001`.
+    /// Whether there is a value, every value is of a registered attribute and its type, and no local one is. **Errors**: `VLT-0001`.
     pub fn check(&self, semantics: &Semantics) -> Result<(), Code> {
-        if self.values.is_empty() {
+        let local = |(name, value): (&AttributeName, &LocalValue)| {
+            let fits = match value {
+                LocalValue::Text(text) => !text.is_empty() && text.len() <= TEXT_LEN_MAX,
+                LocalValue::Number(_) | LocalValue::Time(_) => true,
+            };
+            fits && !semantics.attributes.contains_key(name)
+        };
+        if self.values.is_empty() || self.local.len() > LOCAL_COLUMNS_MAX || !self.local.iter().all(local) {
             return Err(Code::RecordInvalid);
         }
         for (name, value) in &self.values {

@@ -20,7 +20,7 @@ use symphony_protocol::lifecycle::training::Position;
 use symphony_protocol::settlement::finalize::settlement_root;
 use symphony_protocol::vault::backup::{Backup, BackupFile};
 use symphony_protocol::vault::document::{DocumentRecord, Erasure, PersonErasure, SignedErasure};
-use symphony_protocol::vault::record::{CanonicalRecord, Value as Field};
+use symphony_protocol::vault::record::{CanonicalRecord, LocalValue, Value as Field};
 use symphony_types::amount::{Sym, split};
 use symphony_types::canonical::to_bytes;
 use symphony_types::digest::Digest;
@@ -126,6 +126,7 @@ fn commitments_conform() {
             (attribute("geography.city"), Field::Text("上海".into())),
         ]
         .into(),
+        local: [(attribute("till"), LocalValue::Number(7))].into(),
     };
     let file = "commitment.json";
     conforms(

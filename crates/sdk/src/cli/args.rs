@@ -389,6 +389,12 @@ pub(crate) enum Vault {
         #[arg(long)]
         vault: String,
     },
+    /// Columns of your Vault's records that no governed attribute is for; for its operator
+    Candidates {
+        /// The Vault
+        #[arg(long)]
+        vault: String,
+    },
     /// Take a backup of your Vault into its node's standby, while it serves; for its operator
     Backup {
         /// The Vault

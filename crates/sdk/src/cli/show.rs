@@ -9,7 +9,7 @@ use symphony_protocol::artifact::module::Unit;
 use symphony_protocol::artifact::statistic::StatisticResult;
 use symphony_protocol::artifact::{AudienceResult, Outcome};
 use symphony_protocol::lifecycle::TaskState;
-use symphony_sdk::shape::{MasterHealth, Quote, Task, UploadReport};
+use symphony_sdk::shape::{CandidateEntry, MasterHealth, Quote, Task, UploadReport};
 use symphony_sdk::submission::Step;
 use symphony_sdk::verify::Report;
 use symphony_types::amount::{SYM_DECIMALS, SYM_UNIT, Sym};
@@ -192,7 +192,20 @@ pub(super) fn upload(report: &UploadReport) -> String {
         let rows = rows.map(|line| [line.line.to_string(), line.code.clone(), line.detail.clone()]);
         text = format!("{text}\n{}", table(["line", "code", "detail"], rows));
     }
+    if !report.local.is_empty() {
+        text = format!(
+            "{text}\nkept, and read by no task, for want of a governed attribute: {}",
+            report.local.join(", ")
+        );
+    }
     text
+}
+
+pub(super) fn candidates(candidates: &[CandidateEntry]) -> String {
+    let rows = candidates.iter().map(|CandidateEntry { name, texts, numbers, times, people }| {
+        [name.clone(), texts.to_string(), numbers.to_string(), times.to_string(), people.to_string()]
+    });
+    table(["column", "texts", "numbers", "times", "people"], rows)
 }
 
 pub(super) fn report(report: &Report) -> String {

@@ -1,4 +1,5 @@
-//! `symphony vault`: a person is erased at a Vault, a Vault's key is rotated, and a backup is taken (R055, R062, R076, R080).
+//! `symphony vault`: a person is erased at a Vault, a Vault's key is rotated, a backup is taken, and local columns are
+//! listed (R051, R055, R062, R076, R080).
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -17,6 +18,10 @@ impl Session {
             Vault::RotateKey { vault } => {
                 let rotated = self.profile.client()?.rotate_key(&vault).await?;
                 show::print(self.json, &rotated, |rotated| format!("{} keys under a new key", rotated.keys));
+            }
+            Vault::Candidates { vault } => {
+                let candidates = self.profile.client()?.candidates(&vault).await?;
+                show::print(self.json, &candidates, |candidates| show::candidates(candidates));
             }
             Vault::Backup { vault } => {
                 let taken = self.profile.client()?.back_up(&vault).await?;

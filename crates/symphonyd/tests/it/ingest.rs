@@ -230,8 +230,13 @@ async fn bad_lines_are_named_and_good_ones_stay(network: &Network) {
     ];
     let report = network.put("vault-c", Upload::Records, "line-records", &lines).await;
     let refused: Vec<_> = report.refused.iter().map(|line| (line.line, line.code.as_str())).collect();
-    assert_eq!((report.accepted, report.refused_total), (3, 4));
-    assert_eq!(refused, [(2, "VLT-0001"), (4, "VLT-0001"), (5, "ADM-0001"), (6, "VLT-0002")]);
+    assert_eq!((report.accepted, report.refused_total), (4, 3));
+    assert_eq!(refused, [(2, "VLT-0001"), (5, "ADM-0001"), (6, "VLT-0002")]);
+    // Nothing governed is called so: it stays local, and the operator sees it.
+    assert_eq!(report.local, ["commerce.star_sign"]);
+    let candidates = network.client("operator-vault-c").candidates("vault-c").await.unwrap();
+    let found: Vec<_> = candidates.iter().map(|one| (one.name.as_str(), one.texts, one.people)).collect();
+    assert_eq!(found, [("commerce.star_sign", 1, 1)]);
     let scope = json!({"subject": name, "scope": "astrology", "state": "granted"});
     let report = network.put("vault-c", Upload::Consents, "line-scope", &[scope]).await;
     assert_eq!(report.refused[0].code, "ADM-0011");

@@ -3,7 +3,7 @@
 //! A correction is a local event, like any record that a person uploads: it changes what campaigns see and earns nothing.
 //! What was read stays beside it as the evidence of the parse.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use symphony_compute::parse::record;
 use symphony_protocol::vault::machine::Command;
@@ -64,6 +64,7 @@ impl Enterprise {
                 request: RequestId::new(&format!("corrected-{:.32}", document.0.to_string()))
                     .map_err(|_| Code::Internal)?,
                 values: expense.values(|name| known.get(name).copied()),
+                local: BTreeMap::new(),
             };
             record.check(&self.governance.semantics)?;
             let (commitment, sealed) = seal_record(&key, &record).map_err(sealing)?;

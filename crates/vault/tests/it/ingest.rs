@@ -7,7 +7,9 @@ use redb::{Database, ReadableTable, TableDefinition};
 use symphony_types::catalogue::Code;
 use symphony_types::key::PrivateKey;
 use symphony_wire::v1::vault_operation::Operation;
-use symphony_wire::v1::{ReadBudget, ReadConsents, ReadDividends};
+use symphony_wire::v1::{
+    CandidateEntry, ErasePerson, ReadBudget, ReadCandidates, ReadConsents, ReadDividends,
+};
 
 use crate::world::*;
 
@@ -28,6 +30,44 @@ async fn the_same_record_and_the_same_request_have_one_effect() {
     assert_eq!((single.accepted, single.duplicates, single.commitments.len()), (0, 1, 1));
     assert_eq!(world.vault().head(), head);
     assert_eq!(world.vault().state().holdings.count(), 3);
+}
+
+/// R050, R051, R077, R213: columns that no governed attribute is for are kept with the record, for its owner; the operator sees which there
+/// are and of how many people, and nobody else. Whoever is erased is not counted.
+#[tokio::test]
+async fn columns_of_other_names_are_kept_and_counted() {
+    let world = World::new();
+    world.populate(3).await;
+    let line = |n: u32, column: &str| {
+        format!(r#"{{"request_id":"own-{n}","subject":"p{}","commerce.merchant":"Kiosk",{column}}}"#, n % 3)
+    };
+    let sent = [
+        line(0, r#""till":7"#),
+        line(1, r#""till":"seven","commerce.amuont":"5.80""#),
+        line(3, r#""till":9"#),
+    ];
+    let done = world.ask(OPERATOR, "other", put_records(&sent.join("\n"))).await;
+    assert_eq!((done.accepted, done.refused_total), (3, 0), "{done:?}");
+    assert_eq!(done.local, ["commerce.amuont", "till"]);
+    assert_eq!(world.ask(OPERATOR, "other", put_records(&sent.join("\n"))).await, done);
+    let read = world.ask(("p1", "producer"), "read", read_records("p1")).await;
+    assert!(read.records.iter().any(|record| record.json.contains(r#""till":{"Text":"seven"}"#)), "{read:?}");
+    let candidates = async |who, request: &str| {
+        world.ask(who, request, Operation::ReadCandidates(ReadCandidates {})).await
+    };
+    let found = candidates(OPERATOR, "candidates").await.candidates;
+    let entry = |name: &str, texts, numbers, people| CandidateEntry {
+        name: name.into(),
+        texts,
+        numbers,
+        times: 0,
+        people,
+    };
+    assert_eq!(found, [entry("commerce.amuont", 1, 0, 1), entry("till", 1, 2, 2)]);
+    assert_eq!(candidates(("p1", "producer"), "mine").await.code, Code::Forbidden.as_str());
+    let erase = Operation::ErasePerson(ErasePerson { subject: "p1".into() });
+    assert_eq!(world.ask(("p1", "producer"), "erase", erase).await.code, "");
+    assert_eq!(candidates(OPERATOR, "again").await.candidates, [entry("till", 0, 2, 1)]);
 }
 
 /// R080

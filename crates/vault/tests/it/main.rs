@@ -15,4 +15,5 @@ mod rotation;
 mod segments;
 mod slice;
 mod statistic;
+mod torn;
 mod world;

@@ -101,6 +101,11 @@ impl Scene {
         Self { world, program, aggregator, slice, _elsewhere }
     }
 
+    /// What is left without the enclaves.
+    pub(crate) fn into_world(self) -> World {
+        self.world
+    }
+
     pub(crate) async fn more(&self, request: &str, records: u32, line: impl Fn(u32) -> String) {
         let done = self.world.ask(OPERATOR, request, put_records(&lines(records, line))).await;
         assert_eq!((done.accepted, done.refused_total), (u64::from(records), 0), "{done:?}");

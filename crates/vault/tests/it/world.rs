@@ -217,17 +217,23 @@ impl World {
 
     /// People `p0..`, each with a wallet, consent for marketing and one coffee.
     pub(crate) async fn populate(&self, people: u32) {
+        for done in self.populated(people).await {
+            assert_eq!((done.accepted, done.refused_total), (u64::from(people), 0), "{done:?}");
+        }
+    }
+
+    /// The same, perhaps once more: what each upload has done.
+    pub(crate) async fn populated(&self, people: u32) -> [VaultAnswer; 3] {
         let subjects = lines(people, |n| {
             format!(r#"{{"subject":"p{n}","contact":"p{n}@example.org","wallet":"{:064x}"}}"#, n + 1)
         });
-        let done = self.ask(OPERATOR, "subjects", put_subjects(&subjects)).await;
-        assert_eq!((done.accepted, done.refused_total), (u64::from(people), 0), "{done:?}");
         let consents =
             lines(people, |n| format!(r#"{{"subject":"p{n}","scope":"marketing","state":"granted"}}"#));
-        let done = self.ask(OPERATOR, "consents", put_consents(&consents)).await;
-        assert_eq!((done.accepted, done.refused_total), (u64::from(people), 0), "{done:?}");
-        let done = self.ask(OPERATOR, "records", put_records(&lines(people, coffee))).await;
-        assert_eq!((done.accepted, done.refused_total), (u64::from(people), 0), "{done:?}");
+        [
+            self.ask(OPERATOR, "subjects", put_subjects(&subjects)).await,
+            self.ask(OPERATOR, "consents", put_consents(&consents)).await,
+            self.ask(OPERATOR, "records", put_records(&lines(people, coffee))).await,
+        ]
     }
 
     pub(crate) async fn withdraw(&self, person: &str) {

@@ -158,7 +158,7 @@ pub struct VaultOperation {
     pub reply_key: ::prost::alloc::vec::Vec<u8>,
     #[prost(
         oneof = "vault_operation::Operation",
-        tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28"
+        tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29"
     )]
     pub operation: ::core::option::Option<vault_operation::Operation>,
 }
@@ -204,6 +204,8 @@ pub mod vault_operation {
         RotateKey(super::RotateKey),
         #[prost(message, tag = "28")]
         TakeBackup(super::TakeBackup),
+        #[prost(message, tag = "29")]
+        ReadCandidates(super::ReadCandidates),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -303,6 +305,9 @@ pub struct ErasePerson {
 /// says how many.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RotateKey {}
+/// For the Vault's operator: columns that no governed attribute is for.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReadCandidates {}
 /// For the Vault's operator: a backup into the node's standby. The answer's `accepted` is its number, its `proof` the signed Backup.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct TakeBackup {}
@@ -381,6 +386,11 @@ pub struct VaultAnswer {
     pub ticket: ::prost::alloc::vec::Vec<u8>,
     #[prost(message, repeated, tag = "16")]
     pub attributes: ::prost::alloc::vec::Vec<AttributeEntry>,
+    /// of a record upload: columns that no governed attribute is for, at most 100
+    #[prost(string, repeated, tag = "17")]
+    pub local: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(message, repeated, tag = "18")]
+    pub candidates: ::prost::alloc::vec::Vec<CandidateEntry>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct LineRefusal {
@@ -438,6 +448,24 @@ pub struct RecordEntry {
     /// the canonical record, for its owner
     #[prost(string, tag = "2")]
     pub json: ::prost::alloc::string::String,
+}
+/// A column of records that no governed attribute is for: a candidate for one.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CandidateEntry {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// records that have a text
+    #[prost(uint64, tag = "2")]
+    pub texts: u64,
+    /// a whole number
+    #[prost(uint64, tag = "3")]
+    pub numbers: u64,
+    /// a point in time
+    #[prost(uint64, tag = "4")]
+    pub times: u64,
+    /// whose records have it
+    #[prost(uint64, tag = "5")]
+    pub people: u64,
 }
 /// A derived attribute of a person. It never leaves the Vault but to that person and the Vault's operator.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
