@@ -31,6 +31,11 @@ pub trait Depot: Send + Sync {
     /// Removes a segment, if it is there, and whatever was begun of it. **Errors**: the place; then it is tidied up later.
     async fn remove(&self, segment: &SegmentId) -> Result<(), DepotError>;
 
+    /// Removes a segment that was not written to its end. Something of it may still be on its way, so the place is tidied once more.
+    ///
+    /// **Errors**: as [`Self::remove`].
+    async fn abandon(&self, segment: &SegmentId) -> Result<(), DepotError>;
+
     /// Removes what is not of these segments, when something may have been left. Call while none is being written.
     ///
     /// **Errors**: the place; then it is tidied up at the next call.

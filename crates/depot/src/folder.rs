@@ -71,6 +71,10 @@ impl Depot for Folder {
         self.local.remove(segment)
     }
 
+    async fn abandon(&self, segment: &SegmentId) -> Result<(), DepotError> {
+        self.local.remove(segment)
+    }
+
     async fn tidy(&self, _: &BTreeSet<SegmentId>) -> Result<(), DepotError> {
         Ok(())
     }

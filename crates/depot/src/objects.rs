@@ -155,6 +155,11 @@ impl Depot for Objects {
         Ok(removed?)
     }
 
+    async fn abandon(&self, segment: &SegmentId) -> Result<(), DepotError> {
+        self.untidy.store(true, Ordering::Release);
+        Ok(self.shelf.remove(segment).await?)
+    }
+
     async fn tidy(&self, known: &BTreeSet<SegmentId>) -> Result<(), DepotError> {
         if !self.untidy.load(Ordering::Acquire) {
             return Ok(());

@@ -51,7 +51,7 @@ pub(crate) struct Analysis {
     /// Where their files are.
     pub(crate) depot: Arc<dyn Depot>,
     /// When the place of files failed, if nothing was written since, and how long it is left alone then.
-    pub(crate) failed: Mutex<Option<Instant>>,
+    failed: Mutex<Option<Instant>>,
     rest: Duration,
     pub(crate) keys: Arc<SegmentKeys>,
     engine: Engine,
@@ -194,6 +194,12 @@ impl Analysis {
         let segmented = self.segmented();
         let Some((segment, _)) = segmented.slots().next() else { return Ok(()) };
         self.depot.answers(segment).await.map_err(misplaced)
+    }
+
+    /// Notes whether the place of files failed just now.
+    pub(crate) fn note_failure<T>(&self, done: &Result<T, Problem>) {
+        let away = matches!(done, Err(problem) if problem.code() == Code::SegmentsUnavailable);
+        *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = away.then(Instant::now);
     }
 
     /// Whether the place of files failed a moment ago: what can wait does.

@@ -16,7 +16,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Instant;
 
 use symphony_segments::catalogue::{CatalogueError, CatalogueVersion};
 use symphony_segments::merge::merge;
@@ -24,7 +23,6 @@ use symphony_segments::segment::{SegmentEntry, SegmentId, SegmentKey};
 use symphony_segments::sort::Unsorted;
 use symphony_segments::tiers;
 use symphony_segments::writer::{Layout, SegmentWriter};
-use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
 use symphony_types::subjects::SubjectIndex;
 
@@ -158,7 +156,11 @@ impl Shared {
         let analysis = &self.analysis;
         let _no_merge = analysis.merging.lock().await;
         let _no_segment = analysis.writing.lock().await;
-        analysis.depot.tidy(&known(&analysis.segmented())).await.map_err(misplaced)
+        let tidied = analysis.depot.tidy(&known(&analysis.segmented())).await.map_err(misplaced);
+        if tidied.is_err() {
+            analysis.note_failure(&tidied);
+        }
+        tidied
     }
 
     /// Puts one segment in the place of neighbours where that is due; whether it was.
@@ -288,8 +290,7 @@ impl Analysis {
             Ok(entry)
         };
         let written: Result<SegmentEntry, Problem> = written.await;
-        let away = matches!(&written, Err(problem) if problem.code() == Code::SegmentsUnavailable);
-        *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = away.then(Instant::now);
+        self.note_failure(&written);
         match written {
             Ok(entry) => Ok(Draft { entry, slot }),
             Err(problem) => {
@@ -361,7 +362,7 @@ impl Analysis {
         if let Err(error) = self.keys.erase(segment, slot) {
             tracing::warn!(%segment, %error, "the key of an unfinished segment is overwritten at the next start");
         }
-        if let Err(error) = self.depot.remove(segment).await {
+        if let Err(error) = self.depot.abandon(segment).await {
             tracing::warn!(%segment, %error, "an unfinished segment is removed later");
         }
     }

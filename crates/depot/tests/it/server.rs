@@ -284,4 +284,4 @@ impl HttpBody for Answer {
 
 const BUCKET: &str = "vaults";
 const ACCESS: &str = "the-name-of-a-test";
-const SECRET: &str = "the-secret-of-a-test";
+pub(crate) const SECRET: &str = "the-secret-of-a-test";
