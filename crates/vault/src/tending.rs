@@ -357,13 +357,15 @@ impl Analysis {
         self.step(Step::Removed)
     }
 
-    /// Destroys what was written of a segment that no row will name.
+    /// Destroys what was written of a segment that no row will name. Its file stays when its key does: then the standby is gone, and may
+    /// have the row.
     async fn abandon(&self, segment: &SegmentId, slot: u32) {
-        if let Err(error) = self.keys.erase(segment, slot) {
-            tracing::warn!(%segment, %error, "the key of an unfinished segment is overwritten at the next start");
-        }
-        if let Err(error) = self.depot.abandon(segment).await {
-            tracing::warn!(%segment, %error, "an unfinished segment is removed later");
+        let gone = match self.keys.erase(segment, slot) {
+            Ok(()) => self.depot.abandon(segment).await.map_err(misplaced),
+            Err(error) => Err(Problem::fault("the key cannot be overwritten", error)),
+        };
+        if let Err(error) = gone {
+            tracing::warn!(%segment, %error, "an unfinished segment is destroyed later");
         }
     }
 
