@@ -121,6 +121,7 @@ mod tests {
         assert_eq!(blocks.bytes(), 25, "one that is larger than all is not kept");
         blocks.forget(&one);
         assert_eq!((blocks.bytes(), blocks.get(&one, 0)), (5, None));
-        assert_eq!(blocks.held().used.len(), blocks.held().blocks.len());
+        let held = blocks.held();
+        assert_eq!(held.used.len(), held.blocks.len());
     }
 }

@@ -17,7 +17,8 @@ use crate::trainings::populate;
 /// The node's configuration with its segments in this store.
 fn configured(text: &str, server: &Server) -> String {
     let store = toml::to_string(&server.config()).unwrap();
-    format!("segment_rows = 16\n{text}\n[segments_store]\n{store}")
+    let text = text.replace("segment_rows = 4096", "segment_rows = 16");
+    format!("{text}\n[segments_store]\n{store}")
 }
 
 fn says(output: &Output) -> String {
