@@ -64,7 +64,7 @@ impl SegmentError {
             Self::Schema(_) | Self::Batch(_) | Self::Text(_) | Self::Order => Code::RecordInvalid,
             Self::TooMany(_) => Code::VaultFull,
             #[cfg(feature = "store")]
-            Self::Store(_) => Code::VaultUnavailable,
+            Self::Store(_) => Code::SegmentsUnavailable,
             Self::Withheld(_) | Self::Stopped | Self::Encode(_) => Code::VaultUnavailable,
         }
     }

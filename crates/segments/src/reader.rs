@@ -100,7 +100,7 @@ impl Segments {
     /// Records of a segment in their order, of these columns only.
     ///
     /// **Errors**: as [`Segments::open`]; what is read later is authenticated, and fails as [`SegmentError::Corrupt`] of its frame:
-    /// [`Segments::check`] tells the column.
+    /// [`Segments::check`] tells the column. [`SegmentError::Store`] when the store fails meanwhile.
     pub async fn records(
         &self,
         entry: &SegmentEntry,
@@ -119,7 +119,7 @@ impl Segments {
         .with_batch_size(rows)
         .build()
         .map_err(|_| corrupt(segment, Part::Frame))?;
-        Ok(stream.map_err(move |_| corrupt(segment, Part::Frame)).boxed())
+        Ok(stream.map_err(move |error| unread(segment, error)).boxed())
     }
 
     /// Reads the whole file and every column of it.
@@ -138,7 +138,11 @@ impl Segments {
             let mut records = self.records(entry, &[column], CHECK_ROWS).await?;
             let mut rows = 0;
             while let Some(batch) = records.next().await {
-                rows += batch.map_err(|_| failed())?.num_rows() as u64;
+                let batch = batch.map_err(|error| match error {
+                    SegmentError::Corrupt { .. } => failed(),
+                    error => error,
+                });
+                rows += batch?.num_rows() as u64;
             }
             if rows != entry.rows {
                 return Err(failed());
@@ -162,12 +166,16 @@ impl Segments {
         OpenSegment::new(&self.vault, entry.id, &key, &self.schema, entry.bytes, &end)
     }
 
+    /// The digest of a file that has its length, read in pieces, so that no piece takes long.
     async fn digest_of(&self, entry: &SegmentEntry) -> Result<Digest, SegmentError> {
-        let found = self.store.get(&entry.id.path()).await.map_err(|error| missing(entry.id, error))?;
-        let mut stream = found.into_stream();
+        let (path, failed) = (entry.id.path(), |error| missing(entry.id, error));
+        if self.store.head(&path).await.map_err(failed)?.size != entry.bytes {
+            return Err(corrupt(entry.id, Part::Frame));
+        }
         let mut digest = Sha256::new();
-        while let Some(bytes) = stream.try_next().await.map_err(SegmentError::Store)? {
-            digest.update(&bytes);
+        for start in (0..entry.bytes).step_by(PIECE_BYTES) {
+            let end = entry.bytes.min(start + PIECE_BYTES as u64);
+            digest.update(&self.store.get_range(&path, start..end).await.map_err(failed)?);
         }
         Ok(Digest(digest.finalize().into()))
     }
@@ -185,7 +193,7 @@ impl Segments {
             for group in open.metadata().row_groups() {
                 let (start, length) = group.column(column).byte_range();
                 let bytes = self.store.get_range(&entry.id.path(), start..start + length).await;
-                digest.update(&bytes.map_err(SegmentError::Store)?);
+                digest.update(&bytes.map_err(|error| missing(entry.id, error))?);
             }
             let digest = Digest(digest.finalize().into());
             if entry.columns.get(column) != Some(&digest) {
@@ -270,8 +278,17 @@ fn outside(error: object_store::Error) -> ParquetError {
 fn missing(segment: SegmentId, error: object_store::Error) -> SegmentError {
     match error {
         object_store::Error::NotFound { .. } => SegmentError::Missing(segment),
+        // It has another length.
+        object_store::Error::Precondition { .. } => corrupt(segment, Part::Frame),
         other => SegmentError::Store(other),
     }
+}
+
+/// Why records are not read: the store's fault, or that of the bytes.
+fn unread(segment: SegmentId, error: ParquetError) -> SegmentError {
+    let ParquetError::External(source) = error else { return corrupt(segment, Part::Frame) };
+    let store = source.downcast::<object_store::Error>();
+    store.map_or_else(|_| corrupt(segment, Part::Frame), |error| missing(segment, *error))
 }
 
 fn corrupt(segment: SegmentId, part: Part) -> SegmentError {
@@ -280,3 +297,5 @@ fn corrupt(segment: SegmentId, part: Part) -> SegmentError {
 
 /// Rows that a check decodes at a time.
 const CHECK_ROWS: usize = 64 << 10;
+/// Bytes that a check reads of a file at a time.
+const PIECE_BYTES: usize = 8 << 20;

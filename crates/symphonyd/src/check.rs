@@ -29,7 +29,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         &network.name,
         &network.governance,
         clock,
-        crate::seal::custody(&config, &folder.as_path().into())?,
+        config.keeping(&folder.as_path().into())?,
     )?;
     if args.json {
         println!("{}", serde_json::to_string(&report)?);

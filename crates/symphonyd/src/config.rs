@@ -8,10 +8,12 @@ use anyhow::{Context, Result, ensure};
 use figment::Figment;
 use figment::providers::{Env, Format, Toml};
 use serde::{Deserialize, Serialize};
+use symphony_depot::config::StoreConfig;
 use symphony_protocol::machine::version;
 use symphony_standby::place::Place;
 use symphony_standby::standby::Standby;
 use symphony_types::id::{NodeId, ProtocolVersion, VaultId};
+use symphony_vault::enterprise::Keeping;
 
 /// One node's configuration; every role reads the same keys, a Vault needs `vault` too.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -63,6 +65,9 @@ pub(crate) struct NodeConfig {
     /// A folder on another disk in which whatever a Vault answers is kept as well; nowhere when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub standby: Option<PathBuf>,
+    /// The store of objects that has a Vault's segments; its own folder when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub segments_store: Option<StoreConfig>,
     /// Records that a Vault takes at most.
     #[serde(default = "records_max")]
     pub records_max: u64,
@@ -153,6 +158,7 @@ impl NodeConfig {
         ] {
             *file = file.take().map(|file| base.join(file));
         }
+        config.segments_store = config.segments_store.take().map(|store| store.based(base));
         if let Some(platform) = &mut config.platform {
             platform.vendor = platform.vendor.take().map(|file| base.join(file));
             platform.collateral.iter_mut().for_each(|file| *file = base.join(&file));
@@ -175,6 +181,12 @@ impl NodeConfig {
         let Some(standby) = &self.standby else { return Ok(folder.as_path().into()) };
         let vault = self.vault.as_ref().context("only an enterprise node has a standby")?;
         Ok(Place::with(&folder, Standby::open(standby, vault, &folder)?))
+    }
+
+    /// How a Vault's secrets and segments are kept. **Errors**: the passphrase, or the store of segments cannot be meant.
+    pub(crate) fn keeping(&self, place: &Place) -> Result<Keeping> {
+        let segments = self.segments_store.as_ref().map(StoreConfig::settings).transpose()?;
+        Ok(Keeping { custody: crate::seal::custody(self, place)?, segments })
     }
 
     /// The enclave program. **Errors**: this program's own place is not known.

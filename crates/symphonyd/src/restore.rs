@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
+use symphony_depot::config::StoreConfig;
 use symphony_vault::backup::{Wanted, bring_back};
 
 use crate::config::NodeConfig;
@@ -28,7 +29,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let standby = config.standby.as_ref().context("the configuration names no standby")?;
     let folder = config.folder.join("data");
     let (governance, number) = (&network.governance, args.backup);
-    let wanted = Wanted { standby, folder: &folder, vault: (vault, &network.name), governance, number };
+    let segments = config.segments_store.as_ref().map(StoreConfig::settings).transpose()?;
+    let wanted =
+        Wanted { standby, folder: &folder, vault: (vault, &network.name), governance, number, segments };
     let custody = |draft: &std::path::Path| crate::seal::custody(&config, &draft.into());
     let restored = bring_back(&wanted, symphony_vault::node::clock(), custody, Arc::new(|_| Ok(())));
     let (number, frames, report) = restored.with_context(|| format!("restoring {}", folder.display()))?;

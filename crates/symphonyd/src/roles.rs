@@ -239,9 +239,9 @@ pub(crate) fn ledger(start: Start) -> Result<Life> {
 pub(crate) fn vault(start: Start) -> Result<Life> {
     let Start { config, network, listener, credentials, shutdown } = start;
     let place = config.place()?;
-    let custody = crate::seal::custody(&config, &place)?;
+    let keeping = config.keeping(&place)?;
     let vault = VaultConfig {
-        custody,
+        keeping,
         vault: config.vault.clone().context("an enterprise node's configuration names its vault")?,
         enclave_program: config.enclave_program()?,
         reader_program: config.reader_program()?,

@@ -148,6 +148,7 @@ catalogue! {
     ReceiptKnown "VLT-0015" 409 AlreadyExists false "the receipt was read before";
     StandbyMissing "VLT-0016" 409 FailedPrecondition false "the vault's node has no standby to take a backup into";
     StandbyUnavailable "VLT-0017" 507 ResourceExhausted true "the vault's standby is full or gone; nothing is taken until there is room";
+    SegmentsUnavailable "VLT-0021" 503 Unavailable true "the store of the vault's segments does not answer; what is kept stays kept";
     PolicyUnknown "GOV-0001" 422 InvalidArgument false "there is no such policy version";
     EpochOpen "GOV-0002" 409 FailedPrecondition true "the epoch is still open";
     Unavailable "GOV-0003" 503 Unavailable true "the service is not available";

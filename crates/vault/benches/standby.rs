@@ -90,6 +90,7 @@ fn main() {
         vault: (&vault, NETWORK),
         governance: &world.governance,
         number: None,
+        segments: None,
     };
     let begun = Instant::now();
     let custody = |_: &Path| Ok(Arc::new(Bare) as Arc<dyn Custody>);

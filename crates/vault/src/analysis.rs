@@ -3,22 +3,22 @@
 //! What is kept of them, under which keys, and what a slice reads: the segments of one version and the records beside them, of
 //! which a later attempt or a closing reads exactly the same. How segments come and go is in [`crate::tending`].
 
-use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use arrow::array::RecordBatch;
 use futures::TryStreamExt as _;
-use object_store::ObjectStore;
-use object_store::local::LocalFileSystem;
-use object_store::path::Path as StorePath;
+use symphony_depot::config::Settings;
+use symphony_depot::depot::{self, Depot, DepotError};
 use symphony_protocol::artifact::TaskEnvelope;
 use symphony_protocol::governance::Governance;
 use symphony_protocol::governance::semantics::{Queryability, Semantics, ValueType};
 use symphony_protocol::vault::dividend::Usage;
+use symphony_segments::answer::QueryError;
 use symphony_segments::catalogue::{CatalogueVersion, Snapshot};
 use symphony_segments::composition::Condition;
 use symphony_segments::engine::Engine;
@@ -48,8 +48,11 @@ use crate::tending::{Pin, Pins, Watch, uncatalogued};
 
 /// The segments of an open Vault.
 pub(crate) struct Analysis {
-    folder: PathBuf,
-    place: Place,
+    /// Where their files are.
+    pub(crate) depot: Arc<dyn Depot>,
+    /// When the place of files failed, if nothing was written since, and how long it is left alone then.
+    failed: Mutex<Option<Instant>>,
+    rest: Duration,
     pub(crate) keys: Arc<SegmentKeys>,
     engine: Engine,
     segmented: Mutex<Arc<Segmented>>,
@@ -71,9 +74,10 @@ pub(crate) struct SegmentKeys {
 }
 
 impl Analysis {
-    /// Opens the segments of a Vault's folder, and destroys files and keys that no row names. **Errors**: files, keys, rows.
+    /// Opens the segments of a Vault, and destroys files and keys that no row names. **Errors**: files, keys, rows, or the store of
+    /// these settings.
     pub(crate) fn open(
-        place: &Place,
+        (place, settings): (&Place, Option<&Settings>),
         vault: &VaultId,
         governance: &Governance,
         (store, vault_keys): (&Store, &Arc<VaultKeys>),
@@ -84,16 +88,16 @@ impl Analysis {
         let places: BTreeMap<_, _> = segmented.slots().map(|(id, slot)| (*id, slot)).collect();
         let used = places.values().copied().collect();
         let slots = KeySlots::open(place, SEGMENTS_FILE, &used).context("opening the keys of segments")?;
+        let depot = depot::open(place, &owner(vault, vault_keys), settings)?;
+        depot.adopt(&known(&segmented)).context("opening the place of segments")?;
+        let rest = settings.map_or(Duration::ZERO, |settings| settings.patience.rest);
         let keys = SegmentKeys::new(vault_keys, slots, places);
-        Self::with(place.clone(), vault, segmented, keys, |folder, known| {
-            remove_unknown(folder, known).context("removing files of segments that were not finished")?;
-            settle_mirror(place, folder, known).context("bringing segments to the standby")
-        })
+        Ok(Self { rest, ..Self::with(depot, vault, segmented, keys) })
     }
 
     /// Opens the segments to look at alone: nothing is destroyed. **Errors**: as [`Self::open`].
     pub(crate) fn look(
-        folder: &Path,
+        (folder, settings): (&Path, Option<&Settings>),
         vault: &VaultId,
         governance: &Governance,
         (store, vault_keys): (&Store, &Arc<VaultKeys>),
@@ -102,32 +106,18 @@ impl Analysis {
         let segmented = store.read()?.segmented()?.unwrap_or_else(|| Segmented::new(schema));
         let places: BTreeMap<_, _> = segmented.slots().map(|(id, slot)| (*id, slot)).collect();
         let slots = KeySlots::look(folder, SEGMENTS_FILE).context("opening the keys of segments")?;
-        Self::with(
-            folder.into(),
-            vault,
-            segmented,
-            SegmentKeys::new(vault_keys, slots, places),
-            |_, _| Ok(()),
-        )
+        let depot = depot::open(&folder.into(), &owner(vault, vault_keys), settings)?;
+        Ok(Self::with(depot, vault, segmented, SegmentKeys::new(vault_keys, slots, places)))
     }
 
-    fn with(
-        place: Place,
-        vault: &VaultId,
-        segmented: Segmented,
-        keys: SegmentKeys,
-        tidy: impl FnOnce(&Path, &Segmented) -> anyhow::Result<()>,
-    ) -> anyhow::Result<Self> {
-        let folder = place.folder().join(FOLDER);
-        fs::create_dir_all(folder.join("segments"))?;
-        tidy(&folder, &segmented)?;
-        let store: Arc<dyn ObjectStore> = Arc::new(LocalFileSystem::new_with_prefix(&folder)?);
+    fn with(depot: Arc<dyn Depot>, vault: &VaultId, segmented: Segmented, keys: SegmentKeys) -> Self {
         let keys = Arc::new(keys);
         let source: Arc<dyn KeySource> = keys.clone();
-        let segments = Segments::new(vault.clone(), store, source, segmented.schema.clone());
-        Ok(Self {
-            folder,
-            place,
+        let segments = Segments::new(vault.clone(), depot.store(), source, segmented.schema.clone());
+        Self {
+            depot,
+            failed: Mutex::default(),
+            rest: Duration::ZERO,
             keys,
             engine: Engine::new(Arc::new(segments), QueryLimits::default()),
             segmented: Mutex::new(Arc::new(segmented)),
@@ -135,7 +125,7 @@ impl Analysis {
             writing: tokio::sync::Mutex::default(),
             pins: Pins::default(),
             watch: Mutex::default(),
-        })
+        }
     }
 
     /// What is known of segments now.
@@ -151,6 +141,7 @@ impl Analysis {
     /// All records of a segment, after its file was looked at. Blocks. **Errors**: what is wrong, by its column.
     pub(crate) fn whole(&self, entry: &SegmentEntry) -> Result<Vec<RecordBatch>, Problem> {
         let segments = self.segments();
+        self.forget(&entry.id);
         let columns: Vec<usize> = (0..segments.schema().arrow().fields().len()).collect();
         let read = async {
             segments.check(entry).await?;
@@ -158,8 +149,12 @@ impl Analysis {
             records.try_collect().await
         };
         // Whoever checks may stand in a runtime already, in which no other can be entered.
-        let read =
-            || tokio::runtime::Builder::new_current_thread().build().map(|runtime| runtime.block_on(read));
+        let read = || {
+            tokio::runtime::Builder::new_current_thread()
+                .enable_time()
+                .build()
+                .map(|runtime| runtime.block_on(read))
+        };
         let read = std::thread::scope(|scope| scope.spawn(read).join());
         let read = read.map_err(|_| Problem::fault("a segment cannot be read", "reading panicked"))?;
         let read = read.map_err(|error| Problem::fault("a segment cannot be read", error))?;
@@ -188,22 +183,29 @@ impl Analysis {
         Ok(rewrapped)
     }
 
-    /// Has a file of a segment on disk for good, in both places.
-    pub(crate) fn settle(&self, segment: &SegmentId) -> io::Result<()> {
-        let file = self.folder.join(segment.path().as_ref());
-        File::open(&file)?.sync_all()?;
-        File::open(self.folder.join("segments"))?.sync_all()?;
-        self.place.mirror_segment(&file)
+    /// Reads a segment anew next time, whatever of it is held in memory.
+    pub(crate) fn forget(&self, segment: &SegmentId) {
+        self.segments().forget(segment);
+        self.depot.forget(segment);
     }
 
-    /// Removes the file of a segment, if there is one.
-    pub(crate) fn remove(&self, segment: &SegmentId) -> io::Result<()> {
-        let file = self.folder.join(segment.path().as_ref());
-        self.place.remove_segment(&file)?;
-        match fs::remove_file(file) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            Ok(()) | Err(_) => Ok(()),
-        }
+    /// Whether segments can be read, before anybody loses anything by it. **Errors**: `VLT-0021`.
+    pub(crate) async fn answers(&self) -> Result<(), Problem> {
+        let segmented = self.segmented();
+        let Some((segment, _)) = segmented.slots().next() else { return Ok(()) };
+        self.depot.answers(segment).await.map_err(misplaced)
+    }
+
+    /// Notes whether the place of files failed just now.
+    pub(crate) fn note_failure<T>(&self, done: &Result<T, Problem>) {
+        let away = matches!(done, Err(problem) if problem.code() == Code::SegmentsUnavailable);
+        *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = away.then(Instant::now);
+    }
+
+    /// Whether the place of files failed a moment ago: what can wait does.
+    pub(crate) fn resting(&self) -> bool {
+        let failed = *self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        failed.is_some_and(|failed| failed.elapsed() < self.rest)
     }
 
     /// Overwrites keys of segments that could not be before. **Errors**: those of the file system.
@@ -337,8 +339,10 @@ impl Enterprise {
         let read = if mark.partial { Condition::Any(present) } else { Condition::All(present) };
         let people = permitted(&snapshot, crate::runtime::committed(entry)?);
         let counts = self.analysis.engine.records(&snapshot, &people, &read).await;
-        let counts =
-            counts.map_err(|error| Problem::fault("the records of a slice cannot be counted", error))?;
+        let counts = counts.map_err(|error| match error {
+            QueryError::Segment(error) => unread(error),
+            error => Problem::fault("the records of a slice cannot be counted", error),
+        })?;
         let mut used: BTreeMap<SubjectIndex, u32> = usage.records.iter().copied().collect();
         for (person, records) in counts {
             let known = used.entry(SubjectIndex(person)).or_default();
@@ -386,41 +390,15 @@ fn schema(semantics: &Semantics) -> Result<SegmentSchema, SegmentError> {
     SegmentSchema::new(semantics.version.0, time, attributes)
 }
 
-/// Removes files of segments that no row names.
-fn remove_unknown(folder: &Path, segmented: &Segmented) -> io::Result<()> {
-    for file in fs::read_dir(folder.join("segments"))? {
-        let file = file?;
-        let name = file.file_name();
-        if !name.to_str().is_some_and(|name| known(name, segmented)) {
-            fs::remove_file(file.path())?;
-        }
-    }
-    Ok(())
+/// A word that no other Vault has: its name with a digest of its key.
+fn owner(vault: &VaultId, keys: &VaultKeys) -> String {
+    let key = Digest::of_bytes(keys.signing.public().as_bytes()).to_string();
+    format!("{vault}-{}", &key[..OWNER_DIGITS])
 }
 
-/// Has the standby keep the segments that rows name, and no others.
-fn settle_mirror(place: &Place, folder: &Path, segmented: &Segmented) -> io::Result<()> {
-    if place.standby().is_none() {
-        return Ok(());
-    }
-    let mirrored = place.mirrored_segments()?;
-    for name in mirrored.iter().filter(|name| !known(name, segmented)) {
-        place.remove_segment(Path::new(name))?;
-    }
-    for (segment, _) in segmented.slots() {
-        let file = folder.join(segment.path().as_ref());
-        let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        if !mirrored.iter().any(|known| known == name) {
-            place.mirror_segment(&file)?;
-        }
-    }
-    Ok(())
-}
-
-/// Whether a row names the segment of a file.
-fn known(name: &str, segmented: &Segmented) -> bool {
-    let segment = SegmentId::at(&StorePath::from(format!("segments/{name}")));
-    segment.and_then(|segment| segmented.slot(&segment)).is_some()
+/// The segments that rows name.
+pub(crate) fn known(segmented: &Segmented) -> BTreeSet<SegmentId> {
+    segmented.slots().map(|(segment, _)| *segment).collect()
 }
 
 fn place(segment: &SegmentId) -> Vec<u8> {
@@ -428,11 +406,28 @@ fn place(segment: &SegmentId) -> Vec<u8> {
 }
 
 pub(crate) fn unwritten(error: SegmentError) -> Problem {
-    Problem::fault("a segment cannot be written", error)
+    stored("a segment cannot be written", error)
 }
 
 pub(crate) fn unread(error: SegmentError) -> Problem {
-    Problem::fault("a segment cannot be read", error)
+    stored("a segment cannot be read", error)
 }
 
-const FOLDER: &str = "analysis";
+/// The caller learns that the store does not answer; the log says why.
+fn stored(doing: &'static str, error: SegmentError) -> Problem {
+    match error {
+        SegmentError::Store(error) => misplaced(error.into()),
+        error => Problem::fault(doing, error),
+    }
+}
+
+pub(crate) fn misplaced(error: DepotError) -> Problem {
+    if !matches!(error, DepotError::Store(_)) {
+        return Problem::fault("the place of segments failed", error);
+    }
+    tracing::error!(error = &error as &dyn std::error::Error, "the store of segments does not answer");
+    Code::SegmentsUnavailable.into()
+}
+
+/// Digits of a Vault's key in the names of its objects.
+const OWNER_DIGITS: usize = 16;

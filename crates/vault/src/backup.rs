@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use symphony_consensus::orderer::{Clock, Orderer as _};
+use symphony_depot::config::Settings;
 use symphony_protocol::governance::Governance;
 use symphony_protocol::vault::backup::SignedBackup;
 use symphony_standby::restore::{Restored, restore};
@@ -20,7 +21,7 @@ use symphony_wire::v1::VaultAnswer;
 
 use crate::check::{self, Part, Report};
 use crate::custody::Custody;
-use crate::enterprise::Enterprise;
+use crate::enterprise::{Enterprise, Keeping};
 use crate::ingest::Authority;
 use crate::problem::Problem;
 use crate::rotate::now;
@@ -105,6 +106,8 @@ pub struct Wanted<'a> {
     pub governance: &'a Governance,
     /// The backup to begin with; the newest when absent.
     pub number: Option<u64>,
+    /// The store of its segments; they are in the standby when absent.
+    pub segments: Option<Settings>,
 }
 
 /// Brings the folder of a Vault back out of its standby and looks at all of it before it gets its name. Blocks.
@@ -116,12 +119,13 @@ pub fn bring_back(
     custody: impl FnOnce(&Path) -> anyhow::Result<Arc<dyn Custody>>,
     watch: Arc<Watch>,
 ) -> anyhow::Result<(u64, u64, Report)> {
-    let Wanted { standby, folder, vault: (vault, network), governance, number } = wanted;
+    let Wanted { standby, folder, vault: (vault, network), governance, number, segments } = wanted;
     let record = governance.registry.vaults.get(*vault);
     let key = &record.with_context(|| format!("governance does not know vault {vault}"))?.key;
     let restored: Restored = restore(standby, folder, (vault, key), *number, watch)?;
     let draft = restored.draft();
-    let report = check::folder(draft, vault, network, governance, clock, custody(draft)?)?;
+    let keeping = Keeping { custody: custody(draft)?, segments: segments.clone() };
+    let report = check::folder(draft, vault, network, governance, clock, keeping)?;
     report.faults.iter().for_each(|fault| tracing::warn!(%fault, "restored"));
     // The disk may have gone in the middle of an erasure, with which a start goes on.
     let going_on = report.faults.iter().filter(|fault| fault.part == Part::Erasure).count() as u64;

@@ -18,13 +18,13 @@ use symphony_protocol::vault::machine::State;
 use symphony_segments::segment::SegmentEntry;
 use symphony_standby::backend;
 use symphony_standby::standby::DATABASE;
+use symphony_types::catalogue::Code;
 use symphony_types::id::{Commitment, VaultId};
 use symphony_types::merkle;
 use symphony_types::subjects::SubjectIndex;
 
 use crate::analysis::{Analysis, rows_at};
-use crate::custody::Custody;
-use crate::enterprise::open_journal;
+use crate::enterprise::{Keeping, open_journal};
 use crate::erase::places_of;
 use crate::keys::{DataKey, PeopleReader, VaultKeys};
 use crate::problem::Problem;
@@ -98,15 +98,15 @@ impl fmt::Display for Fault {
 
 /// Checks the folder of a Vault that does not run.
 ///
-/// **Errors**: the keys, the database or the journal cannot be opened at all, or the journal does not decide as it did; what else is
-/// wrong is in the report.
+/// **Errors**: the keys, the database or the journal cannot be opened at all, the journal does not decide as it did, or the store of
+/// segments does not answer (`VLT-0021`); what else is wrong is in the report.
 pub fn folder(
     folder: &Path,
     vault: &VaultId,
     network: &str,
     governance: &Governance,
     clock: Clock,
-    custody: Arc<dyn Custody>,
+    Keeping { custody, segments }: Keeping,
 ) -> anyhow::Result<Report> {
     let keys = Arc::new(VaultKeys::kept(folder, custody)?);
     let database = backend::looked_at(&folder.join(DATABASE)).context("opening the database")?;
@@ -115,7 +115,7 @@ pub fn folder(
     let view = store.read()?;
     // Opened to be used, slots that no row names would be overwritten; a row that is damaged names the wrong one.
     let slots = KeySlots::look(folder, DOCUMENTS_FILE).context("opening the keys of documents")?;
-    let analysis = Analysis::look(folder, vault, governance, (&store, &keys));
+    let analysis = Analysis::look((folder, segments.as_ref()), vault, governance, (&store, &keys));
     let analysis = analysis.context("opening the segments")?;
     let (state, report) = (journal.state(), Report::default());
     Ok(Check { keys: &keys, slots: &slots, view: &view, analysis: &analysis, state, report }.run()?)
@@ -343,6 +343,7 @@ impl Check<'_> {
             }
             match self.segment(&segmented, entry) {
                 Ok(()) => self.report.segments += 1,
+                Err(problem) if problem.code() == Code::SegmentsUnavailable => return Err(problem),
                 Err(problem) => {
                     self.fault(Part::Segment, entry.id, told(&problem));
                 }

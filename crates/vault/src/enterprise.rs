@@ -11,6 +11,7 @@ use symphony_consensus::journal::JournalError;
 use symphony_consensus::machine::Genesis;
 use symphony_consensus::orderer::{Clock, Orderer as _, Solo};
 use symphony_consensus::replay::Verify;
+use symphony_depot::config::Settings;
 use symphony_protocol::artifact::adjustment::{BudgetQuery, SignedBudget};
 use symphony_protocol::artifact::{Bucket, Release, ReserveReceipt, SignedReceipt};
 use symphony_protocol::governance::Governance;
@@ -52,6 +53,15 @@ pub struct Quota {
     pub document_bytes_max: u64,
     /// Uploaded records of which at least so many become a segment; until then they are read one by one.
     pub segment_rows: u32,
+}
+
+/// How what is beside a Vault's database is kept.
+#[derive(Clone)]
+pub struct Keeping {
+    /// What keeps the secrets of the folder.
+    pub custody: Arc<dyn Custody>,
+    /// The store of its segments; the folder when absent.
+    pub segments: Option<Settings>,
 }
 
 /// The journal in the database of a Vault's folder, made on first use. Blocks while it is verified.
@@ -124,10 +134,12 @@ impl Enterprise {
         quota: Quota,
         reader: Reader,
     ) -> anyhow::Result<Self> {
-        Self::kept(place, vault, (network, governance), clock, quota, reader, Arc::new(Bare))
+        let keeping = Keeping { custody: Arc::new(Bare), segments: None };
+        Self::kept(place, vault, (network, governance), clock, quota, reader, keeping)
     }
 
-    /// As [`Self::open`], with the secrets of the folder in this custody. **Errors**: as there, or the custody's refusal.
+    /// As [`Self::open`], with the secrets of the folder and its segments kept so. **Errors**: as there, or the custody's refusal, or the
+    /// store of segments cannot be used.
     pub fn kept(
         place: impl Into<Place>,
         vault: VaultId,
@@ -135,7 +147,7 @@ impl Enterprise {
         clock: Clock,
         quota: Quota,
         reader: Reader,
-        custody: Arc<dyn Custody>,
+        Keeping { custody, segments }: Keeping,
     ) -> anyhow::Result<Self> {
         let place = place.into();
         place.named()?;
@@ -155,7 +167,7 @@ impl Enterprise {
         keys.dividends_key().context("opening the key of dividends")?;
         let slots = KeySlots::open(&place, DOCUMENTS_FILE, &store.read()?.slots()?)
             .context("opening the keys of documents")?;
-        let analysis = Analysis::open(&place, &vault, &governance, (&store, &keys));
+        let analysis = Analysis::open((&place, segments.as_ref()), &vault, &governance, (&store, &keys));
         let analysis = Arc::new(analysis.context("opening the segments")?);
         let tending = Tending::start(Arc::clone(&analysis), store.clone()).context("tending segments")?;
         let opened = Self {

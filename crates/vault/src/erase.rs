@@ -145,8 +145,11 @@ impl Enterprise {
         let _no_slice = self.computing.lock().await;
         let drafted = draft.as_ref().map(|draft| (draft.entry.id, draft.slot));
         let next = draft.map(|draft| (draft.entry, draft.slot));
-        analysis.note(&self.store, drafted, segmented.rewritten(&entry.id, next, &destroyed))?;
-        segmented.slot(&entry.id).map_or(Ok(()), |slot| analysis.destroy(&entry.id, slot))
+        analysis.note(&self.store, drafted, segmented.rewritten(&entry.id, next, &destroyed)).await?;
+        match segmented.slot(&entry.id) {
+            Some(slot) => analysis.destroy(&entry.id, slot).await,
+            None => Ok(()),
+        }
     }
 
     /// The kept proof, or a new one over the journal as it is.

@@ -23,8 +23,7 @@ use tokio::net::TcpListener;
 use tonic::service::Routes;
 
 use crate::agent::{Agent, AgentConfig};
-use crate::custody::Custody;
-use crate::enterprise::{Enterprise, Quota};
+use crate::enterprise::{Enterprise, Keeping, Quota};
 use crate::rpc::Door;
 
 /// How a Vault's node runs. What the protocol does is governance, not this.
@@ -51,8 +50,8 @@ pub struct VaultConfig {
     pub governance: Governance,
     /// What the Vault takes at most (R080).
     pub quota: Quota,
-    /// What keeps the secrets of the folder.
-    pub custody: Arc<dyn Custody>,
+    /// How secrets and segments are kept.
+    pub keeping: Keeping,
 }
 
 /// Runs until `shutdown`. **Errors**: what the node cannot start or go on without.
@@ -61,7 +60,7 @@ pub async fn run(config: VaultConfig, shutdown: impl Future<Output = ()>) -> any
     let Some(record) = governance.registry.vaults.get(&vault) else {
         bail!("governance does not know vault {vault}");
     };
-    if config.custody.bare() {
+    if config.keeping.custody.bare() {
         if !governance.policy().software_admitted {
             bail!(
                 "the vault's secrets are bare files, and this network's policy is not for development: seal them under a \
@@ -74,14 +73,14 @@ pub async fn run(config: VaultConfig, shutdown: impl Future<Output = ()>) -> any
     let registered = (record.key, record.sealing_key.clone());
     let (program, machine, folder) = (config.enclave_program, config.machine, place.folder().to_owned());
     let identity = Identity { chain: network.clone(), node, actor, role: EnclaveRole::Slice };
-    let (quota, custody) = (config.quota, config.custody);
+    let (quota, keeping) = (config.quota, config.keeping);
     let reader = Reader::start(ReaderConfig::new(config.reader_program)).context("measuring the reader")?;
     for missing in reader.missing() {
         tracing::warn!(vault = %vault, "receipts are kept and cannot be read: {missing}");
     }
     let opened = tokio::task::spawn_blocking(move || -> anyhow::Result<(Enterprise, Agent)> {
         let enterprise =
-            Enterprise::kept(place, vault, (&network, governance), clock(), quota, reader, custody)?;
+            Enterprise::kept(place, vault, (&network, governance), clock(), quota, reader, keeping)?;
         let modules = enterprise.approved_modules()?;
         let config = AgentConfig { program, identity, machine, folder, modules };
         Ok((enterprise, Agent::start(config).context("starting the slice enclave")?))

@@ -67,6 +67,9 @@ impl Enterprise {
         self.check_own(&agent, Admitted::of(&assignment.body.envelope))?;
         let module = self.module(&assignment.body.envelope)?;
         self.check_people(&assignment.body.envelope)?;
+        if let Plan::Audience(_) | Plan::Statistic(_) = &assignment.body.envelope.plan {
+            self.analysis.answers().await?;
+        }
         self.commit(&assignment).await?;
         let this = Arc::clone(&self);
         let task = Slice { assignment, module, policy, earlier };
@@ -238,7 +241,8 @@ impl Enterprise {
         let answer = match (&module, &serving) {
             (Some(module), _) => agent.run(&call, module)?,
             (None, Some(serving)) => {
-                agent.call_serving(&call, &mut |question: &[u8]| serving.reply(question))?
+                let answer = agent.call_serving(&call, &mut |question: &[u8]| serving.reply(question));
+                answer.map_err(|problem| serving.failed(problem))?
             }
             (None, None) => agent.call(&call)?,
         };

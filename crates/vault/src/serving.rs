@@ -4,6 +4,7 @@
 //! The enclave names selected people to its own Vault, which has their records and their handles anyway; nobody else learns of it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use rayon::prelude::*;
@@ -13,6 +14,7 @@ use symphony_segments::open::Ranges as _;
 use symphony_segments::reader::StoredRanges;
 use symphony_segments::segment::SegmentEntry;
 use symphony_types::canonical;
+use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
 use symphony_types::subjects::{SubjectIndex, SubjectSet};
 use symphony_wire::documents;
@@ -20,6 +22,7 @@ use symphony_wire::enclave::{Question, purpose};
 use symphony_wire::sealed;
 use zeroize::Zeroizing;
 
+use crate::analysis::unread;
 use crate::enterprise::Enterprise;
 use crate::problem::Problem;
 use crate::store::View;
@@ -31,6 +34,8 @@ pub(crate) struct Serving<'a> {
     people: &'a SubjectSet,
     handed: Handed,
     files: StoredRanges,
+    /// Whether the place of segments did not answer.
+    away: AtomicBool,
     /// The enclave's key, and the digest of the order.
     sealing: (&'a [u8; 32], &'a Digest),
 }
@@ -45,7 +50,8 @@ impl<'a> Serving<'a> {
     ) -> Result<Self, Problem> {
         let handed = enterprise.handed(snapshot, people)?;
         let files = enterprise.analysis.segments().ranges();
-        Ok(Self { enterprise, segments: &snapshot.segments, people, handed, files, sealing })
+        let (segments, away) = (&snapshot.segments[..], AtomicBool::new(false));
+        Ok(Self { enterprise, segments, people, handed, files, away, sealing })
     }
 
     /// What the slice is computed on, with the root of the records `beside`.
@@ -70,12 +76,19 @@ impl<'a> Serving<'a> {
             Err(error) => Err(Problem::fault("the enclave's question is malformed", error)),
         };
         reply.unwrap_or_else(|problem| {
+            self.away.fetch_or(problem.code() == Code::SegmentsUnavailable, Ordering::AcqRel);
             tracing::error!(
                 error = &problem as &dyn std::error::Error,
                 "a question of the enclave has no reply"
             );
             Vec::new()
         })
+    }
+
+    /// Why the slice has no answer, which the enclave knows only in part. What it read may be wrong, and is read anew next time.
+    pub(crate) fn failed(&self, problem: Problem) -> Problem {
+        self.segments.iter().for_each(|entry| self.enterprise.analysis.forget(&entry.id));
+        if self.away.load(Ordering::Acquire) { Code::SegmentsUnavailable.into() } else { problem }
     }
 
     fn bytes(&self, segment: [u8; 16], ranges: &[(u64, u64)]) -> Result<Vec<u8>, Problem> {
@@ -95,7 +108,7 @@ impl<'a> Serving<'a> {
             return Err(wrong("too many bytes at a time"));
         }
         let found = self.files.ranges(&entry.id, &wanted);
-        let found: Vec<Bytes> = found.map_err(|error| Problem::fault("a segment cannot be read", error))?;
+        let found: Vec<Bytes> = found.map_err(unread)?;
         Ok(found.concat())
     }
 

@@ -26,7 +26,7 @@ use symphony_segments::writer::{Layout, SegmentWriter};
 use symphony_types::digest::Digest;
 use symphony_types::subjects::SubjectIndex;
 
-use crate::analysis::{Analysis, rows_at, unread, unwritten};
+use crate::analysis::{Analysis, known, misplaced, rows_at, unread, unwritten};
 use crate::enterprise::Enterprise;
 use crate::problem::Problem;
 use crate::store::Store;
@@ -79,7 +79,7 @@ impl Tending {
         let shared = Shared { analysis, store, work, changed: Condvar::new(), stop: AtomicBool::new(false) };
         let shared = Arc::new(shared);
         let run = Arc::clone(&shared);
-        let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
         let thread = std::thread::Builder::new().name("segments".into());
         let thread = thread.spawn(move || run.run(&runtime))?;
         Ok(Self { shared, thread: Some(thread) })
@@ -142,12 +142,25 @@ impl Shared {
     }
 
     async fn tend(&self) -> Result<(), Problem> {
+        self.tidy().await?;
         // What is not needed goes first, so that merging has its room.
         self.release().await?;
         while self.merge().await? {
             self.release().await?;
         }
         Ok(())
+    }
+
+    /// Removes files that no row names, where something may have been left.
+    async fn tidy(&self) -> Result<(), Problem> {
+        let analysis = &self.analysis;
+        let _no_merge = analysis.merging.lock().await;
+        let _no_segment = analysis.writing.lock().await;
+        let tidied = analysis.depot.tidy(&known(&analysis.segmented())).await.map_err(misplaced);
+        if tidied.is_err() {
+            analysis.note_failure(&tidied);
+        }
+        tidied
     }
 
     /// Puts one segment in the place of neighbours where that is due; whether it was.
@@ -170,7 +183,8 @@ impl Shared {
         });
         let draft = drafted.await?;
         let _one_at_a_time = analysis.writing.lock().await;
-        analysis.name(&self.store, draft, |segmented, entry, slot| segmented.merged(sources, entry, slot))?;
+        let named = |segmented: &Segmented, entry, slot| segmented.merged(sources, entry, slot);
+        analysis.name(&self.store, draft, named).await?;
         sources.iter().for_each(|entry| analysis.segments().forget(&entry.id));
         Ok(true)
     }
@@ -187,7 +201,7 @@ impl Shared {
         analysis.install(next);
         analysis.step(Step::Released)?;
         for (segment, slot) in gone {
-            analysis.destroy(&segment, slot)?;
+            analysis.destroy(&segment, slot).await?;
         }
         Ok(())
     }
@@ -214,6 +228,9 @@ impl Enterprise {
             if through < from.saturating_add(least) {
                 return Ok(());
             }
+            if self.analysis.resting() {
+                return Ok(());
+            }
             self.write_segment(&segmented, from, through).await?;
             self.tending.ask();
         }
@@ -224,11 +241,12 @@ impl Enterprise {
         let mut places = view.arrived(from..through)?;
         places.retain(|(subject, _)| !state.subjects.erased().contains(SubjectIndex(*subject)));
         if places.is_empty() {
-            return analysis.note(&self.store, None, Ok(segmented.passing(through)));
+            return analysis.note(&self.store, None, Ok(segmented.passing(through))).await;
         }
         let (mut rows, root) = rows_at(&view, (&self.keys, &self.slots), &segmented.schema, places)?;
         let draft = analysis.written(&mut rows, root).await?;
-        analysis.name(&self.store, draft, |segmented, entry, slot| segmented.with(entry, slot, through))
+        let named = |segmented: &Segmented, entry, slot| segmented.with(entry, slot, through);
+        analysis.name(&self.store, draft, named).await
     }
 
     /// Blocks until segments that are due are merged, and those that nothing reads are destroyed.
@@ -267,14 +285,16 @@ impl Analysis {
             let mut writer = begun.await.map_err(unwritten)?;
             let root = fill(&mut writer).await?;
             let entry = writer.finish(root).await.map_err(unwritten)?;
-            self.settle(&id).map_err(|error| Problem::fault("a segment is not on disk", error))?;
+            self.depot.settle(&id).await.map_err(misplaced)?;
             self.step(Step::Written)?;
             Ok(entry)
         };
-        match written.await {
+        let written: Result<SegmentEntry, Problem> = written.await;
+        self.note_failure(&written);
+        match written {
             Ok(entry) => Ok(Draft { entry, slot }),
             Err(problem) => {
-                self.abandon(&id, slot);
+                self.abandon(&id, slot).await;
                 Err(problem)
             }
         }
@@ -291,19 +311,19 @@ impl Analysis {
 
     /// Has a row name a new segment; whoever calls holds `writing`. **Errors**: storage, or the catalogue does not take it; then
     /// nothing of it is left.
-    fn name(
+    async fn name(
         &self,
         store: &Store,
         Draft { entry, slot }: Draft,
         next: impl FnOnce(&Segmented, SegmentEntry, u32) -> Result<Segmented, CatalogueError>,
     ) -> Result<(), Problem> {
         let drafted = Some((entry.id, slot));
-        self.note(store, drafted, next(&self.segmented(), entry, slot))
+        self.note(store, drafted, next(&self.segmented(), entry, slot)).await
     }
 
     /// Keeps what is known of segments from now on, which may name a draft; whoever calls holds `writing`. **Errors**: as
     /// [`Self::name`].
-    pub(crate) fn note(
+    pub(crate) async fn note(
         &self,
         store: &Store,
         drafted: Option<(SegmentId, u32)>,
@@ -320,28 +340,32 @@ impl Analysis {
             }
             Err(problem) => {
                 if let Some((id, slot)) = drafted {
-                    self.abandon(&id, slot);
+                    self.abandon(&id, slot).await;
                 }
                 Err(problem)
             }
         }
     }
 
-    /// Destroys a segment that no row names: first its key, then its file. **Errors**: storage; the next start does the rest.
-    pub(crate) fn destroy(&self, segment: &SegmentId, slot: u32) -> Result<(), Problem> {
+    /// Destroys a segment that no row names: first its key, then its file. **Errors**: storage; a later start or tidying does the rest.
+    pub(crate) async fn destroy(&self, segment: &SegmentId, slot: u32) -> Result<(), Problem> {
         let failed = |error| Problem::fault("a segment is destroyed at the next start", error);
-        self.segments().forget(segment);
+        self.forget(segment);
         self.keys.erase(segment, slot).map_err(failed)?;
         self.step(Step::Unkeyed)?;
-        self.remove(segment).map_err(failed)?;
+        self.depot.remove(segment).await.map_err(misplaced)?;
         self.step(Step::Removed)
     }
 
-    /// Destroys what was written of a segment that no row will name.
-    fn abandon(&self, segment: &SegmentId, slot: u32) {
-        let gone = self.keys.erase(segment, slot).and_then(|()| self.remove(segment));
+    /// Destroys what was written of a segment that no row will name. Its file stays when its key does: then the standby is gone, and may
+    /// have the row.
+    async fn abandon(&self, segment: &SegmentId, slot: u32) {
+        let gone = match self.keys.erase(segment, slot) {
+            Ok(()) => self.depot.abandon(segment).await.map_err(misplaced),
+            Err(error) => Err(Problem::fault("the key cannot be overwritten", error)),
+        };
         if let Err(error) = gone {
-            tracing::warn!(%segment, %error, "an unfinished segment is destroyed at the next start");
+            tracing::warn!(%segment, %error, "an unfinished segment is destroyed later");
         }
     }
 

@@ -132,6 +132,7 @@ pub(super) fn network(
             passphrase_file: passphrase.filter(|_| *role == NodeRole::Enterprise).map(Into::into),
             passphrase_env: None,
             standby: None,
+            segments_store: None,
             full_node: full_node.filter(|_| *role == NodeRole::Chain).map(|at| format!("http://{at}/v1")),
             sponsor: (money == Money::Move && *role == NodeRole::Chain).then_some(SPONSOR),
             records_max: 20_000_000,

@@ -14,10 +14,14 @@ mod masters;
 mod models;
 mod money;
 mod network;
+mod objects;
 mod parses;
 mod people;
 mod receipts;
 mod refusals;
+#[path = "../../../depot/tests/it/server.rs"]
+#[allow(dead_code)] // of its faults some are tried by the depot alone
+mod server;
 mod statistics;
 mod taint;
 mod trainings;

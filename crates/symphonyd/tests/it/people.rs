@@ -23,7 +23,7 @@ async fn put(client: &Client, vault: &str, kind: Upload, name: &str, line: Value
     assert_eq!((sent.accepted, sent.refused_total), (1, 0), "{sent:?}");
 }
 
-fn check(dir: &Path, vault: &str) -> Value {
+pub fn check(dir: &Path, vault: &str) -> Value {
     let config = dir.join(format!("enterprise-{vault}/node.toml"));
     let output = Command::new(env!("CARGO_BIN_EXE_symphonyd"))
         .args(["check", "--json", "--config"])
@@ -80,12 +80,12 @@ async fn a_person_is_erased_and_the_key_rotated_over_the_network() {
 }
 
 /// A Vault's node alone, which ends at once when it could start.
-fn vault(config: &Path) -> Output {
+pub fn vault(config: &Path) -> Output {
     let mut node = Command::new(env!("CARGO_BIN_EXE_symphonyd"));
     node.args(["vault", "--supervised", "--config"]).arg(config).stdin(Stdio::null()).output().unwrap()
 }
 
-fn symphonyd(words: &[&str], last: &Path) -> Output {
+pub fn symphonyd(words: &[&str], last: &Path) -> Output {
     Command::new(env!("CARGO_BIN_EXE_symphonyd")).args(words).arg(last).output().unwrap()
 }
 

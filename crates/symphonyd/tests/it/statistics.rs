@@ -16,8 +16,8 @@ use crate::network::{Network, TURN, VAULTS, code, eventually};
 use crate::trainings::{evaluated, name, populate, verified};
 
 /// People of all Vaults, nearly all of whom bought something.
-const PEOPLE: i64 = 480;
-const POLICY: &str = "marketing=8000000,subject_cap=8000000,prepare=20000,execute=30000,epoch=1000";
+pub const PEOPLE: i64 = 480;
+pub const POLICY: &str = "marketing=8000000,subject_cap=8000000,prepare=20000,execute=30000,epoch=1000";
 
 fn bought(categories: &[&str]) -> Selection {
     let texts = Some(categories.iter().map(|text| (*text).to_owned()).collect());
@@ -28,7 +28,7 @@ fn bought(categories: &[&str]) -> Selection {
     }])
 }
 
-fn count(who: Selection) -> StatisticSpec {
+pub fn count(who: Selection) -> StatisticSpec {
     StatisticSpec {
         usage_scope: "marketing".to_owned(),
         vaults: VAULTS.map(str::to_owned).to_vec(),
@@ -55,12 +55,12 @@ fn histogram(groups: &[&str], groups_each: u32) -> StatisticSpec {
     StatisticSpec { output, ..count(bought(&["coffee", "tea"])) }
 }
 
-fn recently() -> Selection {
+pub fn recently() -> Selection {
     let rule = "commerce.purchase_recency".to_owned();
     Selection::Record(vec![Operand { rule, days: Some(7), ..Operand::default() }])
 }
 
-async fn answered(network: &Network, spec: &StatisticSpec, request: &str) -> (Task, StatisticResult) {
+pub async fn answered(network: &Network, spec: &StatisticSpec, request: &str) -> (Task, StatisticResult) {
     let Answered { task, result } =
         network.submitter("luckin").query(spec, &name(request), |_| ()).await.unwrap();
     match result {
@@ -73,7 +73,7 @@ async fn refusal(network: &Network, spec: &StatisticSpec) -> String {
     code(network.client("luckin").quote(&spec.spec().unwrap()).await)
 }
 
-fn cells(result: &StatisticResult) -> Vec<i64> {
+pub fn cells(result: &StatisticResult) -> Vec<i64> {
     result.cells.iter().map(|(_, noised)| *noised).collect()
 }
 

@@ -55,7 +55,7 @@ async fn take(world: &World, request: &str) -> VaultAnswer {
     world.ask(OPERATOR, request, Operation::TakeBackup(TakeBackup {})).await
 }
 
-async fn taken(world: &World, request: &str) -> SignedBackup {
+pub(crate) async fn taken(world: &World, request: &str) -> SignedBackup {
     let answer = take(world, request).await;
     assert_eq!(answer.code, "", "{}", answer.detail);
     let backup: SignedBackup = decode(&answer.proof).unwrap();
@@ -64,7 +64,7 @@ async fn taken(world: &World, request: &str) -> SignedBackup {
     backup
 }
 
-async fn erase(world: &World, person: &str) -> VaultAnswer {
+pub(crate) async fn erase(world: &World, person: &str) -> VaultAnswer {
     let erase = Operation::ErasePerson(ErasePerson { subject: person.into() });
     world.ask((person, "producer"), "erase", erase).await
 }
@@ -75,7 +75,11 @@ async fn consented(world: &World, person: &str) -> Vec<String> {
     answer.consents.into_iter().map(|consent| consent.state).collect()
 }
 
-fn restored(world: &World, number: Option<u64>, watch: Arc<Watch>) -> anyhow::Result<(u64, u64, Report)> {
+pub(crate) fn restored(
+    world: &World,
+    number: Option<u64>,
+    watch: Arc<Watch>,
+) -> anyhow::Result<(u64, u64, Report)> {
     let (vault, standby) = (vault_id(), standby(world));
     let wanted = Wanted {
         standby: &standby,
@@ -83,16 +87,17 @@ fn restored(world: &World, number: Option<u64>, watch: Arc<Watch>) -> anyhow::Re
         vault: (&vault, NETWORK),
         governance: &world.governance,
         number,
+        segments: world.segments.clone(),
     };
     let custody = |_: &Path| Ok(Arc::new(Bare) as Arc<dyn Custody>);
     bring_back(&wanted, Arc::new(|| OrderedMillis(1_000_000)), custody, watch)
 }
 
-fn unwatched() -> Arc<Watch> {
+pub(crate) fn unwatched() -> Arc<Watch> {
     Arc::new(|_| Ok(()))
 }
 
-fn lose(world: &World) {
+pub(crate) fn lose(world: &World) {
     fs::remove_dir_all(world.path()).unwrap();
 }
 

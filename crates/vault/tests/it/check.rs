@@ -3,7 +3,6 @@
 use redb::{Database, ReadableTable as _, TableDefinition};
 use symphony_types::time::OrderedMillis;
 use symphony_vault::check::{self, Part, Report};
-use symphony_vault::custody::Bare;
 use symphony_wire::v1::vault_operation::Operation;
 use symphony_wire::v1::{EraseReceipt, PutReceipt};
 
@@ -32,7 +31,7 @@ async fn filled() -> World {
 
 fn checked(world: &World) -> anyhow::Result<Report> {
     let clock = std::sync::Arc::new(|| OrderedMillis(1_000_000));
-    check::folder(world.path(), &vault_id(), NETWORK, &world.governance, clock, std::sync::Arc::new(Bare))
+    check::folder(world.path(), &vault_id(), NETWORK, &world.governance, clock, world.keeping())
 }
 
 /// R063, R078

@@ -10,9 +10,13 @@ mod erasure;
 mod governing;
 mod ingest;
 mod ledger;
+mod objects;
 mod parse;
 mod rotation;
 mod segments;
+#[path = "../../../depot/tests/it/server.rs"]
+#[allow(dead_code)] // of its faults some are tried there alone
+mod server;
 mod slice;
 mod statistic;
 mod torn;

@@ -20,7 +20,6 @@ use symphony_types::key::{Endorsed, Master};
 use symphony_types::time::OrderedMillis;
 use symphony_vault::agent::Agent;
 use symphony_vault::check::{self, Part, Report};
-use symphony_vault::custody::Bare;
 use symphony_vault::store::Transcript;
 use symphony_wire::documents;
 use symphony_wire::enclave::{Answer, Call, purpose};
@@ -34,7 +33,7 @@ pub(crate) struct Scene {
     pub(crate) world: World,
     program: PathBuf,
     aggregator: Agent,
-    slice: Arc<Agent>,
+    pub(crate) slice: Arc<Agent>,
     _elsewhere: TempDir,
 }
 
@@ -119,14 +118,14 @@ pub(crate) fn tea(n: u32) -> String {
     )
 }
 
+/// The files of all segments, wherever they are.
 pub(crate) fn segments(world: &World) -> Vec<PathBuf> {
-    let folder = std::fs::read_dir(world.path().join("analysis/segments")).unwrap();
-    folder.map(|file| file.unwrap().path()).collect()
+    files_below(&world.bucket.clone().unwrap_or_else(|| world.path().join("analysis/segments")))
 }
 
 pub(crate) fn checked(world: &World) -> Report {
     let clock = Arc::new(|| OrderedMillis(1_000_000));
-    check::folder(world.path(), &vault_id(), NETWORK, &world.governance, clock, Arc::new(Bare)).unwrap()
+    check::folder(world.path(), &vault_id(), NETWORK, &world.governance, clock, world.keeping()).unwrap()
 }
 
 /// R057, R079, R087, R093: the same people come out, whether their records lie in segments, beside them, or both.
@@ -300,12 +299,17 @@ async fn merging_keeps_every_record_and_every_answer() {
 /// record is lost or in two of them, and after the next start there is no key or file that nothing names.
 #[tokio::test]
 async fn a_stop_at_any_step_loses_nothing_and_leaves_nothing_behind() {
+    stopped_at_any_step(|_| ()).await;
+}
+
+pub(crate) async fn stopped_at_any_step(place: impl Fn(&mut World)) {
     for killed in [true, false] {
         let mut seen = BTreeSet::new();
         // Of eight that are destroyed one by one, the first and the last.
         for stop_at in (0..=9).chain([22, 23, NEVER]) {
             let mut world = World::new();
             world.quota.segment_rows = 2;
+            place(&mut world);
             world.reopen();
             world.populate(7).await;
             for upload in 0..6 {
@@ -368,7 +372,7 @@ pub(crate) fn closing(world: &World, epoch: u64, tasks: Vec<TaskId>) -> Endorsed
 }
 
 /// Keys of segments that are not overwritten.
-fn slots_used(world: &World) -> usize {
+pub(crate) fn slots_used(world: &World) -> usize {
     let bytes = std::fs::read(world.path().join("segments.keys")).unwrap();
     bytes.chunks(128).filter(|slot| slot.iter().any(|byte| *byte != 0)).count()
 }

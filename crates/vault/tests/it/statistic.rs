@@ -43,6 +43,12 @@ fn merchants() -> Measure<ResolvedOperand> {
     Measure::Groups { attribute: attribute("commerce.merchant"), over: vec![], groups, groups_each: 1 }
 }
 
+/// With noise that shows.
+pub(crate) fn noised() -> Plan {
+    let Plan::Statistic(quiet) = plan(at("cafe luna"), spent(), 2) else { panic!("no statistic") };
+    Plan::Statistic(StatisticPlan { epsilon: Epsilon(500_000), ..quiet })
+}
+
 /// Amounts without a merchant: only a sum reads these records.
 fn tips(n: u32) -> String {
     format!(r#"{{"request_id":"tip-{n}","subject":"p{n}","commerce.amount":"2.50"}}"#)
@@ -108,8 +114,7 @@ async fn a_later_attempt_finds_the_same_numbers_with_the_same_noise() {
     let mut scene = Scene::new(4);
     scene.world.populate(10).await;
     scene.more("more", 15, tea).await;
-    let Plan::Statistic(noised) = plan(at("cafe luna"), spent(), 2) else { panic!("no statistic") };
-    scene.world.plan = Plan::Statistic(StatisticPlan { epsilon: Epsilon(500_000), ..noised });
+    scene.world.plan = noised();
     let receipt = scene.world.prepare(1, 7, 5_000).await;
     let mut order = scene.assigned(1, &receipt).body;
     let first = scene.computed(&scene.world.master.endorsed(order.clone())).await;

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use prost::Message as _;
 use symphony_protocol::artifact::selection::Selection;
+use symphony_depot::config::Settings;
 use symphony_protocol::artifact::*;
 use symphony_protocol::governance::Governance;
 use symphony_protocol::governance::approval::{EnclaveCode, Platform, Purpose};
@@ -32,7 +33,8 @@ use symphony_types::id::*;
 use symphony_types::key::{Document as _, Gateway, Governance as CouncilKey, Master, PrivateKey, PublicKey};
 use symphony_types::time::{OrderedMillis, RecordMillis};
 use symphony_vault::agent::{Agent, AgentConfig};
-use symphony_vault::enterprise::{Enterprise, Quota};
+use symphony_vault::custody::Bare;
+use symphony_vault::enterprise::{Enterprise, Keeping, Quota};
 use symphony_vault::keys::VaultKeys;
 use symphony_wire::documents;
 use symphony_wire::enclave::{Answer, Call, purpose};
@@ -54,6 +56,10 @@ pub(crate) struct World {
     pub(crate) quota: Quota,
     /// A second place.
     pub(crate) standby: Option<TempDir>,
+    /// The store of its segments, when it is not the folder.
+    pub(crate) segments: Option<Settings>,
+    /// Where that store has its objects.
+    pub(crate) bucket: Option<PathBuf>,
     /// Is told each step between both places.
     pub(crate) watch: Option<Arc<Watch>>,
     /// What tasks ask for: an audience, unless a test asks for something else.
@@ -128,6 +134,8 @@ impl World {
             reader,
             quota: QUOTA,
             standby: None,
+            segments: None,
+            bucket: None,
             watch: None,
             plan: Plan::Audience(query()),
         };
@@ -154,9 +162,14 @@ impl World {
                 Place::with(self.path(), standby)
             }
         };
-        let opened = Enterprise::open(place, vault_id(), NETWORK, governance, clock, self.quota, reader)?;
+        let named = (NETWORK, governance);
+        let opened = Enterprise::kept(place, vault_id(), named, clock, self.quota, reader, self.keeping())?;
         self.enterprise = Some(Arc::new(opened));
         Ok(())
+    }
+
+    pub(crate) fn keeping(&self) -> Keeping {
+        Keeping { custody: Arc::new(Bare), segments: self.segments.clone() }
     }
 
     pub(crate) fn close(&mut self) {
