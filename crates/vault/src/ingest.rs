@@ -151,6 +151,7 @@ impl Enterprise {
         let own = || person(&actor, &message.roles);
         let operation = message.operation.ok_or(Code::Malformed)?;
         if grows(&operation) {
+            self.stays()?;
             self.ready()?;
         }
         let upload = match operation {

@@ -311,6 +311,38 @@ impl Ledger {
         self.held.insert(task);
     }
 
+    /// Whether any task holds what it has not consumed.
+    pub fn holds(&self) -> bool {
+        !self.held.is_empty()
+    }
+
+    /// What a person has consumed, by scope.
+    pub fn consumed(&self, subject: SubjectIndex) -> impl Iterator<Item = (&UsageScope, Epsilon)> {
+        let spent = self.scopes.keys().map(move |scope| (scope, self.in_scope(scope, subject).committed));
+        spent.filter(|(_, spent)| *spent > Epsilon::ZERO)
+    }
+
+    /// Takes what people consumed at the Vault that they came from: committed as of now, under the proposal that moved them.
+    pub(crate) fn carry(&mut self, task: TaskId, carried: Carried, at: OrderedMillis) {
+        let Carried { scope, policy, epsilon, subjects, proposal, batch } = carried;
+        self.scopes.entry(scope.clone()).or_default().charge(&subjects, epsilon);
+        let members = Members::new(subjects);
+        let order = Ordered { envelope: proposal, assignment: batch, attempt: 0 };
+        let state = EntryState::Committed { members: members.clone(), at, order };
+        let entry = LedgerEntry {
+            scope,
+            policy,
+            epsilon,
+            preparation: proposal,
+            reserved: members,
+            reserved_at: at,
+            deadline: at,
+            state,
+        };
+        let earlier = self.entries.insert(task, entry);
+        assert!(earlier.is_none(), "invariant: a batch is carried once");
+    }
+
     pub(crate) fn commit(&mut self, task: &TaskId, subjects: &SubjectSet, order: Ordered, at: OrderedMillis) {
         let (entry, spent) = self.held_entry(task);
         assert!(matches!(entry.state, EntryState::Reserved), "invariant: a ledger entry ends once");
@@ -509,6 +541,16 @@ impl<M> Draw<M> {
 /// What remains of a loss.
 fn less(whole: Epsilon, part: Epsilon) -> Epsilon {
     whole.checked_sub(part).expect("invariant: rounds draw no more than was reserved")
+}
+
+/// What people consumed elsewhere, each the same.
+pub(crate) struct Carried {
+    pub(crate) scope: UsageScope,
+    pub(crate) policy: PolicyVersion,
+    pub(crate) epsilon: Epsilon,
+    pub(crate) subjects: SubjectSet,
+    pub(crate) proposal: Digest,
+    pub(crate) batch: Digest,
 }
 
 /// What an entry starts with.

@@ -102,6 +102,7 @@ impl World {
                 .map(|measurement| (*measurement, EnclaveCode::founded(Purpose::Any)))
                 .collect(),
             modules: [].into(),
+            moves: [].into(),
             platforms: [(platform.platform(), Platform::founded(platform.public()))].into(),
             council: (1..=3).map(|number| (member(number), council_key(number).public())).collect(),
         };
