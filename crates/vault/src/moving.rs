@@ -15,12 +15,13 @@ mod leaving;
 
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use symphony_protocol::artifact::Versions;
 use symphony_protocol::governance::Governance;
 use symphony_protocol::governance::registry::Move;
-use symphony_protocol::vault::moving::{Invitation, SignedInvitation, SignedStanding};
+use symphony_protocol::vault::moving::Invitation;
 use symphony_tee::appraise::AppraisalPolicy;
 use symphony_tee::governed;
 use symphony_types::catalogue::Code;
@@ -63,13 +64,21 @@ pub enum Step {
 pub type Watch = dyn Fn(Step) -> io::Result<()> + Send + Sync;
 
 /// What is known of moves beside the journal.
-#[derive(Default)]
 pub(crate) struct Moving {
+    /// Items of a batch at most.
+    items_max: AtomicUsize,
     /// The last invitation to each source. Another start makes another.
     invited: Mutex<BTreeMap<VaultId, Invitation>>,
     /// Held while a step is taken.
     stepping: tokio::sync::Mutex<()>,
     watch: Mutex<Option<Arc<Watch>>>,
+}
+
+impl Default for Moving {
+    fn default() -> Self {
+        let (invited, stepping, watch) = Default::default();
+        Self { items_max: AtomicUsize::new(BATCH_ITEMS), invited, stepping, watch }
+    }
 }
 
 impl Moving {
@@ -105,9 +114,7 @@ impl Enterprise {
     async fn step(&self, agent: &Agent, ask: Ask, cargo: Cargo) -> Result<(Told, Cargo), Problem> {
         match ask {
             Ask::Invite { from } => self.invite(agent, &from),
-            Ask::Offer { invitation, receipt } => {
-                self.offer(agent, &invitation, receipt, &cargo.boot).await
-            }
+            Ask::Offer { invitation, receipt } => self.offer(agent, &invitation, receipt, &cargo.boot).await,
             Ask::Accept { offer } => {
                 let standing = self.accept(agent, &offer, &cargo).await?;
                 Ok((Told::Stands { standing }, Cargo::default()))
@@ -164,6 +171,11 @@ impl Enterprise {
         *self.moving.watch.lock().unwrap_or_else(PoisonError::into_inner) = Some(watch);
     }
 
+    /// Puts so many items into a batch from now on: for tests of moves of many batches.
+    pub fn limit_move_batches(&self, items: usize) {
+        self.moving.items_max.store(items.max(1), Ordering::Relaxed);
+    }
+
     fn told(&self, step: Step) -> Result<(), Problem> {
         let watch = self.moving.watch.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let watched = watch.map_or(Ok(()), |watch| watch(step));
@@ -213,5 +225,7 @@ fn forged(vault: &VaultId) -> Problem {
     Problem::refused(Code::Forbidden, format!("{vault} did not sign this"))
 }
 
+/// Items of a batch: the keys of so many people fit in one command.
+const BATCH_ITEMS: usize = 4_096;
 /// The shape of what travels.
 const SCHEMA: SchemaVersion = SchemaVersion(1);

@@ -250,7 +250,10 @@ impl Enterprise {
         }
         let full = self.quota.records_max <= self.state().holdings.count();
         let read = read.and_then(|read| if full { Err(Code::VaultFull) } else { Ok(read) });
-        let marks = read.as_ref().map(|(_, read, _)| self.marks((&opened.own, &opened.digest), read)).unwrap_or_default();
+        let marks = read
+            .as_ref()
+            .map(|(_, read, _)| self.marks((&opened.own, &opened.digest), read))
+            .unwrap_or_default();
         let read = if view.recognised(&marks, &document)? { Err(Code::ReceiptKnown) } else { read };
         let (outcome, read, record) = match read {
             Ok((outcome, read, record)) => (outcome, Some(*read), Some(record)),

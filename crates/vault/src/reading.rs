@@ -127,7 +127,9 @@ impl Enterprise {
     ) -> Result<VaultAnswer, Problem> {
         let view = self.store.read()?;
         let mut dividends = Vec::new();
-        let Some(wallet) = self.wallet_of(authority, &view, subject)? else { return Ok(VaultAnswer::default()) };
+        let Some(wallet) = self.wallet_of(authority, &view, subject)? else {
+            return Ok(VaultAnswer::default());
+        };
         for (epoch, closed) in &self.state().epochs {
             let Some(closing) = view.closing(&self.keys, *epoch)? else { continue };
             let Ok(place) = closing.leaves.binary_search_by_key(&wallet, |leaf| leaf.account) else {
@@ -150,7 +152,12 @@ impl Enterprise {
 
     /// Where the caller's dividends go, be it that it has moved to another Vault since it earned them here. **Errors**: `ADM-0003` for
     /// anybody else's, `VLT-0002`.
-    fn wallet_of(&self, authority: &Authority, view: &View, subject: &str) -> Result<Option<AccountId>, Problem> {
+    fn wallet_of(
+        &self,
+        authority: &Authority,
+        view: &View,
+        subject: &str,
+    ) -> Result<Option<AccountId>, Problem> {
         let unknown = match self.own(authority, subject) {
             Ok(subject) => return Ok(view.profile(self.keys.data_key(subject), subject)?.wallet),
             Err(problem) => problem,

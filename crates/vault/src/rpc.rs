@@ -16,9 +16,9 @@ use symphony_wire::moving::Cargo;
 use symphony_wire::signing::{CONTEXT_HEALTH, sign_bytes};
 use symphony_wire::v1::vault_node_server::VaultNode;
 use symphony_wire::v1::{
-    Acknowledgement, BudgetRequest, GovernancePosition, GovernanceUpdate, HealthRequest, MoveStep, ParseResult,
-    ReplayResult, RoundAssignment, ScopeCoverage, SealedAnswer, SealedOperation, SignedDocument, SliceResult,
-    VaultHealth,
+    Acknowledgement, BudgetRequest, GovernancePosition, GovernanceUpdate, HealthRequest, MoveStep,
+    ParseResult, ReplayResult, RoundAssignment, ScopeCoverage, SealedAnswer, SealedOperation, SignedDocument,
+    SliceResult, VaultHealth,
 };
 use tonic::{Request, Response, Status};
 

@@ -55,7 +55,12 @@ impl Charter {
         Self {
             vault,
             masters: governance.registry.masters.clone(),
-            vaults: governance.registry.vaults.iter().map(|(vault, record)| (vault.clone(), record.key)).collect(),
+            vaults: governance
+                .registry
+                .vaults
+                .iter()
+                .map(|(vault, record)| (vault.clone(), record.key))
+                .collect(),
             policies: governance.policies.clone(),
             active: governance.active,
         }

@@ -250,11 +250,17 @@ impl Enterprise {
         if !reading.is_empty() {
             let reading: Reading = documents::decode(&reading).map_err(malformed)?;
             let derived = derived.map(|record| seal_record(&key, &record)).transpose().map_err(sealing)?;
-            let marks = reading.read.as_ref().map(|read| self.marks((&record.subject, &record.content), read));
+            let marks =
+                reading.read.as_ref().map(|read| self.marks((&record.subject, &record.content), read));
             arrival.readings.push(MovedReading {
                 document: commitment,
                 sealed: reading.seal(&key, &commitment).map_err(sealing)?,
-                record: derived.map(|(commitment, sealed)| RecordRow { subject, sequence, commitment, sealed }),
+                record: derived.map(|(commitment, sealed)| RecordRow {
+                    subject,
+                    sequence,
+                    commitment,
+                    sealed,
+                }),
                 marks: marks.unwrap_or_default(),
             });
         }

@@ -4,6 +4,8 @@
 //! middle of a person. Nothing about them changes meanwhile: once the first batch is offered nothing is added here, and who is on the
 //! way is not erased.
 
+use std::sync::atomic::Ordering;
+
 use symphony_consensus::orderer::Orderer as _;
 use symphony_protocol::governance::registry::Move;
 use symphony_protocol::vault::machine::Command;
@@ -161,10 +163,10 @@ impl Enterprise {
     fn batch(&self) -> Result<(Vec<Item>, Cursor), Problem> {
         let (state, view) = (self.state(), self.store.read()?);
         let out = state.moves.out.as_ref();
-        let (from, end) = out.map_or((Cursor::START, None), |out| {
-            (out.at, out.pending.as_ref().map(|(until, _)| *until))
-        });
-        let (mut batch, log) = (Batch { items: Vec::new(), bytes: 0, end }, view.log()?);
+        let (from, end) =
+            out.map_or((Cursor::START, None), |out| (out.at, out.pending.as_ref().map(|(until, _)| *until)));
+        let most = self.moving.items_max.load(Ordering::Relaxed);
+        let (mut batch, log) = (Batch { items: Vec::new(), bytes: 0, most, end }, view.log()?);
         let last = SubjectIndex(state.subjects.len());
         let mut until = Cursor { subject: last, part: 0 };
         for subject in state.subjects.between(from.subject, last) {
@@ -197,7 +199,12 @@ impl Enterprise {
             Some((at, true)) => return Ok(Some(at)),
             Some((_, false)) => {
                 let profile = view.profile(self.keys.data_key(subject), subject)?;
-                let spent = self.state().ledger.consumed(subject).map(|(scope, spent)| (scope.clone(), spent)).collect();
+                let spent = self
+                    .state()
+                    .ledger
+                    .consumed(subject)
+                    .map(|(scope, spent)| (scope.clone(), spent))
+                    .collect();
                 let values = view.derived(&key, subject)?.iter().map(canonical::to_bytes).collect();
                 let (subject, contact, wallet) = (profile.subject, profile.contact, profile.wallet);
                 batch.add(Item::Person(Person { subject, contact, wallet, spent, values }));
@@ -221,7 +228,8 @@ impl Enterprise {
                     let content = view.document_content(&document, &header.record)?.to_vec();
                     let reading = view.reading(&document, &row.commitment)?;
                     let record = reading.as_ref().and_then(Reading::record);
-                    let derived = record.map(|record| view.derived_record((&self.slots, &key), subject, &record));
+                    let derived =
+                        record.map(|record| view.derived_record((&self.slots, &key), subject, &record));
                     batch.add(Item::Document(Content {
                         record: header.record,
                         media: header.media,
@@ -242,14 +250,21 @@ impl Enterprise {
         }
         let _no_other_upkeep = self.upkeep.lock().await;
         let _no_slice = self.computing.lock().await;
+        self.settle_usage().await?;
         let _no_document = self.filing.lock().await;
         let _no_record = self.ingesting.lock().await;
         let _no_segment = self.analysis.writing.lock().await;
         let state = self.state();
-        let gone: Vec<SubjectIndex> = state.moves.out.as_ref().map_or_else(Vec::new, |out| {
-            let until = out.pending.as_ref().map_or(out.at, |(until, _)| *until);
-            state.subjects.between(out.at.subject, until.subject).collect()
+        let out = state.moves.out.as_ref().ok_or(Code::MoveConflict)?;
+        let pending = out.pending.as_ref().filter(|(_, tally)| {
+            // The rows of anybody go with this very batch's receipt, and with no other word of the destination.
+            tally.standing(out.proposal, (&self.vault, &out.to), false) == receipt.body
         });
+        let Some((until, _)) = pending else {
+            let ended = out.ended && out.tally.batches() == receipt.body.batches;
+            return if ended { Ok(()) } else { Err(Problem::of(Code::MoveConflict)) };
+        };
+        let gone: Vec<SubjectIndex> = state.subjects.between(out.at.subject, until.subject).collect();
         let (mut leaving, mut slots, mut wallets) = (Vec::new(), Vec::new(), Vec::new());
         let view = self.store.read()?;
         for subject in &gone {
@@ -287,7 +302,10 @@ impl Enterprise {
         {
             let _no_other_upkeep = self.upkeep.lock().await;
             let state = self.state();
-            self.keys.people.erase(state.subjects.erased().iter().map(|subject| subject.0)).map_err(overwriting)?;
+            self.keys
+                .people
+                .erase(state.subjects.erased().iter().map(|subject| subject.0))
+                .map_err(overwriting)?;
             self.slots.settle().map_err(overwriting)?;
             self.rewrite().await?;
         }
@@ -304,6 +322,8 @@ impl Enterprise {
 struct Batch {
     items: Vec<Item>,
     bytes: usize,
+    /// Items that it has at most.
+    most: usize,
     /// Where it ends, when it was offered before.
     end: Option<Cursor>,
 }
@@ -313,7 +333,7 @@ impl Batch {
     fn full(&self, at: Cursor) -> bool {
         match self.end {
             Some(end) => at >= end,
-            None => self.bytes >= BATCH_BYTES || self.items.len() >= BATCH_ITEMS,
+            None => self.bytes >= BATCH_BYTES || self.items.len() >= self.most,
         }
     }
 
@@ -325,5 +345,3 @@ impl Batch {
 
 /// A batch is full when it has so much; one document more may be in it. **Units**: bytes.
 const BATCH_BYTES: usize = 4 << 20;
-/// Items of a batch: the keys of so many people fit in one command.
-const BATCH_ITEMS: usize = 4_096;

@@ -81,7 +81,11 @@ pub(super) fn make(transaction: &WriteTransaction) -> Result<(), redb::Error> {
 
 impl View {
     /// Where dividends of a person go that has moved away; `None` of anybody else. **Errors**: storage, or a changed byte.
-    pub fn moved_wallet(&self, keys: &VaultKeys, subject: SubjectIndex) -> Result<Option<AccountId>, Problem> {
+    pub fn moved_wallet(
+        &self,
+        keys: &VaultKeys,
+        subject: SubjectIndex,
+    ) -> Result<Option<AccountId>, Problem> {
         let table = self.transaction.open_table(WALLETS).map_err(redb::Error::from)?;
         let Some(sealed) = table.get(subject.0).map_err(redb::Error::from)? else { return Ok(None) };
         let opened = keys.dividends_key().and_then(|key| key.open(&wallet_place(subject), sealed.value()));

@@ -3146,6 +3146,24 @@ pub struct GovernanceView {
     pub hardware_rules: ::prost::alloc::vec::Vec<u8>,
     #[prost(message, repeated, tag = "11")]
     pub modules: ::prost::alloc::vec::Vec<ModuleEntry>,
+    #[prost(message, repeated, tag = "12")]
+    pub moves: ::prost::alloc::vec::Vec<MoveEntry>,
+}
+/// Everything that one Vault kept goes to another.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MoveEntry {
+    #[prost(string, tag = "1")]
+    pub from: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub to: ::prost::alloc::string::String,
+    /// moving or closed
+    #[prost(string, tag = "3")]
+    pub status: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "4")]
+    pub since: ::core::option::Option<GovernanceMark>,
+    /// canonical MoveClosing: what both Vaults say at the end; empty before
+    #[prost(bytes = "vec", tag = "5")]
+    pub closing: ::prost::alloc::vec::Vec<u8>,
 }
 /// A module that tasks may name, and what is enforced about it.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -3305,7 +3323,7 @@ pub struct ProposalEntry {
     pub proposer: ::prost::alloc::string::String,
     #[prost(uint64, tag = "3")]
     pub number: u64,
-    /// register_measurement, activate_measurement, revoke_measurement, admit_platform, revoke_platform or set_hardware_rules
+    /// register_measurement, activate_measurement, revoke_measurement, admit_platform, revoke_platform, set_hardware_rules, approve_module, revoke_module or move_vault
     #[prost(string, tag = "4")]
     pub change: ::prost::alloc::string::String,
     /// the measurement, the platform or the rules

@@ -206,9 +206,10 @@ impl Moves {
     pub fn stays(&self, subject: SubjectIndex) -> Result<(), Code> {
         let Some(out) = &self.out else { return Ok(()) };
         let begun = out.at.part > 0 && subject == out.at.subject;
-        let leaving = out.pending.as_ref().is_some_and(|(until, _)| {
-            out.at.subject <= subject && Cursor { subject, part: 0 } < *until
-        });
+        let leaving = out
+            .pending
+            .as_ref()
+            .is_some_and(|(until, _)| out.at.subject <= subject && Cursor { subject, part: 0 } < *until);
         if begun || leaving { Err(Code::MoveWaits) } else { Ok(()) }
     }
 }
@@ -259,7 +260,11 @@ fn offer(
             }
             if let Some((end, tally)) = &out.pending {
                 let same = (*end, tally) == (until, &out.tally.with(load));
-                return if same && batches == out.tally.batches() { Ok(Vec::new()) } else { Err(Code::MoveConflict) };
+                return if same && batches == out.tally.batches() {
+                    Ok(Vec::new())
+                } else {
+                    Err(Code::MoveConflict)
+                };
             }
             (out.at, out.tally.batches())
         }
@@ -279,13 +284,12 @@ fn confirm(state: &State, receipt: &SignedStanding) -> Result<Vec<Happened>, Cod
     if !receipt.verify(key) {
         return Err(Code::Forbidden);
     }
-    let standing =
-        |tally: &Tally| tally.standing(out.proposal, (&state.charter.vault, &out.to), receipt.body.closed);
+    let standing = |tally: &Tally| tally.standing(out.proposal, (&state.charter.vault, &out.to), false);
     if standing(&out.tally) == receipt.body {
         return Ok(Vec::new());
     }
     let Some((until, tally)) = &out.pending else { return Err(Code::MoveConflict) };
-    if standing(tally) != receipt.body || receipt.body.closed {
+    if standing(tally) != receipt.body {
         return Err(Code::MoveConflict);
     }
     let gone = state.subjects.between(out.at.subject, until.subject);
@@ -328,9 +332,8 @@ fn admit(state: &State, admission: &Admission) -> Result<Vec<Happened>, Code> {
     }
     let fresh = state.subjects.newcomers(&admission.keys)?;
     let len = u64::from(state.subjects.len()) + fresh.len() as u64;
-    let present = |subject: &SubjectIndex| {
-        u64::from(subject.0) < len && !state.subjects.erased().contains(*subject)
-    };
+    let present =
+        |subject: &SubjectIndex| u64::from(subject.0) < len && !state.subjects.erased().contains(*subject);
     if !admission.subjects.is_sorted_by(|one, next| one < next) || !admission.subjects.iter().all(present) {
         return Err(Code::SubjectUnknown);
     }
