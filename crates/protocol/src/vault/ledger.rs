@@ -322,12 +322,18 @@ impl Ledger {
         spent.filter(|(_, spent)| *spent > Epsilon::ZERO)
     }
 
-    /// Takes what people consumed at the Vault that they came from: committed as of now, under the proposal that moved them.
+    /// Takes what people consumed at the Vault that they came from: committed under the proposal that moved them, in one entry for all
+    /// who bring the same.
     pub(crate) fn carry(&mut self, task: TaskId, carried: Carried, at: OrderedMillis) {
-        let Carried { scope, policy, epsilon, subjects, proposal, batch } = carried;
+        let Carried { scope, policy, epsilon, subjects, proposal } = carried;
         self.scopes.entry(scope.clone()).or_default().charge(&subjects, epsilon);
-        let members = Members::new(subjects);
-        let order = Ordered { envelope: proposal, assignment: batch, attempt: 0 };
+        let earlier = self.entries.get(&task).map(|earlier| earlier.reserved.set().clone());
+        let mut all = earlier.unwrap_or_default();
+        for subject in subjects.iter() {
+            all.insert(subject);
+        }
+        let members = Members::new(all);
+        let order = Ordered { envelope: proposal, assignment: proposal, attempt: 0 };
         let state = EntryState::Committed { members: members.clone(), at, order };
         let entry = LedgerEntry {
             scope,
@@ -339,8 +345,7 @@ impl Ledger {
             deadline: at,
             state,
         };
-        let earlier = self.entries.insert(task, entry);
-        assert!(earlier.is_none(), "invariant: a batch is carried once");
+        self.entries.insert(task, entry);
     }
 
     pub(crate) fn commit(&mut self, task: &TaskId, subjects: &SubjectSet, order: Ordered, at: OrderedMillis) {
@@ -550,7 +555,6 @@ pub(crate) struct Carried {
     pub(crate) epsilon: Epsilon,
     pub(crate) subjects: SubjectSet,
     pub(crate) proposal: Digest,
-    pub(crate) batch: Digest,
 }
 
 /// What an entry starts with.

@@ -16,6 +16,7 @@ use symphony_protocol::vault::moving::{
 use symphony_types::canonical;
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
+use symphony_types::id::Commitment;
 use symphony_types::key::Document as _;
 use symphony_types::subjects::SubjectIndex;
 use symphony_wire::documents;
@@ -29,12 +30,14 @@ use crate::agent::{Agent, wrong_answer};
 use crate::documents::overwriting;
 use crate::enterprise::Enterprise;
 use crate::erase::hiding;
+use crate::keys::DataKey;
 use crate::problem::Problem;
+use crate::store::document::Held;
 use crate::store::person;
 use crate::store::reading::Reading;
 use crate::store::record::Log;
 use crate::store::segment::{put_segmented, remove_marks};
-use crate::store::{self, View};
+use crate::store::{self, Profile, View};
 
 impl Enterprise {
     /// Erases what has arrived, then offers the next batch, or says that nothing is left. **Errors**: as
@@ -198,16 +201,7 @@ impl Enterprise {
             None => {}
             Some((at, true)) => return Ok(Some(at)),
             Some((_, false)) => {
-                let profile = view.profile(self.keys.data_key(subject), subject)?;
-                let spent = self
-                    .state()
-                    .ledger
-                    .consumed(subject)
-                    .map(|(scope, spent)| (scope.clone(), spent))
-                    .collect();
-                let values = view.derived(&key, subject)?.iter().map(canonical::to_bytes).collect();
-                let (subject, contact, wallet) = (profile.subject, profile.contact, profile.wallet);
-                batch.add(Item::Person(Person { subject, contact, wallet, spent, values }));
+                batch.add(self.person_item(view, (subject, &key))?);
             }
         }
         for entry in log.of(subject) {
@@ -224,23 +218,38 @@ impl Enterprise {
                 None => {}
                 Some((at, true)) => return Ok(Some(at)),
                 Some((_, false)) => {
-                    let (document, header) = self.unlock(subject, &row.commitment, &held)?;
-                    let content = view.document_content(&document, &header.record)?.to_vec();
-                    let reading = view.reading(&document, &row.commitment)?;
-                    let record = reading.as_ref().and_then(Reading::record);
-                    let derived =
-                        record.map(|record| view.derived_record((&self.slots, &key), subject, &record));
-                    batch.add(Item::Document(Content {
-                        record: header.record,
-                        media: header.media,
-                        content,
-                        reading: reading.map(|reading| canonical::to_bytes(&reading)).unwrap_or_default(),
-                        derived: derived.transpose()?,
-                    }));
+                    batch.add(self.document_item(view, (subject, &key), (&row.commitment, &held))?);
                 }
             }
         }
         Ok(None)
+    }
+
+    fn person_item(&self, view: &View, (subject, key): (SubjectIndex, &DataKey)) -> Result<Item, Problem> {
+        let Profile { subject: id, contact, wallet } = view.profile(self.keys.data_key(subject), subject)?;
+        let state = self.state();
+        let spent = state.ledger.consumed(subject).map(|(scope, spent)| (scope.clone(), spent));
+        let values = view.derived(key, subject)?.iter().map(canonical::to_bytes).collect();
+        Ok(Item::Person(Person { subject: id, contact, wallet, spent: spent.collect(), values }))
+    }
+
+    fn document_item(
+        &self,
+        view: &View,
+        (subject, person): (SubjectIndex, &DataKey),
+        (commitment, held): (&Commitment, &Held),
+    ) -> Result<Item, Problem> {
+        let (key, header) = self.unlock(subject, commitment, held)?;
+        let reading = view.reading(&key, commitment)?;
+        let record = reading.as_ref().and_then(Reading::record);
+        let derived = record.map(|record| view.derived_record((&self.slots, person), subject, &record));
+        Ok(Item::Document(Content {
+            content: view.document_content(&key, &header.record)?.to_vec(),
+            record: header.record,
+            media: header.media,
+            reading: reading.map(|reading| canonical::to_bytes(&reading)).unwrap_or_default(),
+            derived: derived.transpose()?,
+        }))
     }
 
     /// Takes the destination's word on what it has, and destroys the keys of whom it has entirely. **Errors**: `ADM-0003`, `VLT-0020`.

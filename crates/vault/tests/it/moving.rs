@@ -402,7 +402,7 @@ async fn a_move_goes_on_after_every_step() {
 async fn strangers_get_nothing_and_bring_nothing() {
     let agents = agents();
     let pair = Pair::new(&agents);
-    pair.populate(2).await;
+    pair.populate(3).await;
     let undecided = pair.step_south(Ask::Invite { from: vault_id() }, Cargo::default()).await;
     assert_eq!(undecided.unwrap_err().code(), Code::MoveConflict);
     pair.decide();
@@ -445,7 +445,7 @@ async fn strangers_get_nothing_and_bring_nothing() {
     let (_, boot) = pair.step_south(Ask::Invite { from: vault_id() }, Cargo::default()).await.unwrap();
     assert_eq!(code(offer(&invitation, &boot).await), Code::AttestationFailed);
     let here = pair.world.vault().state();
-    assert_eq!((here.subjects.len(), here.subjects.erased().len()), (2, 0), "and everything is still there");
+    assert_eq!((here.subjects.len(), here.subjects.erased().len()), (3, 0), "and everything is still there");
 }
 
 /// R066, R081: a move waits while a task holds budget, and while the destination has no room; then it goes on.

@@ -17,7 +17,7 @@ use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
 use symphony_types::epsilon::Epsilon;
 use symphony_types::id::{Commitment, PolicyVersion, TaskId, UsageScope, VaultId};
-use symphony_types::subjects::{SubjectIndex, SubjectSet};
+use symphony_types::subjects::SubjectIndex;
 use symphony_types::time::OrderedMillis;
 
 use super::{Event as Happened, State};
@@ -171,12 +171,10 @@ pub enum Event {
         policy: PolicyVersion,
         /// How much each has.
         epsilon: Epsilon,
-        /// Who.
-        subjects: SubjectSet,
+        /// Who, ascending.
+        subjects: Vec<SubjectIndex>,
         /// The proposal.
         proposal: Digest,
-        /// Root over the commitments of the batch that says so.
-        batch: Digest,
     },
     /// A batch is here.
     Admitted {
@@ -380,18 +378,22 @@ fn carried(state: &State, admission: &Admission) -> Result<Vec<Happened>, Code> 
         let taken = epsilon.0.min(room(limit, here)).min(room(privacy.subject_cap, all));
         *own.entry(scope).or_default() += taken;
     }
-    let mut alike: BTreeMap<(&UsageScope, u64), SubjectSet> = BTreeMap::new();
+    let mut alike: BTreeMap<(&UsageScope, u64), Vec<SubjectIndex>> = BTreeMap::new();
     for (subject, scopes) in added {
         for (scope, taken) in scopes.into_iter().filter(|(_, taken)| *taken > 0) {
-            alike.entry((scope, taken)).or_default().insert(subject);
+            alike.entry((scope, taken)).or_default().push(subject);
         }
     }
-    let (proposal, batch, policy) = (admission.proposal, admission.load.root, state.charter.active);
-    let entry = |((scope, epsilon), subjects): ((&UsageScope, u64), SubjectSet)| {
-        let name = (proposal, admission.batches, scope, epsilon);
+    let (proposal, policy) = (admission.proposal, state.charter.active);
+    let entry = |((scope, epsilon), mut subjects): ((&UsageScope, u64), Vec<SubjectIndex>)| {
+        let name = (proposal, scope, epsilon);
         let (task, epsilon) = (TaskId(Digest::of("symphony/moved-budget/v1", &name)), Epsilon(epsilon));
+        // Whoever sends somebody twice adds nothing.
+        if let Some(entry) = state.ledger.entry(&task) {
+            subjects.retain(|subject| !entry.reserved.set().contains(*subject));
+        }
         let scope = scope.clone();
-        Happened::Moved(Event::Carried { task, scope, policy, epsilon, subjects, proposal, batch })
+        Happened::Moved(Event::Carried { task, scope, policy, epsilon, subjects, proposal })
     };
     Ok(alike.into_iter().map(entry).collect())
 }
@@ -425,14 +427,13 @@ pub(super) fn evolve(state: &mut State, at: OrderedMillis, event: &Event) {
             }
         }
         Event::Ended { proposal, to } => state.moves.begun(*proposal, to).ended = true,
-        Event::Carried { task, scope, policy, epsilon, subjects, proposal, batch } => {
+        Event::Carried { task, scope, policy, epsilon, subjects, proposal } => {
             let carried = Carried {
                 scope: scope.clone(),
                 policy: *policy,
                 epsilon: *epsilon,
-                subjects: subjects.clone(),
+                subjects: subjects.iter().copied().collect(),
                 proposal: *proposal,
-                batch: *batch,
             };
             state.ledger.carry(*task, carried, at);
         }
