@@ -58,7 +58,10 @@ async fn a_vault_moves_to_another_by_the_councils_decision() {
     let moving = subject(&people[0]);
     let record = json!({"request_id": "private", "subject": moving, "commerce.merchant": PRIVATE,
         "commerce.amount": "5.80"});
-    assert_eq!(network.put("vault-a", Upload::Records, "private", &[record.clone()]).await.accepted, 1);
+    assert_eq!(
+        network.put("vault-a", Upload::Records, "private", std::slice::from_ref(&record)).await.accepted,
+        1
+    );
     let luckin = network.submitter("luckin");
     let first = luckin.run(&spec(), &RequestId::new("first").unwrap(), |_| {}).await.unwrap().task;
     assert_eq!((first.state.as_str(), first.returned), ("completed", 165));
