@@ -25,7 +25,7 @@ use crate::training::combine::Round;
 use crate::training::datasets::Datasets;
 use crate::training::pieces::{Open, Piece};
 use crate::workers::Workers;
-use crate::{aggregate, parse, slice, training};
+use crate::{aggregate, moving, parse, slice, training};
 
 /// Answers a host's calls.
 pub struct Handler<S> {
@@ -102,6 +102,14 @@ impl<S: Station> Handler<S> {
             Call::Extract { order, sheet, masters } => {
                 self.require(EnclaveRole::Slice)?;
                 parse::extract(self, &order, &sheet, &masters)
+            }
+            Call::MoveOut(asked) => {
+                self.require(EnclaveRole::Slice)?;
+                moving::out(self, &asked)
+            }
+            Call::MoveIn { invitation, executor, boot, report, batch, policy, vault } => {
+                self.require(EnclaveRole::Slice)?;
+                moving::arrive(self, &invitation, &executor, (&boot, &report), &batch, &policy, &vault)
             }
             Call::Evaluate { assignment, material, segments, policy, masters } => {
                 self.require(EnclaveRole::Slice)?;

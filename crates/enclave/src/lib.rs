@@ -6,6 +6,7 @@
 mod aggregate;
 mod handler;
 mod modules;
+mod moving;
 mod parse;
 mod refusal;
 mod segments;

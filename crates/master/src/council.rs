@@ -81,6 +81,16 @@ pub(crate) fn view(state: &State) -> v1::GovernanceView {
         key: key.as_bytes().to_vec(),
         number: state.proposals.number(member),
     });
+    let moves = registry.moves.iter().map(|(from, known)| {
+        let closing = state.moves.get(from);
+        v1::MoveEntry {
+            from: from.to_string(),
+            to: known.to.to_string(),
+            status: if closing.is_some() { "closed" } else { "moving" }.to_owned(),
+            since: Some(mark(known.since)),
+            closing: closing.map(encode).unwrap_or_default(),
+        }
+    });
     let rules = state.governance.hardware_at(state.governance.sequence);
     v1::GovernanceView {
         foundation: head.foundation.0.to_vec(),
@@ -91,6 +101,7 @@ pub(crate) fn view(state: &State) -> v1::GovernanceView {
         measurements: measurements.collect(),
         platforms: platforms.collect(),
         modules: modules.collect(),
+        moves: moves.collect(),
         council: council.collect(),
         proposals: state.proposals.iter().map(|(id, record)| proposal(id, record)).collect(),
         hardware_rules: rules.map(|rules| rules.digest().0.to_vec()).unwrap_or_default(),

@@ -14,7 +14,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::time::sleep;
 
 use crate::node::Node;
-use crate::{admission, execution, parse, review, settlement, training};
+use crate::{admission, execution, moving, parse, review, settlement, training};
 
 /// First pause after a failure; doubles up to [`PAUSE_MAX`].
 const PAUSE: Duration = Duration::from_millis(100);
@@ -155,6 +155,7 @@ async fn attempt(node: &Arc<Node>, effect: &Effect) -> Result<(), Fault> {
         Effect::Review(task) => review::review(node, task).await,
         Effect::CloseDividends(epoch) => settlement::close_dividends(node, *epoch).await,
         Effect::Pay(epoch) => settlement::pay(node, *epoch).await,
+        Effect::Move(from) => moving::carry(node, from).await,
     }
 }
 

@@ -20,6 +20,7 @@ pub mod execution;
 mod following;
 pub(crate) mod helping;
 pub mod machine;
+mod moving;
 pub mod net;
 pub mod node;
 pub mod ordering;

@@ -9,6 +9,7 @@ pub mod council;
 pub mod erasure;
 pub mod hardware;
 pub mod model;
+pub mod moved;
 pub mod receipts;
 pub mod recipient;
 pub mod replay;

@@ -288,6 +288,7 @@ fn registry(parties: &Parties) -> Result<Registry> {
         measurements: BTreeMap::from([(parties.measurement, EnclaveCode::founded(Purpose::Any))]),
         platforms: platforms(parties),
         modules: modules()?,
+        moves: BTreeMap::new(),
         council: parties.council.clone(),
     })
 }

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use symphony_attest::appraise::Tier;
 use symphony_protocol::artifact::{Attestation, TaskEnvelope, Versions};
 use symphony_protocol::governance::Governance;
-use symphony_protocol::governance::approval::{Machine, Platform, Purpose};
+use symphony_protocol::governance::approval::{Machine, Mark, Platform, Purpose};
 use symphony_protocol::verification::{Appraised, Expectation};
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
@@ -80,6 +80,15 @@ pub fn dispatch(
     let mut policy = machines(network, governance, admitted_at, admitted.at);
     policy.measurements = admitted.measurements.iter().filter(usable).copied().collect();
     policy.software_admitted &= admitted.software;
+    policy
+}
+
+/// Which enclaves of Vaults may have people's records now, in a move that the council decided on then (R081, R120, R129).
+pub fn moving(network: &str, governance: &Governance, decided: &Mark) -> AppraisalPolicy {
+    let mut policy = machines(network, governance, governance.sequence, decided.at);
+    let registry = &governance.registry;
+    let usable = registry.measurements.keys().filter(|one| registry.dispatches(one, Purpose::Slices));
+    policy.measurements = usable.copied().collect();
     policy
 }
 

@@ -148,6 +148,9 @@ catalogue! {
     ReceiptKnown "VLT-0015" 409 AlreadyExists false "the receipt was read before";
     StandbyMissing "VLT-0016" 409 FailedPrecondition false "the vault's node has no standby to take a backup into";
     StandbyUnavailable "VLT-0017" 507 ResourceExhausted true "the vault's standby is full or gone; nothing is taken until there is room";
+    VaultMoving "VLT-0018" 409 FailedPrecondition false "what the vault keeps moves to another vault, or has moved there";
+    MoveWaits "VLT-0019" 409 FailedPrecondition true "the move waits, or the person is on its way to another vault";
+    MoveConflict "VLT-0020" 409 FailedPrecondition true "the step does not fit where the move is";
     SegmentsUnavailable "VLT-0021" 503 Unavailable true "the store of the vault's segments does not answer; what is kept stays kept";
     PolicyUnknown "GOV-0001" 422 InvalidArgument false "there is no such policy version";
     EpochOpen "GOV-0002" 409 FailedPrecondition true "the epoch is still open";
@@ -165,6 +168,7 @@ catalogue! {
     GovernanceBehind "GOV-0014" 503 Unavailable true "the order and the node know different states of governance";
     GovernanceForged "GOV-0015" 409 FailedPrecondition false "the governance log does not verify";
     ModuleRefused "GOV-0016" 422 InvalidArgument false "the module is not one that an enclave may load";
+    MoveUnfit "GOV-0017" 409 FailedPrecondition false "these vaults cannot take part in a move";
 }
 
 impl fmt::Display for Code {

@@ -108,9 +108,9 @@ impl Enterprise {
     }
 
     fn wallet(&self, view: &View, subject: SubjectIndex) -> Result<Option<AccountId>, Problem> {
-        // The wallet of who is erased went with its profile; what was for it returns to the pool.
+        // The wallet of who is erased went with its profile; what was for it returns to the pool. That of who moved away is kept.
         if self.state().subjects.erased().contains(subject) {
-            return Ok(None);
+            return view.moved_wallet(&self.keys, subject);
         }
         Ok(view.profile(self.keys.data_key(subject), subject)?.wallet)
     }

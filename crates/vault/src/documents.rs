@@ -61,7 +61,7 @@ impl Enterprise {
         let subject = self.enrolled(own.as_str())?;
         let media = document::media(&content)?;
         let digest = Digest::of_bytes(&content);
-        let mark = self.keys.keyed("symphony/document-mark/v1", &canonical::to_bytes(&(own, digest)));
+        let mark = self.document_mark(own, digest);
         // By the position too: who is erased and enrolled again is another person, whose requests have no answer yet.
         let name = canonical::to_bytes(&(subject, name));
         let request = self.keys.keyed("symphony/document-request/v1", &name);
@@ -308,6 +308,11 @@ impl Enterprise {
         let key = held.key(&self.slots, &person, commitment)?;
         let header = Header::open(&key, commitment, &held.header)?;
         Ok((key, header))
+    }
+
+    /// What tells a content of a person again.
+    pub(crate) fn document_mark(&self, own: &SubjectId, content: Digest) -> Digest {
+        self.keys.keyed("symphony/document-mark/v1", &canonical::to_bytes(&(own, content)))
     }
 
     fn slot(&self, number: u32) -> Result<Slot, Problem> {

@@ -36,6 +36,7 @@ use crate::custody::{Bare, Custody};
 use crate::governing::Governing;
 use crate::keys::VaultKeys;
 use crate::machine::VaultMachine;
+use crate::moving::Moving;
 use crate::problem::Problem;
 use crate::rounds::Bases;
 use crate::slots::{DOCUMENTS_FILE, KeySlots};
@@ -119,6 +120,8 @@ pub struct Enterprise {
     pub(crate) place: Place,
     /// What trainings are computed on.
     pub(crate) bases: Bases,
+    /// Moves between Vaults.
+    pub(crate) moving: Moving,
 }
 
 impl Enterprise {
@@ -192,6 +195,7 @@ impl Enterprise {
             backing: Mutex::new(()),
             place,
             bases: Bases::default(),
+            moving: Moving::default(),
         };
         opened.resume().context("going on with an erasure or a rotation")?;
         opened.adopt_standby().context("making the first backup in the standby")?;
@@ -234,6 +238,10 @@ impl Enterprise {
             Ok(self.receipt(&body.task, refusal, &body.epsilon, Bucket(0), body.deadline))
         };
         let attributes = &self.governance.semantics.attributes;
+        // What was reserved before the council decided is answered as it was.
+        if self.stays().is_err() && self.state().ledger.entry(&body.task).is_none() {
+            return refuse(Code::VaultMoving);
+        }
         if body.attributes.iter().any(|name| !attributes.contains_key(name)) {
             return refuse(Code::AttributeUnknown);
         }

@@ -72,7 +72,7 @@ impl Enterprise {
         let _no_record = self.ingesting.lock().await;
         let _no_segment = self.analysis.writing.lock().await;
         let (going, slots) = self.going(subject)?;
-        let hidden = hiding(&self.analysis.segmented(), subject)?;
+        let hidden = hiding(&self.analysis.segmented(), &[subject])?;
         let noted = hidden.clone();
         let hook = move |transaction: &redb::WriteTransaction| {
             person::erase_person(transaction, subject, &going)?;
@@ -89,7 +89,7 @@ impl Enterprise {
     }
 
     /// The documents that go with a person, and their slots.
-    fn going(&self, subject: SubjectIndex) -> Result<(Vec<Going>, Vec<u32>), Problem> {
+    pub(crate) fn going(&self, subject: SubjectIndex) -> Result<(Vec<Going>, Vec<u32>), Problem> {
         let view = self.store.read()?;
         let (mut going, mut slots) = (Vec::new(), Vec::new());
         for row in view.documents(subject, 0)? {
@@ -167,11 +167,14 @@ impl Enterprise {
     }
 }
 
-/// What is known of segments without a person; `None` when none has rows of it, and later ones get none.
-fn hiding(segmented: &Segmented, subject: SubjectIndex) -> Result<Option<Segmented>, Problem> {
-    let hidden = segmented.without([subject.0].into_iter().collect());
+/// What is known of segments without these people; `None` when none has rows of them, and later ones get none.
+pub(crate) fn hiding(segmented: &Segmented, people: &[SubjectIndex]) -> Result<Option<Segmented>, Problem> {
+    let hidden = segmented.without(people.iter().map(|subject| subject.0).collect());
     let hidden = hidden.map_err(|error| Problem::fault("the catalogue takes no erasure", error))?;
-    let touched = hidden.catalogue.to_rewrite().iter().any(|entry| entry.people.contains(subject.0));
+    let touched = |subject: &SubjectIndex| {
+        hidden.catalogue.to_rewrite().iter().any(|entry| entry.people.contains(subject.0))
+    };
+    let touched = people.iter().any(touched);
     Ok(touched.then_some(hidden))
 }
 

@@ -151,6 +151,7 @@ impl Enterprise {
         let own = || person(&actor, &message.roles);
         let operation = message.operation.ok_or(Code::Malformed)?;
         if grows(&operation) {
+            self.stays()?;
             self.ready()?;
         }
         let upload = match operation {
@@ -281,6 +282,8 @@ impl Enterprise {
             let row = reader.key(*index).and_then(|key| SubjectRow::new(&key, *index, profile));
             rows.push((*index, row.map_err(unsealed)?));
         }
+        // What is on its way to another Vault is not changed here any more.
+        self.state().moves.grows()?;
         if fresh.is_empty() {
             return self.store.write(|transaction| store::put_subjects(transaction, &rows));
         }

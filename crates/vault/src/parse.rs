@@ -137,6 +137,7 @@ impl Enterprise {
         if noted != Some((ticket.document, ticket.expires)) {
             return Err(Problem::refused(Code::Forbidden, "the order rests on no ticket of this vault"));
         }
+        self.stays()?;
         let place = self.desks.acquire().await.map_err(closing)?;
         let opened = match self.take_out(&order.body).await? {
             Ok(opened) => opened,
@@ -195,7 +196,7 @@ impl Enterprise {
             agent,
             Admitted { measurements, versions, software: *software_admitted, at: *admitted_at },
         )?;
-        if self.store.read()?.recognised(&[self.image(opened)], &ticket.document)? {
+        if self.store.read()?.recognised(&[self.image(&opened.digest)], &ticket.document)? {
             return Ok(Err(Code::ReceiptKnown));
         }
         let scans = match self.reader.read(&opened.content) {
@@ -239,6 +240,7 @@ impl Enterprise {
         let document = order.ticket.document;
         let _no_other_file = self.filing.lock().await;
         let _no_other_record = self.ingesting.lock().await;
+        self.state().moves.grows()?;
         let view = self.store.read()?;
         if self.find(&view, opened.subject, &document)?.1.held.is_none() {
             return Ok(self.refused(order, Code::DocumentErased));
@@ -248,7 +250,10 @@ impl Enterprise {
         }
         let full = self.quota.records_max <= self.state().holdings.count();
         let read = read.and_then(|read| if full { Err(Code::VaultFull) } else { Ok(read) });
-        let marks = read.as_ref().map(|(_, read, _)| self.marks(opened, read)).unwrap_or_default();
+        let marks = read
+            .as_ref()
+            .map(|(_, read, _)| self.marks((&opened.own, &opened.digest), read))
+            .unwrap_or_default();
         let read = if view.recognised(&marks, &document)? { Err(Code::ReceiptKnown) } else { read };
         let (outcome, read, record) = match read {
             Ok((outcome, read, record)) => (outcome, Some(*read), Some(record)),
@@ -274,16 +279,16 @@ impl Enterprise {
     }
 
     /// What recognises a receipt again: its picture, and what is printed on it.
-    fn marks(&self, opened: &Opened, read: &Read) -> Vec<Digest> {
+    pub(crate) fn marks(&self, (own, content): (&SubjectId, &Digest), read: &Read) -> Vec<Digest> {
         let printed = read.expense.identities().into_iter().map(|identity| {
-            let person = (!identity.anybody).then_some(&opened.own);
+            let person = (!identity.anybody).then_some(own);
             self.keys.keyed("symphony/receipt-printed/v1", &canonical::to_bytes(&(person, identity.digest)))
         });
-        printed.chain([self.image(opened)]).collect()
+        printed.chain([self.image(content)]).collect()
     }
 
-    fn image(&self, opened: &Opened) -> Digest {
-        self.keys.keyed("symphony/receipt-image/v1", &opened.digest.0)
+    fn image(&self, content: &Digest) -> Digest {
+        self.keys.keyed("symphony/receipt-image/v1", &content.0)
     }
 
     fn stated(&self, order: &ParseOrder, reading: &Reading) -> Parsed {

@@ -12,7 +12,7 @@ use symphony_types::canonical;
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
 use symphony_types::epsilon::Epsilon;
-use symphony_types::id::{AttributeName, SubjectId, TaskId};
+use symphony_types::id::{AccountId, AttributeName, SubjectId, TaskId};
 use symphony_types::merkle;
 use symphony_types::subjects::{SubjectIndex, SubjectSet};
 use symphony_types::time::OrderedMillis;
@@ -24,6 +24,7 @@ use symphony_wire::v1::{
 use crate::enterprise::Enterprise;
 use crate::ingest::Authority;
 use crate::problem::Problem;
+use crate::store::View;
 use crate::store::value::DerivedValue;
 
 impl Enterprise {
@@ -161,11 +162,11 @@ impl Enterprise {
         authority: &Authority,
         subject: &str,
     ) -> Result<VaultAnswer, Problem> {
-        let subject = self.own(authority, subject)?;
         let view = self.store.read()?;
-        let profile = view.profile(self.keys.data_key(subject), subject)?;
         let mut dividends = Vec::new();
-        let Some(wallet) = profile.wallet else { return Ok(VaultAnswer::default()) };
+        let Some(wallet) = self.wallet_of(authority, &view, subject)? else {
+            return Ok(VaultAnswer::default());
+        };
         for (epoch, closed) in &self.state().epochs {
             let Some(closing) = view.closing(&self.keys, *epoch)? else { continue };
             let Ok(place) = closing.leaves.binary_search_by_key(&wallet, |leaf| leaf.account) else {
@@ -184,6 +185,26 @@ impl Enterprise {
             });
         }
         Ok(VaultAnswer { dividends, ..VaultAnswer::default() })
+    }
+
+    /// Where the caller's dividends go, be it that it has moved to another Vault since it earned them here. **Errors**: `ADM-0003` for
+    /// anybody else's, `VLT-0002`.
+    fn wallet_of(
+        &self,
+        authority: &Authority,
+        view: &View,
+        subject: &str,
+    ) -> Result<Option<AccountId>, Problem> {
+        let unknown = match self.own(authority, subject) {
+            Ok(subject) => return Ok(view.profile(self.keys.data_key(subject), subject)?.wallet),
+            Err(problem) => problem,
+        };
+        if unknown.code() != Code::SubjectUnknown {
+            return Err(unknown);
+        }
+        let id = SubjectId::new(subject).map_err(|_| Code::Malformed)?;
+        let former = self.state().subjects.former(&self.keys.subject_key(&id)).ok_or(Code::SubjectUnknown)?;
+        view.moved_wallet(&self.keys, former)?.map(Some).ok_or(unknown)
     }
 
     /// The caller's own index. **Errors**: `ADM-0003` for anybody else's, `VLT-0002`.

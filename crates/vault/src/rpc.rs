@@ -12,12 +12,13 @@ use symphony_types::catalogue::Code;
 use symphony_types::key::{Document, Endorsed, Master};
 use symphony_wire::documents;
 use symphony_wire::enclave::SealedLearner;
+use symphony_wire::moving::Cargo;
 use symphony_wire::signing::{CONTEXT_HEALTH, sign_bytes};
 use symphony_wire::v1::vault_node_server::VaultNode;
 use symphony_wire::v1::{
-    Acknowledgement, BudgetRequest, GovernancePosition, GovernanceUpdate, HealthRequest, ParseResult,
-    ReplayResult, RoundAssignment, ScopeCoverage, SealedAnswer, SealedOperation, SignedDocument, SliceResult,
-    VaultHealth,
+    Acknowledgement, BudgetRequest, GovernancePosition, GovernanceUpdate, HealthRequest, MoveStep,
+    ParseResult, ReplayResult, RoundAssignment, ScopeCoverage, SealedAnswer, SealedOperation, SignedDocument,
+    SliceResult, VaultHealth,
 };
 use tonic::{Request, Response, Status};
 
@@ -190,6 +191,16 @@ impl VaultNode for Door {
             followed.flatten().map_err(Problem::into_status)?
         };
         Ok(Response::new(GovernancePosition { sequence: sequence.0 }))
+    }
+
+    async fn r#move(&self, request: Request<MoveStep>) -> Result<Response<MoveStep>, Status> {
+        let MoveStep { step, sealed, boot, report } = request.into_inner();
+        let ask = documents::decode(&step)
+            .map_err(|error| Problem::refused(Code::Malformed, error.to_string()).into_status())?;
+        let (enterprise, agent) = (Arc::clone(&self.enterprise), Arc::clone(&self.agent));
+        let told = enterprise.step_of_move(agent, ask, Cargo { sealed, boot, report }).await;
+        let (told, Cargo { sealed, boot, report }) = told.map_err(Problem::into_status)?;
+        Ok(Response::new(MoveStep { step: documents::encode(&told), sealed, boot, report }))
     }
 
     async fn get_health(&self, request: Request<HealthRequest>) -> Result<Response<VaultHealth>, Status> {

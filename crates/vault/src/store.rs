@@ -32,7 +32,7 @@ use crate::keys::{DataKey, KeyError, VaultKeys};
 use crate::problem::Problem;
 use index::Index;
 use segment::{Mark, put_mark};
-use value::{DerivedRow, put_values};
+use value::{DerivedRow, VALUES, put_values};
 
 /// Who a person is. Sealed under the person's key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,6 +107,7 @@ impl Store {
             transaction.open_table(SUBJECTS)?;
             transaction.open_table(DIVIDENDS)?;
             transaction.open_table(GOVERNANCE)?;
+            transaction.open_table(VALUES)?;
             document::make(transaction)?;
             record::make(transaction)?;
             segment::make(transaction)?;

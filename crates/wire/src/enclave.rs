@@ -5,12 +5,13 @@ use serde::{Deserialize, Serialize};
 use symphony_protocol::artifact::module::Declaration;
 use symphony_protocol::artifact::parse::{EndorsedParse, Quality};
 use symphony_protocol::artifact::training::EndorsedRoundOrder;
-use symphony_protocol::artifact::{EndorsedAssignment, EndorsedEnvelope, SignedAggregate};
+use symphony_protocol::artifact::{EndorsedAssignment, EndorsedEnvelope, SignedAggregate, Versions};
+use symphony_protocol::vault::moving::{Invitation, SignedInvitation};
 use symphony_protocol::vault::record::CanonicalRecord;
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
 use symphony_types::id::{ActorId, TaskId, VaultId};
-use symphony_types::key::{Document, Master, PublicKey, Signed, SoftwareEnclave};
+use symphony_types::key::{Document, Master, PublicKey, Signed, SoftwareEnclave, Vault};
 use symphony_types::subjects::SubjectIndex;
 
 /// A request of the host to its enclave.
@@ -115,6 +116,42 @@ pub enum Call {
         /// The masters: a majority of them must endorse the order.
         masters: Vec<PublicKey<Master>>,
     },
+    /// To the enclave of a Vault that is left: seal a batch of people to the destination's.
+    MoveOut(Box<MovingOut>),
+    /// To the enclave of a Vault that takes people: open such a batch for the Vault.
+    MoveIn {
+        /// The invitation that it answers.
+        invitation: Invitation,
+        /// The actor that the source's enclave computes as.
+        executor: ActorId,
+        /// Boot report of the source's enclave (canonical `SignedBoot`).
+        boot: Vec<u8>,
+        /// Its attestation report on the batch.
+        report: Vec<u8>,
+        /// The batch, sealed to this enclave.
+        batch: Vec<u8>,
+        /// Canonical `AppraisalPolicy` that the source's enclave is appraised by.
+        policy: Vec<u8>,
+        /// The Vault's HPKE key.
+        vault: Vec<u8>,
+    },
+}
+
+/// A batch of people that is to be sealed to another Vault's enclave.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct MovingOut {
+    /// The destination's word: for which move, and for which enclave.
+    pub invitation: SignedInvitation,
+    /// The destination's registered key.
+    pub key: PublicKey<Vault>,
+    /// Boot report of its enclave (canonical `SignedBoot`).
+    pub boot: Vec<u8>,
+    /// Canonical list of `Item`s, sealed to this enclave.
+    pub batch: Vec<u8>,
+    /// Canonical `AppraisalPolicy` that the destination's enclave is appraised by.
+    pub policy: Vec<u8>,
+    /// What governs.
+    pub versions: Versions,
 }
 
 /// What a slice enclave asks its host while a call runs.
@@ -227,6 +264,18 @@ pub enum Answer {
         quality: Quality,
         /// Canonical signed attestation report.
         report: Vec<u8>,
+    },
+    /// A batch, sealed to the destination's enclave.
+    MovedOut {
+        /// The batch.
+        sealed: Vec<u8>,
+        /// Canonical signed attestation report.
+        report: Vec<u8>,
+    },
+    /// A batch, sealed to this enclave's Vault.
+    MovedIn {
+        /// The batch.
+        sealed: Vec<u8>,
     },
     /// The enclave will not do it.
     Refused {
@@ -370,6 +419,12 @@ pub mod purpose {
     pub const STEP: &str = "symphony/seal/step/v1";
     /// Words of a document, Vault to its slice enclave; associated data: task id, vault id and the task's end.
     pub const SHEET: &str = "symphony/seal/sheet/v1";
+    /// People on their way, Vault to its slice enclave; associated data: digest of the invitation.
+    pub const MOVE_BATCH: &str = "symphony/seal/move-batch/v1";
+    /// The same, enclave to enclave; associated data: digest of the invitation.
+    pub const MOVE: &str = "symphony/seal/move/v1";
+    /// The same, slice enclave to its Vault; associated data: digest of the invitation.
+    pub const MOVED: &str = "symphony/seal/moved/v1";
     /// Slice signals, slice enclave to aggregator; associated data: task id and vault id.
     pub const BUNDLE: &str = "symphony/seal/bundle/v1";
     /// The result, aggregator to submitter; associated data: task id.

@@ -8,6 +8,7 @@ pub mod convert;
 pub mod documents;
 pub mod enclave;
 pub mod evidence;
+pub mod moving;
 #[allow(missing_docs, clippy::all, unreachable_pub)]
 #[rustfmt::skip]
 #[path = "generated/symphony.v1.rs"]

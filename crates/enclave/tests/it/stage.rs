@@ -313,6 +313,8 @@ pub(crate) fn name_of(answer: &Answer) -> String {
         Answer::Evaluated { .. } => "evaluated".into(),
         Answer::Extracted { .. } => "extracted".into(),
         Answer::Contributed { .. } => "contributed".into(),
+        Answer::MovedOut { .. } => "moved out".into(),
+        Answer::MovedIn { .. } => "moved in".into(),
         Answer::Added => "added".into(),
         Answer::Asked { .. } => "asked".into(),
         Answer::Helped(_) => "helped".into(),

@@ -113,6 +113,7 @@ fn governance() -> Governance {
         treasury: actor("treasury"),
         measurements: [(Measurement(digest(20)), EnclaveCode::founded(Purpose::Any))].into(),
         modules: [].into(),
+        moves: [].into(),
         platforms: (1..=9)
             .map(|of| platform(of).public())
             .map(|platform| (platform_id(&platform), Platform::founded(platform)))

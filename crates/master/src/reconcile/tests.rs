@@ -26,6 +26,7 @@ fn state() -> State {
         treasury: actor("treasury"),
         measurements: BTreeMap::new(),
         modules: BTreeMap::new(),
+        moves: BTreeMap::new(),
         platforms: BTreeMap::new(),
         council: BTreeMap::new(),
     };

@@ -227,6 +227,9 @@ fn vaults(governance: &Governance, asked: &[VaultId]) -> Result<Vec<VaultId>, Co
         if suspended(governance, &record.operator) {
             return Err(Code::VaultUnknown);
         }
+        if governance.registry.moves.contains_key(*vault) {
+            return Err(Code::VaultMoving);
+        }
     }
     Ok(distinct.into_iter().cloned().collect())
 }

@@ -1,5 +1,5 @@
 //! What the council may change, one kind a variant: whether a change fits what governs, and what it does to it (R128, R129,
-//! R130, R194).
+//! R081, R130, R194).
 //!
 //! A new kind is a variant with an arm in each function here. Proposals, votes, the log and its followers keep their shape.
 
@@ -9,13 +9,14 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
-use symphony_types::id::{Measurement, PlatformId};
+use symphony_types::id::{Measurement, PlatformId, VaultId};
 use symphony_types::limits::{MODULE_BYTES_MAX, MODULES_MAX, TEXT_LEN_MAX};
 
 use super::Governance;
 use super::approval::{ApprovedModule, EnclaveCode, Machine, Platform, Purpose};
 use super::hardware::HardwareRules;
 use super::log::LogEntry;
+use super::registry::Move;
 use super::semantics::AttributeLifecycle;
 use crate::artifact::module::{Declaration, Input};
 
@@ -74,6 +75,13 @@ pub enum Change {
         /// The rules.
         rules: HardwareRules,
     },
+    /// Moves everything that one Vault keeps to another, for ever (R081).
+    MoveVault {
+        /// The Vault that is left.
+        from: VaultId,
+        /// The Vault that takes its people.
+        to: VaultId,
+    },
 }
 
 impl Change {
@@ -88,10 +96,11 @@ impl Change {
             Self::ApproveModule { .. } => "approve_module",
             Self::RevokeModule { .. } => "revoke_module",
             Self::SetHardwareRules { .. } => "set_hardware_rules",
+            Self::MoveVault { .. } => "move_vault",
         }
     }
 
-    /// The digest of what it is about: the measurement, the platform, the rules or the module.
+    /// The digest of what it is about: the measurement, the platform, the rules, the module or the two Vaults.
     pub fn subject(&self) -> Digest {
         match self {
             Self::RegisterMeasurement { measurement, .. }
@@ -102,6 +111,7 @@ impl Change {
             Self::ApproveModule { code, .. } => Digest::of_bytes(code),
             Self::RevokeModule { code } => *code,
             Self::SetHardwareRules { rules } => rules.digest(),
+            Self::MoveVault { from, to } => Digest::of("symphony/vault-move/v1", &(from, to)),
         }
     }
 
@@ -113,12 +123,13 @@ impl Change {
             | Self::ActivateMeasurement { .. }
             | Self::AdmitPlatform { .. }
             | Self::ApproveModule { .. }
-            | Self::SetHardwareRules { .. } => false,
+            | Self::SetHardwareRules { .. }
+            | Self::MoveVault { .. } => false,
         }
     }
 
     /// Whether it fits what governs. **Errors**: `GOV-0012`; `ADM-0019` for a machine of class `software`, or for
-    /// rules with roots of development, where policy refuses that class (R130).
+    /// rules with roots of development, where policy refuses that class (R130); `GOV-0017` for Vaults that cannot be moved.
     pub fn check(&self, governance: &Governance) -> Result<(), Code> {
         let registry = &governance.registry;
         let fits = match self {
@@ -160,9 +171,26 @@ impl Change {
                 governance.check_hardware(rules).is_ok()
                     && governance.hardware_at(governance.sequence) != Some(rules)
             }
+            Self::MoveVault { from, to } => {
+                return if movable(governance, from, to) { Ok(()) } else { Err(Code::MoveUnfit) };
+            }
         };
         if fits { Ok(()) } else { Err(Code::ChangeUnfit) }
     }
+}
+
+/// Whether everything that a Vault keeps can go to another: both are there and able, neither is left already, and there are
+/// enclaves that may have it (R081).
+fn movable(governance: &Governance, from: &VaultId, to: &VaultId) -> bool {
+    let registry = &governance.registry;
+    let left = |vault: &VaultId| registry.moves.contains_key(vault);
+    from != to
+        && registry.able(from)
+        && registry.able(to)
+        && !left(from)
+        && !left(to)
+        && governance.admits_enclaves()
+        && registry.can_serve(&registry.active_code(), &[Purpose::Slices])
 }
 
 /// Whether a declaration is sound, and reads attributes that are there, in their own types and under their own class.
@@ -221,6 +249,9 @@ impl Governance {
             }
             Change::SetHardwareRules { rules } => {
                 self.hardware.insert(entry.sequence, rules.clone());
+            }
+            Change::MoveVault { from, to } => {
+                registry.moves.insert(from.clone(), Move { to: to.clone(), since: mark });
             }
         }
     }

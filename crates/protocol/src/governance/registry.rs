@@ -11,7 +11,7 @@ use symphony_types::key::{
     Document, Endorsed, Gateway, Governance, Master, Payout, PublicKey, Vault, Verifier,
 };
 
-use super::approval::{ApprovedModule, EnclaveCode, Platform};
+use super::approval::{ApprovedModule, EnclaveCode, Mark, Platform};
 
 /// Everyone who may act, with the keys and accounts that they act by.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +38,8 @@ pub struct Registry {
     pub platforms: BTreeMap<PlatformId, Platform>,
     /// Modules by the SHA-256 of their bytes, revoked ones among them (R095).
     pub modules: BTreeMap<Digest, ApprovedModule>,
+    /// Vaults that everything moves away from, and where it goes (R081).
+    pub moves: BTreeMap<VaultId, Move>,
     /// Who proposes changes and votes on them.
     pub council: BTreeMap<ActorId, PublicKey<Governance>>,
 }
@@ -53,12 +55,33 @@ impl Registry {
         document.verify(self.masters.values(), self.master_quorum())
     }
 
-    /// The Vault that a person's own data goes to: always the same for the same person (R014).
+    /// The Vault that a person's own data goes to: always the same for the same person (R014), until the council moves what that
+    /// Vault keeps; then the one that it goes to (R081).
     pub fn assigned(&self, actor: &ActorId) -> Option<&VaultId> {
         let digest = Digest::of("symphony/vault-assignment/v1", actor);
         let number = u64::from_le_bytes(digest.0[..8].try_into().ok()?);
         let vaults = u64::try_from(self.vaults.len()).ok()?;
-        self.vaults.keys().nth(usize::try_from(number.checked_rem(vaults)?).ok()?)
+        let first = self.vaults.keys().nth(usize::try_from(number.checked_rem(vaults)?).ok()?)?;
+        Some(self.keeper(first))
+    }
+
+    /// The Vault that keeps what this one kept: itself, unless the council has moved it.
+    pub fn keeper<'a>(&'a self, vault: &'a VaultId) -> &'a VaultId {
+        // A Vault that is moved away from is never moved to, so the way ends; a founding governance that says otherwise ends it too.
+        let mut keeper = vault;
+        for _ in 0..self.moves.len() {
+            match self.moves.get(keeper) {
+                Some(known) => keeper = &known.to,
+                None => break,
+            }
+        }
+        keeper
+    }
+
+    /// Whether a Vault can take part in a move: it is registered, and neither operator nor executor is suspended.
+    pub(super) fn able(&self, vault: &VaultId) -> bool {
+        let active = |actor: &ActorId| self.actors.get(actor).is_some_and(|actor| !actor.suspended);
+        self.vaults.get(vault).is_some_and(|vault| active(&vault.operator) && active(&vault.executor))
     }
 }
 
@@ -110,6 +133,15 @@ pub struct VaultRecord {
     pub key: PublicKey<Vault>,
     /// The Vault's HPKE key, 32 bytes of X25519: uploads are sealed to it.
     pub sealing_key: Vec<u8>,
+}
+
+/// Where everything goes that a Vault keeps, since the council decided so.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Move {
+    /// The Vault that it goes to.
+    pub to: VaultId,
+    /// Since when, and by which proposal.
+    pub since: Mark,
 }
 
 /// An approved verifier.

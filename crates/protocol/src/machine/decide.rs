@@ -12,7 +12,7 @@ use symphony_types::time::OrderedMillis;
 
 use super::{
     Answer, Cause, Command, Effect, Event, Order, Refusal, State, adjustment, challenge, council, epoch,
-    lease, parse, training, version,
+    lease, moving, parse, training, version,
 };
 use crate::admission::envelope::{self, PrepareAnswer};
 use crate::admission::request;
@@ -55,6 +55,7 @@ fn judge(state: &State, at: OrderedMillis, order: &Order) -> Result<Vec<Event>, 
         Command::RecordAdjustment { adjustment } => adjustment::record(state, at, adjustment),
         Command::AnnounceProtocol { version } => version::announce(state, at, &order.by, *version),
         Command::Govern { motion } => council::motion(state, at, motion),
+        Command::RecordMove { closing } => moving::record(state, closing),
     }
 }
 

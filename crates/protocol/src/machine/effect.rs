@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 
 use symphony_types::id::TaskId;
 
-use super::{Answer, Effect, Event, ParseStage, State, epoch};
+use super::{Answer, Effect, Event, ParseStage, State, epoch, moving};
 use crate::artifact::Plan;
 use crate::artifact::challenge::Ruling;
 use crate::lifecycle::{Stage, Task};
@@ -26,7 +26,7 @@ impl Effect {
             | Self::Parse(task)
             | Self::Verify(task)
             | Self::Review(task) => Some(*task),
-            Self::CloseDividends(_) | Self::Pay(_) => None,
+            Self::CloseDividends(_) | Self::Pay(_) | Self::Move(_) => None,
         }
     }
 
@@ -74,6 +74,7 @@ pub(super) fn begun(state: &State, event: &Event) -> Vec<Effect> {
             owed.extend(epoch::closing_after(state, instructions.epoch).map(Effect::CloseDividends));
             owed
         }
+        Event::Governed { event } => moving::begun(event),
         Event::AdmissionRefused { .. }
         | Event::ChallengeRuled { ruling: Ruling::Confirmed(_), .. }
         | Event::ParseSettled { .. }
@@ -91,7 +92,7 @@ pub(super) fn begun(state: &State, event: &Event) -> Vec<Effect> {
         | Event::LeaseDropped { .. }
         | Event::ProtocolAnnounced { .. }
         | Event::ProtocolActivated { .. }
-        | Event::Governed { .. }
+        | Event::MoveClosed { .. }
         | Event::AdjustmentRecorded { .. } => vec![],
     }
 }
@@ -122,6 +123,7 @@ pub(super) fn ended(event: &Event) -> Vec<Effect> {
         Event::PayoutIssued { instructions, .. } => vec![Effect::CloseDividends(instructions.epoch)],
         Event::PayoutConfirmed { confirmation } => vec![Effect::Pay(confirmation.body.epoch)],
         Event::LeaseDropped { effect } => vec![effect.clone()],
+        Event::MoveClosed { closing } => vec![Effect::Move(closing.source.body.from.clone())],
         Event::AdmissionRequested { .. }
         | Event::ParseAdmitted { .. }
         | Event::ParseSettled { .. }
@@ -182,6 +184,7 @@ pub fn outstanding(state: &State) -> Vec<Effect> {
         }
     }
     owed.extend(epoch::next_closing(state).map(Effect::CloseDividends));
+    owed.extend(moving::outstanding(state));
     owed
 }
 

@@ -111,6 +111,9 @@ fn apply(state: &mut State, at: OrderedMillis, event: &Event) {
             }
         }
         Event::Governed { event } => council::evolve(state, at, event),
+        Event::MoveClosed { closing } => {
+            state.moves.insert(closing.source.body.from.clone(), closing.clone());
+        }
         Event::EpochClosed { epoch } => state.epochs.get_or_default(*epoch).stage = EpochStage::Closing,
         Event::PayoutIssued { instructions, statements } => {
             let vaults: Vec<_> = state.contributors.keys().cloned().collect();

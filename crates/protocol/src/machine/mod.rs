@@ -12,6 +12,7 @@ mod effect;
 mod epoch;
 mod evolve;
 mod lease;
+mod moving;
 mod parse;
 mod training;
 pub mod version;
@@ -52,6 +53,7 @@ pub use decide::{decide, fingerprint};
 pub use effect::outstanding;
 pub use evolve::evolve;
 pub use lease::{Lease, effect_for};
+pub use moving::MoveClosing;
 pub use parse::{ParseStage, ParseTask};
 use version::{Announcement, Upgrade};
 
@@ -84,6 +86,8 @@ pub struct State {
     pub proposals: Proposals,
     /// What reconciliation found, and what was done about it.
     pub adjustments: Adjustments,
+    /// Closing statements of moves, by the Vault that was left.
+    pub moves: Table<VaultId, MoveClosing>,
 }
 
 impl State {
@@ -104,6 +108,7 @@ impl State {
             due: Table::new(),
             upgrade: Upgrade::default(),
             adjustments: Adjustments::default(),
+            moves: Table::new(),
         }
     }
 
@@ -157,6 +162,7 @@ impl State {
             self.proposals.digest(),
             self.adjustments.records.digest(),
             self.adjustments.standing.digest(),
+            self.moves.digest(),
         ];
         Digest::of("symphony/master-state/v1", &(&self.governance, tables, &self.upgrade))
     }
@@ -303,6 +309,11 @@ pub enum Command {
     Govern {
         /// Its word.
         motion: Motion,
+    },
+    /// Both Vaults of a move say that nothing is left at the first (R081).
+    RecordMove {
+        /// Their words.
+        closing: MoveClosing,
     },
 }
 
@@ -525,6 +536,11 @@ pub enum Event {
         /// What.
         event: ProposalEvent,
     },
+    /// Everything that a Vault kept is at another.
+    MoveClosed {
+        /// What both say.
+        closing: MoveClosing,
+    },
     /// A drift is found, or over.
     AdjustmentRecorded {
         /// The number of the record, from one.
@@ -566,7 +582,8 @@ impl Event {
             | Self::LeasesRenewed { .. }
             | Self::ProtocolAnnounced { .. }
             | Self::ProtocolActivated { .. }
-            | Self::Governed { .. } => None,
+            | Self::Governed { .. }
+            | Self::MoveClosed { .. } => None,
         }
     }
 }
@@ -624,6 +641,8 @@ pub enum Effect {
     CloseDividends(EpochId),
     /// Have the batch done; report `RecordPayout`.
     Pay(EpochId),
+    /// Carry what a Vault keeps to the one that it moves to; report `RecordMove`.
+    Move(VaultId),
 }
 
 /// A command that will not happen.

@@ -181,6 +181,14 @@ fn admitted(task: &Task, vault: &VaultId) -> Side {
 
 /// What drifted of one task at a Vault.
 pub fn drifted(state: &State, vault: &VaultId, task: &TaskId, line: Option<&BudgetLine>) -> Option<Drift> {
+    let moved = |line: &BudgetLine| {
+        let mut moves = state.governance.registry.moves.values();
+        moves.any(|known| known.to == *vault && known.since.by == line.preparation)
+    };
+    // What people consumed at the Vault that they came from stands under the proposal that moved them, and is of no task here.
+    if line.is_some_and(moved) {
+        return None;
+    }
     let side = side(state, task, vault);
     let kind = judge(side, line.map(|line| line.standing))?;
     let there = match line {

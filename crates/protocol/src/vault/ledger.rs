@@ -311,6 +311,43 @@ impl Ledger {
         self.held.insert(task);
     }
 
+    /// Whether any task holds what it has not consumed.
+    pub fn holds(&self) -> bool {
+        !self.held.is_empty()
+    }
+
+    /// What a person has consumed, by scope.
+    pub fn consumed(&self, subject: SubjectIndex) -> impl Iterator<Item = (&UsageScope, Epsilon)> {
+        let spent = self.scopes.keys().map(move |scope| (scope, self.in_scope(scope, subject).committed));
+        spent.filter(|(_, spent)| *spent > Epsilon::ZERO)
+    }
+
+    /// Takes what people consumed at the Vault that they came from: committed under the proposal that moved them, in one entry for all
+    /// who bring the same.
+    pub(crate) fn carry(&mut self, task: TaskId, carried: Carried, at: OrderedMillis) {
+        let Carried { scope, policy, epsilon, subjects, proposal } = carried;
+        self.scopes.entry(scope.clone()).or_default().charge(&subjects, epsilon);
+        let earlier = self.entries.get(&task).map(|earlier| earlier.reserved.set().clone());
+        let mut all = earlier.unwrap_or_default();
+        for subject in subjects.iter() {
+            all.insert(subject);
+        }
+        let members = Members::new(all);
+        let order = Ordered { envelope: proposal, assignment: proposal, attempt: 0 };
+        let state = EntryState::Committed { members: members.clone(), at, order };
+        let entry = LedgerEntry {
+            scope,
+            policy,
+            epsilon,
+            preparation: proposal,
+            reserved: members,
+            reserved_at: at,
+            deadline: at,
+            state,
+        };
+        self.entries.insert(task, entry);
+    }
+
     pub(crate) fn commit(&mut self, task: &TaskId, subjects: &SubjectSet, order: Ordered, at: OrderedMillis) {
         let (entry, spent) = self.held_entry(task);
         assert!(matches!(entry.state, EntryState::Reserved), "invariant: a ledger entry ends once");
@@ -509,6 +546,15 @@ impl<M> Draw<M> {
 /// What remains of a loss.
 fn less(whole: Epsilon, part: Epsilon) -> Epsilon {
     whole.checked_sub(part).expect("invariant: rounds draw no more than was reserved")
+}
+
+/// What people consumed elsewhere, each the same.
+pub(crate) struct Carried {
+    pub(crate) scope: UsageScope,
+    pub(crate) policy: PolicyVersion,
+    pub(crate) epsilon: Epsilon,
+    pub(crate) subjects: SubjectSet,
+    pub(crate) proposal: Digest,
 }
 
 /// What an entry starts with.

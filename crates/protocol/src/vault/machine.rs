@@ -5,6 +5,8 @@
 //! command is idempotent: the second time it gives no event, or the refusal that says why it cannot (R064, R209).
 //! There are no effects: whoever asks is answered, and asks again after a crash.
 
+pub mod moving;
+
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec;
@@ -16,7 +18,7 @@ use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
 use symphony_types::epsilon::Epsilon;
 use symphony_types::id::{Commitment, EpochId, NodeId, PolicyVersion, TaskId, UsageScope, VaultId};
-use symphony_types::key::{Document as _, Endorsed, Master, PublicKey};
+use symphony_types::key::{Document as _, Endorsed, Master, PublicKey, Vault};
 use symphony_types::subjects::{SubjectIndex, SubjectSet};
 use symphony_types::time::OrderedMillis;
 
@@ -39,6 +41,8 @@ pub struct Charter {
     pub vault: VaultId,
     /// The majority of these gives orders that bind it.
     pub masters: BTreeMap<NodeId, PublicKey<Master>>,
+    /// The keys of all Vaults: their word counts when people move between them.
+    pub vaults: BTreeMap<VaultId, PublicKey<Vault>>,
     /// Limits by policy version (R070).
     pub policies: BTreeMap<PolicyVersion, Policy>,
     /// The version that statements to people are made under.
@@ -51,6 +55,12 @@ impl Charter {
         Self {
             vault,
             masters: governance.registry.masters.clone(),
+            vaults: governance
+                .registry
+                .vaults
+                .iter()
+                .map(|(vault, record)| (vault.clone(), record.key))
+                .collect(),
             policies: governance.policies.clone(),
             active: governance.active,
         }
@@ -79,6 +89,8 @@ pub struct State {
     pub epochs: BTreeMap<EpochId, ClosedEpoch>,
     /// Receipt documents by commitment.
     pub documents: Documents,
+    /// Moves of everything between Vaults.
+    pub moves: moving::Moves,
 }
 
 /// An epoch whose dividends are stated.
@@ -162,6 +174,8 @@ pub enum Command {
         /// Who.
         subject: SubjectIndex,
     },
+    /// A step of a move of everything to another Vault.
+    Move(Box<moving::Command>),
 }
 
 /// What has happened in a Vault.
@@ -268,6 +282,8 @@ pub enum Event {
         /// Who.
         subject: SubjectIndex,
     },
+    /// A move went on.
+    Moved(moving::Event),
 }
 
 impl State {
@@ -281,6 +297,7 @@ impl State {
             ledger: Ledger::default(),
             epochs: BTreeMap::new(),
             documents: Documents::default(),
+            moves: moving::Moves::default(),
         }
     }
 
@@ -315,11 +332,13 @@ impl State {
 pub fn decide(state: &State, at: OrderedMillis, command: &Command) -> Result<Vec<Event>, Code> {
     match command {
         Command::EnrolSubjects { keys } => {
+            state.moves.grows()?;
             let keys = state.subjects.newcomers(keys)?;
             Ok(if keys.is_empty() { vec![] } else { vec![Event::SubjectsEnrolled { keys }] })
         }
         Command::RecordConsents { changes } => record_consents(state, changes),
         Command::AppendRecords { count, root, subjects } => {
+            state.moves.grows()?;
             let known = subjects.iter().all(|subject| state.subjects.contains(*subject));
             if !known || subjects.is_empty() || !subjects.is_sorted_by(|one, next| one < next) {
                 return Err(Code::SubjectUnknown);
@@ -353,6 +372,7 @@ pub fn decide(state: &State, at: OrderedMillis, command: &Command) -> Result<Vec
             Ok(if fresh { vec![Event::EpochClosed { closed }] } else { vec![] })
         }
         Command::KeepDocument { subject, commitment } => {
+            state.moves.grows()?;
             if !state.subjects.contains(*subject) {
                 return Err(Code::SubjectUnknown);
             }
@@ -361,15 +381,18 @@ pub fn decide(state: &State, at: OrderedMillis, command: &Command) -> Result<Vec
             Ok(if fresh { vec![kept] } else { vec![] })
         }
         Command::EraseDocument { subject, commitment } => {
+            state.moves.stays(*subject)?;
             let kept = state.document(*subject, commitment)?;
             let erased = Event::DocumentErased { commitment: *commitment };
             Ok(if kept.erased.is_none() { vec![erased] } else { vec![] })
         }
         Command::ErasePerson { subject } if state.subjects.contains(*subject) => {
+            state.moves.stays(*subject)?;
             Ok(vec![Event::PersonErased { subject: *subject }])
         }
         Command::ErasePerson { subject } if state.subjects.erased().contains(*subject) => Ok(vec![]),
         Command::ErasePerson { .. } => Err(Code::SubjectUnknown),
+        Command::Move(step) => moving::decide(state, step),
     }
 }
 
@@ -409,6 +432,7 @@ pub fn evolve(state: &mut State, at: OrderedMillis, event: &Event) {
             state.holdings.erase(*subject);
             state.subjects.erase(at, *subject);
         }
+        Event::Moved(event) => moving::evolve(state, at, event),
     }
 }
 
@@ -441,6 +465,7 @@ fn prepare(state: &State, at: OrderedMillis, preparation: &EndorsedPreparation) 
     if let Some(entry) = state.ledger.entry(&body.task) {
         return answered(entry, &digest, at);
     }
+    state.moves.grows()?;
     authorize::preparation(body, &state.charter.vault, at)?;
     let policy = state.charter.policy(body.policy)?;
     if !policy.privacy.scope_limits.contains_key(&body.scope) {

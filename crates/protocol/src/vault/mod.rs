@@ -11,6 +11,7 @@ pub mod dividend;
 pub mod document;
 pub mod ledger;
 pub mod machine;
+pub mod moving;
 pub mod record;
 pub mod statement;
 pub mod subjects;

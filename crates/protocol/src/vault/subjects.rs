@@ -68,6 +68,11 @@ impl Roll {
         subject.0 < self.len() && !self.erased.contains(subject)
     }
 
+    /// Enrolled people from one index to before another, in ascending order.
+    pub fn between(&self, from: SubjectIndex, to: SubjectIndex) -> impl Iterator<Item = SubjectIndex> + '_ {
+        (from.0..to.0.min(self.len())).map(SubjectIndex).filter(|subject| !self.erased.contains(*subject))
+    }
+
     /// Everybody who was erased.
     pub fn erased(&self) -> &SubjectSet {
         &self.erased

@@ -218,6 +218,7 @@ fn registry() -> Registry {
         treasury: actor("treasury"),
         measurements: [(code("enclave"), EnclaveCode::founded(Purpose::Any))].into(),
         modules: [].into(),
+        moves: [].into(),
         platforms: [platform("platform")].map(|key| (key.platform(), Platform::founded(key))).into(),
         council: council(),
     }

@@ -15,11 +15,13 @@ use symphony_protocol::execution::training::{
     aggregate_nonce as round_aggregate_nonce, slice_nonce as round_nonce,
 };
 use symphony_protocol::execution::{aggregate::aggregate_nonce, coordinate::slice_nonce};
+use symphony_protocol::governance::change::Change;
 use symphony_protocol::governance::pricing::fee;
 use symphony_protocol::lifecycle::training::Position;
 use symphony_protocol::settlement::finalize::settlement_root;
 use symphony_protocol::vault::backup::{Backup, BackupFile};
 use symphony_protocol::vault::document::{DocumentRecord, Erasure, PersonErasure, SignedErasure};
+use symphony_protocol::vault::moving::{Invitation, Item, Offer, Person, SignedStanding, Tally, load};
 use symphony_protocol::vault::record::{CanonicalRecord, LocalValue, Value as Field};
 use symphony_types::amount::{Sym, split};
 use symphony_types::canonical::to_bytes;
@@ -141,6 +143,61 @@ fn commitments_conform() {
     let bytes = bytes_of(file, "/canonical");
     assert_eq!(bcs::from_bytes::<CanonicalRecord>(&bytes).unwrap(), record);
     assert_eq!(Digest::of_bytes(&bytes), record.commitment().0);
+}
+
+/// R077, R081: `vectors/move.json`.
+#[test]
+fn moves_conform() {
+    let record = CanonicalRecord {
+        salt: [0x31; 32],
+        schema: SchemaVersion(1),
+        subject: SubjectId::new("person-1").unwrap(),
+        request: RequestId::new("coffee-1").unwrap(),
+        values: [(attribute("commerce.merchant"), Field::Text("Luckin Coffee".to_owned()))].into(),
+        local: [(attribute("till"), LocalValue::Text("two".into()))].into(),
+    };
+    let person = Person {
+        subject: record.subject.clone(),
+        contact: "person-1@example.org".to_owned(),
+        wallet: None,
+        spent: vec![(crate::stage::scope("marketing"), Epsilon(7))],
+        values: vec![],
+    };
+    let items = vec![Item::Person(person), Item::Record(record)];
+    let (from, to) = (VaultId::new("vault-a").unwrap(), VaultId::new("vault-b").unwrap());
+    let invitation = Invitation {
+        proposal: Digest([0x32; 32]),
+        from: from.clone(),
+        to: to.clone(),
+        batches: 0,
+        challenge: Digest([0x33; 32]),
+        boot: Digest([0x34; 32]),
+    };
+    let after = Tally::default().with(&load(&items)).standing(invitation.proposal, (&from, &to), false);
+    let offer = Offer {
+        invitation: invitation.digest(),
+        sealed: Digest([0x35; 32]),
+        report: Digest([0x36; 32]),
+        after: after.clone(),
+    };
+    let change = Change::MoveVault { from, to };
+    conforms(
+        "move.json",
+        &json!({
+            "about": "a move of everything from one Vault to another: the council's change, what travels, and what the Vaults sign",
+            "change": {"value": change, "subject": change.subject(), "bytes": hex::encode(to_bytes(&change))},
+            "items": {"value": items, "root": load(&items).root, "bytes": hex::encode(to_bytes(&items))},
+            "invitation": {"value": invitation, "document": document(&invitation)},
+            "offer": {"value": offer, "document": document(&offer)},
+            "standing": {"value": after, "document": document(&after)},
+            "signed": hex::encode(to_bytes(&key::<Vault>("vault-b").sign(after.clone()))),
+        }),
+    );
+    let stored: SignedStanding = bcs::from_bytes(&bytes_of("move.json", "/signed")).unwrap();
+    assert!(stored.verify(&key::<Vault>("vault-b").public()));
+    assert_eq!(stored.body, after);
+    let moved: Vec<Item> = bcs::from_bytes(&bytes_of("move.json", "/items/bytes")).unwrap();
+    assert_eq!(moved, items);
 }
 
 /// R062, R078: `vectors/backup.json`.

@@ -389,6 +389,11 @@ impl World {
                 Some(Command::RecordDividends { epoch: *epoch, statements: self.statements(*epoch) })
             }
             Effect::Pay(epoch) => Some(self.pay(*epoch)),
+            Effect::Move(from) => {
+                let known = &self.state.governance.registry.moves[from];
+                let closing = crate::council::moves::closing(known.since.by, from, &known.to);
+                Some(Command::RecordMove { closing })
+            }
         }
     }
 

@@ -11,7 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use symphony_sdk::client::Upload;
 use symphony_types::amount::{SYM_DECIMALS, SYM_UNIT, Sym};
 use symphony_types::digest::Digest;
-use symphony_types::id::{ActorId, RequestId, UsageScope};
+use symphony_types::id::{ActorId, RequestId, UsageScope, VaultId};
 use symphony_types::time::OrderedMillis;
 
 /// The Symphony platform: audiences across Vaults, without the records
@@ -383,6 +383,17 @@ pub(crate) enum Vault {
     },
     /// Check a proof that a person is erased, without a network
     CheckErasure(ErasureProof),
+    /// Where moves of everything from one Vault to another are
+    MoveStatus {
+        /// The Vault that is left: write what proves that nothing is left there to the file
+        #[arg(long, requires = "out", value_parser = VaultId::new)]
+        vault: Option<VaultId>,
+        /// The file
+        #[arg(long, short, requires = "vault")]
+        out: Option<PathBuf>,
+    },
+    /// Check that everything of a Vault is at another by the council's decision, without a network
+    CheckMove(ErasureProof),
     /// Wrap all keys of your Vault under a new key, while it serves; for its operator
     RotateKey {
         /// The Vault

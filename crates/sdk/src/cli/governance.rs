@@ -188,6 +188,7 @@ fn wanted(change: &Change) -> Result<change::Change> {
             change::Change::ApproveModule { about, code, declaration, source, recipe }
         }
         Change::RevokeModule { code } => change::Change::RevokeModule { code: *code },
+        Change::MoveVault { from, to } => change::Change::MoveVault { from: from.clone(), to: to.clone() },
     })
 }
 
@@ -202,6 +203,7 @@ fn content(change: &change::Change) -> serde_json::Value {
     match change {
         change::Change::AdmitPlatform { machine } => json!({"class": machine.class()}),
         change::Change::SetHardwareRules { rules } => json!(hardware::written(rules)),
+        change::Change::MoveVault { from, to } => json!({"from": from.as_str(), "to": to.as_str()}),
         change::Change::ApproveModule { about, declaration, source, recipe, .. } => json!({
             "about": about, "name": declaration.name.as_str(), "version": declaration.version,
             "source": source.to_hex(), "recipe": recipe.to_hex(),
@@ -281,8 +283,17 @@ fn view(governance: &GovernanceView) -> String {
         .iter()
         .map(|one| [one.platform.clone(), one.class.clone(), one.status.clone(), since(&one.since)]);
     let council = governance.council.iter().map(|one| [one.member.clone(), one.key.clone()]);
+    let moves = governance
+        .moves
+        .iter()
+        .map(|one| [one.from.clone(), one.to.clone(), one.status.clone(), since(&one.since)]);
+    let moves: Vec<_> = moves.collect();
+    let moves = match moves.is_empty() {
+        true => String::new(),
+        false => format!("\n{}", table(["vault", "moves to", "status", "since entry"], moves)),
+    };
     format!(
-        "{}\n{}\n{}\nfoundation  {}\nentries     {}\nroot        {}\nhardware    {}",
+        "{}\n{}\n{}{moves}\nfoundation  {}\nentries     {}\nroot        {}\nhardware    {}",
         table(["enclave code", "status", "for", "since entry"], code),
         table(["machine", "class", "status", "since entry"], machines),
         table(["council", "key"], council),

@@ -16,6 +16,8 @@ shapes! {
         platforms: Vec<PlatformEntry>,
         #[serde(default)]
         modules: Vec<ModuleEntry>,
+        #[serde(default)]
+        moves: Vec<MoveEntry>,
         council: Vec<CouncilEntry>,
         proposals: Vec<ProposalEntry>,
         hardware_rules: String,
@@ -36,6 +38,15 @@ shapes! {
         status: String,
         since: Option<GovernanceMark>,
         class: String,
+    }
+
+    /// Everything that one Vault kept goes to another.
+    MoveEntry {
+        from: String,
+        to: String,
+        status: String,
+        since: Option<GovernanceMark>,
+        closing: String,
     }
 
     /// When something came to hold, and by which proposal.

@@ -13,6 +13,7 @@ mod ingest;
 mod masters;
 mod models;
 mod money;
+mod moves;
 mod network;
 mod objects;
 mod parses;

@@ -160,6 +160,32 @@ pub fn put_ticket(
     Ok(())
 }
 
+/// A reading that came with its document from another Vault.
+pub struct MovedReading {
+    /// The document.
+    pub document: Commitment,
+    /// The sealed reading.
+    pub sealed: Vec<u8>,
+    /// The record, sealed under the document's key; `None` when the reading has none.
+    pub record: Option<RecordRow>,
+    /// What recognises the receipt.
+    pub marks: Vec<Digest>,
+}
+
+/// All rows of such a reading. What recognises another document already goes on to do so. **Errors**: storage.
+pub fn put_moved(transaction: &WriteTransaction, moved: &MovedReading) -> Result<(), redb::Error> {
+    if let Some(record) = &moved.record {
+        put_derived(transaction, moved.document, record)?;
+    }
+    let mut marks = transaction.open_table(MARKS)?;
+    for mark in &moved.marks {
+        if marks.get(mark.0)?.is_none() {
+            marks.insert(mark.0, moved.document.0.0)?;
+        }
+    }
+    put_reading(transaction, moved.document, &moved.sealed)
+}
+
 /// Takes away what was read of a document, and its record. **Errors**: storage.
 pub(super) fn erase_reading(
     transaction: &WriteTransaction,
@@ -197,6 +223,21 @@ impl View {
         let Some(sealed) = table.get(document.0.0).map_err(redb::Error::from)? else { return Ok(None) };
         let plain = key.open(&place(document), sealed.value()).map_err(unreadable)?;
         bcs::from_bytes(&plain).map(Some).map_err(|error| Problem::fault("a reading is damaged", error))
+    }
+
+    /// A record of a person that came of a document, by its commitment. **Errors**: as [`Derived::record`].
+    pub(crate) fn derived_record(
+        &self,
+        keys: (&KeySlots, &DataKey),
+        subject: SubjectIndex,
+        record: &Commitment,
+    ) -> Result<CanonicalRecord, Problem> {
+        let derived = Derived::open(self)?;
+        let place = derived.locations.get(record.0.0).map_err(redb::Error::from)?.ok_or_else(broken)?.value();
+        if place.0 != subject.0 {
+            return Err(broken());
+        }
+        Ok(derived.record(self, keys, (subject, place.1))?.1)
     }
 
     /// The document of a request for a parse, and when its ticket expires. **Errors**: storage.

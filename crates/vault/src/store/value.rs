@@ -53,7 +53,7 @@ impl DerivedRow {
 }
 
 /// Values, each in place of an earlier one of the same module. **Errors**: storage.
-pub(super) fn put_values(transaction: &WriteTransaction, rows: &[DerivedRow]) -> Result<(), redb::Error> {
+pub(crate) fn put_values(transaction: &WriteTransaction, rows: &[DerivedRow]) -> Result<(), redb::Error> {
     let mut table = transaction.open_table(VALUES)?;
     for row in rows {
         table.insert((row.subject.0, row.module.as_str()), row.sealed.as_slice())?;

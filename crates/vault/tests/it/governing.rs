@@ -18,7 +18,7 @@ use tempfile::TempDir;
 use crate::world::{World, agent, assign, council_key, member, program};
 
 /// The whole log after a change, as the masters tell it.
-fn told(world: &World, before: &[LogEntry], change: Change) -> LogUpdate {
+pub(crate) fn told(world: &World, before: &[LogEntry], change: Change) -> LogUpdate {
     let mut followed = Followed::new(world.governance.clone());
     before.iter().for_each(|entry| followed.enact(entry).unwrap());
     let head = followed.head();

@@ -10,6 +10,7 @@ mod erasure;
 mod governing;
 mod ingest;
 mod ledger;
+mod moving;
 mod objects;
 mod parse;
 mod rotation;

@@ -2,13 +2,14 @@
 //! R076-R080, R211).
 //!
 //! A standby's log has the database's writes, frame by frame. Here they are put into a copy of the file as far as a disk might have
-//! got: some blocks of a frame and not others, and one block in half. Files of keys and of segments are as they may be at that
-//! moment: what the operation adds is there, and what it destroys as well.
+//! got: some blocks of a frame and not others, and one block in half. All other files are as they were when the frame was written.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
+use symphony_standby::standby::Step;
 use symphony_wire::v1::vault_operation::Operation;
 use symphony_wire::v1::{ErasePerson, RotateKey};
 use tempfile::TempDir;
@@ -22,8 +23,6 @@ const HEAD: usize = 48;
 const FRAME_HEAD: usize = 24;
 const CHAIN: usize = 32;
 const DATABASE: &str = "vault.redb";
-/// Bytes of a slot of a file of keys.
-const SLOT: usize = 64;
 
 /// What the database wanted on disk at once.
 struct Frame {
@@ -67,67 +66,51 @@ fn frames(log: &Path) -> Vec<Frame> {
 
 type Files = BTreeMap<PathBuf, Vec<u8>>;
 
-fn files(world: &World) -> Files {
-    let name = |file: &PathBuf| file.strip_prefix(world.path()).unwrap().to_owned();
-    world.files().into_iter().map(|file| (name(&file), fs::read(file).unwrap())).collect()
-}
-
-/// What is there from before or after: of two slots of keys the one that is used, the later one where both are.
-fn either(before: &Files, after: &Files) -> Files {
-    let mut both = before.clone();
-    for (name, bytes) in after {
-        let known = both.entry(name.clone()).or_default();
-        let slots = name.extension().is_some_and(|kind| kind == "keys");
-        let mut bytes = bytes.clone();
-        if slots {
-            for (place, slot) in known.chunks(SLOT).enumerate() {
-                let later = bytes.get(place * SLOT..(place + 1) * SLOT);
-                if later.is_none_or(|later| later == [0; SLOT]) {
-                    bytes.resize(bytes.len().max(place * SLOT + slot.len()), 0);
-                    bytes[place * SLOT..place * SLOT + slot.len()].copy_from_slice(slot);
-                }
-            }
-        }
-        *known = bytes;
-    }
-    both
+/// All files of a folder.
+fn files(folder: &Path) -> Files {
+    let name = |file: &PathBuf| file.strip_prefix(folder).unwrap().to_owned();
+    files_below(folder).into_iter().map(|file| (name(&file), fs::read(&file).unwrap())).collect()
 }
 
 /// One operation as it was recorded.
 struct Recorded {
     name: &'static str,
-    /// The files before, and what there may be of them during it.
-    before: Files,
-    during: Files,
-    frames: Vec<Frame>,
+    /// What the database wanted on disk, each time with the files as they were before.
+    frames: Vec<(Files, Frame)>,
 }
 
 /// A scene that is played, with what each operation does to the disk.
 struct Recorder {
     scene: Scene,
-    seen: usize,
+    seen: Arc<Mutex<Vec<Files>>>,
     all: Vec<Recorded>,
 }
 
 impl Recorder {
     fn new() -> Self {
         let mut scene = Scene::new(4);
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let (noted, folder) = (Arc::clone(&seen), scene.world.path().to_owned());
         scene.world.standby = Some(TempDir::new().unwrap());
-        Self { scene: scene.restarted(|_| ()), seen: 0, all: Vec::new() }
-    }
-
-    fn log(&self) -> PathBuf {
-        self.scene.world.standby.as_ref().unwrap().path().join("redo")
+        scene.world.watch = Some(Arc::new(move |step| {
+            if step == Step::Logged {
+                noted.lock().unwrap().push(files(&folder));
+            }
+            Ok(())
+        }));
+        Self { scene: scene.restarted(|_| ()), seen, all: Vec::new() }
     }
 
     async fn record(&mut self, name: &'static str, operation: impl AsyncFnOnce(&Scene)) {
-        self.seen = frames(&self.log()).len();
-        let before = files(&self.scene.world);
+        let log = self.scene.world.standby.as_ref().unwrap().path().join("redo");
+        let before = frames(&log).len();
+        self.seen.lock().unwrap().clear();
         operation(&self.scene).await;
         self.scene.world.vault().settle_segments();
-        let frames = frames(&self.log()).split_off(self.seen);
-        let during = either(&before, &files(&self.scene.world));
-        self.all.push(Recorded { name, before, during, frames });
+        let (seen, written) =
+            (std::mem::take(&mut *self.seen.lock().unwrap()), frames(&log).split_off(before));
+        assert_eq!(seen.len(), written.len(), "{name}");
+        self.all.push(Recorded { name, frames: seen.into_iter().zip(written).collect() });
     }
 }
 
@@ -136,7 +119,8 @@ fn laid(world: &World, files: &Files, database: &[u8]) {
     for file in world.files() {
         fs::remove_file(file).unwrap();
     }
-    for (name, bytes) in files {
+    // What says that there is a standby is left out: here there is none any more.
+    for (name, bytes) in files.iter().filter(|(name, _)| *name != Path::new("standby.id")) {
         let path = world.path().join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, if name == Path::new(DATABASE) { database } else { bytes.as_slice() }).unwrap();
@@ -181,13 +165,12 @@ async fn a_torn_write_is_an_operation_that_was_not_or_was() {
         .await;
     let Recorder { scene, all, .. } = recorder;
     let mut world = scene.into_world();
-    world.standby = None;
     world.close();
+    (world.standby, world.watch) = (None, None);
     let (mut tried, mut chance) = (0, 7_u64);
     for recorded in &all {
-        let mut image = recorded.before[Path::new(DATABASE)].clone();
         assert!(!recorded.frames.is_empty(), "{} writes nothing", recorded.name);
-        for (nth, frame) in recorded.frames.iter().enumerate() {
+        for (nth, (files, frame)) in recorded.frames.iter().enumerate() {
             for case in 0..4 {
                 chance =
                     chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -197,9 +180,9 @@ async fn a_torn_write_is_an_operation_that_was_not_or_was() {
                     1 => true,
                     _ => chance >> (block % 40 + 20) & 1 == 1,
                 };
-                let mut torn = image.clone();
+                let mut torn = files[Path::new(DATABASE)].clone();
                 frame.apply(&mut torn, some, if case == 3 { BLOCK } else { BLOCK / 2 });
-                laid(&world, &recorded.during, &torn);
+                laid(&world, files, &torn);
                 world.reopen();
                 let what = format!(
                     "{} torn in frame {nth} of {}, case {case}",
@@ -212,7 +195,6 @@ async fn a_torn_write_is_an_operation_that_was_not_or_was() {
                 assert_eq!(report.faults, vec![], "{what}");
                 tried += 1;
             }
-            frame.apply(&mut image, |_| true, BLOCK);
         }
     }
     assert!(tried > 60, "{tried} tried");
@@ -248,7 +230,8 @@ async fn again(world: &World, name: &str, what: &str) {
             assert_eq!(world.ask(("p2", "producer"), "read", read_records("p2")).await.code, "", "{what}");
         }
         _ => {
-            assert_eq!(world.ask(OPERATOR, "erase", erase()).await.code, "", "{what}");
+            let done = world.ask(OPERATOR, "erase", erase()).await;
+            assert_eq!((done.code.as_str(), done.detail.as_str()), ("", ""), "{what}");
             let read = world.ask(("p3", "producer"), "read", read_records("p3")).await;
             assert_eq!(read.code, "VLT-0002", "{what}");
         }

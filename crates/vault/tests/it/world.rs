@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use prost::Message as _;
-use symphony_protocol::artifact::selection::Selection;
 use symphony_depot::config::Settings;
+use symphony_protocol::artifact::selection::Selection;
 use symphony_protocol::artifact::*;
 use symphony_protocol::governance::Governance;
 use symphony_protocol::governance::approval::{EnclaveCode, Platform, Purpose};
@@ -85,6 +85,11 @@ impl World {
 
     /// A world whose governance approves these programs.
     pub(crate) fn with(measurements: &[Measurement]) -> Self {
+        Self::governed(measurements, |_| {})
+    }
+
+    /// The same, under a governance that was changed before anything was founded on it.
+    pub(crate) fn governed(measurements: &[Measurement], change: impl FnOnce(&mut Governance)) -> Self {
         let folder = TempDir::new().unwrap();
         let (master, gateway) = (PrivateKey::from_seed(&[1; 32]), PrivateKey::<Gateway>::from_seed(&[2; 32]));
         let platform = PlatformSeed::new([3; 32]);
@@ -109,10 +114,11 @@ impl World {
                 .map(|measurement| (*measurement, EnclaveCode::founded(Purpose::Any)))
                 .collect(),
             modules: [].into(),
+            moves: [].into(),
             platforms: [(platform.platform(), Platform::founded(platform.public()))].into(),
             council: (1..=3).map(|number| (member(number), council_key(number).public())).collect(),
         };
-        let governance = Governance {
+        let mut governance = Governance {
             policies: [(PolicyVersion(1), policy())].into(),
             active: PolicyVersion(1),
             registry,
@@ -120,6 +126,7 @@ impl World {
             hardware: BTreeMap::new(),
             sequence: GovernanceSequence(0),
         };
+        change(&mut governance);
         let now = Arc::new(AtomicU64::new(1_000));
         // Nothing is read unless a test names a reader; what is measured then does not matter.
         let reader = ReaderConfig::new(std::env::current_exe().unwrap());

@@ -13,6 +13,21 @@ pub struct GovernancePosition {
     pub sequence: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MoveStep {
+    /// canonical Ask, or Told
+    #[prost(bytes = "vec", tag = "1")]
+    pub step: ::prost::alloc::vec::Vec<u8>,
+    /// a batch, sealed to the destination's enclave
+    #[prost(bytes = "vec", tag = "2")]
+    pub sealed: ::prost::alloc::vec::Vec<u8>,
+    /// boot report of an enclave
+    #[prost(bytes = "vec", tag = "3")]
+    pub boot: ::prost::alloc::vec::Vec<u8>,
+    /// attestation report on the batch
+    #[prost(bytes = "vec", tag = "4")]
+    pub report: ::prost::alloc::vec::Vec<u8>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SignedDocument {
     #[prost(bytes = "vec", tag = "1")]
     pub document: ::prost::alloc::vec::Vec<u8>,
@@ -919,6 +934,22 @@ pub mod vault_node_client {
             req.extensions_mut().insert(GrpcMethod::new("symphony.v1.VaultNode", "FollowGovernance"));
             self.inner.unary(req, path, codec).await
         }
+        /// A step of a move of everything between two Vaults, which the council decided on. Canonical `Ask` in, `Told` out; the batch is
+        /// sealed between their enclaves. Idempotent.
+        pub async fn r#move(
+            &mut self,
+            request: impl tonic::IntoRequest<super::MoveStep>,
+        ) -> std::result::Result<tonic::Response<super::MoveStep>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/symphony.v1.VaultNode/Move");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("symphony.v1.VaultNode", "Move"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -989,6 +1020,12 @@ pub mod vault_node_server {
             &self,
             request: tonic::Request<super::GovernanceUpdate>,
         ) -> std::result::Result<tonic::Response<super::GovernancePosition>, tonic::Status>;
+        /// A step of a move of everything between two Vaults, which the council decided on. Canonical `Ask` in, `Told` out; the batch is
+        /// sealed between their enclaves. Idempotent.
+        async fn r#move(
+            &self,
+            request: tonic::Request<super::MoveStep>,
+        ) -> std::result::Result<tonic::Response<super::MoveStep>, tonic::Status>;
     }
     #[derive(Debug)]
     pub struct VaultNodeServer<T> {
@@ -1454,6 +1491,40 @@ pub mod vault_node_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = FollowGovernanceSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/symphony.v1.VaultNode/Move" => {
+                    #[allow(non_camel_case_types)]
+                    struct MoveSvc<T: VaultNode>(pub Arc<T>);
+                    impl<T: VaultNode> tonic::server::UnaryService<super::MoveStep> for MoveSvc<T> {
+                        type Response = super::MoveStep;
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        fn call(&mut self, request: tonic::Request<super::MoveStep>) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move { <T as VaultNode>::r#move(&inner, request).await };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = MoveSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
@@ -3117,6 +3188,24 @@ pub struct GovernanceView {
     pub hardware_rules: ::prost::alloc::vec::Vec<u8>,
     #[prost(message, repeated, tag = "11")]
     pub modules: ::prost::alloc::vec::Vec<ModuleEntry>,
+    #[prost(message, repeated, tag = "12")]
+    pub moves: ::prost::alloc::vec::Vec<MoveEntry>,
+}
+/// Everything that one Vault kept goes to another.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MoveEntry {
+    #[prost(string, tag = "1")]
+    pub from: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub to: ::prost::alloc::string::String,
+    /// moving or closed
+    #[prost(string, tag = "3")]
+    pub status: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "4")]
+    pub since: ::core::option::Option<GovernanceMark>,
+    /// canonical MoveClosing: what both Vaults say at the end; empty before
+    #[prost(bytes = "vec", tag = "5")]
+    pub closing: ::prost::alloc::vec::Vec<u8>,
 }
 /// A module that tasks may name, and what is enforced about it.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -3276,7 +3365,7 @@ pub struct ProposalEntry {
     pub proposer: ::prost::alloc::string::String,
     #[prost(uint64, tag = "3")]
     pub number: u64,
-    /// register_measurement, activate_measurement, revoke_measurement, admit_platform, revoke_platform or set_hardware_rules
+    /// register_measurement, activate_measurement, revoke_measurement, admit_platform, revoke_platform, set_hardware_rules, approve_module, revoke_module or move_vault
     #[prost(string, tag = "4")]
     pub change: ::prost::alloc::string::String,
     /// the measurement, the platform or the rules

@@ -26,6 +26,8 @@ answers! {
         platforms: Vec<PlatformEntry> = each;
         /// Modules that tasks may name, revoked ones among them.
         modules: Vec<ModuleEntry> = each;
+        /// Vaults that everything moves away from.
+        moves: Vec<MoveEntry> = each;
         council: Vec<CouncilEntry> = each;
         /// Open ones and the last closed ones.
         proposals: Vec<ProposalEntry> = each;
@@ -56,6 +58,17 @@ answers! {
         class: String = same;
     }
 
+    /// Everything that one Vault kept goes to another.
+    MoveEntry {
+        from: String = same;
+        to: String = same;
+        /// `moving` or `closed`.
+        status: String = same;
+        since: Option<GovernanceMark> = |mark: Option<v1::GovernanceMark>| mark.map(GovernanceMark::from);
+        /// What both Vaults say at the end, canonical bytes; empty before.
+        closing: String = hex::encode;
+    }
+
     /// When something came to hold, and by which proposal; zeros for what the network was founded with.
     GovernanceMark {
         sequence: u64 = same;
@@ -77,9 +90,9 @@ answers! {
         proposer: String = same;
         number: u64 = same;
         /// `register_measurement`, `activate_measurement`, `revoke_measurement`, `admit_platform`, `revoke_platform`,
-        /// `set_hardware_rules`, `approve_module` or `revoke_module`.
+        /// `set_hardware_rules`, `approve_module`, `revoke_module` or `move_vault`.
         change: String = same;
-        /// The measurement, the platform, the rules or the module.
+        /// The measurement, the platform, the rules, the module or the two Vaults.
         subject: String = hex::encode;
         summary: String = same;
         /// `open`, `accepted`, `executed`, `rejected`, `withdrawn` or `expired`.

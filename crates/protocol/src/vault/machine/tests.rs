@@ -20,6 +20,7 @@ use crate::governance::policy::{
 use crate::vault::consent::{Standing, Statement};
 
 mod erasure;
+mod moving;
 mod training;
 
 pub(crate) fn policy() -> Policy {
@@ -84,6 +85,9 @@ fn start() -> State {
     State::new(Charter {
         vault: vault(),
         masters: [(node(1), master().public())].into(),
+        vaults: ["north", "south"]
+            .map(|name| (VaultId::new(name).unwrap(), moving::key(name).public()))
+            .into(),
         policies: [(PolicyVersion(1), policy())].into(),
         active: PolicyVersion(1),
     })

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Subcommand;
 use symphony_protocol::governance::approval::Purpose;
 use symphony_types::digest::Digest;
+use symphony_types::id::VaultId;
 
 use super::digest;
 
@@ -126,6 +127,15 @@ pub(crate) enum Change {
         /// The machine
         #[arg(value_parser = digest)]
         platform: Digest,
+    },
+    /// Move everything that a Vault keeps to another, for ever
+    MoveVault {
+        /// The Vault that is left
+        #[arg(value_parser = VaultId::new)]
+        from: VaultId,
+        /// The Vault that takes its people
+        #[arg(value_parser = VaultId::new)]
+        to: VaultId,
     },
     /// Replace what is asked of trusted hardware
     SetHardware {
