@@ -128,7 +128,7 @@ fn laid(world: &World, files: &Files, database: &[u8]) {
 }
 
 fn records(count: u32) -> Operation {
-    put_records(&lines(count, |n| tea(n)))
+    put_records(&lines(count, tea))
 }
 
 fn rotate() -> Operation {
