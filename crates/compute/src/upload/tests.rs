@@ -178,7 +178,7 @@ fn refusals_name_the_column_and_never_the_value() {
             Code::Malformed,
             "column geography.city stands twice",
         ),
-        (r#""geography.city":null"#, Code::RecordInvalid, "the record has no attribute"),
+        (r#""geography.city":null"#, Code::RecordInvalid, "the record has no governed attribute"),
     ];
     for (fields, code, detail) in &cases {
         let error = with(fields).unwrap_err();
