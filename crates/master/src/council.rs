@@ -17,7 +17,7 @@ use tonic::Status;
 
 use crate::effects::Fault;
 use crate::following;
-use crate::node::Node;
+use crate::node::{Node, now};
 
 /// Entries of one answer.
 const ENTRIES_MAX: u32 = 256;
@@ -97,7 +97,7 @@ pub(crate) fn view(state: &State) -> v1::GovernanceView {
         sequence: head.sequence.0,
         last: head.last.0.to_vec(),
         root: head.root.0.to_vec(),
-        policy_version: state.governance.active.0,
+        policy_version: state.governance.version_at(now()).0,
         measurements: measurements.collect(),
         platforms: platforms.collect(),
         modules: modules.collect(),

@@ -12,7 +12,6 @@ use symphony_protocol::admission::training::rounds_possible;
 use symphony_protocol::artifact::compute::ComputePlan;
 use symphony_protocol::artifact::{Plan, TaskRequest, Work};
 use symphony_protocol::evidence::EndorsedBundle;
-use symphony_protocol::governance::epoch::epoch_of;
 use symphony_protocol::lifecycle::Stage;
 use symphony_protocol::machine::{Answer, Command, State, fingerprint};
 use symphony_types::catalogue::Code;
@@ -189,7 +188,7 @@ impl Platform for Service {
             }
         });
         Ok(Response::new(v1::Quote {
-            policy_version: state.governance.active.0,
+            policy_version: state.governance.version_at(now()).0,
             semantic_version: state.governance.semantics.version.0,
             worst_case: Some(convert::fee(&terms.worst_case)),
             exposure_micro_epsilon: terms.charge.exposure.0,
@@ -203,7 +202,7 @@ impl Platform for Service {
             rounds_possible: match &terms.plan {
                 Plan::Audience(_) | Plan::Compute(_) | Plan::Statistic(_) => 0,
                 Plan::Training(plan) => {
-                    rounds_possible(&state.governance, &asked.scope, &plan.training).map_err(plain)?
+                    rounds_possible(&state.governance, &asked.scope, &plan.training, now()).map_err(plain)?
                 }
             },
             fuel_max: terms.plan.compute().map_or(0, ComputePlan::fuel_max),
@@ -462,14 +461,14 @@ impl Platform for Service {
             masters: u32::try_from(governance.registry.masters.len()).unwrap_or(u32::MAX),
             height: head.height,
             state_hash: head.state.0.to_vec(),
-            epoch_id: epoch_of(governance.policy(), now()).0,
+            epoch_id: governance.epoch_of(now()).0,
             schema_version: SCHEMA.0,
             semantic_version: governance.semantics.version.0,
-            policy_version: governance.active.0,
+            policy_version: governance.version_at(now()).0,
             protocol_version: state.upgrade.active.0,
             protocol_since: state.upgrade.since.0,
             ordered_ms: head.at.0,
-            platform_class: views::class_of(governance.policy().software_admitted).to_owned(),
+            platform_class: views::class_of(governance.software_admitted()).to_owned(),
             nodes: nodes.collect(),
             master_nodes: vec![itself],
         }))
@@ -502,7 +501,7 @@ async fn watch(
 /// How many rounds a person's whole budget allows, of a training.
 fn possible(state: &State, asked: &TaskRequest) -> Option<u32> {
     let Work::Training(request) = &asked.work else { return None };
-    rounds_possible(&state.governance, &asked.scope, &request.training).ok()
+    rounds_possible(&state.governance, &asked.scope, &request.training, now()).ok()
 }
 
 fn plain(code: Code) -> Status {

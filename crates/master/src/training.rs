@@ -133,7 +133,12 @@ async fn run(
     let ordered = order(node, known, position, vaults).await?;
     let order = &ordered.order;
     let begins = round::begins(node, state, known, &position).await?;
-    let round_ms = state.governance.policy().train.round_ms;
+    let round_ms = state
+        .governance
+        .policy_of(known.envelope.versions.policy)
+        .map_err(symphony_protocol::machine::Refusal::from)?
+        .train
+        .round_ms;
     let timeout = left(known.envelope.execute_by).unwrap_or_default().min(Duration::from_millis(round_ms));
     let mut parts = match parts(node, &ordered, &begins, timeout).await {
         Ok(parts) => parts,

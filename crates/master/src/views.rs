@@ -3,7 +3,6 @@
 use symphony_protocol::admission::request::SCHEMA;
 use symphony_protocol::artifact::{Outcome, SignedSlice, TaskClass, Versions};
 use symphony_protocol::evidence::EvidenceBundle;
-use symphony_protocol::governance::epoch::epoch_of;
 use symphony_protocol::lifecycle::{Stage, Task};
 use symphony_protocol::machine::{Answer, State};
 use symphony_protocol::settlement::payout::{EpochStage, PayoutEvidence};
@@ -58,8 +57,8 @@ pub fn task(state: &State, actor: &ActorId, id: &TaskId) -> Result<v1::Task, Cod
             refund: refund(state, id).to_owned(),
             schema_version: SCHEMA.0,
             semantic_version: state.governance.semantics.version.0,
-            policy_version: state.governance.active.0,
-            epoch_id: epoch_of(state.governance.policy(), *at).0,
+            policy_version: state.governance.version_at(*at).0,
+            epoch_id: state.governance.epoch_of(*at).0,
             ..Default::default()
         }),
         Answer::Preparing(_) | Answer::Refused { .. } | Answer::Admitted => Err(Code::NotFound),
@@ -240,6 +239,7 @@ pub async fn settled(
         network: node.network.clone(),
         governance: node.founded.clone(),
         changes: state.proposals.log.until(task.envelope.versions.governance),
+        later: state.proposals.log.adoptions(task.envelope.versions.governance, context.finalized_at),
         evidence: settlement::evidence(node, task, slices, aggregate, endorsements).await,
         verdict: verdict.clone(),
         context: context.clone(),

@@ -22,6 +22,9 @@ pub struct EvidenceBundle {
     pub governance: Governance,
     /// What the council changed before the task was admitted.
     pub changes: Vec<LogEntry>,
+    /// What it changed from then until the task was settled, as far as that tells the epoch and the policy of the settlement:
+    /// nothing unless it adopted a policy.
+    pub later: Vec<LogEntry>,
     /// What the verifier looked at.
     pub evidence: Evidence,
     /// What it decided.
@@ -35,14 +38,15 @@ pub struct EvidenceBundle {
 }
 
 impl Document for EvidenceBundle {
-    const TAG: &'static str = "symphony/evidence-bundle/v3";
+    const TAG: &'static str = "symphony/evidence-bundle/v4";
 
     /// Of everything, with the evidence by its own digest: see [`Evidence`].
     fn digest(&self) -> Digest {
-        let Self { network, governance, changes, evidence, verdict, context, root, payout } = self;
+        let Self { network, governance, changes, later, evidence, verdict, context, root, payout } = self;
+        let changed = (changes, later);
         Digest::of(
             Self::TAG,
-            &(network, governance, changes, evidence.digest(), verdict, context, root, payout),
+            &(network, governance, changed, evidence.digest(), verdict, context, root, payout),
         )
     }
 }

@@ -10,6 +10,7 @@ pub mod erasure;
 pub mod hardware;
 pub mod model;
 pub mod moved;
+pub mod policy;
 pub mod receipts;
 pub mod recipient;
 pub mod replay;

@@ -22,13 +22,14 @@ pub enum ReplayError {
     Run(PathBuf, #[source] io::Error),
 }
 
-/// Replays a journal with the node binary, whose output goes to this process's own. **Errors**: [`ReplayError`].
-pub fn replay(journal: &Path, json: bool) -> Result<ExitStatus, ReplayError> {
+/// Has the node binary do something with a journal, such as `replay`; its output goes to this process's own.
+/// **Errors**: [`ReplayError`].
+pub fn on_journal(what: &str, args: &[&OsStr], json: bool) -> Result<ExitStatus, ReplayError> {
     let own = std::env::current_exe().ok();
     let beside = own.as_deref().and_then(Path::parent).map(Path::to_owned);
     let node = find(beside, std::env::var_os("PATH").as_deref()).ok_or(ReplayError::Missing)?;
     let mut command = Command::new(&node);
-    command.arg("replay").arg(journal);
+    command.arg(what).args(args);
     if json {
         command.arg("--json");
     }

@@ -145,9 +145,11 @@ pub fn verify(bytes: &[u8], trusted: Option<Digest>) -> Report {
     report.check("governance-sound", "policies are complete and every share is inside its band", sound);
     if judgeable && let Some(governed) = governed_by(&mut report, body) {
         result_checks(&mut report, body, &governed);
-        settlement_checks(&mut report, body, &governed);
-        if let Some(evidence) = &body.payout {
-            payout::checks(&mut report, body, evidence);
+        if let Some(settled) = settled_by(&mut report, body) {
+            settlement_checks(&mut report, body, &settled);
+            if let Some(evidence) = &body.payout {
+                payout::checks(&mut report, body, &settled, evidence);
+            }
         }
     }
     report
@@ -166,6 +168,23 @@ fn governed_by(report: &mut Report, bundle: &EvidenceBundle) -> Option<Governanc
     report.check(
         "governance-log",
         "the council voted for every change before the task was admitted, and nothing else was changed",
+        told,
+    );
+    governed.ok()
+}
+
+/// What governed when the task was settled, as far as policies and epochs go (R188, R190). `None` when it cannot be told.
+fn settled_by(report: &mut Report, bundle: &EvidenceBundle) -> Option<Governance> {
+    let entries: Vec<_> = bundle.changes.iter().chain(&bundle.later).cloned().collect();
+    let governed = replay(&bundle.governance, &entries).map_err(told).and_then(|governed| {
+        let in_time = bundle.later.iter().all(|entry| entry.at <= bundle.context.finalized_at);
+        held(in_time, "a change is later than the settlement")?;
+        Ok(governed)
+    });
+    let told = governed.as_ref().map(|_| ()).map_err(Clone::clone);
+    report.check(
+        "governance-policies",
+        "the council voted for every policy that was in force until the settlement",
         told,
     );
     governed.ok()

@@ -14,6 +14,7 @@ use symphony_protocol::governance::Governance;
 use symphony_protocol::governance::approval::{
     ApprovedModule, EnclaveCode, Machine, Mark, Platform, Purpose,
 };
+use symphony_protocol::governance::epoch::Calendar;
 use symphony_protocol::governance::hardware::HardwareRules;
 use symphony_protocol::governance::policy::{
     ComputePolicy, Deadlines, ParsePolicy, Policy, Privacy, ProposalPolicy, QueryFees, Shares, TrainPolicy,
@@ -103,8 +104,8 @@ pub(crate) const TREASURY: &str = "treasury";
 pub(crate) fn governance(parties: &Parties, profile: Profile) -> Result<Governance> {
     let policy = policy(profile)?;
     Ok(Governance {
+        calendar: Calendar::new(PolicyVersion(1), policy.epoch_ms),
         policies: BTreeMap::from([(PolicyVersion(1), policy)]),
-        active: PolicyVersion(1),
         registry: registry(parties)?,
         semantics: semantics()?,
         hardware: parties.hardware.iter().map(|rules| (GovernanceSequence(0), rules.clone())).collect(),

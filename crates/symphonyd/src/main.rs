@@ -14,6 +14,7 @@ mod replay;
 mod restore;
 mod roles;
 mod seal;
+mod simulate;
 mod telemetry;
 mod token;
 
@@ -51,6 +52,8 @@ enum Command {
     Certificates(certificates::Args),
     /// Rebuilds the state from a master's journal and compares the state hash
     Replay(replay::Args),
+    /// Show what another policy would have changed in refusals and rewards, by replay of a master's journal
+    Simulate(simulate::Args),
     /// Checks everything that the folder of an enterprise node's Vault holds, while the node does not run
     Check(check::Args),
     /// Seals the secrets of an enterprise node's Vault under a passphrase, while the node does not run
@@ -86,6 +89,7 @@ fn main() -> Result<()> {
         Command::Token(args) => token::run(&args),
         Command::Certificates(args) => certificates::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Simulate(args) => simulate::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Seal(args) => seal::run(&args),
         Command::Restore(args) => restore::run(&args),

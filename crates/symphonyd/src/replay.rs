@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::BufReader;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use symphony_consensus::journal::export_file;
@@ -22,26 +22,7 @@ pub(crate) struct Args {
 
 /// Replays and reports. **Errors**: any entry that does not follow from the rules, by its height.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let database = args.journal.extension().is_some_and(|extension| extension == "redb");
-    let folder = std::env::temp_dir().join(format!("symphony-replay-{}", std::process::id()));
-    let path = if database {
-        std::fs::create_dir_all(&folder)?;
-        let path = folder.join("export");
-        // A copy, so that nothing is ever written to a journal that is only looked at.
-        let copy = folder.join("journal.redb");
-        std::fs::copy(&args.journal, &copy)?;
-        export_file(&copy, &mut File::create(&path)?).context(
-            "exporting the journal: stop the master first, a copy of a journal in use is not consistent",
-        )?;
-        path
-    } else {
-        args.journal.clone()
-    };
-    let outcome = replay_export(&path);
-    if database {
-        std::fs::remove_dir_all(&folder)?;
-    }
-    let (name, height, state, tasks) = outcome?;
+    let (name, height, state, tasks) = exported(&args.journal, replay_export)?;
     if args.json {
         println!(
             "{}",
@@ -55,7 +36,27 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-fn replay_export(path: &std::path::Path) -> Result<(String, u64, String, usize)> {
+/// Works on an export, or on one that is made of a journal database. **Errors**: the journal cannot be exported, or those of the work.
+pub(crate) fn exported<T>(journal: &Path, work: impl FnOnce(&Path) -> Result<T>) -> Result<T> {
+    if journal.extension().is_none_or(|extension| extension != "redb") {
+        return work(journal);
+    }
+    let folder = std::env::temp_dir().join(format!("symphony-replay-{}", std::process::id()));
+    std::fs::create_dir_all(&folder)?;
+    let path = folder.join("export");
+    // A copy, so that nothing is ever written to a journal that is only looked at.
+    let copy = folder.join("journal.redb");
+    let made = std::fs::copy(journal, &copy).map_err(anyhow::Error::from).and_then(|_| {
+        export_file(&copy, &mut File::create(&path)?).context(
+            "exporting the journal: stop the master first, a copy of a journal in use is not consistent",
+        )
+    });
+    let outcome = made.and_then(|_| work(&path));
+    std::fs::remove_dir_all(&folder)?;
+    outcome
+}
+
+pub(crate) fn replay_export(path: &Path) -> Result<(String, u64, String, usize)> {
     let export = read_export(BufReader::new(File::open(path)?)).context("reading the journal")?;
     let genesis: Genesis<State> = export.genesis().context("reading the genesis")?;
     let replayed = replay::<Protocol, _>(export, &genesis).context("replaying the journal")?;

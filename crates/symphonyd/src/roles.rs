@@ -76,7 +76,7 @@ const FILE_OVER_LIMIT: i32 = 25;
 /// Opens the wiretap that a development network may have. **Errors**: the policy is not one for development.
 fn wiretap(folder: &Path, network: &Network) -> Result<Wiretap> {
     ensure!(
-        network.governance.policy().software_admitted,
+        network.governance.software_admitted(),
         "a wiretap is for development, and this network's policy refuses software enclaves"
     );
     tracing::warn!(folder = %folder.display(), "every message with other nodes is written down in clear");
@@ -129,7 +129,7 @@ fn machine(config: &NodeConfig, network: &Network) -> Result<EnclaveMachine> {
         return Ok(EnclaveMachine::Vendor(Arc::new(machine)));
     }
     ensure!(
-        network.governance.policy().software_admitted,
+        network.governance.software_admitted(),
         "development evidence is for development, and this network's policy refuses software enclaves"
     );
     let vendor = platform.vendor.as_ref().context("a development platform names its vendor's file")?;

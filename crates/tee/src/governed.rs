@@ -225,7 +225,7 @@ fn machines(
         measurements: [].into(),
         platforms,
         revoked_platforms: revoked.map(|(id, _)| *id).collect(),
-        software_admitted: governance.policy().software_admitted,
+        software_admitted: governance.software_admitted(),
         hardware: HardwareAdmitted { machines: hardware, rules, sequence, at },
     }
 }

@@ -169,6 +169,9 @@ catalogue! {
     GovernanceForged "GOV-0015" 409 FailedPrecondition false "the governance log does not verify";
     ModuleRefused "GOV-0016" 422 InvalidArgument false "the module is not one that an enclave may load";
     MoveUnfit "GOV-0017" 409 FailedPrecondition false "these vaults cannot take part in a move";
+    PolicyUnsound "GOV-0018" 422 InvalidArgument false "the policy is not sound: a share leaves its band, or a rate, length or limit is out of range";
+    PolicyPending "GOV-0019" 409 FailedPrecondition false "another version of the policy waits for its epoch";
+    PolicyStrands "GOV-0020" 422 InvalidArgument false "the policy would put money out of reach that is locked or earned";
 }
 
 impl fmt::Display for Code {

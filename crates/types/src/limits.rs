@@ -64,6 +64,8 @@ pub const HARDWARE_RULES_BYTES_MAX: usize = 12 << 10;
 pub const PROPOSALS_OPEN_MAX: usize = 64;
 /// Closed proposals that are kept beside the log.
 pub const PROPOSALS_CLOSED_MAX: usize = 256;
+/// Versions of the policy.
+pub const POLICIES_MAX: usize = 256;
 /// Entries of the governance log.
 pub const GOVERNANCE_LOG_MAX: usize = 4_096;
 /// Adjustment records that one epoch may have.

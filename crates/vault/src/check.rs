@@ -26,6 +26,7 @@ use symphony_types::subjects::SubjectIndex;
 use crate::analysis::{Analysis, rows_at};
 use crate::enterprise::{Keeping, open_journal};
 use crate::erase::places_of;
+use crate::governing::Governing;
 use crate::keys::{DataKey, PeopleReader, VaultKeys};
 use crate::problem::Problem;
 use crate::slots::{DOCUMENTS_FILE, KeySlots};
@@ -86,6 +87,8 @@ pub enum Part {
     Segment,
     /// The dividends of an epoch.
     Dividends,
+    /// A version of the policy.
+    Policy,
     /// An erasure that a crash interrupted, and the next start goes on with.
     Erasure,
 }
@@ -118,7 +121,8 @@ pub fn folder(
     let analysis = Analysis::look((folder, segments.as_ref()), vault, governance, (&store, &keys));
     let analysis = analysis.context("opening the segments")?;
     let (state, report) = (journal.state(), Report::default());
-    Ok(Check { keys: &keys, slots: &slots, view: &view, analysis: &analysis, state, report }.run()?)
+    Ok(Check { keys: &keys, slots: &slots, view: &view, analysis: &analysis, state, governance, report }
+        .run()?)
 }
 
 struct Check<'a> {
@@ -127,6 +131,7 @@ struct Check<'a> {
     view: &'a View,
     analysis: &'a Analysis,
     state: Arc<State>,
+    governance: &'a Governance,
     report: Report,
 }
 
@@ -136,9 +141,26 @@ impl Check<'_> {
         self.records()?;
         self.documents()?;
         self.segments()?;
+        self.policies()?;
         self.budgets();
         self.dividends()?;
         Ok(self.report)
+    }
+
+    /// What the budget ledger decides by is what the council adopted, and nothing else (R188).
+    fn policies(&mut self) -> Result<(), Problem> {
+        let governing = Governing::read(self.governance, self.view)?;
+        let governance = governing.governance();
+        let state = Arc::clone(&self.state);
+        let charter = &state.charter;
+        for (first, known) in charter.calendar.iter() {
+            let version = known.version;
+            let adopted = governance.calendar.iter().any(|one| one == (first, known));
+            if !adopted || charter.policy(version).ok() != governance.policy_of(version).ok() {
+                self.fault(Part::Policy, version, "the council adopted another one");
+            }
+        }
+        Ok(())
     }
 
     fn fault(&mut self, part: Part, place: impl fmt::Display, fault: impl fmt::Display) {

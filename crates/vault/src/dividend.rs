@@ -84,7 +84,7 @@ impl Enterprise {
                 vacant.insert(self.wallet(&view, subject)?);
             }
         }
-        let policy = self.governance.policy();
+        let policy = state.charter.policy(state.charter.calendar.version_in(request.epoch))?;
         let terms = Terms { payees_min: policy.dividend_payees_min, unstaked: policy.unstaked };
         let wallet = |subject: SubjectIndex| wallets.get(&subject).copied().flatten();
         Ok(dividend::close(request, terms, &carried, &usage, wallet)?)

@@ -1,14 +1,17 @@
 //! Governance as a Vault knows it (R129, R194, R195): it follows the log that the masters keep, checks every change itself,
 //! keeps it, and computes nothing for an order that rests on another state of governance than this.
 //!
-//! A change is durable before it is in force. What the council cannot change yet (keys, policy, meaning) is that of the
-//! founding governance, [`Enterprise::governance`](crate::enterprise::Enterprise); enclave code and machines are judged by
-//! what is followed.
+//! A change is durable before it is in force. What the council cannot change yet (keys, meaning) is that of the founding
+//! governance, [`Enterprise::governance`](crate::enterprise::Enterprise); enclave code and machines are judged by what is
+//! followed. A version of the policy is a command of the Vault's own journal, so that each decision of its budget ledger is made again
+//! under the policy that it was made under.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use symphony_consensus::orderer::Orderer as _;
 use symphony_protocol::governance::Governance;
 use symphony_protocol::governance::log::{EndorsedStanding, Followed, LogEntry, LogUpdate};
+use symphony_protocol::vault::machine::{Adoption, Command};
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
 use symphony_types::id::GovernanceSequence;
@@ -16,7 +19,7 @@ use symphony_wire::documents;
 
 use crate::enterprise::Enterprise;
 use crate::problem::Problem;
-use crate::store::{self, Store};
+use crate::store::{self, Store, View};
 
 /// The log as far as it is known.
 pub(crate) struct Governing(Mutex<Arc<Followed>>);
@@ -24,13 +27,18 @@ pub(crate) struct Governing(Mutex<Arc<Followed>>);
 impl Governing {
     /// What is kept of the log, over the founding governance. **Errors**: storage, or what is kept does not verify.
     pub(crate) fn open(founded: &Governance, store: &Store) -> Result<Self, Problem> {
+        Ok(Self(Mutex::new(Arc::new(Self::read(founded, &store.read()?)?))))
+    }
+
+    /// The same, to look at.
+    pub(crate) fn read(founded: &Governance, view: &View) -> Result<Followed, Problem> {
         let mut followed = Followed::new(founded.clone());
-        for bytes in store.read()?.governance()? {
+        for bytes in view.governance()? {
             let entry: LogEntry = documents::decode(&bytes)
                 .map_err(|error| Problem::fault("an entry of the governance log is damaged", error))?;
             followed.enact(&entry)?;
         }
-        Ok(Self(Mutex::new(Arc::new(followed))))
+        Ok(followed)
     }
 
     /// What governs now.
@@ -63,6 +71,19 @@ impl Enterprise {
             *known = Arc::new(followed);
         }
         Ok(known.governance().sequence)
+    }
+
+    /// Takes the versions of the policy that the log has and the budget ledger does not know yet. **Errors**: the journal stopped.
+    pub async fn adopt_policies(&self) -> Result<(), Problem> {
+        let followed = self.followed();
+        let governance = followed.governance();
+        let known = self.state().charter.calendar.last().1.version;
+        for (first, activation) in governance.calendar.iter().filter(|(_, next)| next.version > known) {
+            let policy = governance.policy_of(activation.version)?.clone();
+            let adoption = Adoption { first, activation, policy };
+            self.journal.order(Command::AdoptPolicy(Box::new(adoption))).await?;
+        }
+        Ok(())
     }
 
     /// Whether an order rests on the state of governance that this Vault knows. **Errors**: `ADM-0003`, `GOV-0014`.

@@ -310,10 +310,10 @@ impl Enterprise {
         mut lines: Lines<'_, ParsedConsent>,
     ) -> Result<Tally, Problem> {
         let mut tally = Tally::default();
-        let scopes = &self.governance.policy().privacy.scope_limits;
         while let Some(batch) = tally.batch(&mut lines, BATCH_LEN_MAX, |line| authority.covers(&line.subject))
         {
             let state = self.state();
+            let scopes = &state.charter.policy_at(self.now())?.privacy.scope_limits;
             let mut changes = Vec::with_capacity(batch.len());
             let mut news = false;
             for (line, consent) in batch {

@@ -189,7 +189,7 @@ impl Enterprise {
         let versions = Versions {
             schema: SCHEMA,
             semantic: governance.semantics.version,
-            policy: governance.active,
+            policy: governance.version_at(self.now()),
             governance: governance.sequence,
         };
         (governed::moving(&self.network, governance, &known.since), versions)

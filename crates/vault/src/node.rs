@@ -61,7 +61,7 @@ pub async fn run(config: VaultConfig, shutdown: impl Future<Output = ()>) -> any
         bail!("governance does not know vault {vault}");
     };
     if config.keeping.custody.bare() {
-        if !governance.policy().software_admitted {
+        if !governance.software_admitted() {
             bail!(
                 "the vault's secrets are bare files, and this network's policy is not for development: seal them under a \
                  passphrase with `symphonyd seal`"
@@ -86,6 +86,7 @@ pub async fn run(config: VaultConfig, shutdown: impl Future<Output = ()>) -> any
         Ok((enterprise, Agent::start(config).context("starting the slice enclave")?))
     });
     let (enterprise, agent) = opened.await??;
+    enterprise.adopt_policies().await.context("taking the policies that the council adopted")?;
     if registered != (enterprise.keys.signing.public(), enterprise.keys.sealing.public().to_vec()) {
         bail!("governance has other keys for this vault than its folder");
     }

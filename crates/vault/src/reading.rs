@@ -35,7 +35,7 @@ impl Enterprise {
             Authority::Own(_) => self.own(authority, subject)?,
         };
         let state = self.state();
-        let privacy = &self.governance.policy().privacy;
+        let privacy = &state.charter.policy_at(self.now())?.privacy;
         let total = (state.ledger.in_total(subject), privacy.subject_cap);
         let mut budget = vec![entry(String::new(), total, vec![])];
         for (scope, limit) in &privacy.scope_limits {

@@ -67,7 +67,7 @@ impl Door {
             return Err(Problem::refused(Code::Malformed, "a challenge has 32 bytes"));
         }
         let (state, now) = (self.enterprise.state(), self.enterprise.now());
-        let scopes = self.enterprise.governance.policy().privacy.scope_limits.keys();
+        let scopes = state.charter.policy_at(now).map_err(Problem::from)?.privacy.scope_limits.keys();
         let coverage = scopes.map(|scope| ScopeCoverage {
             usage_scope: scope.as_str().to_owned(),
             consented_bucket: state.coverage(scope, now).0,
@@ -188,7 +188,9 @@ impl VaultNode for Door {
             let enterprise = Arc::clone(&self.enterprise);
             let work = tokio::task::spawn_blocking(move || enterprise.follow(&update)).await;
             let followed = work.map_err(|error| Problem::fault("following governance panicked", error));
-            followed.flatten().map_err(Problem::into_status)?
+            let sequence = followed.flatten().map_err(Problem::into_status)?;
+            self.enterprise.adopt_policies().await.map_err(Problem::into_status)?;
+            sequence
         };
         Ok(Response::new(GovernancePosition { sequence: sequence.0 }))
     }

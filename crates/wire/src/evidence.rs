@@ -11,7 +11,7 @@ use crate::documents::decode;
 /// whose digest is in the verdict. `None` when the bytes are no bundle.
 pub fn content(bundle: &[u8]) -> Option<Digest> {
     let body = decode::<EndorsedBundle>(bundle).ok()?.body;
-    let governed = (&body.governance, &body.changes);
+    let governed = (&body.governance, &body.changes, &body.later);
     let said = (&body.network, governed, &body.verdict, &body.context, &body.root, &body.payout);
     Some(Digest::of("symphony/evidence-content/v1", &said))
 }

@@ -8,6 +8,7 @@ use symphony_protocol::artifact::selection::Selection;
 use symphony_protocol::artifact::*;
 use symphony_protocol::governance::Governance;
 use symphony_protocol::governance::approval::{EnclaveCode, Platform, Purpose};
+use symphony_protocol::governance::epoch::Calendar;
 use symphony_protocol::governance::policy::{
     ComputePolicy, Deadlines, ParsePolicy, Policy, Privacy, ProposalPolicy, QueryFees, Shares, TrainPolicy,
 };
@@ -124,7 +125,7 @@ fn governance() -> Governance {
         Semantics { version: SemanticVersion(1), attributes: BTreeMap::new(), rules: BTreeMap::new() };
     Governance {
         policies: [(PolicyVersion(1), policy())].into(),
-        active: PolicyVersion(1),
+        calendar: Calendar::new(PolicyVersion(1), policy().epoch_ms),
         registry,
         semantics,
         hardware: BTreeMap::new(),

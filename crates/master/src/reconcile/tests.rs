@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use symphony_protocol::artifact::adjustment::BudgetStanding;
 use symphony_protocol::governance::Governance;
+use symphony_protocol::governance::epoch::Calendar;
 use symphony_protocol::governance::registry::{Registry, VerifierRecord};
 use symphony_protocol::governance::semantics::Semantics;
 use symphony_protocol::machine::{Event, evolve};
@@ -32,7 +33,7 @@ fn state() -> State {
     };
     State::genesis(Governance {
         policies: BTreeMap::new(),
-        active: PolicyVersion(1),
+        calendar: Calendar::new(PolicyVersion(1), 1_000),
         registry,
         semantics: Semantics {
             version: SemanticVersion(1),

@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result};
 use symphony_chain::port::Chain as _;
 use symphony_chain::transaction::Call;
 use symphony_protocol::settlement::bootstrap;
+use symphony_types::id::EpochId;
 
 use super::payout::Service;
 use crate::node::now;
@@ -34,7 +35,7 @@ async fn catch_up(service: &Service, paid: &mut u64) -> Result<()> {
         tracing::info!(epoch = minting.next, "epoch of inflation minted");
         minting = service.chain.minting().await?;
     }
-    let pay = bootstrap::node_pay(service.governance.policy(), &service.governance.registry);
+    let pay = bootstrap::node_pay(service.governance.policy_in(EpochId(0)), &service.governance.registry);
     while !pay.is_empty() && *paid < minting.next {
         if !service.chain.nodes_paid(*paid).await? {
             let nodes = pay.iter().map(|(account, amount)| (*account, *amount)).collect();

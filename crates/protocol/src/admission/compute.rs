@@ -22,7 +22,7 @@ pub fn resolve(
     at: OrderedMillis,
 ) -> Result<ComputePlan, Code> {
     // Consent to training is no consent to anything else.
-    if governance.policy().train.scopes.contains(scope) {
+    if governance.policy_at(at).train.scopes.contains(scope) {
         return Err(Code::ScopeUnsuited);
     }
     let (code, module) = governance.registry.module(&request.module).ok_or(Code::ModuleUnknown)?;
@@ -36,7 +36,7 @@ pub fn resolve(
     }
     let cohort = resolver.operands(&request.cohort)?;
     let combined_privacy_class = resolver.finish()?;
-    let policy = &governance.policy().compute;
+    let policy = &governance.policy_at(at).compute;
     let plan = ComputePlan {
         code,
         declaration,

@@ -12,7 +12,6 @@ use symphony_types::time::OrderedMillis;
 use super::request::AdmissionRequest;
 use crate::artifact::{AggregationMethod, CoordinationEnvelope, Plan, SignedReceipt, TaskEnvelope, Versions};
 use crate::governance::Governance;
-use crate::governance::epoch::epoch_of;
 
 /// A Vault's answer to a preparation, as the master's runner reports it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,7 +72,7 @@ pub fn assemble(
         submitter: request.submitter.clone(),
         scope: request.scope.clone(),
         versions: Versions { governance: governance.sequence, ..admission.versions },
-        epoch: epoch_of(governance.policy(), at),
+        epoch: governance.epoch_of(at),
         admitted_at: at,
         execute_by: admission.execute_by,
         budget_lock_ref: admission.lock.lock,
@@ -91,7 +90,7 @@ pub fn assemble(
             },
             aggregator: governance.registry.aggregator.clone(),
             measurements: governance.registry.active_code(),
-            software_admitted: governance.policy().software_admitted,
+            software_admitted: governance.software_admitted(),
         },
         recipient: request.recipient.clone(),
     }

@@ -2,6 +2,7 @@
 
 use symphony_types::catalogue::Code;
 use symphony_types::id::{ActorId, UsageScope};
+use symphony_types::time::OrderedMillis;
 
 use crate::governance::Governance;
 use crate::governance::registry::{Actor, Role};
@@ -12,12 +13,13 @@ pub fn submitter<'a>(
     governance: &'a Governance,
     actor: &ActorId,
     scope: &UsageScope,
+    at: OrderedMillis,
 ) -> Result<&'a Actor, Code> {
     let actor = governance.registry.actors.get(actor).ok_or(Code::Forbidden)?;
     if actor.suspended || !actor.roles.contains(&Role::TaskSubmitter) {
         return Err(Code::Forbidden);
     }
-    if !governance.policy().privacy.scope_limits.contains_key(scope) {
+    if !governance.policy_at(at).privacy.scope_limits.contains_key(scope) {
         return Err(Code::ScopeUnknown);
     }
     if !actor.scopes.contains(scope) {

@@ -9,7 +9,6 @@ use crate::artifact::Versions;
 use crate::artifact::parse::{ParseOrder, SignedTicket};
 use crate::governance::Governance;
 use crate::governance::approval::Purpose;
-use crate::governance::epoch::epoch_of;
 
 /// The order that a ticket becomes. **Errors**: `ADM-0012` when the Vault is not approved, `ADM-0003` when the ticket is not
 /// its own or is out of time, `VLT-0018` when what it keeps moves, `ADM-0019` and `GOV-0013` when no enclave may serve it.
@@ -25,7 +24,7 @@ pub fn judge(governance: &Governance, ticket: &SignedTicket, at: OrderedMillis) 
     if !ticket.verify(&vault.key) || body.expires <= at {
         return Err(Code::Forbidden);
     }
-    let policy = governance.policy();
+    let policy = governance.policy_at(at);
     if !governance.admits_enclaves() {
         return Err(Code::PlatformRefused);
     }
@@ -39,10 +38,10 @@ pub fn judge(governance: &Governance, ticket: &SignedTicket, at: OrderedMillis) 
         versions: Versions {
             schema: SCHEMA,
             semantic: governance.semantics.version,
-            policy: governance.active,
+            policy: governance.version_at(at),
             governance: governance.sequence,
         },
-        epoch: epoch_of(policy, at),
+        epoch: governance.epoch_of(at),
         admitted_at: at,
         execute_by: at.plus(policy.deadlines.execute_ms),
         measurements,

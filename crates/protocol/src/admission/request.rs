@@ -14,7 +14,6 @@ use crate::artifact::training::Environment;
 use crate::artifact::{Fee, LockFact, Plan, Preparation, PrivacyCharge, TaskRequest, Versions, Work};
 use crate::governance::Governance;
 use crate::governance::approval::Purpose;
-use crate::governance::epoch::epoch_of;
 use crate::governance::pricing::{self, Rounds};
 
 /// Bytes of what all rounds of a training leave, which masters keep: a gibibyte.
@@ -83,7 +82,7 @@ pub struct Terms {
 /// The terms of a request under the active policy. **Errors**: the codes of identity, meaning, Vaults, quorum,
 /// cap and platform.
 pub fn terms(governance: &Governance, request: &TaskRequest, at: OrderedMillis) -> Result<Terms, Code> {
-    identity::submitter(governance, &request.submitter, &request.scope)?;
+    identity::submitter(governance, &request.submitter, &request.scope, at)?;
     let vaults = vaults(governance, &request.vaults)?;
     if request.quorum == 0 || usize::from(request.quorum) > vaults.len() {
         return Err(Code::QuorumInvalid);
@@ -107,7 +106,7 @@ fn meaning(
     vaults: u64,
     at: OrderedMillis,
 ) -> Result<(Plan, PrivacyCharge, Fee), Code> {
-    let policy = governance.policy();
+    let policy = governance.policy_at(at);
     match &request.work {
         Work::Audience(query) => {
             // Consent to training is no consent to anything else.
@@ -121,7 +120,7 @@ fn meaning(
         }
         Work::Training(asked) => {
             let plan = training::resolve(governance, &request.scope, asked, at)?;
-            let charge = training::charge(governance, &request.scope, &plan.training)?;
+            let charge = training::charge(governance, &request.scope, &plan.training, at)?;
             let rounds = u64::from(plan.training.rounds) + 1;
             // A round leaves a learner, which has two numbers a parameter, and the sums of its step; shares of all Vaults
             // go to an aggregator at once; the evidence has every slice.
@@ -164,7 +163,7 @@ pub fn judge(
     lock: Option<&LockFact>,
     at: OrderedMillis,
 ) -> Result<AdmissionRequest, Code> {
-    identity::submitter(governance, &request.submitter, &request.scope)?;
+    identity::submitter(governance, &request.submitter, &request.scope, at)?;
     let lock = lock.ok_or(Code::EscrowMissing)?;
     if !serves(governance, request, lock) {
         return Err(Code::EscrowMismatch);
@@ -173,7 +172,7 @@ pub fn judge(
     if lock.amount < terms.worst_case.total || lock.expires < terms.lock_until {
         return Err(Code::EscrowTooSmall);
     }
-    let policy = governance.policy();
+    let policy = governance.policy_at(at);
     Ok(AdmissionRequest {
         request: request.clone(),
         lock: *lock,
@@ -183,10 +182,10 @@ pub fn judge(
         versions: Versions {
             schema: SCHEMA,
             semantic: governance.semantics.version,
-            policy: governance.active,
+            policy: governance.version_at(at),
             governance: governance.sequence,
         },
-        epoch: epoch_of(policy, at),
+        epoch: governance.epoch_of(at),
         vaults: terms.vaults,
         prepare_by: at.plus(policy.deadlines.prepare_ms),
     })
@@ -213,7 +212,7 @@ pub fn refundable(
     lock: &LockFact,
     at: OrderedMillis,
 ) -> bool {
-    let epoch_ms = governance.policy().epoch_ms;
+    let epoch_ms = epoch_ms(governance, at);
     serves(governance, request, lock) && lock.expires >= at.plus(epoch_ms).plus(epoch_ms)
 }
 
@@ -240,7 +239,7 @@ fn suspended(governance: &Governance, operator: &ActorId) -> bool {
 
 /// When slices must be in: of a training, the last of all rounds.
 fn execute_by(governance: &Governance, plan: &Plan, at: OrderedMillis) -> OrderedMillis {
-    let policy = governance.policy();
+    let policy = governance.policy_at(at);
     let rounds_ms = match plan {
         Plan::Audience(_) | Plan::Compute(_) | Plan::Statistic(_) => 0,
         Plan::Training(plan) => (u64::from(plan.training.rounds) + 1).saturating_mul(policy.train.round_ms),
@@ -248,14 +247,19 @@ fn execute_by(governance: &Governance, plan: &Plan, at: OrderedMillis) -> Ordere
     at.plus(policy.deadlines.prepare_ms).plus(policy.deadlines.execute_ms).plus(rounds_ms)
 }
 
+/// Length of an epoch under the version in force, or under the one that waits for its epoch where that is longer.
+fn epoch_ms(governance: &Governance, at: OrderedMillis) -> u64 {
+    governance.policy_at(at).epoch_ms.max(governance.calendar.last().1.epoch_ms)
+}
+
 /// A lock made now must outlive every stage and the payout of the epoch after.
 fn lock_until(governance: &Governance, plan: &Plan, at: OrderedMillis) -> OrderedMillis {
-    let policy = governance.policy();
+    let policy = governance.policy_at(at);
     let deadlines = &policy.deadlines;
     let reviews_ms = deadlines.review_ms.saturating_mul(u64::from(FILINGS_PER_TASK_MAX));
     let stages = [deadlines.aggregate_ms, deadlines.verify_ms, deadlines.challenge_ms, reviews_ms];
     stages
         .into_iter()
-        .chain([policy.epoch_ms, policy.epoch_ms])
+        .chain([epoch_ms(governance, at); 2])
         .fold(execute_by(governance, plan, at), OrderedMillis::plus)
 }

@@ -30,7 +30,7 @@ pub fn resolve(
     at: OrderedMillis,
 ) -> Result<ResolvedQuery, Code> {
     let semantics = &governance.semantics;
-    let privacy = &governance.policy().privacy;
+    let privacy = &governance.policy_at(at).privacy;
     let evaluated_at = query.evaluate_at.unwrap_or(at);
     if query.cap == 0 || query.cap > privacy.audience_cap_max {
         return Err(Code::CapExceeded);

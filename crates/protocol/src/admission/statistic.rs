@@ -25,7 +25,7 @@ pub fn resolve(
     request: &StatisticRequest,
     at: OrderedMillis,
 ) -> Result<StatisticPlan, Code> {
-    let policy = governance.policy();
+    let policy = governance.policy_at(at);
     // Consent to training is no consent to anything else.
     if policy.train.scopes.contains(scope) {
         return Err(Code::ScopeUnsuited);

@@ -27,7 +27,7 @@ pub fn resolve(
     request: &TrainingRequest,
     at: OrderedMillis,
 ) -> Result<TrainingPlan, Code> {
-    let policy = &governance.policy().train;
+    let policy = &governance.policy_at(at).train;
     if !policy.scopes.contains(scope) {
         return Err(Code::ScopeUnsuited);
     }
@@ -71,12 +71,13 @@ pub fn charge<O>(
     governance: &Governance,
     scope: &UsageScope,
     training: &Training<O>,
+    at: OrderedMillis,
 ) -> Result<PrivacyCharge, Code> {
     let noised =
         training.spent(training.rounds + 1, true, training.spare()).map_err(|_| Code::SettingOutOfRange)?;
     // Where delta alone covers the loss there is nothing to reserve, and nothing would tell who took part.
     let noised = noised.max(Epsilon(1));
-    if noised > allowed(governance, scope) {
+    if noised > allowed(governance, scope, at) {
         return Err(Code::BudgetTooSmall);
     }
     Ok(PrivacyCharge { exposure: Epsilon::ZERO, noised })
@@ -87,15 +88,16 @@ pub fn rounds_possible<O: Clone>(
     governance: &Governance,
     scope: &UsageScope,
     training: &Training<O>,
+    at: OrderedMillis,
 ) -> Result<u32, Code> {
-    let allowed = allowed(governance, scope);
+    let allowed = allowed(governance, scope, at);
     let within = training.rounds_within(allowed);
-    Ok(within.map_err(|_| Code::SettingOutOfRange)?.min(governance.policy().train.rounds_max))
+    Ok(within.map_err(|_| Code::SettingOutOfRange)?.min(governance.policy_at(at).train.rounds_max))
 }
 
 /// What a person may lose in a scope who has lost nothing.
-fn allowed(governance: &Governance, scope: &UsageScope) -> Epsilon {
-    let privacy = &governance.policy().privacy;
+fn allowed(governance: &Governance, scope: &UsageScope, at: OrderedMillis) -> Epsilon {
+    let privacy = &governance.policy_at(at).privacy;
     let limit = privacy.scope_limits.get(scope).copied().unwrap_or_default();
     limit.min(privacy.subject_cap)
 }

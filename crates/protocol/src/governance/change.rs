@@ -3,19 +3,23 @@
 //!
 //! A new kind is a variant with an arm in each function here. Proposals, votes, the log and its followers keep their shape.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
-use symphony_types::id::{Measurement, PlatformId, VaultId};
+use symphony_types::id::{Measurement, PlatformId, PolicyVersion, VaultId};
 use symphony_types::limits::{MODULE_BYTES_MAX, MODULES_MAX, TEXT_LEN_MAX};
+use symphony_types::time::OrderedMillis;
 
 use super::Governance;
 use super::approval::{ApprovedModule, EnclaveCode, Machine, Platform, Purpose};
+use super::epoch::Activation;
 use super::hardware::HardwareRules;
 use super::log::LogEntry;
+use super::policy::Policy;
 use super::registry::Move;
 use super::semantics::AttributeLifecycle;
 use crate::artifact::module::{Declaration, Input};
@@ -82,6 +86,13 @@ pub enum Change {
         /// The Vault that takes its people.
         to: VaultId,
     },
+    /// Puts a version of the policy into force, after one epoch of notice (R188, R190).
+    AdoptPolicy {
+        /// The version: the one after the last.
+        version: PolicyVersion,
+        /// What it says.
+        policy: Box<Policy>,
+    },
 }
 
 impl Change {
@@ -96,11 +107,12 @@ impl Change {
             Self::ApproveModule { .. } => "approve_module",
             Self::RevokeModule { .. } => "revoke_module",
             Self::SetHardwareRules { .. } => "set_hardware_rules",
+            Self::AdoptPolicy { .. } => "adopt_policy",
             Self::MoveVault { .. } => "move_vault",
         }
     }
 
-    /// The digest of what it is about: the measurement, the platform, the rules, the module or the two Vaults.
+    /// The digest of what it is about: the measurement, the platform, the rules, the module, the policy or the two Vaults.
     pub fn subject(&self) -> Digest {
         match self {
             Self::RegisterMeasurement { measurement, .. }
@@ -111,6 +123,7 @@ impl Change {
             Self::ApproveModule { code, .. } => Digest::of_bytes(code),
             Self::RevokeModule { code } => *code,
             Self::SetHardwareRules { rules } => rules.digest(),
+            Self::AdoptPolicy { policy, .. } => policy.digest(),
             Self::MoveVault { from, to } => Digest::of("symphony/vault-move/v1", &(from, to)),
         }
     }
@@ -124,13 +137,15 @@ impl Change {
             | Self::AdmitPlatform { .. }
             | Self::ApproveModule { .. }
             | Self::SetHardwareRules { .. }
+            | Self::AdoptPolicy { .. }
             | Self::MoveVault { .. } => false,
         }
     }
 
-    /// Whether it fits what governs. **Errors**: `GOV-0012`; `ADM-0019` for a machine of class `software`, or for
-    /// rules with roots of development, where policy refuses that class (R130); `GOV-0017` for Vaults that cannot be moved.
-    pub fn check(&self, governance: &Governance) -> Result<(), Code> {
+    /// Whether it fits what governs at a moment. **Errors**: `GOV-0012`; `ADM-0019` for a machine of class `software`, or for
+    /// rules with roots of development, where policy refuses that class (R130), and for a policy that would change that;
+    /// `GOV-0018` to `GOV-0020` for a policy that cannot be adopted; `GOV-0017` for Vaults that cannot be moved.
+    pub fn check(&self, governance: &Governance, at: OrderedMillis) -> Result<(), Code> {
         let registry = &governance.registry;
         let fits = match self {
             Self::RegisterMeasurement { measurement, .. } => !registry.measurements.contains_key(measurement),
@@ -142,7 +157,7 @@ impl Change {
                 registry.measurements.get(measurement).is_some_and(|code| code.revoked.is_none())
             }
             Self::AdmitPlatform { machine } => {
-                if machine.quoting_key().is_some() && !governance.policy().software_admitted {
+                if machine.quoting_key().is_some() && !governance.software_admitted() {
                     return Err(Code::PlatformRefused);
                 }
                 machine.is_sound() && !registry.platforms.contains_key(&machine.platform())
@@ -165,12 +180,13 @@ impl Change {
                 registry.modules.get(code).is_some_and(|known| known.revoked.is_none())
             }
             Self::SetHardwareRules { rules } => {
-                if rules.development.is_some() && !governance.policy().software_admitted {
+                if rules.development.is_some() && !governance.software_admitted() {
                     return Err(Code::PlatformRefused);
                 }
                 governance.check_hardware(rules).is_ok()
                     && governance.hardware_at(governance.sequence) != Some(rules)
             }
+            Self::AdoptPolicy { version, policy } => return governance.adoptable(*version, policy, at),
             Self::MoveVault { from, to } => {
                 return if movable(governance, from, to) { Ok(()) } else { Err(Code::MoveUnfit) };
             }
@@ -249,6 +265,11 @@ impl Governance {
             }
             Change::SetHardwareRules { rules } => {
                 self.hardware.insert(entry.sequence, rules.clone());
+            }
+            Change::AdoptPolicy { version, policy } => {
+                let (first, from) = self.calendar.notice(entry.at);
+                self.calendar.add(first, Activation { version: *version, from, epoch_ms: policy.epoch_ms });
+                self.policies.insert(*version, Policy::clone(policy));
             }
             Change::MoveVault { from, to } => {
                 registry.moves.insert(from.clone(), Move { to: to.clone(), since: mark });

@@ -116,12 +116,12 @@ impl Governance {
     /// Whether an enclave of any class may serve a new task: software, or hardware that the rules name (R130).
     pub fn admits_enclaves(&self) -> bool {
         let hardware = self.hardware_at(self.sequence).is_some_and(|rules| !rules.classes.is_empty());
-        self.policy().software_admitted || hardware
+        self.software_admitted() || hardware
     }
 
     /// Whether these rules may stand beside the active policy. **Errors**: what is wrong.
     pub(super) fn check_hardware(&self, rules: &HardwareRules) -> Result<(), &'static str> {
-        if rules.development.is_some() && !self.policy().software_admitted {
+        if rules.development.is_some() && !self.software_admitted() {
             return Err("roots of development stand beside a policy that refuses software enclaves");
         }
         rules.check()

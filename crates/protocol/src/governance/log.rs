@@ -20,6 +20,7 @@ use symphony_types::time::OrderedMillis;
 
 use super::Governance;
 use super::approval::Mark;
+use super::change::Change;
 use super::proposal::{self, SignedProposal, SignedVote};
 
 /// One change that was enacted.
@@ -165,6 +166,16 @@ impl Log {
         self.entries().take_while(|entry| entry.sequence <= sequence).cloned().collect()
     }
 
+    /// Entries after a place that were enacted by a moment, as far as they tell which policy was in force then: the last of
+    /// them adopts one.
+    pub fn adoptions(&self, after: GovernanceSequence, by: OrderedMillis) -> Vec<LogEntry> {
+        let later = self.entries().filter(|entry| entry.sequence > after && entry.at <= by);
+        let mut later: Vec<_> = later.cloned().collect();
+        let adopts = |entry: &LogEntry| matches!(entry.proposal.body.change, Change::AdoptPolicy { .. });
+        later.truncate(later.iter().rposition(adopts).map_or(0, |last| last + 1));
+        later
+    }
+
     /// Appends an entry. Whoever makes entries makes them fit.
     pub fn append(&mut self, entry: LogEntry) {
         assert!(entry.previous == self.last, "an entry of the governance log follows the one before it");
@@ -242,7 +253,7 @@ impl Followed {
         if !carried(&self.governance, self.foundation, entry) {
             return Err(Code::GovernanceForged);
         }
-        entry.proposal.body.change.check(&self.governance).map_err(|_| Code::GovernanceForged)?;
+        entry.proposal.body.change.check(&self.governance, entry.at).map_err(|_| Code::GovernanceForged)?;
         self.governance.enact(entry);
         self.last = entry.digest();
         self.frontier.push(entry.leaf());

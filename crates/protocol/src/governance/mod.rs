@@ -15,12 +15,14 @@ pub mod semantics;
 
 use serde::{Deserialize, Serialize};
 use symphony_types::catalogue::Code;
-use symphony_types::id::{GovernanceSequence, PolicyVersion};
+use symphony_types::id::{EpochId, GovernanceSequence, PolicyVersion};
 use symphony_types::limits::{COUNCIL_MAX, ENDORSEMENTS_MAX};
+use symphony_types::time::OrderedMillis;
 
 use alloc::collections::{BTreeMap, BTreeSet};
 
 use crate::artifact::training::Environment;
+use epoch::Calendar;
 use hardware::HardwareRules;
 use policy::Policy;
 use registry::Registry;
@@ -31,8 +33,8 @@ use semantics::Semantics;
 pub struct Governance {
     /// Policies by version; immutable once active (R188).
     pub policies: BTreeMap<PolicyVersion, Policy>,
-    /// The version that new tasks are admitted under.
-    pub active: PolicyVersion,
+    /// Which of them is in force when (R190).
+    pub calendar: Calendar,
     /// Identities, role bindings and approved code.
     pub registry: Registry,
     /// Attributes and rules.
@@ -44,12 +46,38 @@ pub struct Governance {
 }
 
 impl Governance {
-    /// The policy that new tasks are admitted under.
+    /// The policy that is in force at a moment: new tasks are admitted under it.
     ///
-    /// The active version is always in the store: genesis is checked by [`Governance::check`] and activation is
-    /// an event about a stored version.
-    pub fn policy(&self) -> &Policy {
-        &self.policies[&self.active]
+    /// Every version of the calendar is in the store: the founding one is checked by [`Governance::check`], and a later one is
+    /// put into both at once.
+    pub fn policy_at(&self, at: OrderedMillis) -> &Policy {
+        &self.policies[&self.version_at(at)]
+    }
+
+    /// The policy that is in force in an epoch.
+    pub fn policy_in(&self, epoch: EpochId) -> &Policy {
+        &self.policies[&self.calendar.version_in(epoch)]
+    }
+
+    /// The version that is in force at a moment.
+    pub fn version_at(&self, at: OrderedMillis) -> PolicyVersion {
+        self.calendar.version_at(at)
+    }
+
+    /// The epoch that a moment belongs to.
+    pub fn epoch_of(&self, at: OrderedMillis) -> EpochId {
+        self.calendar.epoch_of(at)
+    }
+
+    /// The first moment after an epoch.
+    pub fn end_of(&self, epoch: EpochId) -> OrderedMillis {
+        self.calendar.end_of(epoch)
+    }
+
+    /// Whether enclaves of class `software` may serve tasks: a network is founded for development, or it is not, and no version
+    /// of the policy changes that (R130).
+    pub fn software_admitted(&self) -> bool {
+        self.policies[&self.calendar.founded().version].software_admitted
     }
 
     /// The policy of a version that a task was admitted under. **Errors**: `GOV-0001`.
@@ -57,19 +85,28 @@ impl Governance {
         self.policies.get(&version).ok_or(Code::PolicyUnknown)
     }
 
-    /// Whether this can govern: the active policy exists and every policy is sound. **Errors**: what is wrong.
+    /// Whether a network can be founded with this: the policy in force exists and every policy is sound. **Errors**: what is wrong.
     pub fn check(&self) -> Result<(), &'static str> {
-        if !self.policies.contains_key(&self.active) {
-            return Err("the active policy version is not in the store");
-        }
+        let founded = self.calendar.founded();
+        let Some(policy) = self.policies.get(&founded.version) else {
+            return Err("the policy version in force is not in the store");
+        };
         self.check_masters()?;
         self.check_council()?;
         self.hardware.values().try_for_each(|rules| self.check_hardware(rules))?;
-        let alone = self.registry.masters.len() < 2;
-        if alone && self.policies.values().any(|policy| policy.train.environment == Environment::Mpc) {
+        self.policies.values().try_for_each(|policy| self.check_policy(policy))?;
+        if self.calendar != Calendar::new(founded.version, policy.epoch_ms) {
+            return Err("a network is founded with one policy version, which has the length of its epochs");
+        }
+        Ok(())
+    }
+
+    /// Whether a policy is sound, and this network can have it. **Errors**: what is wrong.
+    pub(crate) fn check_policy(&self, policy: &Policy) -> Result<(), &'static str> {
+        if self.registry.masters.len() < 2 && policy.train.environment == Environment::Mpc {
             return Err("two masters are needed to compute on shares");
         }
-        self.policies.values().try_for_each(Policy::check)
+        policy.check()
     }
 
     /// One member with two names would have two votes.

@@ -4,9 +4,14 @@ use alloc::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use symphony_types::amount::{Bps, Sym};
+use symphony_types::catalogue::Code;
+use symphony_types::digest::Digest;
 use symphony_types::epsilon::Epsilon;
-use symphony_types::id::UsageScope;
+use symphony_types::id::{PolicyVersion, UsageScope};
+use symphony_types::limits::POLICIES_MAX;
+use symphony_types::time::OrderedMillis;
 
+use super::Governance;
 use crate::artifact::SelectionRule;
 use crate::artifact::training::Environment;
 
@@ -250,6 +255,11 @@ pub struct Deadlines {
 }
 
 impl Policy {
+    /// What a proposal about it is about.
+    pub fn digest(&self) -> Digest {
+        Digest::of("symphony/policy/v1", self)
+    }
+
     /// Whether the policy is sound: shares sum to the whole and stay in their bands, deadlines and the epoch
     /// are positive. **Errors**: what is wrong. **Spec**: R157, R158.
     pub fn check(&self) -> Result<(), &'static str> {
@@ -305,3 +315,45 @@ impl Policy {
         Ok(())
     }
 }
+
+impl Governance {
+    /// Whether a policy can be the next version (R157, R158, R188, R190). **Errors**: `GOV-0012` for another version than the one after the last;
+    /// `GOV-0019` while one waits for its epoch; `GOV-0018` for a policy that is not sound; `ADM-0019` for one that would
+    /// make a network for development of one that is not, or the other way; `GOV-0020` for one that strands money.
+    pub(super) fn adoptable(
+        &self,
+        version: PolicyVersion,
+        policy: &Policy,
+        at: OrderedMillis,
+    ) -> Result<(), Code> {
+        let (_, last) = self.calendar.last();
+        if version.0 != last.version.0.saturating_add(1) || self.policies.len() >= POLICIES_MAX {
+            return Err(Code::ChangeUnfit);
+        }
+        if last.from > at {
+            return Err(Code::PolicyPending);
+        }
+        self.check_policy(policy).map_err(|_| Code::PolicyUnsound)?;
+        if policy.software_admitted != self.software_admitted() {
+            return Err(Code::PlatformRefused);
+        }
+        // What nodes are paid for an epoch of inflation goes with the chain's schedule, which has epochs of its own (R164).
+        if self.policies.get(&last.version).is_some_and(|known| known.node_pay != policy.node_pay) {
+            return Err(Code::PolicyUnsound);
+        }
+        if policy.strands(last.epoch_ms) { Err(Code::PolicyStrands) } else { Ok(()) }
+    }
+}
+
+impl Policy {
+    /// Whether money that is locked or earned under epochs of this length would be out of reach under it. A lock outlives its task by
+    /// two epochs of the length at its admission, and a task that is settled under this version is paid when an epoch of it ends;
+    /// what the people of a Vault earn is carried on and on where fewer are paid than it asks for.
+    const fn strands(&self, epoch_ms: u64) -> bool {
+        let longest = epoch_ms.saturating_add(epoch_ms / 2);
+        self.epoch_ms > longest || self.dividend_payees_min > PAYEES_MIN_MAX
+    }
+}
+
+/// The most payees that may be asked for before a Vault's dividends are paid (D7).
+const PAYEES_MIN_MAX: u32 = 10_000;

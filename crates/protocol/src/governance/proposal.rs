@@ -425,14 +425,14 @@ fn propose(
     if body.number <= proposals.number(&body.proposer) {
         return Err(Code::ProposalConflict);
     }
-    let policy = &governance.policy().proposals;
+    let policy = &governance.policy_at(at).proposals;
     let most = usize::from(policy.open_max).min(PROPOSALS_OPEN_MAX);
     if proposals.live.len() >= most || proposals.log.full() {
         return Err(Code::ProposalLimit);
     }
-    body.change.check(governance)?;
+    body.change.check(governance, at)?;
     let vote_by = at.plus(policy.voting_ms);
-    Ok(vec![ProposalEvent::Opened { proposal: proposal.clone(), policy: governance.active, vote_by }])
+    Ok(vec![ProposalEvent::Opened { proposal: proposal.clone(), policy: governance.version_at(at), vote_by }])
 }
 
 /// What the votes of an open proposal amount to now; nothing while further votes decide.
@@ -480,7 +480,7 @@ fn execute(
     record: &ProposalRecord,
 ) -> ProposalEvent {
     let proposal = record.proposal.body.digest();
-    let fits = record.proposal.body.change.check(governance);
+    let fits = record.proposal.body.change.check(governance, at);
     let full = if proposals.log.full() { Err(Code::ProposalLimit) } else { Ok(()) };
     if let Err(code) = fits.and(full) {
         return ProposalEvent::Closed { proposal, stage: ProposalStage::Rejected { code: Some(code) } };

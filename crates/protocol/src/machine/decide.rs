@@ -16,11 +16,13 @@ use super::{
 };
 use crate::admission::envelope::{self, PrepareAnswer};
 use crate::admission::request;
-use crate::artifact::{Decision, EndorsedLock, LockFact, SignedSlice, SignedVerdict, TaskRequest};
+use crate::artifact::{
+    Decision, EndorsedLock, LockFact, SettlementContext, SignedAggregate, SignedSlice, SignedVerdict,
+    TaskEnvelope, TaskRequest,
+};
 use crate::execution::aggregate::EndorsedAggregate;
 use crate::execution::failure::{self, SignedFailure, Step};
 use crate::execution::{aggregate, coordinate};
-use crate::governance::epoch::epoch_of;
 use crate::lifecycle::{Stage, Task, TaskState};
 use crate::settlement::finalize::Settled;
 use crate::settlement::payout::Refund;
@@ -315,9 +317,7 @@ fn advance(state: &State, at: OrderedMillis, by: &NodeId) -> Result<Vec<Event>, 
     for task in due().filter_map(|task| state.tasks.get(task)) {
         match &task.stage {
             Stage::AwaitingSettlement { slices, aggregate, verdict, .. } => {
-                let rounds = state.earlier_rounds_of(&task.envelope.task);
-                let settled = Settled { envelope: &task.envelope, rounds: &rounds, slices, aggregate };
-                let context = finalize::context(&state.governance, &settled, verdict, at)?;
+                let context = settled(state, at, &task.envelope, (slices, aggregate, verdict))?;
                 let root = finalize::settlement_root(&context);
                 events.push(Event::SettlementFinalized { context, root });
                 events.push(transition(
@@ -407,8 +407,20 @@ pub(super) fn policy_of<'a>(
     Ok(state.governance.policy_of(task.envelope.versions.policy)?)
 }
 
+/// What is settled of an accepted task at a moment. **Errors**: those of [`finalize::context`].
+pub(super) fn settled(
+    state: &State,
+    at: OrderedMillis,
+    envelope: &TaskEnvelope,
+    (slices, aggregate, verdict): (&[SignedSlice], &SignedAggregate, &SignedVerdict),
+) -> Result<SettlementContext, Code> {
+    let rounds = state.earlier_rounds_of(&envelope.task);
+    let settled = Settled { envelope, rounds: &rounds, slices, aggregate };
+    finalize::context(&state.governance, &settled, verdict, at)
+}
+
 pub(super) fn epoch_at(state: &State, at: OrderedMillis) -> EpochId {
-    epoch_of(state.governance.policy(), at)
+    state.governance.epoch_of(at)
 }
 
 fn refund(task: TaskId, lock: &LockFact) -> Refund {

@@ -11,7 +11,6 @@ use symphony_types::time::OrderedMillis;
 use super::{Event, ParseStage, Refusal, State};
 use crate::artifact::parse::ParseSettlement;
 use crate::artifact::{SettlementContext, SignedDividends};
-use crate::governance::epoch::end_of;
 use crate::lifecycle::Stage;
 use crate::settlement::payout::{self, EpochAccount, EpochStage, SignedConfirmation};
 
@@ -23,12 +22,12 @@ fn open(state: &State) -> impl Iterator<Item = &EpochId> + '_ {
 
 /// When each open epoch ends.
 pub(super) fn ends(state: &State) -> impl Iterator<Item = OrderedMillis> + '_ {
-    open(state).map(|epoch| end_of(state.governance.policy(), *epoch))
+    open(state).map(|epoch| state.governance.end_of(*epoch))
 }
 
 /// The epochs that are over at `at`.
 pub(super) fn close(state: &State, at: OrderedMillis) -> Vec<Event> {
-    let over = open(state).filter(|epoch| end_of(state.governance.policy(), **epoch) <= at);
+    let over = open(state).filter(|epoch| state.governance.end_of(**epoch) <= at);
     let mut events: Vec<_> = over.map(|epoch| Event::EpochClosed { epoch: *epoch }).collect();
     events.reverse();
     events

@@ -52,8 +52,11 @@ impl State {
     /// When a master has to renew: after a third of its oldest lease, so that a quick effect needs no renewal and a
     /// late renewal has two thirds left. `None` when it holds nothing that is renewed.
     pub fn renewal(&self, runner: &NodeId) -> Option<OrderedMillis> {
-        let length = length(self);
-        renewable(self, runner).map(|lease| lease.until).min().map(|until| until.minus(length - length / 3))
+        let until = renewable(self, runner).map(|lease| lease.until).min()?;
+        // Another policy may be in force at its end than at its beginning: the shorter length renews neither too often nor too late.
+        let last = length(self, until);
+        let length = last.min(length(self, until.minus(last)));
+        Some(until.minus(length - length / 3))
     }
 
     /// Whether the leased effects are exactly the outstanding ones, releases aside. It holds in every state that the
@@ -110,7 +113,7 @@ pub(super) fn pass_on(state: &State, at: OrderedMillis, effect: &Effect, from: &
 
 /// Renews everything that a master holds; nothing when it holds nothing, or has just done so.
 pub(super) fn renew(state: &State, at: OrderedMillis, by: &NodeId) -> Vec<Event> {
-    let until = at.plus(length(state));
+    let until = at.plus(length(state, at));
     if renewable(state, by).any(|lease| lease.until < until) {
         vec![Event::LeasesRenewed { runner: by.clone(), until }]
     } else {
@@ -137,7 +140,7 @@ pub(super) fn evolve(state: &mut State, event: &Event) {
 }
 
 fn leased(state: &State, at: OrderedMillis, by: &NodeId, effect: Effect, attempt: u32) -> Event {
-    let lease = Lease { runner: by.clone(), attempt, until: at.plus(length(state)) };
+    let lease = Lease { runner: by.clone(), attempt, until: at.plus(length(state, at)) };
     Event::EffectLeased { effect, lease }
 }
 
@@ -170,6 +173,6 @@ fn renewable<'a>(state: &'a State, runner: &'a NodeId) -> impl Iterator<Item = &
         .map(|(_, lease)| lease)
 }
 
-fn length(state: &State) -> u64 {
-    state.governance.policy().deadlines.lease_ms
+fn length(state: &State, at: OrderedMillis) -> u64 {
+    state.governance.policy_at(at).deadlines.lease_ms
 }

@@ -14,6 +14,7 @@ mod evolve;
 mod lease;
 mod moving;
 mod parse;
+pub mod simulate;
 mod training;
 pub mod version;
 
@@ -130,7 +131,8 @@ impl State {
     fn due(&self, task: &TaskId) -> Option<OrderedMillis> {
         match &self.requests.get(task)?.answer {
             Answer::Preparing(admission) => {
-                Some(admission.prepare_by.plus(self.governance.policy().deadlines.prepare_ms))
+                let policy = self.governance.policy_of(admission.versions.policy).ok()?;
+                Some(admission.prepare_by.plus(policy.deadlines.prepare_ms))
             }
             Answer::Admitted => match self.tasks.get(task) {
                 Some(task) => task.timer(),

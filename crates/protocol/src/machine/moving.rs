@@ -63,7 +63,8 @@ pub(super) fn begun(event: &ProposalEvent) -> Vec<Effect> {
             | Change::RevokePlatform { .. }
             | Change::ApproveModule { .. }
             | Change::RevokeModule { .. }
-            | Change::SetHardwareRules { .. } => vec![],
+            | Change::SetHardwareRules { .. }
+            | Change::AdoptPolicy { .. } => vec![],
         },
         ProposalEvent::Opened { .. }
         | ProposalEvent::Voted { .. }

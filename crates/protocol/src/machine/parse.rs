@@ -126,7 +126,7 @@ pub(super) fn submit(state: &State, at: OrderedMillis, ticket: &SignedTicket) ->
     }
     let order = parse::judge(&state.governance, ticket, at)?;
     let admitted = state.epochs.get(&order.epoch).and_then(|account| account.parses.get(&ticket.body.vault));
-    if admitted.is_some_and(|count| *count >= state.governance.policy().parse.per_vault_epoch) {
+    if admitted.is_some_and(|count| *count >= state.governance.policy_at(at).parse.per_vault_epoch) {
         return Err(Code::SubsidyUsedUp.into());
     }
     let step = |from, to, cause| transition(state, at, task, from, to, cause);

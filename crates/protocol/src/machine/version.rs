@@ -22,7 +22,6 @@ use symphony_types::id::{EpochId, NodeId, ProtocolVersion};
 use symphony_types::time::OrderedMillis;
 
 use super::{Event, Order, Refusal, State};
-use crate::governance::epoch::{end_of, epoch_of};
 
 /// The version of a new network.
 pub const FIRST: ProtocolVersion = ProtocolVersion(1);
@@ -94,20 +93,20 @@ pub(super) fn announce(
     if state.announced(by) == Some(version) {
         return Ok(vec![]);
     }
-    let announcement = Announcement { version, epoch: epoch_of(state.governance.policy(), at) };
+    let announcement = Announcement { version, epoch: state.governance.epoch_of(at) };
     Ok(vec![Event::ProtocolAnnounced { master: by.clone(), announcement }])
 }
 
 /// When the version that all masters announced comes into force; `None` while there is no such version.
 pub(super) fn due(state: &State) -> Option<OrderedMillis> {
     let (_, epoch) = agreed(state)?;
-    Some(end_of(state.governance.policy(), epoch))
+    Some(state.governance.end_of(epoch))
 }
 
 /// The version that comes into force at `at`.
 pub(super) fn activate(state: &State, at: OrderedMillis) -> Option<Event> {
     let (version, _) = agreed(state).filter(|_| due(state).is_some_and(|due| due <= at))?;
-    Some(Event::ProtocolActivated { version, epoch: epoch_of(state.governance.policy(), at) })
+    Some(Event::ProtocolActivated { version, epoch: state.governance.epoch_of(at) })
 }
 
 /// What an event does to the version.

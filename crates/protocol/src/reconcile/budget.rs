@@ -28,7 +28,6 @@ use crate::artifact::adjustment::{
     BudgetLine, BudgetQuery, BudgetStanding, BudgetStatement, Drift, DriftKind, DriftSubject, SignedBudget,
 };
 use crate::governance::Governance;
-use crate::governance::epoch::end_of;
 use crate::lifecycle::{Stage, Task};
 use crate::machine::{Answer, State};
 
@@ -211,8 +210,8 @@ pub fn drifts(state: &State, sight: &BudgetSight) -> Vec<Drift> {
         let counts =
             |task: &&TaskId| state.tasks.get(task).is_some_and(|known| known.envelope.admitted_at >= from);
         tasks.extend(state.due.keys().map(|(_, task)| task).filter(counts));
-        let policy = state.governance.policy();
-        let recent = state.epochs.iter().rev().take_while(|(epoch, _)| end_of(policy, **epoch) >= from);
+        let recent =
+            state.epochs.iter().rev().take_while(|(epoch, _)| state.governance.end_of(**epoch) >= from);
         tasks.extend(recent.flat_map(|(_, account)| account.settled.keys()).filter(counts));
     }
     tasks.iter().filter_map(|task| drifted(state, &sight.vault, task, sight.lines.get(task))).collect()

@@ -23,7 +23,6 @@ use crate::artifact::{
     Fee, Plan, SettlementContext, SignedAggregate, SignedSlice, SignedVerdict, TaskEnvelope,
 };
 use crate::governance::Governance;
-use crate::governance::epoch::epoch_of;
 use crate::governance::pricing::{self, Rounds, Run};
 use crate::lifecycle::training::{Position, plan};
 
@@ -138,7 +137,7 @@ pub fn context(
     Ok(SettlementContext {
         task: envelope.task,
         versions: envelope.versions,
-        epoch: epoch_of(governance.policy(), at),
+        epoch: governance.epoch_of(at),
         envelope: envelope.digest(),
         slices: slices.iter().map(|slice| (slice.body.vault.clone(), slice.body.digest())).collect(),
         aggregate: aggregate.body.digest(),

@@ -15,7 +15,6 @@ use super::finalize::part;
 use crate::artifact::parse::{ParseOrder, ParseOutcome, ParseSettlement, Quality, SignedParse};
 use crate::artifact::{RecipientClass, Share, SignedVerdict};
 use crate::governance::Governance;
-use crate::governance::epoch::epoch_of;
 use crate::governance::policy::ParsePolicy;
 
 /// The score of a record: its parts by the policy's weights, rounded down.
@@ -67,7 +66,7 @@ pub fn settlement(
     Ok(ParseSettlement {
         task: order.task,
         versions: order.versions,
-        epoch: epoch_of(governance.policy(), at),
+        epoch: governance.epoch_of(at),
         order: order.digest(),
         statement: statement.body.digest(),
         verdict: verdict.body.digest(),

@@ -243,7 +243,7 @@ pub fn dividend_request(
         epoch,
         shares: due(account, epoch).map(|(task, share)| (*task, *share)).collect(),
         carried_in: account.carried,
-        payees_min: governance.policy().dividend_payees_min,
+        payees_min: governance.policy_in(epoch).dividend_payees_min,
         staked: Vec::new(),
     }
 }
@@ -265,7 +265,8 @@ pub fn check_statement(
     let registered = governance.registry.vaults.get(&body.vault);
     let allotted = amount::sum(due(account, epoch).map(|(_, share)| *share).chain([account.carried]));
     let parts = amount::sum([body.total, body.pool_return, body.carried]);
-    let published = body.payees == 0 || body.payees >= u64::from(governance.policy().dividend_payees_min);
+    let payees_min = governance.policy_in(epoch).dividend_payees_min;
+    let published = body.payees == 0 || body.payees >= u64::from(payees_min);
     let sound = registered.is_some_and(|vault| statement.verify(&vault.key))
         && body.epoch == epoch
         && Some(body.allotted) == allotted

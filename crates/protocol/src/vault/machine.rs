@@ -31,6 +31,7 @@ use super::subjects::{Holdings, Roll, SubjectKey};
 use crate::artifact::training::{EndorsedRoundOrder, Extra};
 use crate::artifact::{Bucket, DividendStatement, EndorsedAssignment, Release, TaskEnvelope};
 use crate::governance::Governance;
+use crate::governance::epoch::{Activation, Calendar};
 use crate::governance::policy::Policy;
 use crate::lifecycle::training::{self, Position};
 
@@ -45,8 +46,8 @@ pub struct Charter {
     pub vaults: BTreeMap<VaultId, PublicKey<Vault>>,
     /// Limits by policy version (R070).
     pub policies: BTreeMap<PolicyVersion, Policy>,
-    /// The version that statements to people are made under.
-    pub active: PolicyVersion,
+    /// Which of them is in force when.
+    pub calendar: Calendar,
 }
 
 impl Charter {
@@ -62,8 +63,13 @@ impl Charter {
                 .map(|(vault, record)| (vault.clone(), record.key))
                 .collect(),
             policies: governance.policies.clone(),
-            active: governance.active,
+            calendar: governance.calendar.clone(),
         }
+    }
+
+    /// The policy that is in force at a moment. **Errors**: `GOV-0001`.
+    pub fn policy_at(&self, at: OrderedMillis) -> Result<&Policy, Code> {
+        self.policy(self.calendar.version_at(at))
     }
 
     /// A policy by its version. **Errors**: `GOV-0001`.
@@ -100,6 +106,17 @@ pub struct ClosedEpoch {
     pub request: Digest,
     /// The statement.
     pub statement: DividendStatement,
+}
+
+/// A version of the policy as the council enacted it. Whoever follows the council's log has checked that.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Adoption {
+    /// The first epoch that it is in force in.
+    pub first: EpochId,
+    /// Which version it is, and since when.
+    pub activation: Activation,
+    /// What it says.
+    pub policy: Policy,
 }
 
 /// What somebody wants of a Vault.
@@ -176,6 +193,8 @@ pub enum Command {
     },
     /// A step of a move of everything to another Vault.
     Move(Box<moving::Command>),
+    /// Take a version of the policy that the council enacted (R188).
+    AdoptPolicy(Box<Adoption>),
 }
 
 /// What has happened in a Vault.
@@ -284,6 +303,8 @@ pub enum Event {
     },
     /// A move went on.
     Moved(moving::Event),
+    /// A version of the policy is known, in force or not.
+    PolicyAdopted(Box<Adoption>),
 }
 
 impl State {
@@ -336,7 +357,7 @@ pub fn decide(state: &State, at: OrderedMillis, command: &Command) -> Result<Vec
             let keys = state.subjects.newcomers(keys)?;
             Ok(if keys.is_empty() { vec![] } else { vec![Event::SubjectsEnrolled { keys }] })
         }
-        Command::RecordConsents { changes } => record_consents(state, changes),
+        Command::RecordConsents { changes } => record_consents(state, at, changes),
         Command::AppendRecords { count, root, subjects } => {
             state.moves.grows()?;
             let known = subjects.iter().all(|subject| state.subjects.contains(*subject));
@@ -392,7 +413,8 @@ pub fn decide(state: &State, at: OrderedMillis, command: &Command) -> Result<Vec
         }
         Command::ErasePerson { subject } if state.subjects.erased().contains(*subject) => Ok(vec![]),
         Command::ErasePerson { .. } => Err(Code::SubjectUnknown),
-        Command::Move(step) => moving::decide(state, step),
+        Command::Move(step) => moving::decide(state, at, step),
+        Command::AdoptPolicy(adoption) => adopt(&state.charter, adoption),
     }
 }
 
@@ -433,11 +455,26 @@ pub fn evolve(state: &mut State, at: OrderedMillis, event: &Event) {
             state.subjects.erase(at, *subject);
         }
         Event::Moved(event) => moving::evolve(state, at, event),
+        Event::PolicyAdopted(adoption) => {
+            let Adoption { first, activation, policy } = Adoption::clone(adoption);
+            state.charter.calendar.add(first, activation);
+            state.charter.policies.insert(activation.version, policy);
+        }
     }
 }
 
-fn record_consents(state: &State, changes: &[ConsentChange]) -> Result<Vec<Event>, Code> {
-    let policy = state.charter.policy(state.charter.active)?;
+/// Takes the next version of the policy. The same again changes nothing. **Errors**: `GOV-0012` for another than the next.
+fn adopt(charter: &Charter, adoption: &Adoption) -> Result<Vec<Event>, Code> {
+    let Adoption { first, activation, policy } = adoption;
+    if let Some(known) = charter.policies.get(&activation.version) {
+        return if known == policy { Ok(vec![]) } else { Err(Code::ChangeUnfit) };
+    }
+    let fits = charter.calendar.follows(*first, *activation) && activation.epoch_ms == policy.epoch_ms;
+    if fits { Ok(vec![Event::PolicyAdopted(Box::new(adoption.clone()))]) } else { Err(Code::ChangeUnfit) }
+}
+
+fn record_consents(state: &State, at: OrderedMillis, changes: &[ConsentChange]) -> Result<Vec<Event>, Code> {
+    let policy = state.charter.policy_at(at)?;
     let mut last: BTreeMap<(SubjectIndex, &UsageScope), &ConsentChange> = BTreeMap::new();
     let mut news = Vec::new();
     for change in changes {

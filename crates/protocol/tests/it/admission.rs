@@ -8,7 +8,6 @@ use symphony_protocol::artifact::selection::{Quantity, SELECTION_MEASURES_MAX, S
 use symphony_protocol::artifact::statistic::Measure;
 use symphony_protocol::artifact::*;
 use symphony_protocol::governance::Governance;
-use symphony_protocol::governance::epoch::{end_of, epoch_of};
 use symphony_protocol::governance::hardware::HardwareRules;
 use symphony_protocol::lifecycle::TaskState;
 use symphony_protocol::machine::{Answer, Command, Effect, Event};
@@ -226,7 +225,7 @@ fn a_foreign_lock_is_refused_and_not_refunded() {
 #[test]
 fn production_policy_refuses_software_enclaves() {
     let mut world = world();
-    let active = world.state.governance.active;
+    let active = world.state.governance.calendar.founded().version;
     world.state.governance.policies.get_mut(&active).unwrap().software_admitted = false;
     let events = world.submit(&campaign("c1"), PLENTY).unwrap();
     assert!(matches!(events[..], [Event::AdmissionRefused { code: Code::PlatformRefused, .. }]));
@@ -358,7 +357,7 @@ fn the_envelope_is_complete() {
     assert_eq!((envelope.task, &envelope.request), (request.task(), &request.request));
     assert_eq!((envelope.plan.class(), &envelope.submitter), (TaskClass::Query, &request.submitter));
     assert_eq!(envelope.scope, request.scope);
-    assert_eq!(envelope.versions.policy, world.state.governance.active);
+    assert_eq!(envelope.versions.policy, world.state.governance.version_at(START));
     assert_eq!(envelope.versions.semantic, world.state.governance.semantics.version);
     assert_eq!((envelope.budget_lock_ref, envelope.locked), (lock(&request, PLENTY).lock, PLENTY));
     let digests: Vec<_> = task.receipts.iter().map(|receipt| receipt.body.digest()).collect();
@@ -504,8 +503,7 @@ fn a_denied_rule_serves_inside_its_domain() {
 #[test]
 fn the_epoch_of_a_task_is_that_of_its_admission() {
     let mut world = world();
-    let policy = policy();
-    let end = end_of(&policy, epoch_of(&policy, START));
+    let end = calendar().end_of(calendar().epoch_of(START));
     world.now = end.minus(1);
     let request = campaign("c1");
     world.submit(&request, PLENTY).unwrap();
@@ -513,8 +511,8 @@ fn the_epoch_of_a_task_is_that_of_its_admission() {
     world.now = end;
     world.order(&answers).unwrap();
     let envelope = &world.task(&request.task()).envelope;
-    assert_eq!(envelope.epoch, epoch_of(&policy, envelope.admitted_at));
-    assert_eq!(envelope.epoch, EpochId(epoch_of(&policy, START).0 + 1));
+    assert_eq!(envelope.epoch, calendar().epoch_of(envelope.admitted_at));
+    assert_eq!(envelope.epoch, EpochId(calendar().epoch_of(START).0 + 1));
 }
 
 proptest! {

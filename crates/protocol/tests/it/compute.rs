@@ -374,7 +374,7 @@ fn approve(code: &[u8], declaration: Declaration) -> Change {
 fn a_module_that_does_not_fit_is_not_approved() {
     let governance = governance();
     let next = || Declaration { version: 2, ..declaration() };
-    assert_eq!(approve(b"next", next()).check(&governance), Ok(()));
+    assert_eq!(approve(b"next", next()).check(&governance, START), Ok(()));
     let cases: [(&str, Change); 8] = [
         ("the same bytes", approve(CODE, next())),
         ("the same version", approve(b"next", declaration())),
@@ -394,7 +394,7 @@ fn a_module_that_does_not_fit_is_not_approved() {
         ("unknown to revoke", Change::RevokeModule { code: Digest::of_bytes(b"next") }),
     ];
     for (name, change) in cases {
-        assert_eq!(change.check(&governance), Err(Code::ChangeUnfit), "{name}");
+        assert_eq!(change.check(&governance, START), Err(Code::ChangeUnfit), "{name}");
     }
 }
 

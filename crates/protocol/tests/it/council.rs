@@ -3,7 +3,9 @@
 
 mod followers;
 pub(crate) mod moves;
+mod policies;
 mod proposals;
+mod simulated;
 mod tasks;
 
 use symphony_protocol::governance::approval::Purpose;

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use symphony_protocol::artifact::PrivacyCharge;
-use symphony_protocol::governance::epoch::{end_of, epoch_of};
+use symphony_protocol::governance::epoch::Calendar;
 use symphony_protocol::governance::policy::{Policy, QueryFees, Shares};
 use symphony_protocol::governance::pricing::{fee, worst_case};
 use symphony_types::amount::{Bps, Sym};
@@ -11,7 +11,7 @@ use symphony_types::epsilon::Epsilon;
 use symphony_types::id::{EpochId, PolicyVersion};
 use symphony_types::time::OrderedMillis;
 
-use crate::stage::{EPOCH_MS, START, governance, policy};
+use crate::stage::{EPOCH_MS, START, calendar, governance, policy};
 
 fn charge(micro: u64) -> PrivacyCharge {
     PrivacyCharge { exposure: Epsilon(micro), noised: Epsilon(0) }
@@ -72,24 +72,24 @@ proptest! {
     /// R192: every moment belongs to one epoch, and can be told from it and the policy alone.
     #[test]
     fn every_moment_belongs_to_one_epoch(at in 0..u64::MAX / 2, epoch_ms in 1..10_000_000_000u64) {
-        let policy = Policy { epoch_ms, ..policy() };
+        let calendar = Calendar::new(PolicyVersion(1), epoch_ms);
         let at = OrderedMillis(at);
-        let epoch = epoch_of(&policy, at);
-        prop_assert!(at < end_of(&policy, epoch));
-        prop_assert!(epoch.0 == 0 || end_of(&policy, EpochId(epoch.0 - 1)) <= at);
+        let epoch = calendar.epoch_of(at);
+        prop_assert!(at < calendar.end_of(epoch));
+        prop_assert!(epoch.0 == 0 || calendar.end_of(EpochId(epoch.0 - 1)) <= at);
     }
 }
 
 /// R192: the last moment of an epoch and the first of the next.
 #[test]
 fn epochs_meet_without_gap_or_overlap() {
-    let policy = policy();
-    let epoch = epoch_of(&policy, START);
-    let end = end_of(&policy, epoch);
+    let calendar = calendar();
+    let epoch = calendar.epoch_of(START);
+    let end = calendar.end_of(epoch);
     assert_eq!(end, START.plus(EPOCH_MS));
-    assert_eq!(epoch_of(&policy, end.minus(1)), epoch);
-    assert_eq!(epoch_of(&policy, end), EpochId(epoch.0 + 1));
-    assert_eq!(end_of(&policy, EpochId(u64::MAX)), OrderedMillis(u64::MAX));
+    assert_eq!(calendar.epoch_of(end.minus(1)), epoch);
+    assert_eq!(calendar.epoch_of(end), EpochId(epoch.0 + 1));
+    assert_eq!(calendar.end_of(EpochId(u64::MAX)), OrderedMillis(u64::MAX));
 }
 
 /// R157, D4: each share stays in its band, executors together with aggregators, and all sum to the whole.
@@ -138,7 +138,7 @@ fn an_unsound_policy_is_refused() {
         assert!(governance.check().unwrap_err().contains(word), "{word}");
     }
     let mut governance = governance();
-    governance.active = PolicyVersion(2);
+    governance.calendar = Calendar::new(PolicyVersion(2), EPOCH_MS);
     assert!(governance.check().is_err());
     assert_eq!(governance.policy_of(PolicyVersion(2)).unwrap_err(), Code::PolicyUnknown);
 }

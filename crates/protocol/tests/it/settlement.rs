@@ -14,7 +14,7 @@ use symphony_types::id::{AccountId, EpochId, LockRef, PolicyVersion, TaskId};
 use symphony_types::key::Vault;
 use symphony_types::time::OrderedMillis;
 
-use crate::stage::{PLENTY, VAULTS, actor, campaign, governance, key, vault};
+use crate::stage::{PLENTY, START, VAULTS, actor, campaign, governance, key, vault};
 use crate::world::{Act, Disturbance, Script, World, slice};
 
 /// The context and root of a finished campaign, and the machine that has it.
@@ -115,7 +115,7 @@ proptest! {
         let governance = governance();
         let served = work.iter().zip(VAULTS);
         let served: Vec<_> = served.map(|((weight, slices), name)| self::served(name, *weight, *slices)).collect();
-        let shares = reward::shares(&governance, governance.policy(), Sym(fee), &served).unwrap();
+        let shares = reward::shares(&governance, governance.policy_at(START), Sym(fee), &served).unwrap();
         prop_assert_eq!(sum(shares.iter().map(|share| share.amount)), Some(Sym(fee)));
         prop_assert_eq!(shares.len(), 3 * served.len() + 3);
         for share in &shares {
@@ -215,7 +215,7 @@ fn software_is_marked() {
 #[test]
 fn every_registered_node_is_paid_alike_while_inflation_lasts() {
     let governance = governance();
-    let (policy, mut registry) = (governance.policy(), governance.registry.clone());
+    let (policy, mut registry) = (governance.policy_at(START), governance.registry.clone());
     let paid = bootstrap::node_pay(policy, &registry);
     let nodes = (registry.vaults.len() + registry.masters.len() + 1) as u64;
     assert_eq!(sum(paid.values().copied()), Some(Sym(7 * nodes)));

@@ -7,6 +7,7 @@ use symphony_protocol::artifact::training::Environment;
 use symphony_protocol::artifact::*;
 use symphony_protocol::governance::Governance;
 use symphony_protocol::governance::approval::{EnclaveCode, Platform, Purpose};
+use symphony_protocol::governance::epoch::Calendar;
 use symphony_protocol::governance::policy::{
     ComputePolicy, Deadlines, ParsePolicy, Policy, Privacy, ProposalPolicy, QueryFees, Shares, TrainPolicy,
 };
@@ -159,11 +160,16 @@ fn train_policy() -> TrainPolicy {
     }
 }
 
+/// The calendar of the network, as it was founded.
+pub(crate) fn calendar() -> Calendar {
+    Calendar::new(PolicyVersion(1), EPOCH_MS)
+}
+
 pub(crate) fn governance() -> Governance {
     let active = PolicyVersion(1);
     let governance = Governance {
         policies: [(active, policy())].into(),
-        active,
+        calendar: calendar(),
         registry: registry(),
         semantics: semantics(),
         hardware: BTreeMap::new(),

@@ -2,14 +2,13 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use symphony_protocol::governance::epoch::{end_of, epoch_of};
 use symphony_protocol::machine::version::{FIRST, LATEST, MASTERS_ONLY};
 use symphony_protocol::machine::{Command, Event, Order, Refusal, State, decide, evolve};
 use symphony_types::catalogue::Code;
 use symphony_types::id::{NodeId, ProtocolVersion};
 use symphony_types::time::OrderedMillis;
 
-use crate::stage::{EPOCH_MS, START, governance, masters, policy};
+use crate::stage::{EPOCH_MS, START, calendar, governance, masters};
 use crate::world::master;
 
 /// A network of three masters.
@@ -40,7 +39,7 @@ fn pass(state: &mut State, at: OrderedMillis) -> Vec<Event> {
 }
 
 fn boundary(at: OrderedMillis) -> OrderedMillis {
-    end_of(&policy(), epoch_of(&policy(), at))
+    calendar().end_of(calendar().epoch_of(at))
 }
 
 /// One line of the table: a step, what it made happen, what is in force, when the next is due.
@@ -50,8 +49,8 @@ fn line(step: &str, made: &Result<Vec<Event>, Refusal>, state: &State) -> String
         Ok(events) => events.iter().map(event).collect::<Vec<_>>().join(", "),
         Err(refusal) => refusal.code.to_string(),
     };
-    let due = state.timer().map_or("-".to_owned(), |due| format!("epoch {}", epoch_of(&policy(), due)));
-    let epoch = epoch_of(&policy(), START);
+    let due = state.timer().map_or("-".to_owned(), |due| format!("epoch {}", calendar().epoch_of(due)));
+    let epoch = calendar().epoch_of(START);
     let relative =
         |text: String| text.replace(&epoch.to_string(), "E").replace(&(epoch.0 + 1).to_string(), "E+1");
     let (events, due) = (relative(events), relative(due));
@@ -165,7 +164,7 @@ proptest! {
             let after = &state.upgrade;
             prop_assert!(after.active >= before.active && after.active >= FIRST);
             if after.active > before.active {
-                prop_assert_eq!(after.since, epoch_of(&policy(), at));
+                prop_assert_eq!(after.since, calendar().epoch_of(at));
                 for number in 1..=3 {
                     let announced = before.announced[&master(number)];
                     prop_assert!(announced.version >= after.active);

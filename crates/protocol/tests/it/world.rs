@@ -118,6 +118,8 @@ pub(crate) struct World {
     pub log: Vec<(OrderedMillis, Event)>,
     /// Commands that had an effect.
     pub commands: Vec<Command>,
+    /// The same as a journal has them.
+    pub journal: Vec<(OrderedMillis, Order, Vec<Event>)>,
     /// What the machine's events have given to the master that is up, and it has not done.
     pub owed: BTreeSet<Effect>,
     /// Releases that were ever leased, with the end of their lease while it stands.
@@ -154,6 +156,7 @@ impl World {
             script,
             log: vec![],
             commands: vec![],
+            journal: vec![],
             owed: BTreeSet::new(),
             releases: BTreeMap::new(),
             reserved: BTreeMap::new(),
@@ -195,6 +198,7 @@ impl World {
         self.check_derived();
         if !events.is_empty() {
             self.commands.push(command.clone());
+            self.journal.push((self.now, order, events.clone()));
         }
         Ok(events)
     }

@@ -198,6 +198,9 @@ pub(crate) enum Command {
     /// What governs, and the council that changes it
     #[command(subcommand)]
     Governance(governance::Governance),
+    /// The policy: fees, shares, limits and deadlines
+    #[command(subcommand)]
+    Policy(governance::Policy),
     /// Check an evidence bundle, without a network and without trust in any node
     Verify {
         /// The bundle

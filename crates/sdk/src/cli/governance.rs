@@ -15,7 +15,7 @@ use symphony_sdk::hardware;
 use symphony_sdk::shape::governance::{GovernanceView, ProposalEntry};
 use symphony_tee::measure;
 use symphony_types::digest::Digest;
-use symphony_types::id::{GovernanceSequence, Measurement, PlatformId};
+use symphony_types::id::{GovernanceSequence, Measurement, PlatformId, PolicyVersion};
 use symphony_types::key::{Document as _, PublicKey};
 use symphony_wasm::module::Module;
 use symphony_wire::documents::{decode, encode};
@@ -188,12 +188,17 @@ fn wanted(change: &Change) -> Result<change::Change> {
             change::Change::ApproveModule { about, code, declaration, source, recipe }
         }
         Change::RevokeModule { code } => change::Change::RevokeModule { code: *code },
+        Change::AdoptPolicy { file, version } => {
+            let (version, policy) = (PolicyVersion(*version), Box::new(super::policy::read(file)?));
+            policy.check().map_err(|fault| Usage(format!("{}: {fault}", file.display())))?;
+            change::Change::AdoptPolicy { version, policy }
+        }
         Change::MoveVault { from, to } => change::Change::MoveVault { from: from.clone(), to: to.clone() },
     })
 }
 
 /// An error with its causes, in one line.
-fn told_whole(error: &dyn std::error::Error) -> String {
+pub(super) fn told_whole(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
@@ -203,6 +208,9 @@ fn content(change: &change::Change) -> serde_json::Value {
     match change {
         change::Change::AdmitPlatform { machine } => json!({"class": machine.class()}),
         change::Change::SetHardwareRules { rules } => json!(hardware::written(rules)),
+        change::Change::AdoptPolicy { version, policy } => {
+            json!({"version": version.0, "policy": json!(policy)})
+        }
         change::Change::MoveVault { from, to } => json!({"from": from.as_str(), "to": to.as_str()}),
         change::Change::ApproveModule { about, declaration, source, recipe, .. } => json!({
             "about": about, "name": declaration.name.as_str(), "version": declaration.version,

@@ -9,6 +9,7 @@ mod model;
 mod money;
 mod parse;
 mod plot;
+mod policy;
 mod profile;
 mod reading;
 mod receipt;

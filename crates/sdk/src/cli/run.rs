@@ -12,7 +12,7 @@ use symphony_sdk::budget;
 use symphony_sdk::client::{ClientError, Format, ProblemDetails};
 use symphony_sdk::model::ModelError;
 use symphony_sdk::recipient::Recipient;
-use symphony_sdk::replay::replay;
+use symphony_sdk::replay::on_journal;
 use symphony_sdk::shape::{ConsentEntry, TaskResult};
 use symphony_sdk::statistic::{QueryResult, QuerySpec};
 use symphony_sdk::submission::{self, Submission as _, SubmissionError};
@@ -129,10 +129,11 @@ async fn run(cli: Cli) -> Result<ExitCode> {
             });
         }
         Command::Governance(command) => return session.governance(command).await,
+        Command::Policy(command) => return session.policy(command).await,
         Command::Verify { file, governance } => return session.verify(&file, governance),
         Command::Tee(command) => return session.tee(command),
         Command::Replay { journal } => {
-            let status = replay(&journal, cli.json)?;
+            let status = on_journal("replay", &[journal.as_os_str()], cli.json)?;
             return Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::from(UNVERIFIED) });
         }
         Command::Reconcile { now, from } => return session.reconcile(now, from).await,

@@ -13,12 +13,17 @@ use symphony_types::key::Document as _;
 use super::{Report, held};
 
 /// The checks of a payout.
-pub(super) fn checks(report: &mut Report, bundle: &EvidenceBundle, payout: &PayoutEvidence) {
+pub(super) fn checks(
+    report: &mut Report,
+    bundle: &EvidenceBundle,
+    governance: &Governance,
+    payout: &PayoutEvidence,
+) {
     let PayoutEvidence { instructions, statements, confirmation } = payout;
     report.check(
         "dividend-statements",
         "every vault signed what its producers get, and the parts are what was allotted",
-        sound(&bundle.governance, instructions, statements),
+        sound(governance, instructions, statements),
     );
     report.check(
         "payout-dividends",
@@ -63,7 +68,7 @@ fn sound(
         let body = &statement.body;
         let vault = governance.registry.vaults.get(&body.vault);
         let parts = amount::sum([body.total, body.pool_return, body.carried]);
-        let published = body.payees >= u64::from(governance.policy().dividend_payees_min);
+        let published = body.payees >= u64::from(governance.policy_in(set.epoch).dividend_payees_min);
         let holds = vault.is_some_and(|vault| statement.verify(&vault.key))
             && body.epoch == set.epoch
             && parts == Some(body.allotted)

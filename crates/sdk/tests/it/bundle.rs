@@ -8,7 +8,7 @@ use symphony_protocol::artifact::*;
 use symphony_protocol::evidence::EvidenceBundle;
 use symphony_protocol::execution::{aggregate::aggregate_nonce, coordinate::slice_nonce};
 use symphony_protocol::governance::approval::{EnclaveCode, Platform, Purpose};
-use symphony_protocol::governance::epoch::epoch_of;
+use symphony_protocol::governance::epoch::Calendar;
 use symphony_protocol::governance::log::{LogEntry, replay};
 use symphony_protocol::governance::policy::{
     ComputePolicy, Deadlines, ParsePolicy, Policy, Privacy, ProposalPolicy, QueryFees, Shares, TrainPolicy,
@@ -149,7 +149,7 @@ pub(crate) fn governance(keys: &Keys) -> Governance {
     };
     Governance {
         policies: BTreeMap::from([(PolicyVersion(1), policy())]),
-        active: PolicyVersion(1),
+        calendar: Calendar::new(PolicyVersion(1), policy().epoch_ms),
         registry: Registry {
             actors: actors.collect(),
             vaults: VAULTS.iter().map(|name| (vault(name), record.clone())).collect(),
@@ -176,7 +176,7 @@ pub(crate) fn governance(keys: &Keys) -> Governance {
 }
 
 pub(crate) fn envelope(governance: &Governance, receipts: &[SignedReceipt], task: TaskId) -> TaskEnvelope {
-    let policy = governance.policy();
+    let policy = governance.policy_in(EpochId(0));
     TaskEnvelope {
         task,
         request: RequestId::new("coupon").unwrap(),
@@ -360,7 +360,7 @@ pub(crate) fn bundle_after(keys: &Keys, changes: Vec<LogEntry>) -> EvidenceBundl
     let founded = governance(keys);
     let governance = replay(&founded, &changes).unwrap();
     let task = TaskId(digest(70));
-    let epsilon = pricing::charge(governance.policy()).per_subject().unwrap();
+    let epsilon = pricing::charge(governance.policy_in(EpochId(0))).per_subject().unwrap();
     let receipts = receipts(keys, epsilon, task);
     let envelope = envelope(&governance, &receipts, task);
     let slice = |(name, records): (&&str, u64)| {
@@ -398,7 +398,7 @@ pub(crate) fn settled(keys: &Keys, governance: Governance, evidence: Evidence) -
     let context = finalize::Settled { envelope, rounds: &rounds, slices: &slices, aggregate };
     let context = finalize::context(&governance, &context, &verdict, at).unwrap();
     let root = finalize::settlement_root(&context);
-    let epoch = epoch_of(governance.policy(), at);
+    let epoch = governance.epoch_of(at);
     let mut contributors: Table<VaultId, ContributorAccount> = Table::new();
     for share in context.shares.iter().filter(|share| share.class == RecipientClass::Contributors) {
         let account = contributors.get_or_default(share.vault.clone().unwrap());
@@ -434,6 +434,7 @@ pub(crate) fn settled(keys: &Keys, governance: Governance, evidence: Evidence) -
     EvidenceBundle {
         network: NETWORK.to_owned(),
         governance,
+        later: vec![],
         changes: vec![],
         evidence,
         verdict,

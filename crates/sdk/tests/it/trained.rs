@@ -98,10 +98,13 @@ fn order(governance: &Governance, receipts: &[SignedReceipt], charge: PrivacyCha
     let rounds = u64::from(STEPS) + 1;
     let vaults = VAULTS.len() as u64;
     let done = Rounds { rounds, slices: rounds * vaults };
-    let locked =
-        pricing::training_fee(&governance.policy().train, done, charge.noised.checked_mul(vaults).unwrap())
-            .unwrap()
-            .total;
+    let locked = pricing::training_fee(
+        &governance.policy_in(EpochId(0)).train,
+        done,
+        charge.noised.checked_mul(vaults).unwrap(),
+    )
+    .unwrap()
+    .total;
     let query = envelope(governance, receipts, task());
     TaskEnvelope {
         request: RequestId::new("propensity").unwrap(),

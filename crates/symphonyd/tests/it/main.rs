@@ -18,6 +18,7 @@ mod network;
 mod objects;
 mod parses;
 mod people;
+mod policies;
 mod receipts;
 mod refusals;
 #[path = "../../../depot/tests/it/server.rs"]

@@ -29,7 +29,7 @@ async fn filled() -> World {
     world
 }
 
-fn checked(world: &World) -> anyhow::Result<Report> {
+pub(crate) fn checked(world: &World) -> anyhow::Result<Report> {
     let clock = std::sync::Arc::new(|| OrderedMillis(1_000_000));
     check::folder(world.path(), &vault_id(), NETWORK, &world.governance, clock, world.keeping())
 }

@@ -2,20 +2,26 @@
 
 use std::sync::Arc;
 
+use symphony_protocol::artifact::{Bucket, Preparation};
 use symphony_protocol::governance::change::Change;
 use symphony_protocol::governance::log::{Followed, LogEntry, LogUpdate, Standing};
+use symphony_protocol::governance::policy::Policy;
 use symphony_protocol::governance::proposal::{Proposal, Vote};
 use symphony_tee::measure;
 use symphony_tee::report::EnclaveRole;
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
-use symphony_types::id::{GovernanceSequence, Measurement, PolicyVersion};
+use symphony_types::epsilon::Epsilon;
+use symphony_types::id::{GovernanceSequence, Measurement, PolicyVersion, UsageScope};
 use symphony_types::key::Document as _;
 use symphony_types::time::OrderedMillis;
 use symphony_wire::documents::encode;
 use tempfile::TempDir;
 
-use crate::world::{World, agent, assign, council_key, member, program};
+use crate::check::checked;
+use crate::world::{
+    OPERATOR, World, agent, assign, council_key, lines, member, policy, program, put_consents,
+};
 
 /// The whole log after a change, as the masters tell it.
 pub(crate) fn told(world: &World, before: &[LogEntry], change: Change) -> LogUpdate {
@@ -127,4 +133,54 @@ async fn nothing_is_sealed_to_revoked_code() {
     assert_eq!(world.budget("p0").await, spent, "nothing is consumed");
     let again = Arc::clone(world.vault()).assign(Arc::clone(&slice), assigned[0].clone()).await.unwrap();
     assert_eq!(again.bundle, done.bundle);
+}
+
+/// The second version: another scope, and less of each person.
+fn second(policy: Policy) -> Change {
+    let mut policy = policy;
+    policy.privacy.scope_limits.insert(UsageScope::new("research").unwrap(), Epsilon(20));
+    policy.privacy.subject_cap = Epsilon(25);
+    Change::AdoptPolicy { version: PolicyVersion(2), policy: Box::new(policy) }
+}
+
+/// R063, R070, R188, R190: a version of the policy that the council adopts is in the Vault's own journal, decides from its epoch on, is taken
+/// once however often it is told, also after a crash between the log and the journal; what was decided before is decided again
+/// under the version of its time.
+#[tokio::test]
+async fn a_policy_decides_from_its_epoch_on() {
+    let mut world = World::new();
+    world.populate(3).await;
+    let research = lines(3, |n| format!(r#"{{"subject":"p{n}","scope":"research","state":"granted"}}"#));
+    let update = told(&world, &[], second(policy()));
+    // Enacted at 1,500 of epochs of a second: epoch 2 is its notice, and it is in force from 3,000 on.
+    world.vault().follow(&update).unwrap();
+    world.reopen();
+    assert_eq!(world.vault().state().charter.policies.len(), 1, "a crash between the log and the journal");
+    for _ in 0..2 {
+        world.vault().adopt_policies().await.unwrap();
+        assert_eq!(world.vault().follow(&update).unwrap(), GovernanceSequence(1));
+        assert_eq!(world.vault().state().charter.policies.len(), 2);
+    }
+    world.at(2_999);
+    let early = world.ask(OPERATOR, "early", put_consents(&research)).await;
+    assert_eq!((early.accepted, early.refused_total), (0, 3), "{early:?}");
+    world.at(3_000);
+    let late = world.ask(OPERATOR, "late", put_consents(&research)).await;
+    assert_eq!((late.accepted, late.refused_total), (3, 0), "{late:?}");
+    let prepare = |name, version| {
+        let version = PolicyVersion(version);
+        world.master.endorsed(Preparation { policy: version, ..world.preparation(name, 20, 9_000) })
+    };
+    // Under the first version a person has 30 of the scope and 40 in all, under the second 25 in all.
+    let first = world.vault().prepare(prepare(1, 1)).await.unwrap();
+    assert_eq!((first.body.refusal, first.body.coverage), (None, Bucket::of(3)));
+    let second = world.vault().prepare(prepare(2, 2)).await.unwrap();
+    assert_eq!((second.body.refusal, second.body.coverage), (None, Bucket::of(0)));
+    let unknown = world.vault().prepare(prepare(3, 3)).await.unwrap();
+    assert_eq!(unknown.body.refusal, Some(Code::PolicyUnknown));
+    let read = world.budget("p0").await;
+    assert_eq!(read, (20, 0));
+    world.close();
+    let report = checked(&world).unwrap();
+    assert_eq!(report.faults_total, 0, "{:?}", report.faults);
 }

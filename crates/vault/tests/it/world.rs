@@ -11,6 +11,7 @@ use symphony_protocol::artifact::selection::Selection;
 use symphony_protocol::artifact::*;
 use symphony_protocol::governance::Governance;
 use symphony_protocol::governance::approval::{EnclaveCode, Platform, Purpose};
+use symphony_protocol::governance::epoch::Calendar;
 use symphony_protocol::governance::policy::{
     ComputePolicy, Deadlines, ParsePolicy, Policy, Privacy, ProposalPolicy, QueryFees, Shares, TrainPolicy,
 };
@@ -120,7 +121,7 @@ impl World {
         };
         let mut governance = Governance {
             policies: [(PolicyVersion(1), policy())].into(),
-            active: PolicyVersion(1),
+            calendar: Calendar::new(PolicyVersion(1), policy().epoch_ms),
             registry,
             semantics: semantics(),
             hardware: BTreeMap::new(),
@@ -494,7 +495,7 @@ fn semantics() -> Semantics {
     }
 }
 
-fn policy() -> Policy {
+pub(crate) fn policy() -> Policy {
     Policy {
         fees: QueryFees { base: Sym(1), per_vault: Sym(1), per_record: Sym(1), per_epsilon: Sym(1) },
         shares: Shares {

@@ -90,9 +90,9 @@ answers! {
         proposer: String = same;
         number: u64 = same;
         /// `register_measurement`, `activate_measurement`, `revoke_measurement`, `admit_platform`, `revoke_platform`,
-        /// `set_hardware_rules`, `approve_module`, `revoke_module` or `move_vault`.
+        /// `set_hardware_rules`, `approve_module`, `revoke_module`, `move_vault` or `adopt_policy`.
         change: String = same;
-        /// The measurement, the platform, the rules, the module or the two Vaults.
+        /// The measurement, the platform, the rules, the module, the policy or the two Vaults.
         subject: String = hex::encode;
         summary: String = same;
         /// `open`, `accepted`, `executed`, `rejected`, `withdrawn` or `expired`.

@@ -230,14 +230,14 @@ impl State {
 
 /// Makes every check of a step. **Errors**: `VLT-0020` for a step that is not the next, `VLT-0019` while tasks hold budget, and those
 /// of what comes in.
-pub(super) fn decide(state: &State, command: &Command) -> Result<Vec<Happened>, Code> {
+pub(super) fn decide(state: &State, at: OrderedMillis, command: &Command) -> Result<Vec<Happened>, Code> {
     match command {
         Command::Offer { proposal, to, batches, until, load } => {
             offer(state, (*proposal, to), *batches, *until, load)
         }
         Command::Confirm { receipt } => confirm(state, receipt),
         Command::End { proposal, to } => end(state, *proposal, to),
-        Command::Admit(admission) => admit(state, admission),
+        Command::Admit(admission) => admit(state, at, admission),
         Command::Close { last } => close(state, last),
     }
 }
@@ -314,7 +314,7 @@ fn end(state: &State, proposal: Digest, to: &VaultId) -> Result<Vec<Happened>, C
     Ok(alloc::vec![Happened::Moved(Event::Ended { proposal, to: to.clone() })])
 }
 
-fn admit(state: &State, admission: &Admission) -> Result<Vec<Happened>, Code> {
+fn admit(state: &State, at: OrderedMillis, admission: &Admission) -> Result<Vec<Happened>, Code> {
     state.moves.grows()?;
     let Admission { proposal, from, batches, load, .. } = admission;
     let known = state.moves.inbound.get(from);
@@ -354,7 +354,7 @@ fn admit(state: &State, admission: &Admission) -> Result<Vec<Happened>, Code> {
     if !admission.spent.iter().all(|(subject, ..)| present(subject)) {
         return Err(Code::SubjectUnknown);
     }
-    events.extend(carried(state, admission)?);
+    events.extend(carried(state, at, admission)?);
     let (from, proposal, load) = (from.clone(), *proposal, *load);
     events.push(Happened::Moved(Event::Admitted { from, proposal, load }));
     Ok(events)
@@ -362,8 +362,8 @@ fn admit(state: &State, admission: &Admission) -> Result<Vec<Happened>, Code> {
 
 /// What people bring, added to what they have consumed here and capped where a limit is: nobody's budget is filled again by a move,
 /// and what is committed stays within the limits (R066, R067, R068).
-fn carried(state: &State, admission: &Admission) -> Result<Vec<Happened>, Code> {
-    let privacy = &state.charter.policy(state.charter.active)?.privacy;
+fn carried(state: &State, at: OrderedMillis, admission: &Admission) -> Result<Vec<Happened>, Code> {
+    let privacy = &state.charter.policy_at(at)?.privacy;
     let mut added: BTreeMap<SubjectIndex, BTreeMap<&UsageScope, u64>> = BTreeMap::new();
     for (subject, scope, epsilon) in &admission.spent {
         let own = added.entry(*subject).or_default();
@@ -384,7 +384,7 @@ fn carried(state: &State, admission: &Admission) -> Result<Vec<Happened>, Code> 
             alike.entry((scope, taken)).or_default().push(subject);
         }
     }
-    let (proposal, policy) = (admission.proposal, state.charter.active);
+    let (proposal, policy) = (admission.proposal, state.charter.calendar.version_at(at));
     let entry = |((scope, epsilon), mut subjects): ((&UsageScope, u64), Vec<SubjectIndex>)| {
         let name = (proposal, scope, epsilon);
         let (task, epsilon) = (TaskId(Digest::of("symphony/moved-budget/v1", &name)), Epsilon(epsilon));

@@ -14,6 +14,7 @@ use symphony_types::key::PrivateKey;
 use super::*;
 use crate::artifact::selection::Selection;
 use crate::artifact::*;
+use crate::governance::epoch::Calendar;
 use crate::governance::policy::{
     ComputePolicy, Deadlines, ParsePolicy, Privacy, ProposalPolicy, QueryFees, Shares, TrainPolicy,
 };
@@ -89,7 +90,7 @@ fn start() -> State {
             .map(|name| (VaultId::new(name).unwrap(), moving::key(name).public()))
             .into(),
         policies: [(PolicyVersion(1), policy())].into(),
-        active: PolicyVersion(1),
+        calendar: Calendar::new(PolicyVersion(1), policy().epoch_ms),
     })
 }
 

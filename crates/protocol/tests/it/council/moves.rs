@@ -46,9 +46,10 @@ fn carried(state: &mut State, at: OrderedMillis, number: u64, change: Change) ->
 #[test]
 fn vaults_that_cannot_take_part_in_a_move_are_refused() {
     let state = State::genesis(governance());
-    let unfit =
-        |governance: &_, from, to| assert_eq!(change(from, to).check(governance), Err(Code::MoveUnfit));
-    assert_eq!(change("vault-a", "vault-b").check(&state.governance), Ok(()));
+    let unfit = |governance: &_, from, to| {
+        assert_eq!(change(from, to).check(governance, START), Err(Code::MoveUnfit))
+    };
+    assert_eq!(change("vault-a", "vault-b").check(&state.governance, START), Ok(()));
     unfit(&state.governance, "vault-a", "vault-a");
     unfit(&state.governance, "vault-a", "nowhere");
     unfit(&state.governance, "nowhere", "vault-a");
@@ -71,7 +72,7 @@ fn vaults_that_cannot_take_part_in_a_move_are_refused() {
     unfit(&left.governance, "vault-a", "vault-c");
     unfit(&left.governance, "vault-c", "vault-a");
     unfit(&left.governance, "vault-b", "vault-a");
-    assert_eq!(change("vault-b", "vault-c").check(&left.governance), Ok(()), "on from where it is");
+    assert_eq!(change("vault-b", "vault-c").check(&left.governance, START), Ok(()), "on from where it is");
 }
 
 /// R014, R081: from the entry of the log on, people go to the Vault that their data goes to, and all others stay where they were.

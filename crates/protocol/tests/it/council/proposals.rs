@@ -174,7 +174,7 @@ fn code_is_registered_then_active_then_revoked() {
     let mut state = fresh();
     let next = code("next");
     let status = |state: &State| state.governance.registry.measurements[&next].status();
-    let refused = |state: &State, change: &Change| change.check(&state.governance);
+    let refused = |state: &State, change: &Change| change.check(&state.governance, START);
     assert_eq!(refused(&state, &activate(next)), Err(Code::ChangeUnfit));
     assert_eq!(refused(&state, &revoke(next)), Err(Code::ChangeUnfit));
     let at = enact(&mut state, START, 1, register(next));
@@ -210,12 +210,16 @@ fn production_policy_admits_no_software_machine() {
     let change = Change::AdmitPlatform { machine: Machine::Software { key: machine } };
     let mut state = fresh();
     let at = enact(&mut state, START, 1, change.clone());
-    assert_eq!(change.check(&state.governance), Err(Code::ChangeUnfit));
+    assert_eq!(change.check(&state.governance, START), Err(Code::ChangeUnfit));
     let strike = Change::RevokePlatform { platform: machine.platform() };
     enact(&mut state, at, 2, strike.clone());
     assert!(state.governance.registry.platforms[&machine.platform()].revoked.is_some());
-    assert_eq!(strike.check(&state.governance), Err(Code::ChangeUnfit));
-    assert_eq!(change.check(&state.governance), Err(Code::ChangeUnfit), "what is revoked does not come back");
+    assert_eq!(strike.check(&state.governance, START), Err(Code::ChangeUnfit));
+    assert_eq!(
+        change.check(&state.governance, START),
+        Err(Code::ChangeUnfit),
+        "what is revoked does not come back"
+    );
     let mut production = fresh();
     production.governance.policies.get_mut(&PolicyVersion(1)).unwrap().software_admitted = false;
     let made = proposal(&production, 1, 1, change);
@@ -234,12 +238,12 @@ fn a_hardware_machine_is_admitted_under_any_policy() {
     state.governance.policies.get_mut(&PolicyVersion(1)).unwrap().software_admitted = false;
     let long = "x".repeat(65);
     for unfit in ["", "software", "two words", &long] {
-        assert_eq!(change(unfit).check(&state.governance), Err(Code::ChangeUnfit), "{unfit:?}");
+        assert_eq!(change(unfit).check(&state.governance, START), Err(Code::ChangeUnfit), "{unfit:?}");
     }
     let at = enact(&mut state, START, 1, change("some-class"));
     let known = &state.governance.registry.platforms[&platform];
     assert_eq!((known.machine.class(), known.machine.quoting_key()), ("some-class", None));
-    assert_eq!(change("other-class").check(&state.governance), Err(Code::ChangeUnfit));
+    assert_eq!(change("other-class").check(&state.governance, START), Err(Code::ChangeUnfit));
     assert_eq!(state.governance.check(), Ok(()));
     enact(&mut state, at, 2, Change::RevokePlatform { platform });
     assert!(state.governance.registry.platforms[&platform].revoked.is_some());
@@ -256,7 +260,7 @@ fn rules_for_hardware_hold_from_their_entry_on() {
     let set = |rules: &HardwareRules| Change::SetHardwareRules { rules: rules.clone() };
     let (first, second) = (rules("first"), rules("second"));
     let at = enact(&mut state, START, 1, set(&first));
-    assert_eq!(set(&first).check(&state.governance), Err(Code::ChangeUnfit), "nothing would change");
+    assert_eq!(set(&first).check(&state.governance, START), Err(Code::ChangeUnfit), "nothing would change");
     enact(&mut state, at, 2, set(&second));
     let held = |sequence| state.governance.hardware_at(GovernanceSequence(sequence));
     assert_eq!([0, 1, 2, 9].map(held), [None, Some(&first), Some(&second), Some(&second)]);
@@ -270,13 +274,13 @@ fn rules_for_hardware_hold_from_their_entry_on() {
         },
     ];
     for rules in &unsound {
-        assert_eq!(set(rules).check(&state.governance), Err(Code::ChangeUnfit));
+        assert_eq!(set(rules).check(&state.governance, START), Err(Code::ChangeUnfit));
     }
     let marked = HardwareRules { development: Some(DevelopmentRoots::default()), ..rules("third") };
-    assert_eq!(set(&marked).check(&state.governance), Ok(()));
+    assert_eq!(set(&marked).check(&state.governance, START), Ok(()));
     let mut production = state.governance.clone();
     production.policies.get_mut(&PolicyVersion(1)).unwrap().software_admitted = false;
-    assert_eq!(set(&marked).check(&production), Err(Code::PlatformRefused));
+    assert_eq!(set(&marked).check(&production, START), Err(Code::PlatformRefused));
     assert!(production.admits_enclaves(), "hardware may serve where software may not");
     production.hardware.insert(GovernanceSequence(3), marked);
     assert!(production.check().is_err());

@@ -14,7 +14,7 @@ use super::{activate, proposal, propose, register, revoke, vote};
 use crate::flow::assert_nothing_is_left;
 use crate::parse::{submission, ticket};
 use crate::rounds::propensity;
-use crate::stage::{PLENTY, TIMELOCK_MS, campaign, code};
+use crate::stage::{PLENTY, START, TIMELOCK_MS, campaign, code};
 use crate::world::{Act, Disturbance, Script, World};
 
 /// The council decides and, where it must, waits.
@@ -186,8 +186,8 @@ fn time_revokes_and_closes_once() {
         }
         let end = world.state.proposals.timer().unwrap();
         let request = campaign("c1");
-        let execute_ms = world.state.governance.policy().deadlines.execute_ms;
-        let prepare_ms = world.state.governance.policy().deadlines.prepare_ms;
+        let execute_ms = world.state.governance.policy_at(START).deadlines.execute_ms;
+        let prepare_ms = world.state.governance.policy_at(START).deadlines.prepare_ms;
         let before = if exact { execute_ms + prepare_ms } else { execute_ms };
         world.advance(end.minus(before));
         world.submit(&request, PLENTY).unwrap();

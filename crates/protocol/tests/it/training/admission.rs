@@ -378,7 +378,7 @@ fn of(rounds: u32, noise: u32, evaluation_noise: u32, evaluate_every: u32) -> Ta
 
 fn possible(governance: &Governance, request: &mut TaskRequest) -> u32 {
     let scope = request.scope.clone();
-    rounds_possible(governance, &scope, wanted(request)).unwrap()
+    rounds_possible(governance, &scope, wanted(request), START).unwrap()
 }
 
 /// R098: the quote of a training that is too long says how many rounds would do: so many are admitted, and one more is
@@ -402,7 +402,7 @@ fn so_many_rounds_are_possible_and_no_more() {
     assert_eq!(possible(&governance, &mut of(4, 1_000_000, 1_000_000, 1)), 1_000);
     // A cap over all scopes binds like the scope's own limit.
     let mut capped = governance.clone();
-    let active = capped.active;
+    let active = capped.calendar.founded().version;
     capped.policies.get_mut(&active).unwrap().privacy.subject_cap = Epsilon(2_728_985);
     assert_eq!(possible(&capped, &mut propensity("t1")), 4);
     capped.policies.get_mut(&active).unwrap().privacy.subject_cap = Epsilon(2_728_984);

@@ -65,6 +65,38 @@ pub(crate) enum Governance {
 }
 
 #[derive(Subcommand)]
+pub(crate) enum Policy {
+    /// Show a version as the council adopted it, checked against the governance that you trust
+    Show {
+        /// The version; the one in force when absent
+        #[arg(long)]
+        version: Option<u32>,
+    },
+    /// Show which fields of the policy in force another one changes
+    Diff {
+        /// The other policy, TOML
+        file: PathBuf,
+        /// Compare with this version
+        #[arg(long)]
+        version: Option<u32>,
+    },
+    /// Show what another policy would have changed in refusals and rewards of past epochs, by replay
+    Simulate {
+        /// The other policy, TOML
+        file: PathBuf,
+        /// A journal export, or the journal database of a master that does not run
+        #[arg(long)]
+        journal: PathBuf,
+        /// The first epoch
+        #[arg(long, default_value_t = 0)]
+        from: u64,
+        /// The last epoch; of all when absent
+        #[arg(long)]
+        to: Option<u64>,
+    },
+}
+
+#[derive(Subcommand)]
 pub(crate) enum Change {
     /// Make enclave code known
     Register {
@@ -136,6 +168,14 @@ pub(crate) enum Change {
         /// The Vault that takes its people
         #[arg(value_parser = VaultId::new)]
         to: VaultId,
+    },
+    /// Put a version of the policy into force, after one epoch of notice
+    AdoptPolicy {
+        /// The policy, TOML, as `symphony policy show` writes one
+        file: PathBuf,
+        /// Its version: the one after the last
+        #[arg(long)]
+        version: u32,
     },
     /// Replace what is asked of trusted hardware
     SetHardware {
