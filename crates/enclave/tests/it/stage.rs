@@ -253,6 +253,7 @@ impl Stage {
             assignment: assignment.clone(),
             material,
             segments: None,
+            dealt: None,
             policy: encode(&self.policy),
             masters: self.masters(),
         }
@@ -315,6 +316,7 @@ pub(crate) fn name_of(answer: &Answer) -> String {
         Answer::Contributed { .. } => "contributed".into(),
         Answer::MovedOut { .. } => "moved out".into(),
         Answer::MovedIn { .. } => "moved in".into(),
+        Answer::Scanned(_) => "scanned".into(),
         Answer::Added => "added".into(),
         Answer::Asked { .. } => "asked".into(),
         Answer::Helped(_) => "helped".into(),

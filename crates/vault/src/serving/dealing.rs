@@ -1,0 +1,209 @@
+//! Deals the segments of a slice out to the Vault's executors, and keeps what they find, sealed, for the one that finishes the slice
+//! (R079, R087, R110, R121).
+//!
+//! ```text
+//! dealt by rows ──► read, each by one executor ──► pieces kept here, sealed ──► given to the enclave that finishes
+//!                     └─ lost ──► read by the next one, three times at most
+//! ```
+//!
+//! Nothing is durable here: a slice that is asked for again is dealt out anew.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use symphony_protocol::artifact::{EndorsedAssignment, TaskEnvelope};
+use symphony_segments::handed::Handed;
+use symphony_segments::segment::SegmentEntry;
+use symphony_tee::governed::Admitted;
+use symphony_types::canonical;
+use symphony_types::digest::Digest;
+use symphony_wire::documents;
+use symphony_wire::enclave::{Answer, Call, Dealt, Findings, PIECES_MAX, Question, purpose};
+use symphony_wire::sealed;
+use zeroize::Zeroizing;
+
+use crate::agent::Agent;
+use crate::enterprise::Enterprise;
+use crate::problem::Problem;
+use crate::serving::Serving;
+
+/// What an executor found in its portion.
+pub(crate) struct Portion {
+    /// Its boot report, canonical bytes.
+    boot: Vec<u8>,
+    findings: Findings,
+    /// The pieces that the findings name, sealed to the enclave that finishes the slice.
+    pieces: Vec<Vec<u8>>,
+}
+
+/// One slice that is dealt out.
+struct Dealing<'a> {
+    serving: &'a Serving<'a>,
+    agent: &'a Agent,
+    assignment: &'a EndorsedAssignment,
+    /// What an executor judges the enclave that finishes by.
+    policy: Vec<u8>,
+    /// Boot report of that enclave.
+    finisher: Vec<u8>,
+    /// Bytes of all pieces that are kept.
+    kept: AtomicUsize,
+}
+
+impl Serving<'_> {
+    /// Has the executors of an agent read the segments of a slice, each a portion; nothing is read where there is one executor or one
+    /// segment. Blocks.
+    ///
+    /// **Errors**: the refusal of an executor; a portion was lost with every executor that read it.
+    pub(crate) fn deal(
+        &self,
+        agent: &Agent,
+        assignment: &EndorsedAssignment,
+    ) -> Result<Vec<Portion>, Problem> {
+        let dealt = dealt_out(self.segments, agent.executors().len());
+        if dealt.len() < 2 {
+            return Ok(vec![]);
+        }
+        let policy = self.enterprise.own_policy(Admitted::of(&assignment.body.envelope));
+        let (policy, finisher, kept) = (documents::encode(&policy), agent.boot(), AtomicUsize::new(0));
+        Dealing { serving: self, agent, assignment, policy, finisher, kept }.read(&dealt)
+    }
+}
+
+impl Enterprise {
+    /// What the enclave that finishes a slice is told of its portions; nothing where none was dealt out.
+    pub(crate) fn dealt(&self, envelope: &TaskEnvelope, portions: &[Portion]) -> Option<Dealt> {
+        let policy = documents::encode(&self.own_policy(Admitted::of(envelope)));
+        let portions: Vec<_> = portions.iter().map(|one| (one.boot.clone(), one.findings.clone())).collect();
+        if portions.is_empty() { None } else { Some(Dealt { policy, portions }) }
+    }
+}
+
+/// A piece that was kept. **Errors**: there is none.
+pub(crate) fn piece(portions: &[Portion], portion: u32, piece: u32) -> Result<Vec<u8>, Problem> {
+    let portion = portions.get(portion as usize);
+    let piece = portion.and_then(|portion| portion.pieces.get(piece as usize)).cloned();
+    piece.ok_or_else(|| Problem::fault("the enclave asked for other bytes", "a piece that is not kept"))
+}
+
+impl Dealing<'_> {
+    /// Reads all portions side by side; one that is lost again with the next executor.
+    fn read(&self, dealt: &[BTreeSet<usize>]) -> Result<Vec<Portion>, Problem> {
+        let executors = self.agent.executors();
+        let mut read: Vec<Option<Portion>> = dealt.iter().map(|_| None).collect();
+        let mut lost = None;
+        for attempt in 0..ATTEMPTS {
+            let missing = read.iter_mut().zip(dealt).enumerate().filter(|(_, (found, _))| found.is_none());
+            let results: Vec<Result<(), Problem>> = thread::scope(|scope| {
+                let begun = missing.map(|(number, (found, portion))| {
+                    let executor = executors[(number + attempt) % executors.len()];
+                    scope.spawn(move || {
+                        *found = Some(self.portion(executor, portion)?);
+                        Ok(())
+                    })
+                });
+                let begun: Vec<_> = begun.collect();
+                let ended = begun.into_iter().map(|thread| thread.join());
+                ended.map(|result| result.unwrap_or_else(|_| Err(panicked()))).collect()
+            });
+            for result in results {
+                match result {
+                    Ok(()) => {}
+                    Err(problem @ Problem::Refused { .. }) => return Err(problem),
+                    Err(problem @ Problem::Fault(..)) => lost = Some(problem),
+                }
+            }
+            if read.iter().all(Option::is_some) {
+                return Ok(read.into_iter().flatten().collect());
+            }
+        }
+        Err(lost.unwrap_or_else(panicked))
+    }
+
+    /// Has one executor read a portion. **Errors**: a refusal is its own; a fault is its loss.
+    fn portion(&self, executor: &Agent, portion: &BTreeSet<usize>) -> Result<Portion, Problem> {
+        let boot = executor.report();
+        let Handed { schema, permitted, segments } = &self.serving.handed;
+        let segments = portion.iter().filter_map(|place| segments.get(*place).cloned()).collect();
+        let handed = Handed { schema: schema.clone(), permitted: permitted.clone(), segments };
+        let plain = Zeroizing::new(canonical::to_bytes(&handed));
+        let (_, order) = self.serving.sealing;
+        let portion = sealed::seal(&boot.body.hpke_key, purpose::PORTION, &order.0, &plain)
+            .map_err(|error| Problem::fault("a portion cannot be sealed", error))?;
+        let call = Call::Scan {
+            assignment: self.assignment.clone(),
+            portion,
+            finisher: self.finisher.clone(),
+            policy: self.policy.clone(),
+            masters: self.serving.enterprise.governance.registry.masters.values().copied().collect(),
+        };
+        let mut pieces = Vec::new();
+        let answer = executor.try_serving(&call, &mut |question: &[u8]| {
+            self.agent.asked(executor);
+            self.reply(question, &handed, &mut pieces)
+        });
+        let digests = || pieces.iter().map(|piece| Digest::of_bytes(piece)).collect::<Vec<_>>();
+        match answer {
+            Ok(Answer::Scanned(findings)) if findings.pieces == digests() => {
+                Ok(Portion { boot: boot.to_canonical(), findings, pieces })
+            }
+            other => {
+                self.kept.fetch_sub(pieces.iter().map(Vec::len).sum(), Ordering::AcqRel);
+                let wrong = || Problem::fault("an executor is lost", "its answer is not what was asked for");
+                Err(other.err().unwrap_or_else(wrong))
+            }
+        }
+    }
+
+    /// The reply to a question of an executor: bytes of its own segments, and what it has kept.
+    fn reply(&self, question: &[u8], handed: &Handed, pieces: &mut Vec<Vec<u8>>) -> Vec<u8> {
+        let wrong = |what: &'static str| Err(Problem::fault("an executor asked for what it may not", what));
+        self.serving.said(match documents::decode(question) {
+            Ok(Question::Ranges { segment, ranges })
+                if handed.segments.iter().any(|handed| handed.id.0 == segment) =>
+            {
+                self.serving.bytes(segment, &ranges)
+            }
+            Ok(Question::Keep { piece }) if pieces.len() < PIECES_MAX => self.keep(piece, pieces),
+            Ok(Question::Keep { .. }) => wrong("too many pieces"),
+            Ok(Question::Ranges { .. }) => wrong("a segment that is not of its portion"),
+            Ok(Question::Handles { .. } | Question::Piece { .. }) => wrong("what finishes a slice"),
+            Err(error) => Err(Problem::fault("an executor's question is malformed", error)),
+        })
+    }
+
+    fn keep(&self, piece: Vec<u8>, pieces: &mut Vec<Vec<u8>>) -> Result<Vec<u8>, Problem> {
+        let kept = self.kept.fetch_add(piece.len(), Ordering::AcqRel) + piece.len();
+        let digest = Digest::of_bytes(&piece).0.to_vec();
+        pieces.push(piece);
+        if kept > KEPT_BYTES_MAX {
+            return Err(Problem::fault("what executors find is not kept", "too many bytes"));
+        }
+        Ok(digest)
+    }
+}
+
+/// The places of segments in portions with about as many rows each; no portion is empty.
+fn dealt_out(segments: &[Arc<SegmentEntry>], executors: usize) -> Vec<BTreeSet<usize>> {
+    let mut portions = vec![(0_u64, BTreeSet::new()); executors.min(segments.len())];
+    let mut order: Vec<usize> = (0..segments.len()).collect();
+    order.sort_by_key(|place| std::cmp::Reverse(segments[*place].rows));
+    for place in order {
+        if let Some((rows, portion)) = portions.iter_mut().min_by_key(|(rows, _)| *rows) {
+            // One more, so that segments without rows are dealt out too.
+            *rows += segments[place].rows + 1;
+            portion.insert(place);
+        }
+    }
+    portions.into_iter().map(|(_, portion)| portion).collect()
+}
+
+fn panicked() -> Problem {
+    Problem::fault("an executor is lost", "its host stumbled")
+}
+
+/// Executors that a portion is given to, one after the other.
+const ATTEMPTS: usize = 3;
+/// Pieces of one slice that are kept in memory. **Units**: bytes.
+const KEPT_BYTES_MAX: usize = 1 << 30;
