@@ -65,6 +65,7 @@ impl Serving<'_> {
         if dealt.len() < 2 {
             return Ok(vec![]);
         }
+        tracing::info!(portions = dealt.len(), segments = self.segments.len(), "vault.deal");
         let policy = self.enterprise.own_policy(Admitted::of(&assignment.body.envelope));
         let (policy, finisher, kept) = (documents::encode(&policy), agent.boot(), AtomicUsize::new(0));
         Dealing { serving: self, agent, assignment, policy, finisher, kept }.read(&dealt)
