@@ -20,7 +20,7 @@ use symphony_protocol::vault::record::CanonicalRecord;
 use symphony_segments::catalogue::Snapshot;
 use symphony_tee::appraise::AppraisalPolicy;
 use symphony_tee::governed::{self, Admitted};
-use symphony_tee::report::EnclaveRole;
+use symphony_tee::report::{BootReport, EnclaveRole};
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
 use symphony_types::id::{Commitment, TaskId};
@@ -186,12 +186,7 @@ impl Enterprise {
     /// Judges this Vault's own enclaves: records are sealed to active code alone, that of the order (R120, R129).
     pub(crate) fn check_own(&self, agent: &Agent, admitted: Admitted<'_>) -> Result<(), Problem> {
         let policy = self.own_policy(admitted);
-        for executor in agent.executors() {
-            governed::admitted(&executor.boot(), &policy, EnclaveRole::Slice).map_err(|(code, detail)| {
-                Problem::refused(code, format!("this vault's enclave: {detail}"))
-            })?;
-        }
-        Ok(())
+        agent.executors().into_iter().try_for_each(|executor| judged(&executor.boot(), &policy).map(drop))
     }
 
     /// What this Vault's own enclaves are judged by for an order.
@@ -355,6 +350,12 @@ impl Enterprise {
         let usage = Usage { epsilon: entry.epsilon, records: counts };
         Ok(Gathered { material, root: merkle::root(&leaves), usage })
     }
+}
+
+/// Judges the start of one of this Vault's own enclaves.
+pub(crate) fn judged(boot: &[u8], policy: &AppraisalPolicy) -> Result<BootReport, Problem> {
+    governed::admitted(boot, policy, EnclaveRole::Slice)
+        .map_err(|(code, detail)| Problem::refused(code, format!("this vault's enclave: {detail}")))
 }
 
 /// The only run of a computation, as a challenge names it.

@@ -16,6 +16,7 @@ use std::thread;
 use symphony_protocol::artifact::{EndorsedAssignment, TaskEnvelope};
 use symphony_segments::handed::Handed;
 use symphony_segments::segment::SegmentEntry;
+use symphony_tee::appraise::AppraisalPolicy;
 use symphony_tee::governed::Admitted;
 use symphony_types::canonical;
 use symphony_types::digest::Digest;
@@ -27,6 +28,7 @@ use zeroize::Zeroizing;
 use crate::agent::Agent;
 use crate::enterprise::Enterprise;
 use crate::problem::Problem;
+use crate::runtime::judged;
 use crate::serving::Serving;
 
 /// What an executor found in its portion.
@@ -43,8 +45,8 @@ struct Dealing<'a> {
     serving: &'a Serving<'a>,
     agent: &'a Agent,
     assignment: &'a EndorsedAssignment,
-    /// What an executor judges the enclave that finishes by.
-    policy: Vec<u8>,
+    /// What the executors are judged by, and judge the enclave that finishes by.
+    policy: AppraisalPolicy,
     /// Boot report of that enclave.
     finisher: Vec<u8>,
     /// Bytes of all pieces that are kept.
@@ -67,7 +69,7 @@ impl Serving<'_> {
         }
         tracing::info!(portions = dealt.len(), segments = self.segments.len(), "vault.deal");
         let policy = self.enterprise.own_policy(Admitted::of(&assignment.body.envelope));
-        let (policy, finisher, kept) = (documents::encode(&policy), agent.boot(), AtomicUsize::new(0));
+        let (finisher, kept) = (agent.boot(), AtomicUsize::new(0));
         Dealing { serving: self, agent, assignment, policy, finisher, kept }.read(&dealt)
     }
 }
@@ -124,19 +126,21 @@ impl Dealing<'_> {
 
     /// Has one executor read a portion. **Errors**: a refusal is its own; a fault is its loss.
     fn portion(&self, executor: &Agent, portion: &BTreeSet<usize>) -> Result<Portion, Problem> {
-        let boot = executor.report();
+        // One that was lost may have other keys now.
+        let boot = executor.boot();
+        let key = judged(&boot, &self.policy)?.hpke_key;
         let Handed { schema, permitted, segments } = &self.serving.handed;
         let segments = portion.iter().filter_map(|place| segments.get(*place).cloned()).collect();
         let handed = Handed { schema: schema.clone(), permitted: permitted.clone(), segments };
         let plain = Zeroizing::new(canonical::to_bytes(&handed));
         let (_, order) = self.serving.sealing;
-        let portion = sealed::seal(&boot.body.hpke_key, purpose::PORTION, &order.0, &plain)
+        let portion = sealed::seal(&key, purpose::PORTION, &order.0, &plain)
             .map_err(|error| Problem::fault("a portion cannot be sealed", error))?;
         let call = Call::Scan {
             assignment: self.assignment.clone(),
             portion,
             finisher: self.finisher.clone(),
-            policy: self.policy.clone(),
+            policy: documents::encode(&self.policy),
             masters: self.serving.enterprise.governance.registry.masters.values().copied().collect(),
         };
         let mut pieces = Vec::new();
@@ -147,7 +151,7 @@ impl Dealing<'_> {
         let digests = || pieces.iter().map(|piece| Digest::of_bytes(piece)).collect::<Vec<_>>();
         match answer {
             Ok(Answer::Scanned(findings)) if findings.pieces == digests() => {
-                Ok(Portion { boot: boot.to_canonical(), findings, pieces })
+                Ok(Portion { boot, findings, pieces })
             }
             other => {
                 self.kept.fetch_sub(pieces.iter().map(Vec::len).sum(), Ordering::AcqRel);
