@@ -49,8 +49,22 @@ struct Dealing<'a> {
     policy: AppraisalPolicy,
     /// Boot report of that enclave.
     finisher: Vec<u8>,
-    /// Bytes of all pieces that are kept.
-    kept: AtomicUsize,
+    room: Room,
+}
+
+/// Room for the pieces of one slice. **Units**: bytes.
+struct Room(AtomicUsize);
+
+impl Room {
+    /// Takes so many; whether there were as many.
+    fn take(&self, bytes: usize) -> bool {
+        let left = |left: usize| left.checked_sub(bytes);
+        self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, left).is_ok()
+    }
+
+    fn give_back(&self, pieces: &[Vec<u8>]) {
+        self.0.fetch_add(pieces.iter().map(Vec::len).sum(), Ordering::AcqRel);
+    }
 }
 
 impl Serving<'_> {
@@ -69,8 +83,8 @@ impl Serving<'_> {
         }
         tracing::info!(portions = dealt.len(), segments = self.segments.len(), "vault.deal");
         let policy = self.enterprise.own_policy(Admitted::of(&assignment.body.envelope));
-        let (finisher, kept) = (agent.boot(), AtomicUsize::new(0));
-        Dealing { serving: self, agent, assignment, policy, finisher, kept }.read(&dealt)
+        let (finisher, room) = (agent.boot(), Room(AtomicUsize::new(KEPT_BYTES_MAX)));
+        Dealing { serving: self, agent, assignment, policy, finisher, room }.read(&dealt)
     }
 }
 
@@ -154,7 +168,7 @@ impl Dealing<'_> {
                 Ok(Portion { boot, findings, pieces })
             }
             other => {
-                self.kept.fetch_sub(pieces.iter().map(Vec::len).sum(), Ordering::AcqRel);
+                self.room.give_back(&pieces);
                 let wrong = || Problem::fault("an executor is lost", "its answer is not what was asked for");
                 Err(other.err().unwrap_or_else(wrong))
             }
@@ -179,13 +193,12 @@ impl Dealing<'_> {
     }
 
     fn keep(&self, piece: Vec<u8>, pieces: &mut Vec<Vec<u8>>) -> Result<Vec<u8>, Problem> {
-        let kept = self.kept.fetch_add(piece.len(), Ordering::AcqRel) + piece.len();
-        let digest = Digest::of_bytes(&piece).0.to_vec();
-        pieces.push(piece);
-        if kept > KEPT_BYTES_MAX {
+        if !self.room.take(piece.len()) {
             return Err(Problem::fault("what executors find is not kept", "too many bytes"));
         }
-        Ok(digest)
+        let digest = Digest::of_bytes(&piece);
+        pieces.push(piece);
+        Ok(digest.0.to_vec())
     }
 }
 
@@ -212,3 +225,60 @@ fn panicked() -> Problem {
 const ATTEMPTS: usize = 3;
 /// Pieces of one slice that are kept in memory. **Units**: bytes.
 const KEPT_BYTES_MAX: usize = 1 << 30;
+
+#[cfg(test)]
+mod tests {
+    use symphony_segments::people::People;
+    use symphony_segments::segment::SegmentId;
+
+    use super::*;
+
+    fn segments(rows: &[u64]) -> Vec<Arc<SegmentEntry>> {
+        let entry = |rows: &u64| SegmentEntry {
+            id: SegmentId::random(),
+            schema_version: 1,
+            rows: *rows,
+            times: None,
+            people: People::new(),
+            bytes: 0,
+            frame_at: 0,
+            digest: Digest::ZERO,
+            records: Digest::ZERO,
+            columns: vec![],
+        };
+        rows.iter().map(|rows| Arc::new(entry(rows))).collect()
+    }
+
+    /// R087: every segment is in one portion, no portion is empty, and none has much more rows than another one.
+    #[test]
+    fn segments_are_dealt_out_by_rows() {
+        for (rows, executors, portions) in [
+            (&[][..], 3, 0),
+            (&[5], 3, 1),
+            (&[0, 0, 0], 2, 2),
+            (&[4, 4, 4, 4], 2, 2),
+            (&[9, 1, 1, 1, 1, 1, 1, 1, 1, 1], 2, 2),
+            (&[7, 3, 8, 1, 2, 6], 3, 3),
+        ] {
+            let dealt = dealt_out(&segments(rows), executors);
+            assert_eq!(dealt.len(), portions, "{rows:?}");
+            assert!(dealt.iter().all(|portion| !portion.is_empty()), "{rows:?}");
+            let mut places: Vec<usize> = dealt.iter().flatten().copied().collect();
+            places.sort_unstable();
+            assert_eq!(places, (0..rows.len()).collect::<Vec<_>>());
+            let sums = dealt.iter().map(|portion| portion.iter().map(|place| rows[*place]).sum::<u64>());
+            let sums: Vec<u64> = sums.collect();
+            let most = rows.iter().max().copied().unwrap_or(0);
+            assert!(sums.iter().all(|sum| sum + most >= sums.iter().max().copied().unwrap_or(0)), "{sums:?}");
+        }
+    }
+
+    /// R080: no more bytes are kept than there is room, whoever finds them; what a lost executor found makes room again.
+    #[test]
+    fn pieces_are_kept_as_long_as_there_is_room() {
+        let room = Room(AtomicUsize::new(10));
+        assert!(room.take(6) && !room.take(5) && room.take(4) && !room.take(1));
+        room.give_back(&[vec![0; 2], vec![0; 3]]);
+        assert!(!room.take(6) && room.take(5));
+    }
+}
