@@ -91,9 +91,12 @@ impl Serving<'_> {
 impl Enterprise {
     /// What the enclave that finishes a slice is told of its portions; nothing where none was dealt out.
     pub(crate) fn dealt(&self, envelope: &TaskEnvelope, portions: &[Portion]) -> Option<Dealt> {
+        if portions.is_empty() {
+            return None;
+        }
         let policy = documents::encode(&self.own_policy(Admitted::of(envelope)));
-        let portions: Vec<_> = portions.iter().map(|one| (one.boot.clone(), one.findings.clone())).collect();
-        if portions.is_empty() { None } else { Some(Dealt { policy, portions }) }
+        let portions = portions.iter().map(|one| (one.boot.clone(), one.findings.clone())).collect();
+        Some(Dealt { policy, portions })
     }
 }
 
