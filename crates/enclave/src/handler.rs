@@ -19,13 +19,14 @@ use zeroize::Zeroizing;
 
 use crate::modules::Modules;
 use crate::refusal::Refusal;
+use crate::segments::Given;
 use crate::station::Station;
 use crate::training::Contribution;
 use crate::training::combine::Round;
 use crate::training::datasets::Datasets;
 use crate::training::pieces::{Open, Piece};
 use crate::workers::Workers;
-use crate::{aggregate, moving, parse, slice, training};
+use crate::{aggregate, moving, parse, portions, slice, training};
 
 /// Answers a host's calls.
 pub struct Handler<S> {
@@ -111,9 +112,14 @@ impl<S: Station> Handler<S> {
                 self.require(EnclaveRole::Slice)?;
                 moving::arrive(self, &invitation, &executor, (&boot, &report), &batch, &policy, &vault)
             }
-            Call::Evaluate { assignment, material, segments, policy, masters } => {
+            Call::Evaluate { assignment, material, segments, dealt, policy, masters } => {
                 self.require(EnclaveRole::Slice)?;
-                slice::evaluate(self, host, &assignment, (&material, segments.as_deref()), &policy, &masters)
+                let segments = segments.as_deref().map(|sealed| Given { sealed, dealt: dealt.as_ref() });
+                slice::evaluate(self, host, &assignment, (&material, segments), &policy, &masters)
+            }
+            Call::Scan { assignment, portion, finisher, policy, masters } => {
+                self.require(EnclaveRole::Slice)?;
+                portions::scan(self, host, &assignment, &portion, (&finisher, &policy), &masters)
             }
         }
     }

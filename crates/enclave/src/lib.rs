@@ -8,6 +8,7 @@ mod handler;
 mod modules;
 mod moving;
 mod parse;
+mod portions;
 mod refusal;
 mod segments;
 mod slice;

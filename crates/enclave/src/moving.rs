@@ -2,8 +2,8 @@
 //! destination's enclave, attested; that one opens it and seals it to its own Vault. No key of either Vault leaves it.
 
 use symphony_protocol::vault::moving::{Invitation, Item, SignedInvitation, load};
-use symphony_tee::appraise::{AppraisalPolicy, Expected, appraise, appraise_boot};
-use symphony_tee::report::{EnclaveRole, SignedBoot, SignedReport, move_step};
+use symphony_tee::appraise::{Expected, appraise, appraise_boot};
+use symphony_tee::report::{EnclaveRole, SignedBoot, move_step};
 use symphony_tee::session::Work;
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
@@ -15,7 +15,7 @@ use symphony_wire::sealed;
 use zeroize::Zeroizing;
 
 use crate::handler::Handler;
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, boot_of, malformed, policy_of, report_of, unbelieved};
 use crate::station::Station;
 
 /// A batch that leaves. **Errors**: the invitation is not the destination's, or its enclave is not to be believed.
@@ -55,7 +55,7 @@ pub(crate) fn arrive<S: Station>(
 ) -> Result<Answer, Refusal> {
     let policy = policy_of(policy)?;
     let boot = boot_of(boot)?;
-    let report: SignedReport = documents::decode(report).map_err(|_| malformed("attestation report"))?;
+    let report = report_of(report)?;
     let invited = invitation.digest();
     let expected = Expected {
         task: TaskId(invitation.proposal),
@@ -68,7 +68,7 @@ pub(crate) fn arrive<S: Station>(
         module: None,
         purged: true,
     };
-    appraise(&boot, &report, &policy, &expected).map_err(unbelieved)?;
+    appraise(&boot, &report, &policy, &expected).map_err(|reasons| unbelieved(OTHER, &reasons))?;
     let items = Zeroizing::new(opened(handler, purpose::MOVE, &invited, batch)?);
     if content(&items)? != report.body.input_root {
         return Err(Refusal::new(Code::AttestationFailed, "the batch is not what the report is about"));
@@ -92,7 +92,7 @@ fn recipient(
     if boot.body.digest() != invitation.body.boot {
         return Err(Refusal::new(Code::AttestationFailed, "the invitation is for another enclave"));
     }
-    appraise_boot(&boot, &policy, EnclaveRole::Slice).map_err(unbelieved)?;
+    appraise_boot(&boot, &policy, EnclaveRole::Slice).map_err(|reasons| unbelieved(OTHER, &reasons))?;
     Ok(boot)
 }
 
@@ -112,19 +112,4 @@ fn content(items: &[u8]) -> Result<Digest, Refusal> {
     Ok(load(&items).root)
 }
 
-fn policy_of(policy: &[u8]) -> Result<AppraisalPolicy, Refusal> {
-    documents::decode(policy).map_err(|_| malformed("appraisal policy"))
-}
-
-fn boot_of(boot: &[u8]) -> Result<SignedBoot, Refusal> {
-    SignedBoot::from_canonical(boot).ok_or_else(|| malformed("boot report"))
-}
-
-fn malformed(what: &str) -> Refusal {
-    Refusal::new(Code::Malformed, format!("the {what} is malformed"))
-}
-
-fn unbelieved(reasons: Vec<symphony_tee::appraise::Reason>) -> Refusal {
-    let reasons: Vec<&str> = reasons.iter().map(|reason| reason.as_str()).collect();
-    Refusal::new(Code::AttestationFailed, format!("the other enclave: {}", reasons.join(", ")))
-}
+const OTHER: &str = "the other enclave";

@@ -2,9 +2,9 @@
 
 use symphony_protocol::artifact::{ResolvedQuery, TaskEnvelope};
 use symphony_protocol::governance::registry::majority;
-use symphony_tee::appraise::{AppraisalPolicy, appraise_boot};
+use symphony_tee::appraise::{AppraisalPolicy, Reason, appraise_boot};
 use symphony_tee::governed::Admitted;
-use symphony_tee::report::{BootReport, EnclaveRole, SignedBoot};
+use symphony_tee::report::{BootReport, EnclaveRole, SignedBoot, SignedReport};
 use symphony_types::catalogue::Code;
 use symphony_types::id::{TaskId, VaultId};
 use symphony_types::key::{Document, Endorsed, Master, PublicKey};
@@ -90,15 +90,32 @@ pub(crate) fn admit_boot(
     envelope: &TaskEnvelope,
     role: EnclaveRole,
 ) -> Result<BootReport, Refusal> {
-    let malformed = |what: &str| Refusal::new(Code::Malformed, format!("the {what} is malformed"));
-    let boot = SignedBoot::from_canonical(boot).ok_or_else(|| malformed("boot report"))?;
-    let mut policy: AppraisalPolicy = documents::decode(policy).map_err(|_| malformed("appraisal policy"))?;
+    let (boot, mut policy) = (boot_of(boot)?, policy_of(policy)?);
     Admitted::of(envelope).narrow(&mut policy);
-    appraise_boot(&boot, &policy, role).map_err(|reasons| {
-        let reasons: Vec<&str> = reasons.iter().map(|reason| reason.as_str()).collect();
-        Refusal::new(Code::AttestationFailed, format!("boot report: {}", reasons.join(", ")))
-    })?;
+    appraise_boot(&boot, &policy, role).map_err(|reasons| unbelieved("boot report", &reasons))?;
     Ok(boot.body)
+}
+
+pub(crate) fn policy_of(policy: &[u8]) -> Result<AppraisalPolicy, Refusal> {
+    documents::decode(policy).map_err(|_| malformed("appraisal policy"))
+}
+
+pub(crate) fn boot_of(boot: &[u8]) -> Result<SignedBoot, Refusal> {
+    SignedBoot::from_canonical(boot).ok_or_else(|| malformed("boot report"))
+}
+
+pub(crate) fn report_of(report: &[u8]) -> Result<SignedReport, Refusal> {
+    documents::decode(report).map_err(|_| malformed("attestation report"))
+}
+
+pub(crate) fn malformed(what: &str) -> Refusal {
+    Refusal::new(Code::Malformed, format!("the {what} is malformed"))
+}
+
+/// Why an appraisal was not good.
+pub(crate) fn unbelieved(what: &str, reasons: &[Reason]) -> Refusal {
+    let reasons: Vec<&str> = reasons.iter().map(|reason| reason.as_str()).collect();
+    Refusal::new(Code::AttestationFailed, format!("{what}: {}", reasons.join(", ")))
 }
 
 /// The circumstances that task keys and bundles are sealed under.

@@ -1,5 +1,5 @@
-//! Records in segments: opened under the keys that the Vault sealed, read through its host, counted on the enclave's workers
-//! (R079, R087, R092).
+//! Records in segments: opened under the keys that the Vault sealed, read through its host, counted on the enclave's workers, or by
+//! other enclaves of the Vault in portions (R079, R087, R092).
 //!
 //! The host gives sealed bytes and learns which it gave; what it gives wrongly does not open. Handles are asked for those alone
 //! who are selected.
@@ -14,9 +14,8 @@ use rayon::prelude::*;
 use symphony_compute::material::Material;
 use symphony_compute::slice::{self, Selected};
 use symphony_compute::statistic::{KNOWN, Notes};
-use symphony_protocol::artifact::selection::Inquiry;
-use symphony_protocol::artifact::{Assignment, ResolvedOperand, ResolvedQuery};
-use symphony_segments::answer::{Audience, Bounds, QueryError, audience};
+use symphony_protocol::artifact::{Assignment, Plan, ResolvedQuery};
+use symphony_segments::answer::{Bounds, QueryError, audience};
 use symphony_segments::composition::Composition;
 use symphony_segments::error::SegmentError;
 use symphony_segments::handed::{Handed, input_root};
@@ -26,19 +25,29 @@ use symphony_segments::statistic::{Found, statistic};
 use symphony_tee::asking::Host;
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
-use symphony_types::id::AttributeName;
 use symphony_types::key::Document as _;
 use symphony_types::limits::TEXT_LEN_MAX;
 use symphony_types::subjects::SubjectIndex;
 use symphony_types::time::RecordMillis;
 use symphony_wire::documents;
-use symphony_wire::enclave::{Question, purpose};
+use symphony_wire::enclave::{Dealt, Question, purpose};
 use zeroize::Zeroizing;
 
 use crate::handler::Handler;
+use crate::portions;
 use crate::refusal::Refusal;
 use crate::slice::unfit;
 use crate::station::Station;
+
+/// Segments as the host gives them: sealed to this enclave, and what other enclaves found in portions of them.
+#[derive(Clone, Copy)]
+pub(crate) struct Given<'a> {
+    pub(crate) sealed: &'a [u8],
+    pub(crate) dealt: Option<&'a Dealt>,
+}
+
+/// Segments, each with the root over its records' commitments, in ascending order.
+pub(crate) type Roots = Vec<(SegmentId, Digest)>;
 
 /// Whom the query selects by records in segments together with those beside them, whose `material` has no handles; and the root of
 /// both.
@@ -47,22 +56,16 @@ pub(crate) fn select<S: Station>(
     host: &mut dyn Host,
     order: &Assignment,
     query: &ResolvedQuery,
-    (sealed, material): (&[u8], &Material),
+    (given, material): (Given<'_>, &Material),
 ) -> Result<(Vec<Selected>, Digest), Refusal> {
     let (people, root) = match query.who.one_record() {
-        Some(operands) => {
+        Some(_) => {
             let beside = slice::qualifying(query, material).map_err(unfit)?;
-            one_record(
-                handler,
-                host,
-                order,
-                (operands, query.who.window()),
-                (sealed, material.root(), &beside),
-            )?
+            one_record(handler, host, order, (given, material.root()), &beside)?
         }
         None => {
             let mut notes = Notes::read(query.inquiry(), material).map_err(unfit)?;
-            let root = note(handler, host, order, query.inquiry(), (sealed, material.root()), &mut notes)?;
+            let root = note(handler, host, order, (given, material.root()), &mut notes)?;
             (notes.qualifying(&query.who), root)
         }
     };
@@ -87,24 +90,16 @@ fn one_record<S: Station>(
     handler: &Handler<S>,
     host: &mut dyn Host,
     order: &Assignment,
-    (operands, window): (&[ResolvedOperand], Option<&AttributeName>),
-    (sealed, beside, qualifying): (&[u8], Digest, &[(u32, u64)]),
+    given: (Given<'_>, Digest),
+    qualifying: &[(u32, u64)],
 ) -> Result<(Dated, Digest), Refusal> {
-    let handed = open(handler, order, sealed)?;
-    let files = Asked(Mutex::new(host));
-    let asked = Composition::one_record(operands, window);
-    let answer = handler.workers().run(|| {
-        let (opened, root) = opened(order, &handed, &files, beside)?;
-        let found = audience(&opened, &handed.schema, &handed.permitted, &asked, (&files, bounds()))?;
-        Ok((found, root))
-    });
-    let (found, root): (Audience, Digest) = answer.map_err(unanswered)?;
-    let latest = found.latest.iter().copied().chain(std::iter::repeat(0));
-    let mut people: BTreeMap<u32, u64> = found.people.bitmap().iter().zip(latest).collect();
-    for (person, latest) in qualifying {
-        let known = people.entry(*person).or_default();
-        *known = (*latest).max(*known);
-    }
+    let mut people: BTreeMap<u32, u64> = qualifying.iter().copied().collect();
+    let root = each_found(handler, host, order, given, &mut |found| {
+        for said in &found.people {
+            let known = people.entry(said.person).or_default();
+            *known = said.latest.max(*known);
+        }
+    })?;
     Ok((Zeroizing::new(people.into_iter().collect()), root))
 }
 
@@ -113,57 +108,100 @@ pub(crate) fn note<S: Station>(
     handler: &Handler<S>,
     host: &mut dyn Host,
     order: &Assignment,
-    inquiry: Inquiry<'_>,
-    (sealed, beside): (&[u8], Digest),
+    given: (Given<'_>, Digest),
     notes: &mut Notes,
 ) -> Result<Digest, Refusal> {
-    let handed = open(handler, order, sealed)?;
-    let files = Asked(Mutex::new(host));
-    let answer = handler.workers().run(|| {
-        let (opened, root) = opened(order, &handed, &files, beside)?;
-        let found = statistic(&opened, &handed.schema, &handed.permitted, inquiry, (&files, bounds()))?;
-        Ok((found, root))
-    });
-    let (found, root): (Found, Digest) = answer.map_err(unanswered)?;
-    for said in &found.people {
-        let known = if said.known { KNOWN } else { 0 };
-        notes.person(said.person, said.holding | known, said.amount);
-        if said.latest > 0 {
-            notes.time(said.person, said.latest);
+    each_found(handler, host, order, given, &mut |found| {
+        for said in &found.people {
+            let known = if said.known { KNOWN } else { 0 };
+            notes.person(said.person, said.holding | known, said.amount);
+            if said.latest > 0 {
+                notes.time(said.person, said.latest);
+            }
         }
-    }
-    found.measured.iter().for_each(|(person, place, value)| notes.measure(*person, *place, *value));
-    found.grouped.iter().for_each(|(person, group, records)| notes.group(*person, *group, *records));
-    Ok(root)
+        found.measured.iter().for_each(|(person, place, value)| notes.measure(*person, *place, *value));
+        found.grouped.iter().for_each(|(person, group, records)| notes.group(*person, *group, *records));
+    })
 }
 
-fn unanswered(error: QueryError) -> Refusal {
-    Refusal::new(error.code(), error.to_string())
+/// Visits what records in segments say of people, once or in parts that belong together; the root of them and of the records
+/// `beside`.
+fn each_found<S: Station>(
+    handler: &Handler<S>,
+    host: &mut dyn Host,
+    order: &Assignment,
+    (given, beside): (Given<'_>, Digest),
+    visit: &mut dyn FnMut(Found),
+) -> Result<Digest, Refusal> {
+    let handed = open(handler, order, purpose::SEGMENTS, given.sealed)?;
+    let roots = match given.dealt {
+        Some(dealt) => portions::gather(handler, host, order, (&handed, dealt), visit)?,
+        None => {
+            let (found, roots) = find(handler, host, order, &handed)?;
+            visit(found);
+            roots
+        }
+    };
+    Ok(input_root(beside, &roots, &handed.permitted))
 }
 
-fn open<S: Station>(handler: &Handler<S>, order: &Assignment, sealed: &[u8]) -> Result<Handed, Refusal> {
+/// What records in these segments say of people, as far as the order asks.
+pub(crate) fn find<S: Station>(
+    handler: &Handler<S>,
+    host: &mut dyn Host,
+    order: &Assignment,
+    handed: &Handed,
+) -> Result<(Found, Roots), Refusal> {
+    let files = Asked(Mutex::new(host));
+    let (schema, permitted) = (&handed.schema, &handed.permitted);
+    let search = |(opened, roots): (Vec<Arc<OpenSegment>>, Roots)| {
+        let found = match &order.envelope.plan {
+            Plan::Audience(query) => match query.who.one_record() {
+                Some(operands) => {
+                    let asked = Composition::one_record(operands, query.who.window());
+                    audience(&opened, schema, permitted, &asked, (&files, bounds()))?.into()
+                }
+                None => statistic(&opened, schema, permitted, query.inquiry(), (&files, bounds()))?,
+            },
+            Plan::Statistic(plan) => {
+                statistic(&opened, schema, permitted, plan.inquiry(), (&files, bounds()))?
+            }
+            Plan::Training(_) | Plan::Compute(_) => return Ok(None),
+        };
+        Ok(Some((found, roots)))
+    };
+    let found = handler.workers().run(|| opened(order, handed, &files).and_then(search));
+    let found = found.map_err(|error: QueryError| Refusal::new(error.code(), error.to_string()))?;
+    found.ok_or_else(|| Refusal::new(Code::Malformed, "the task reads no segments"))
+}
+
+/// Segments that were sealed to this enclave for a purpose.
+pub(crate) fn open<S: Station>(
+    handler: &Handler<S>,
+    order: &Assignment,
+    purpose: &str,
+    sealed: &[u8],
+) -> Result<Handed, Refusal> {
     let refuse = |detail| Refusal::new(Code::SealInvalid, detail);
-    let opened = handler.sealing.open(purpose::SEGMENTS, &order.digest().0, sealed);
+    let opened = handler.sealing.open(purpose, &order.digest().0, sealed);
     let opened = Zeroizing::new(opened.map_err(|_| refuse("the segments do not open"))?);
     documents::decode(&opened).map_err(|_| refuse("the segments are malformed"))
 }
 
-/// The segments, opened, and the root of them and of the records `beside`.
+/// The segments, opened, and the roots over their records.
 fn opened(
     order: &Assignment,
     handed: &Handed,
     files: &Asked<'_>,
-    beside: Digest,
-) -> Result<(Vec<Arc<OpenSegment>>, Digest), QueryError> {
+) -> Result<(Vec<Arc<OpenSegment>>, Roots), QueryError> {
     let opened = handed.segments.par_iter().map(|segment| {
         let opened = segment.open(&order.vault, &handed.schema, files)?;
         let records = opened.records().ok_or(SegmentError::Schema("a segment that names no records"))?;
         Ok::<_, SegmentError>((Arc::new(opened), records))
     });
     let opened: Vec<(Arc<OpenSegment>, Digest)> = opened.collect::<Result<_, _>>()?;
-    let roots: Vec<(SegmentId, Digest)> = opened.iter().map(|(open, root)| (open.id(), *root)).collect();
-    let root = input_root(beside, &roots, &handed.permitted);
-    Ok((opened.into_iter().map(|(open, _)| open).collect(), root))
+    let roots = opened.iter().map(|(open, root)| (open.id(), *root)).collect();
+    Ok((opened.into_iter().map(|(open, _)| open).collect(), roots))
 }
 
 fn bounds() -> Bounds {

@@ -23,7 +23,7 @@ use zeroize::{Zeroize as _, Zeroizing};
 use crate::handler::Handler;
 use crate::modules;
 use crate::refusal::{Refusal, admit_boot, check_envelope, query, task_and_vault, verify_order};
-use crate::segments;
+use crate::segments::{self, Given};
 use crate::station::Station;
 
 /// Evaluates an order over its material, and over segments whose bytes the host is asked for.
@@ -31,17 +31,12 @@ pub(crate) fn evaluate<S: Station>(
     handler: &Handler<S>,
     host: &mut dyn Host,
     assignment: &EndorsedAssignment,
-    sealed: (&[u8], Option<&[u8]>),
+    sealed: (&[u8], Option<Given<'_>>),
     policy: &[u8],
     masters: &[PublicKey<Master>],
 ) -> Result<Answer, Refusal> {
-    verify_order(assignment, masters)?;
-    let order = &assignment.body;
+    let order = endorsed(assignment, masters)?;
     let envelope = &order.envelope;
-    check_envelope(envelope)?;
-    if !envelope.coordination.participating_vault_ids.contains(&order.vault) {
-        return Err(Refusal::new(Code::EnvelopeInvalid, "the vault does not take part"));
-    }
     let mut keys = task_keys(handler, order, policy)?;
     let result = found(handler, host, order, sealed, &keys);
     keys.dedupe.zeroize();
@@ -60,6 +55,20 @@ pub(crate) fn evaluate<S: Station>(
         purged: true,
     });
     Ok(Answer::Evaluated { bundle, derived, input_root, report: documents::encode(&report) })
+}
+
+/// The order, when it is the masters' and for a Vault that takes part.
+pub(crate) fn endorsed<'a>(
+    assignment: &'a EndorsedAssignment,
+    masters: &[PublicKey<Master>],
+) -> Result<&'a Assignment, Refusal> {
+    verify_order(assignment, masters)?;
+    let order = &assignment.body;
+    check_envelope(&order.envelope)?;
+    if !order.envelope.coordination.participating_vault_ids.contains(&order.vault) {
+        return Err(Refusal::new(Code::EnvelopeInvalid, "the vault does not take part"));
+    }
+    Ok(order)
 }
 
 /// The keys that the aggregator's enclave made for this Vault's slice of this task, and nobody else.
@@ -104,7 +113,7 @@ fn found<S: Station>(
     handler: &Handler<S>,
     host: &mut dyn Host,
     order: &Assignment,
-    (sealed, segments): (&[u8], Option<&[u8]>),
+    (sealed, segments): (&[u8], Option<Given<'_>>),
     keys: &TaskKeys,
 ) -> Result<Option<Found>, Refusal> {
     let envelope = &order.envelope;
@@ -149,7 +158,7 @@ fn audience<S: Station>(
     handler: &Handler<S>,
     host: &mut dyn Host,
     order: &Assignment,
-    (material, segments): (&Material, Option<&[u8]>),
+    (material, segments): (&Material, Option<Given<'_>>),
     keys: &TaskKeys,
 ) -> Result<(SliceSignals, Digest), Refusal> {
     let envelope = &order.envelope;
@@ -173,7 +182,7 @@ fn numbers<S: Station>(
     host: &mut dyn Host,
     order: &Assignment,
     plan: &StatisticPlan,
-    (material, segments): (&Material, Option<&[u8]>),
+    (material, segments): (&Material, Option<Given<'_>>),
 ) -> Result<(Sums, Digest), Refusal> {
     if material.people_len() > 0 {
         return Err(Refusal::new(Code::RecordInvalid, "handles come with the records of a statistic"));
@@ -181,9 +190,7 @@ fn numbers<S: Station>(
     let mut notes = Notes::read(plan.inquiry(), material).map_err(unfit)?;
     let beside = material.root();
     let input_root = match segments {
-        Some(segments) => {
-            segments::note(handler, host, order, plan.inquiry(), (segments, beside), &mut notes)?
-        }
+        Some(segments) => segments::note(handler, host, order, (segments, beside), &mut notes)?,
         None => beside,
     };
     let seed = handler.secret(SEED_TAG, order.envelope.task, order.vault.as_str().as_bytes());

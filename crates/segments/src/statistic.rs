@@ -4,11 +4,12 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use symphony_protocol::artifact::ResolvedOperand;
 use symphony_protocol::artifact::selection::Inquiry;
 use symphony_protocol::artifact::statistic::Measure as Measured;
 
-use crate::answer::{Allowed, Bounds, QueryError, counted, records_in_groups};
+use crate::answer::{Allowed, Audience, Bounds, QueryError, counted, records_in_groups};
 use crate::composition::{Composition, Condition, Histogram, Measure, Selection};
 use crate::open::{OpenSegment, Ranges};
 use crate::people::People;
@@ -17,8 +18,8 @@ use crate::scan::tally::Counting;
 use crate::scan::work::{self, Piece};
 use crate::schema::SegmentSchema;
 
-/// What was found.
-#[derive(Default)]
+/// What was found. What is found in portions of the segments is, together, what is found in all of them.
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Found {
     /// Each person of whom there is something to say, in ascending order.
     pub people: Vec<Said>,
@@ -31,7 +32,7 @@ pub struct Found {
 }
 
 /// What the records of one person say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Said {
     /// The person.
     pub person: u32,
@@ -43,6 +44,36 @@ pub struct Said {
     pub amount: u64,
     /// The latest time that is wanted; zero where there is none.
     pub latest: u64,
+}
+
+impl Found {
+    /// Whether it says something of these people alone.
+    pub fn is_of(&self, permitted: &People) -> bool {
+        let more = self.measured.iter().chain(&self.grouped);
+        let mut people = self.people.iter().map(|said| said.person).chain(more.map(|(person, ..)| *person));
+        people.all(|person| permitted.contains(person))
+    }
+
+    /// The same in pieces of so many entries of one kind; none when nothing was found.
+    pub fn pieces(&self, entries: usize) -> impl Iterator<Item = Self> {
+        let entries = entries.max(1);
+        let people = self.people.chunks(entries);
+        let people = people.map(|people| Self { people: people.to_vec(), ..Self::default() });
+        let measured = self.measured.chunks(entries);
+        let measured = measured.map(|measured| Self { measured: measured.to_vec(), ..Self::default() });
+        let grouped = self.grouped.chunks(entries);
+        let grouped = grouped.map(|grouped| Self { grouped: grouped.to_vec(), ..Self::default() });
+        people.chain(measured).chain(grouped)
+    }
+}
+
+impl From<Audience> for Found {
+    /// Who satisfies the one condition.
+    fn from(Audience { people, latest }: Audience) -> Self {
+        let latest = latest.into_iter().chain(std::iter::repeat(0));
+        let holds = |(person, latest)| Said { person, holding: 1, known: true, amount: 0, latest };
+        Self { people: people.bitmap().iter().zip(latest).map(holds).collect(), ..Self::default() }
+    }
 }
 
 /// What the records of these segments say of the permitted people.

@@ -14,6 +14,7 @@ use symphony_standby::place::Place;
 use symphony_standby::standby::Standby;
 use symphony_types::id::{NodeId, ProtocolVersion, VaultId};
 use symphony_vault::enterprise::Keeping;
+use symphony_wire::enclave::EXECUTORS_MAX;
 
 /// One node's configuration; every role reads the same keys, a Vault needs `vault` too.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -68,6 +69,9 @@ pub(crate) struct NodeConfig {
     /// The store of objects that has a Vault's segments; its own folder when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub segments_store: Option<StoreConfig>,
+    /// Enclaves that a Vault has for its slices: more than one share the segments of a slice.
+    #[serde(default = "executors")]
+    pub executors: usize,
     /// Records that a Vault takes at most.
     #[serde(default = "records_max")]
     pub records_max: u64,
@@ -122,6 +126,10 @@ const fn records_max() -> u64 {
     20_000_000
 }
 
+const fn executors() -> usize {
+    1
+}
+
 const fn segment_rows() -> u32 {
     1 << 12
 }
@@ -173,6 +181,17 @@ impl NodeConfig {
         let known = version::FIRST..=latest;
         ensure!(known.contains(&chosen), "protocol_max is {chosen}, and this program speaks 1 to {latest}");
         Ok(chosen)
+    }
+
+    /// How many enclaves a Vault has for its slices. **Errors**: none, or too many.
+    pub(crate) fn executors(&self) -> Result<usize> {
+        let possible = 1..=EXECUTORS_MAX;
+        ensure!(
+            possible.contains(&self.executors),
+            "executors is {}, and a vault has 1 to {EXECUTORS_MAX}",
+            self.executors
+        );
+        Ok(self.executors)
     }
 
     /// A Vault's folder, with its standby when there is one, which is opened. **Errors**: the standby, or another process has it.
@@ -250,6 +269,24 @@ mod tests {
         assert_eq!(speaks("protocol_max = 1"), Ok(version::FIRST));
         for wrong in [0, version::LATEST.0 + 1] {
             assert!(speaks(&format!("protocol_max = {wrong}")).unwrap_err().contains("speaks 1 to"));
+        }
+    }
+
+    /// R230: a Vault has one enclave unless its configuration says how many, within limits.
+    #[test]
+    fn a_vault_has_one_enclave_or_as_many_as_are_configured() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("node.toml");
+        let has = |line: &str| {
+            let text =
+                format!("node = \"v1\"\nnetwork = \"n\"\nfolder = \".\"\nlisten = \"127.0.0.1:1\"\n{line}");
+            std::fs::write(&path, text).unwrap();
+            NodeConfig::load(&path).unwrap().executors().map_err(|error| error.to_string())
+        };
+        assert_eq!(has(""), Ok(1));
+        assert_eq!(has("executors = 3"), Ok(3));
+        for wrong in [0, EXECUTORS_MAX + 1] {
+            assert!(has(&format!("executors = {wrong}")).unwrap_err().contains("a vault has 1 to"));
         }
     }
 

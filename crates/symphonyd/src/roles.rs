@@ -238,6 +238,7 @@ pub(crate) fn ledger(start: Start) -> Result<Life> {
 /// An enterprise node with its Vault.
 pub(crate) fn vault(start: Start) -> Result<Life> {
     let Start { config, network, listener, credentials, shutdown } = start;
+    let executors = config.executors()?;
     let place = config.place()?;
     let keeping = config.keeping(&place)?;
     let vault = VaultConfig {
@@ -246,6 +247,7 @@ pub(crate) fn vault(start: Start) -> Result<Life> {
         enclave_program: config.enclave_program()?,
         reader_program: config.reader_program()?,
         machine: machine(&config, &network)?,
+        executors,
         node: config.node,
         network: network.name,
         place,

@@ -199,7 +199,7 @@ pub struct AttestationReport {
     pub platform: PlatformId,
     /// The task.
     pub task: TaskId,
-    /// The step of the task: [`slice_step`], [`move_step`] or [`AGGREGATE_STEP`].
+    /// The step of the task: [`slice_step`], [`scan_step`], [`move_step`] or [`AGGREGATE_STEP`].
     pub step: String,
     /// The challenge of who asked for the step.
     pub nonce: Digest,
@@ -238,6 +238,11 @@ pub fn platform_id(key: &PublicKey<SoftwarePlatform>) -> PlatformId {
 /// The step in which the records of `vault` are evaluated.
 pub fn slice_step(vault: &VaultId) -> String {
     format!("slice:{vault}")
+}
+
+/// The step in which one of several enclaves of `vault` reads a portion of its segments.
+pub fn scan_step(vault: &VaultId) -> String {
+    format!("scan:{vault}")
 }
 
 /// The step in which a batch of people leaves a Vault for another.

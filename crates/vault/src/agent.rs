@@ -1,4 +1,4 @@
-//! Keeps the slice enclave of a Vault alive (R116, R121, R199).
+//! Keeps the slice enclaves of a Vault alive (R116, R121, R199): the one that does all work, and those beside it that read segments.
 //!
 //! Without hardware the enclave's keys, sealed to the platform, and the nonce of its boot report stay in the node's folder, so
 //! that the boot report is the same after every restart of enclave or node. Another program gets other keys. On hardware keys
@@ -6,7 +6,8 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use symphony_tee::boot::{Boot, Identity};
 use symphony_tee::host::{EnclaveProcess, HostError, Serve};
@@ -20,14 +21,21 @@ use symphony_wire::enclave::{Answer, Call, ModuleCode};
 use crate::keys;
 use crate::problem::Problem;
 
-/// A running slice enclave.
+/// A running slice enclave, and those beside it.
 pub struct Agent {
     process: EnclaveProcess,
     /// Modules that the enclave has, the latest one last.
     modules: Mutex<Vec<ModuleCode>>,
+    /// Further enclaves, which read portions of segments and nothing else.
+    beside: Vec<Agent>,
+    watch: Option<Arc<Watch>>,
 }
 
+/// Told the process of an enclave that asks while it reads a portion: for tests of what its loss leaves.
+pub type Watch = dyn Fn(u32) + Send + Sync;
+
 /// How a slice enclave is started.
+#[derive(Clone)]
 pub struct AgentConfig {
     /// The measured program.
     pub program: PathBuf,
@@ -40,12 +48,24 @@ pub struct AgentConfig {
     /// The modules that are approved now. On hardware, where keys end with the process, the enclave begins with them; else it
     /// is started again for the first task of each.
     pub modules: Vec<ModuleCode>,
+    /// Enclaves that share the segments of a slice, this one among them.
+    pub executors: usize,
 }
 
 impl Agent {
-    /// Starts the enclave and checks its boot report. Blocks. **Errors**: it does not start or does not verify.
+    /// Starts the enclaves and checks their boot reports. Blocks. **Errors**: one does not start or does not verify.
     pub fn start(config: AgentConfig) -> anyhow::Result<Self> {
-        let AgentConfig { program, identity, machine, folder, mut modules } = config;
+        let beside = (2..=config.executors).map(|number| {
+            let folder = config.folder.join(format!("executor-{number}"));
+            fs::create_dir_all(&folder)?;
+            Self::start(AgentConfig { folder, modules: vec![], executors: 1, ..config.clone() })
+        });
+        let beside = beside.collect::<anyhow::Result<_>>()?;
+        Ok(Self { beside, ..Self::alone(config)? })
+    }
+
+    fn alone(config: AgentConfig) -> anyhow::Result<Self> {
+        let AgentConfig { program, identity, machine, folder, mut modules, executors: _ } = config;
         match machine {
             EnclaveMachine::Software(_) => modules.clear(),
             EnclaveMachine::Vendor(_) => modules.truncate(MODULES_MAX),
@@ -75,7 +95,36 @@ impl Agent {
             fs::write(&draft, documents::encode(&(nonce, process.sealed_keys())))?;
             fs::rename(draft, keys_file)?;
         }
-        Ok(Self { process, modules: Mutex::new(modules) })
+        Ok(Self { process, modules: Mutex::new(modules), beside: vec![], watch: None })
+    }
+
+    /// The same with these enclaves beside it, in place of those that it has.
+    #[must_use]
+    pub fn with_beside(self, beside: Vec<Self>) -> Self {
+        Self { beside, ..self }
+    }
+
+    /// The same, whose calls end after this time.
+    #[must_use]
+    pub fn with_deadline(self, deadline: Duration) -> Self {
+        let beside = self.beside.into_iter().map(|agent| agent.with_deadline(deadline)).collect();
+        Self { process: self.process.with_deadline(deadline), beside, ..self }
+    }
+
+    /// The same, telling a watch.
+    #[must_use]
+    pub fn watched(self, watch: Arc<Watch>) -> Self {
+        Self { watch: Some(watch), ..self }
+    }
+
+    /// All enclaves, this one first.
+    pub(crate) fn executors(&self) -> Vec<&Self> {
+        std::iter::once(self).chain(&self.beside).collect()
+    }
+
+    /// Tells that an executor asked.
+    pub(crate) fn asked(&self, executor: &Self) {
+        self.watch.iter().for_each(|watch| watch(executor.pid()));
     }
 
     /// The signed boot report, canonical bytes.
@@ -125,6 +174,17 @@ impl Agent {
         self.twice(&mut || self.process.call_serving(&documents::encode(call), serve))
     }
 
+    /// As [`Self::call_serving`], but once: an enclave that is lost is started again for later calls. **Errors**: as [`Self::call`].
+    pub(crate) fn try_serving(&self, call: &Call, serve: &mut Serve<'_>) -> Result<Answer, Problem> {
+        let answer = self.process.call_serving(&documents::encode(call), serve).inspect_err(|error| {
+            tracing::warn!(error = error as &dyn std::error::Error, "an executor is lost and started again");
+            if let Err(error) = self.process.respawn() {
+                tracing::error!(error = &error as &dyn std::error::Error, "an executor does not start");
+            }
+        });
+        told(answer)
+    }
+
     /// Calls, and once more with the enclave started again when that failed.
     fn twice(&self, attempt: &mut dyn FnMut() -> Result<Vec<u8>, HostError>) -> Result<Answer, Problem> {
         let answer = attempt().or_else(|error| {
@@ -132,12 +192,16 @@ impl Agent {
             self.process.respawn()?;
             attempt()
         });
-        let answer = answer.map_err(|error| Problem::fault("the enclave does not answer", error))?;
-        match documents::decode(&answer) {
-            Ok(Answer::Refused { code, detail }) => Err(Problem::refused(code, detail)),
-            Ok(answer) => Ok(answer),
-            Err(error) => Err(Problem::fault("the enclave's answer is malformed", error)),
-        }
+        told(answer)
+    }
+}
+
+fn told(answer: Result<Vec<u8>, HostError>) -> Result<Answer, Problem> {
+    let answer = answer.map_err(|error| Problem::fault("the enclave does not answer", error))?;
+    match documents::decode(&answer) {
+        Ok(Answer::Refused { code, detail }) => Err(Problem::refused(code, detail)),
+        Ok(answer) => Ok(answer),
+        Err(error) => Err(Problem::fault("the enclave's answer is malformed", error)),
     }
 }
 

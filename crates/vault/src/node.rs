@@ -46,6 +46,8 @@ pub struct VaultConfig {
     pub reader_program: PathBuf,
     /// The machine under the enclave.
     pub machine: EnclaveMachine,
+    /// Enclaves that share the segments of a slice.
+    pub executors: usize,
     /// What governs.
     pub governance: Governance,
     /// What the Vault takes at most (R080).
@@ -72,6 +74,7 @@ pub async fn run(config: VaultConfig, shutdown: impl Future<Output = ()>) -> any
     let actor = record.executor.clone();
     let registered = (record.key, record.sealing_key.clone());
     let (program, machine, folder) = (config.enclave_program, config.machine, place.folder().to_owned());
+    let executors = config.executors;
     let identity = Identity { chain: network.clone(), node, actor, role: EnclaveRole::Slice };
     let (quota, keeping) = (config.quota, config.keeping);
     let reader = Reader::start(ReaderConfig::new(config.reader_program)).context("measuring the reader")?;
@@ -82,7 +85,7 @@ pub async fn run(config: VaultConfig, shutdown: impl Future<Output = ()>) -> any
         let enterprise =
             Enterprise::kept(place, vault, (&network, governance), clock(), quota, reader, keeping)?;
         let modules = enterprise.approved_modules()?;
-        let config = AgentConfig { program, identity, machine, folder, modules };
+        let config = AgentConfig { program, identity, machine, folder, modules, executors };
         Ok((enterprise, Agent::start(config).context("starting the slice enclave")?))
     });
     let (enterprise, agent) = opened.await??;

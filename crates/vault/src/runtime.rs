@@ -20,7 +20,7 @@ use symphony_protocol::vault::record::CanonicalRecord;
 use symphony_segments::catalogue::Snapshot;
 use symphony_tee::appraise::AppraisalPolicy;
 use symphony_tee::governed::{self, Admitted};
-use symphony_tee::report::EnclaveRole;
+use symphony_tee::report::{BootReport, EnclaveRole};
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
 use symphony_types::id::{Commitment, TaskId};
@@ -183,13 +183,16 @@ impl Enterprise {
         Ok(policy)
     }
 
-    /// Judges this Vault's own enclave: records are sealed to active code alone, that of the order (R120, R129).
+    /// Judges this Vault's own enclaves: records are sealed to active code alone, that of the order (R120, R129).
     pub(crate) fn check_own(&self, agent: &Agent, admitted: Admitted<'_>) -> Result<(), Problem> {
-        let (followed, role) = (self.followed(), EnclaveRole::Slice);
-        let policy = governed::dispatch(&self.network, followed.governance(), admitted, role);
-        governed::admitted(&agent.boot(), &policy, role)
-            .map_err(|(code, detail)| Problem::refused(code, format!("this vault's enclave: {detail}")))?;
-        Ok(())
+        let policy = self.own_policy(admitted);
+        agent.executors().into_iter().try_for_each(|executor| judged(&executor.boot(), &policy).map(drop))
+    }
+
+    /// What this Vault's own enclaves are judged by for an order.
+    pub(crate) fn own_policy(&self, admitted: Admitted<'_>) -> AppraisalPolicy {
+        let followed = self.followed();
+        governed::dispatch(&self.network, followed.governance(), admitted, EnclaveRole::Slice)
     }
 
     /// Everything after the commit; with an earlier attempt's transcript, over the records of that one. Blocks.
@@ -229,19 +232,25 @@ impl Enterprise {
         if !fewer && earlier.is_some_and(|earlier| earlier.header.body.input_root != input_root) {
             return Err(Problem::refused(Code::Internal, "the records of the earlier attempt are not there"));
         }
+        let portions = match &serving {
+            Some(serving) => serving.deal(agent, &assignment).map_err(|problem| serving.failed(problem))?,
+            None => vec![],
+        };
         let material = sealed::seal(&key, purpose::MATERIAL, &digest.0, &gathered.material);
         let material = material.map_err(|error| Problem::fault("material cannot be sealed", error))?;
         let call = Call::Evaluate {
             assignment: assignment.clone(),
             material,
             segments: serving.as_ref().map(Serving::sealed).transpose()?,
+            dealt: self.dealt(&body.envelope, &portions),
             policy: documents::encode(&policy),
             masters: self.governance.registry.masters.values().copied().collect(),
         };
         let answer = match (&module, &serving) {
             (Some(module), _) => agent.run(&call, module)?,
             (None, Some(serving)) => {
-                let answer = agent.call_serving(&call, &mut |question: &[u8]| serving.reply(question));
+                let answer =
+                    agent.call_serving(&call, &mut |question: &[u8]| serving.reply(question, &portions));
                 answer.map_err(|problem| serving.failed(problem))?
             }
             (None, None) => agent.call(&call)?,
@@ -341,6 +350,12 @@ impl Enterprise {
         let usage = Usage { epsilon: entry.epsilon, records: counts };
         Ok(Gathered { material, root: merkle::root(&leaves), usage })
     }
+}
+
+/// Judges the start of one of this Vault's own enclaves.
+pub(crate) fn judged(boot: &[u8], policy: &AppraisalPolicy) -> Result<BootReport, Problem> {
+    governed::admitted(boot, policy, EnclaveRole::Slice)
+        .map_err(|(code, detail)| Problem::refused(code, format!("this vault's enclave: {detail}")))
 }
 
 /// The only run of a computation, as a challenge names it.

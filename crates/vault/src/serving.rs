@@ -25,7 +25,10 @@ use zeroize::Zeroizing;
 use crate::analysis::unread;
 use crate::enterprise::Enterprise;
 use crate::problem::Problem;
+use crate::serving::dealing::Portion;
 use crate::store::View;
+
+pub(crate) mod dealing;
 
 /// The segments of one slice while its enclave runs.
 pub(crate) struct Serving<'a> {
@@ -68,13 +71,19 @@ impl<'a> Serving<'a> {
             .map_err(|error| Problem::fault("segments cannot be sealed", error))
     }
 
-    /// The reply to a question of the enclave; empty when there is none, which the enclave refuses its call for.
-    pub(crate) fn reply(&self, question: &[u8]) -> Vec<u8> {
-        let reply = match documents::decode(question) {
+    /// The reply to a question of the enclave that finishes the slice, for which these portions were read; empty when there is
+    /// none, which the enclave refuses its call for.
+    pub(crate) fn reply(&self, question: &[u8], portions: &[Portion]) -> Vec<u8> {
+        self.said(match documents::decode(question) {
             Ok(Question::Ranges { segment, ranges }) => self.bytes(segment, &ranges),
             Ok(Question::Handles { people }) => self.handles(question, &people),
+            Ok(Question::Piece { portion, piece }) => dealing::piece(portions, portion, piece),
+            Ok(Question::Keep { .. }) => Err(Problem::fault("the enclave asked for what it may not", "keep")),
             Err(error) => Err(Problem::fault("the enclave's question is malformed", error)),
-        };
+        })
+    }
+
+    fn said(&self, reply: Result<Vec<u8>, Problem>) -> Vec<u8> {
         reply.unwrap_or_else(|problem| {
             self.away.fetch_or(problem.code() == Code::SegmentsUnavailable, Ordering::AcqRel);
             tracing::error!(

@@ -48,6 +48,8 @@ pub enum Call {
         /// Segments whose bytes the enclave may ask for, sealed to it, see `segments::handed`; none when all records are in the
         /// material.
         segments: Option<Vec<u8>>,
+        /// What this Vault's enclaves found in portions of the segments; none when this one reads them all.
+        dealt: Option<Dealt>,
         /// Canonical `AppraisalPolicy` that the aggregator's boot report is appraised by.
         policy: Vec<u8>,
         /// The masters: a majority of them must endorse the assignment.
@@ -135,6 +137,39 @@ pub enum Call {
         /// The Vault's HPKE key.
         vault: Vec<u8>,
     },
+    /// To a slice enclave: find what a portion of a slice's segments says of people, for the enclave that finishes the slice.
+    Scan {
+        /// The order.
+        assignment: EndorsedAssignment,
+        /// The portion, sealed to this enclave, see `segments::handed`.
+        portion: Vec<u8>,
+        /// Boot report of the enclave that finishes the slice (canonical `SignedBoot`).
+        finisher: Vec<u8>,
+        /// Canonical `AppraisalPolicy` that it is appraised by.
+        policy: Vec<u8>,
+        /// The masters: a majority of them must endorse the assignment.
+        masters: Vec<PublicKey<Master>>,
+    },
+}
+
+/// What the enclaves of one Vault found in the segments of a slice, for the one that finishes it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Dealt {
+    /// Canonical `AppraisalPolicy` that they are appraised by.
+    pub policy: Vec<u8>,
+    /// Boot report (canonical `SignedBoot`) and findings of each portion; together they have every segment once.
+    pub portions: Vec<(Vec<u8>, Findings)>,
+}
+
+/// What an enclave found in a portion of a slice's segments.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Findings {
+    /// The segments that it read, each with the root over its records' commitments.
+    pub segments: Vec<([u8; 16], Digest)>,
+    /// SHA-256 of each piece, sealed to the enclave that finishes the slice.
+    pub pieces: Vec<Digest>,
+    /// Canonical signed attestation report.
+    pub report: Vec<u8>,
 }
 
 /// A batch of people that is to be sealed to another Vault's enclave.
@@ -169,6 +204,18 @@ pub enum Question {
     Handles {
         /// The people.
         people: Vec<SubjectIndex>,
+    },
+    /// Keep a sealed piece of what is found in a portion. The reply is its SHA-256; it is empty when the host cannot keep it.
+    Keep {
+        /// The piece.
+        piece: Vec<u8>,
+    },
+    /// A piece that was kept of a portion. The reply is empty when there is none.
+    Piece {
+        /// The portion's place in [`Dealt::portions`].
+        portion: u32,
+        /// The piece's place in [`Findings::pieces`].
+        piece: u32,
     },
 }
 
@@ -277,6 +324,8 @@ pub enum Answer {
         /// The batch.
         sealed: Vec<u8>,
     },
+    /// What was found in a portion of a slice's segments; the pieces are with the host.
+    Scanned(Findings),
     /// The enclave will not do it.
     Refused {
         /// Why, by code.
@@ -385,6 +434,11 @@ impl Document for ShareWord {
 /// A word of an aggregator's enclave, signed with its boot-attested key.
 pub type SignedShareWord = Signed<ShareWord, SoftwareEnclave>;
 
+/// Enclaves that one Vault has for its slices at most.
+pub const EXECUTORS_MAX: usize = 16;
+/// Pieces of what is found in one portion of a slice's segments at most.
+pub const PIECES_MAX: usize = 256;
+
 /// Associated data of what a caller and its Vault seal to each other: nobody can pass it off as another caller's.
 pub fn between(vault: &VaultId, actor: &ActorId) -> Vec<u8> {
     format!("{vault}\n{actor}").into_bytes()
@@ -398,6 +452,11 @@ pub mod purpose {
     pub const MATERIAL: &str = "symphony/seal/material/v1";
     /// Segments with their keys, Vault to its slice enclave; associated data: digest of the assignment.
     pub const SEGMENTS: &str = "symphony/seal/segments/v1";
+    /// A portion of a slice's segments with their keys, Vault to one of its slice enclaves; associated data: digest of the assignment.
+    pub const PORTION: &str = "symphony/seal/portion/v1";
+    /// A piece of what is found in a portion, slice enclave to the one that finishes the slice; associated data: digest of the
+    /// assignment, and which piece it is.
+    pub const FINDINGS: &str = "symphony/seal/findings/v1";
     /// Handles of selected people, Vault to its slice enclave; associated data: digest of the assignment and canonical
     /// `Question` that asks for them.
     pub const HANDLES: &str = "symphony/seal/handles/v1";

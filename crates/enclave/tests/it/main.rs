@@ -7,6 +7,7 @@ mod flow;
 mod hardware;
 mod modules;
 mod parse;
+mod portions;
 mod process;
 mod shares;
 mod stage;

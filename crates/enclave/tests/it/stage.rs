@@ -253,6 +253,7 @@ impl Stage {
             assignment: assignment.clone(),
             material,
             segments: None,
+            dealt: None,
             policy: encode(&self.policy),
             masters: self.masters(),
         }
@@ -315,6 +316,7 @@ pub(crate) fn name_of(answer: &Answer) -> String {
         Answer::Contributed { .. } => "contributed".into(),
         Answer::MovedOut { .. } => "moved out".into(),
         Answer::MovedIn { .. } => "moved in".into(),
+        Answer::Scanned(_) => "scanned".into(),
         Answer::Added => "added".into(),
         Answer::Asked { .. } => "asked".into(),
         Answer::Helped(_) => "helped".into(),
@@ -373,7 +375,7 @@ pub(crate) fn slice_with(number: u8, modules: Modules) -> Enclave {
 }
 
 /// The machine of all slice enclaves.
-const SLICES: u8 = 40;
+pub(crate) const SLICES: u8 = 40;
 
 fn platform(number: u8) -> PrivateKey<SoftwarePlatform> {
     PrivateKey::from_seed(&[number; 32])
@@ -390,6 +392,28 @@ fn enclave_with(
     platform: &PrivateKey<SoftwarePlatform>,
     modules: Modules,
 ) -> Enclave {
+    let (station, quoted) = station(number, role, actor, platform, measurement());
+    let handler = Handler::new(station, modules, Workers::default());
+    Enclave::new(quoted, move |request| handler.answer(request, &mut Unserved))
+}
+
+/// What is inside an enclave of a Vault, and its boot report: on the machine of all of them, or on another one.
+pub(crate) fn inside(
+    number: u8,
+    actor: &str,
+    machine: u8,
+    program: Measurement,
+) -> (TestStation, SignedBoot) {
+    station(number, EnclaveRole::Slice, actor, &platform(machine), program)
+}
+
+fn station(
+    number: u8,
+    role: EnclaveRole,
+    actor: &str,
+    platform: &PrivateKey<SoftwarePlatform>,
+    measurement: Measurement,
+) -> (TestStation, SignedBoot) {
     let hpke = [number; 32];
     let signing = PrivateKey::from_seed(&[number + 100; 32]);
     let boot = BootReport {
@@ -400,7 +424,7 @@ fn enclave_with(
         actor: ActorId::new(actor).unwrap(),
         hpke_key: SealingKey::from_seed(&hpke).public(),
         signing_key: signing.public(),
-        measurement: measurement(),
+        measurement,
         platform: platform_id(&platform.public()),
         engine: Digest::ZERO,
         nonce: Digest::ZERO,
@@ -408,10 +432,5 @@ fn enclave_with(
         notice: PlatformClass::Software.notice().into(),
     };
     let quoted = platform.sign(boot.clone()).into();
-    let handler = Handler::new(
-        TestStation { hpke, secret: [number + 1; 32], signing, boot },
-        modules,
-        Workers::default(),
-    );
-    Enclave::new(quoted, move |request| handler.answer(request, &mut Unserved))
+    (TestStation { hpke, secret: [number + 1; 32], signing, boot }, quoted)
 }

@@ -135,7 +135,13 @@ fn answer(plan: &StatisticPlan, notes: Notes) -> (u64, Vec<i64>) {
     (sums.people, sums.cells.clone())
 }
 
-async fn found(inquiry: Inquiry<'_>, records: &[Record], permitted: &BTreeSet<u32>) -> Found {
+/// What is found in the segments of these records, dealt out in so many portions.
+async fn found(
+    inquiry: Inquiry<'_>,
+    records: &[Record],
+    permitted: &BTreeSet<u32>,
+    portions: usize,
+) -> Vec<Found> {
     let mut fixture = Fixture::new();
     let mut opened = Vec::new();
     for part in records.chunks(records.len().div_ceil(3).max(1)) {
@@ -147,12 +153,24 @@ async fn found(inquiry: Inquiry<'_>, records: &[Record], permitted: &BTreeSet<u3
     let bounds = Bounds { memory_bytes: 64 << 20, deadline: Instant::now() + Duration::from_secs(60) };
     let found = move || {
         let inquiry = Inquiry { who: &who, measure: &measure, latest: latest.as_ref() };
-        statistic(&opened, &schema(), &permitted, inquiry, (&files, bounds))
+        let portions = opened.chunks(opened.len().div_ceil(portions).max(1));
+        let found =
+            portions.map(|opened| statistic(opened, &schema(), &permitted, inquiry, (&files, bounds)));
+        found.collect::<Result<Vec<_>, _>>()
     };
     tokio::task::spawn_blocking(found).await.expect("it ends").expect("it is answered")
 }
 
-fn noted(notes: &mut Notes, found: &Found) {
+/// Notes what was found, in pieces as they pass between enclaves.
+fn noted(notes: &mut Notes, found: &[Found], permitted: &BTreeSet<u32>) {
+    for piece in found.iter().flat_map(|found| found.pieces(4)) {
+        let piece: Found = bcs::from_bytes(&symphony_types::canonical::to_bytes(&piece)).expect("it reads");
+        assert!(piece.is_of(&people(permitted)));
+        note(notes, &piece);
+    }
+}
+
+fn note(notes: &mut Notes, found: &Found) {
     for said in &found.people {
         let known = if said.known { KNOWN } else { 0 };
         notes.person(said.person, said.holding | known, said.amount);
@@ -170,15 +188,17 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 800, ..ProptestConfig::default() })]
 
-    /// R079, R087, R092: the same answer as over plain records, however many of them lie in segments.
+    /// R079, R087, R092: the same answer as over plain records, however many of them lie in segments, and however those are dealt
+    /// out in portions.
     #[test]
     fn a_statistic_is_that_of_the_plain_evaluation(
         records in records(80), permitted in permitted(), plan in plans(), beside in 0..80_usize,
+        portions in 1..4_usize,
     ) {
         let expected = answer(&plan, Notes::read(plan.inquiry(), &gathered(plan.inquiry(), &records, &permitted)).expect("it fits"));
         let (beside, segmented) = records.split_at(beside.min(records.len()));
         let mut notes = Notes::read(plan.inquiry(), &gathered(plan.inquiry(), beside, &permitted)).expect("it fits");
-        noted(&mut notes, &block_on(found(plan.inquiry(), segmented, &permitted)));
+        noted(&mut notes, &block_on(found(plan.inquiry(), segmented, &permitted, portions)), &permitted);
         prop_assert_eq!(answer(&plan, notes), expected);
     }
 }
@@ -186,10 +206,11 @@ proptest! {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
-    /// R079, R087, R090, R092: the same people, as lately, as over plain records.
+    /// R079, R087, R090, R092: the same people, as lately, as over plain records, however segments are dealt out.
     #[test]
     fn a_selected_audience_is_that_of_the_plain_evaluation(
         records in records(80), permitted in permitted(), who in whom(), beside in 0..80_usize,
+        portions in 1..4_usize,
     ) {
         let inquiry = Inquiry { who: &who, measure: &Measured::People, latest: who.window() };
         let read = |records: &[Record]| {
@@ -198,7 +219,7 @@ proptest! {
         let expected = read(&records).qualifying(&who);
         let (beside, segmented) = records.split_at(beside.min(records.len()));
         let mut notes = read(beside);
-        noted(&mut notes, &block_on(found(inquiry, segmented, &permitted)));
+        noted(&mut notes, &block_on(found(inquiry, segmented, &permitted, portions)), &permitted);
         prop_assert_eq!(notes.qualifying(&who), expected);
     }
 }
@@ -217,10 +238,29 @@ fn the_comparison_finds_what_is_left_out() {
         );
         let (_, segmented) = records.split_at(records.len() / 2);
         let mut notes = Notes::default();
-        noted(&mut notes, &block_on(found(plan.inquiry(), segmented, &permitted)));
+        noted(&mut notes, &block_on(found(plan.inquiry(), segmented, &permitted, 1)), &permitted);
         differ += usize::from(answer(&plan, notes) != expected);
     }
     assert!(differ > 5, "{differ} of 60");
+}
+
+/// R079: what is found of somebody else is seen in each kind of entry, and pieces have no more entries than they may.
+#[test]
+fn what_is_found_comes_in_pieces_and_of_known_people() {
+    let said = |person| Said { person, holding: 1, known: true, amount: 2, latest: 3 };
+    let people = People::from_iter(0..5);
+    let of = |person| Found { people: (0..=person).map(said).collect(), ..Found::default() };
+    let measured = |person| Found { measured: vec![(0, 0, 1), (person, 1, 1)], ..Found::default() };
+    let grouped = |person| Found { grouped: vec![(person, 0, 1)], ..Found::default() };
+    for (person, known) in [(4, true), (5, false)] {
+        for found in [of(person), measured(person), grouped(person)] {
+            assert_eq!(found.is_of(&people), known, "{found:?}");
+        }
+    }
+    let all = Found { people: of(4).people, measured: measured(1).measured, grouped: grouped(2).grouped };
+    let counts = all.pieces(2).map(|piece| (piece.people.len(), piece.measured.len(), piece.grouped.len()));
+    assert_eq!(counts.collect::<Vec<_>>(), [(2, 0, 0), (2, 0, 0), (1, 0, 0), (0, 2, 0), (0, 0, 1)]);
+    assert_eq!(Found::default().pieces(2).count(), 0);
 }
 
 /// R079: a statistic over what the Vault has no column for, or with too little memory, is refused.

@@ -5,6 +5,8 @@ use std::path::Path;
 use std::process::Output;
 
 use hyper::Method;
+use serde_json::json;
+use symphony_sdk::client::Upload;
 use symphony_sdk::shape::statistic::Selection;
 
 use crate::network::{Network, TURN};
@@ -12,12 +14,13 @@ use crate::people::{check, symphonyd, vault};
 use crate::server::{Fault, SECRET, Server};
 use crate::statistics::{PEOPLE, POLICY, answered, cells, count, recently};
 use crate::taint::{Needles, files, in_file};
-use crate::trainings::populate;
+use crate::trainings::{evaluated, populate};
 
-/// The node's configuration with its segments in this store.
+/// The node's configuration with its segments in this store, which three enclaves read.
 fn configured(text: &str, server: &Server) -> String {
     let store = toml::to_string(&server.config()).unwrap();
     let text = text.replace("segment_rows = 4096", "segment_rows = 16");
+    let text = text.replace("executors = 1", "executors = 3");
     format!("{text}\n[segments_store]\n{store}")
 }
 
@@ -32,8 +35,8 @@ fn refused(config: &Path, what: &str) {
     assert!(!told.contains(SECRET), "{told}");
 }
 
-/// R076, R078, R079, R230: statistics over three Vaults, of which one has its segments in a store: it is read, everybody is
-/// counted; the check reads the objects and names one that is missing; no file of the network has the secret; and a configuration that
+/// R076, R078, R079, R087, R230: statistics over three Vaults, of which one has its segments in a store and three enclaves that read them:
+/// it is read, everybody is counted; the check reads the objects and names one that is missing; no file of the network has the secret; and a configuration that
 /// cannot be meant is refused before anything is done.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_vault_of_a_network_has_its_segments_in_a_store() {
@@ -49,12 +52,31 @@ async fn a_vault_of_a_network_has_its_segments_in_a_store() {
     fs::write(&config, named.replace("plain_http = true", "plain_http = false")).unwrap();
     let output = vault(&config);
     assert!(!output.status.success() && says(&output).contains("plain_http"), "{}", says(&output));
+    for wrong in ["executors = 0", "executors = 17"] {
+        fs::write(&config, named.replace("executors = 3", wrong)).unwrap();
+        let output = vault(&config);
+        assert!(
+            !output.status.success() && says(&output).contains("a vault has 1 to 16"),
+            "{}",
+            says(&output)
+        );
+    }
     fs::write(&config, &named).unwrap();
     let network = Network::start_in(&dir, &["--masters", "1", "--policy", POLICY]);
     network.ready().await;
     populate(&network, "marketing").await;
-    let objects = server.objects();
-    assert!(!objects.is_empty());
+    for upload in 0..2 {
+        let line = |n: u32| {
+            json!({
+                "request_id": format!("more-{upload}-{n}"), "subject": format!("shopper-0-{n:04}"),
+                "commerce.category": "tea", "commerce.purchase_date": evaluated() - 1_000, "commerce.amount": "1.20",
+            })
+        };
+        let lines: Vec<_> = (0..20).map(line).collect();
+        let report = network.put("vault-a", Upload::Records, &format!("more-{upload}"), &lines).await;
+        assert_eq!(report.refused_total, 0, "{:?}", report.refused);
+    }
+    assert_eq!(server.objects().len(), 3);
     assert_eq!(fs::read_dir(dir.join("enterprise-vault-a/data/analysis/segments")).unwrap().count(), 0);
     server.seen();
     let everybody = Selection::Any(vec![recently(), Selection::Not(Box::new(recently()))]);
@@ -63,6 +85,12 @@ async fn a_vault_of_a_network_has_its_segments_in_a_store() {
     // One cell with a scale of three is off by forty about never.
     assert!((cells(&result)[0] - PEOPLE).abs() < 40, "{result:?}");
     assert!(server.seen().contains(&Method::GET));
+    let log = fs::read_to_string(dir.join("logs/enterprise-vault-a.log")).unwrap();
+    assert!(log.contains("vault.deal") && log.contains("\"portions\":3"), "{log}");
+    let data = dir.join("enterprise-vault-a/data");
+    let keys = [data.clone(), data.join("executor-2"), data.join("executor-3")];
+    let keys = keys.map(|folder| fs::read(folder.join("enclave.keys")).unwrap());
+    assert!(keys[0] != keys[1] && keys[1] != keys[2] && keys[0] != keys[2]);
     network.stop();
 
     let report = check(&dir, "vault-a");

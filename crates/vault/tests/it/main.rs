@@ -7,6 +7,7 @@ mod backup;
 mod check;
 mod documents;
 mod erasure;
+mod executors;
 mod governing;
 mod ingest;
 mod ledger;

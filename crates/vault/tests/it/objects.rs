@@ -24,7 +24,7 @@ use crate::world::*;
 const ALWAYS: usize = usize::MAX;
 
 /// Has the world's segments in a store from its next start on.
-fn over(world: &mut World, server: &Server) {
+pub(crate) fn over(world: &mut World, server: &Server) {
     (world.segments, world.bucket) = (Some(server.settings()), Some(server.bucket()));
 }
 
@@ -34,7 +34,7 @@ fn scene(server: &Server, segment_rows: u32) -> Scene {
     scene.restarted(|_| ())
 }
 
-async fn tried(scene: &Scene, order: &EndorsedAssignment) -> Result<Transcript, Problem> {
+pub(crate) async fn tried(scene: &Scene, order: &EndorsedAssignment) -> Result<Transcript, Problem> {
     Arc::clone(scene.world.vault()).assign(Arc::clone(&scene.slice), order.clone()).await
 }
 

@@ -10,6 +10,7 @@ use symphony_protocol::artifact::{
     AudienceResult, DividendRequest, EndorsedAssignment, Outcome, Plan, Predicate, ResolvedOperand,
     SignedReceipt,
 };
+use symphony_protocol::governance::Governance;
 use symphony_tee::measure;
 use symphony_tee::report::EnclaveRole;
 use symphony_types::amount::Sym;
@@ -31,7 +32,7 @@ use crate::world::*;
 /// A Vault that writes segments of so many records, its enclave, and an aggregator's.
 pub(crate) struct Scene {
     pub(crate) world: World,
-    program: PathBuf,
+    pub(crate) program: PathBuf,
     aggregator: Agent,
     pub(crate) slice: Arc<Agent>,
     _elsewhere: TempDir,
@@ -39,8 +40,13 @@ pub(crate) struct Scene {
 
 impl Scene {
     pub(crate) fn new(segment_rows: u32) -> Self {
+        Self::governed(segment_rows, |_| ())
+    }
+
+    /// The same, under a governance that was changed before anything was founded on it.
+    pub(crate) fn governed(segment_rows: u32, change: impl FnOnce(&mut Governance)) -> Self {
         let program = program("symphony-enclave");
-        let mut world = World::with(&[measure::program(&program).unwrap()]);
+        let mut world = World::governed(&[measure::program(&program).unwrap()], change);
         world.quota.segment_rows = segment_rows;
         world.reopen();
         let elsewhere = TempDir::new().unwrap();

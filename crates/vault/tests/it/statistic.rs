@@ -15,7 +15,7 @@ use crate::world::*;
 /// One deviation of noise is far below one person.
 const QUIET: Epsilon = Epsilon(1_000_000_000_000);
 
-fn at(merchant: &str) -> Selection<Qualification> {
+pub(crate) fn at(merchant: &str) -> Selection<Qualification> {
     Selection::record(vec![ResolvedOperand {
         rule: RuleName::new("commerce.merchant_is").unwrap(),
         attribute: attribute("commerce.merchant"),
@@ -23,7 +23,7 @@ fn at(merchant: &str) -> Selection<Qualification> {
     }])
 }
 
-fn plan(who: Selection<Qualification>, measure: Measure<ResolvedOperand>, minimum: u32) -> Plan {
+pub(crate) fn plan(who: Selection<Qualification>, measure: Measure<ResolvedOperand>, minimum: u32) -> Plan {
     Plan::Statistic(StatisticPlan {
         who,
         measure,
@@ -34,11 +34,11 @@ fn plan(who: Selection<Qualification>, measure: Measure<ResolvedOperand>, minimu
     })
 }
 
-fn spent() -> Measure<ResolvedOperand> {
+pub(crate) fn spent() -> Measure<ResolvedOperand> {
     Measure::Sum { amount: attribute("commerce.amount"), over: vec![], clamp: 1_500 }
 }
 
-fn merchants() -> Measure<ResolvedOperand> {
+pub(crate) fn merchants() -> Measure<ResolvedOperand> {
     let groups = ["cafe luna", "kiosk", "tea house"].map(str::to_owned).into();
     Measure::Groups { attribute: attribute("commerce.merchant"), over: vec![], groups, groups_each: 1 }
 }
@@ -50,7 +50,7 @@ pub(crate) fn noised() -> Plan {
 }
 
 /// Amounts without a merchant: only a sum reads these records.
-fn tips(n: u32) -> String {
+pub(crate) fn tips(n: u32) -> String {
     format!(r#"{{"request_id":"tip-{n}","subject":"p{n}","commerce.amount":"2.50"}}"#)
 }
 

@@ -350,11 +350,23 @@ pub(crate) fn files_below(folder: &Path) -> Vec<PathBuf> {
 
 /// An enclave of this program for somebody.
 pub(crate) fn agent(world: &World, program: &Path, folder: &Path, name: &str, role: EnclaveRole) -> Agent {
+    agents(world, program, folder, (name, role), 1)
+}
+
+/// So many of them.
+pub(crate) fn agents(
+    world: &World,
+    program: &Path,
+    folder: &Path,
+    (name, role): (&str, EnclaveRole),
+    executors: usize,
+) -> Agent {
     let node = NodeId::new("node").unwrap();
     let identity = Identity { chain: NETWORK.into(), node, actor: actor(name), role };
     let machine = EnclaveMachine::Software(world.platform.clone());
     let folder = folder.into();
-    Agent::start(AgentConfig { program: program.into(), identity, machine, folder, modules: vec![] }).unwrap()
+    let (program, modules) = (program.into(), vec![]);
+    Agent::start(AgentConfig { program, identity, machine, folder, modules, executors }).unwrap()
 }
 
 /// The assignment as a master makes it: with the aggregator's boot report and the keys that it sealed.
