@@ -176,6 +176,13 @@ pub enum Command {
     },
     /// A step of a move of everything to another Vault.
     Move(Box<moving::Command>),
+    /// End the uploaded records that arrived first, because they were kept for their time; what opens them goes with this command.
+    EndRecords {
+        /// How many have ended then, of all that ever arrived.
+        through: u64,
+        /// People who have no other records.
+        subjects: SubjectSet,
+    },
 }
 
 /// What has happened in a Vault.
@@ -284,6 +291,13 @@ pub enum Event {
     },
     /// A move went on.
     Moved(moving::Event),
+    /// The uploaded records that arrived first are gone; their commitments stay.
+    RecordsEnded {
+        /// How many of all that ever arrived.
+        through: u64,
+        /// People who have no other records.
+        subjects: SubjectSet,
+    },
 }
 
 impl State {
@@ -393,6 +407,16 @@ pub fn decide(state: &State, at: OrderedMillis, command: &Command) -> Result<Vec
         Command::ErasePerson { subject } if state.subjects.erased().contains(*subject) => Ok(vec![]),
         Command::ErasePerson { .. } => Err(Code::SubjectUnknown),
         Command::Move(step) => moving::decide(state, step),
+        Command::EndRecords { through, .. } if *through <= state.holdings.ended() => Ok(vec![]),
+        Command::EndRecords { through, subjects } => {
+            // What is on its way to another Vault is counted there and here.
+            state.moves.grows()?;
+            let known = subjects.iter().all(|subject| subject.0 < state.subjects.len());
+            if *through > state.holdings.count() || !known {
+                return Err(Code::Malformed);
+            }
+            Ok(vec![Event::RecordsEnded { through: *through, subjects: subjects.clone() }])
+        }
     }
 }
 
@@ -433,6 +457,7 @@ pub fn evolve(state: &mut State, at: OrderedMillis, event: &Event) {
             state.subjects.erase(at, *subject);
         }
         Event::Moved(event) => moving::evolve(state, at, event),
+        Event::RecordsEnded { through, subjects } => state.holdings.end(at, *through, subjects),
     }
 }
 

@@ -133,6 +133,7 @@ pub(super) fn network(
             passphrase_env: None,
             standby: None,
             segments_store: None,
+            retention: None,
             full_node: full_node.filter(|_| *role == NodeRole::Chain).map(|at| format!("http://{at}/v1")),
             sponsor: (money == Money::Move && *role == NodeRole::Chain).then_some(SPONSOR),
             records_max: 20_000_000,

@@ -13,6 +13,7 @@ mod ledger;
 mod moving;
 mod objects;
 mod parse;
+mod retention;
 mod rotation;
 mod segments;
 #[path = "../../../depot/tests/it/server.rs"]
