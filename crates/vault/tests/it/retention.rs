@@ -9,7 +9,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use symphony_protocol::artifact::EndorsedAssignment;
 use symphony_types::catalogue::Code;
-use symphony_types::key::Document as _;
 use symphony_types::subjects::SubjectIndex;
 use symphony_vault::check::Part;
 use symphony_vault::keys::{VaultKeys, WRAPPED_LEN};
@@ -37,13 +36,13 @@ fn days(days: u32) -> Option<NonZeroU32> {
 /// Three days of records, of which nothing has ended yet: it is the last moment of the third, and each is kept for two.
 async fn filled(world: &World) {
     world.populate(PEOPLE).await;
-    put(world, "day 0", 0, 15).await;
+    put(world, "day-0", 0, 15).await;
     // These wait for a segment, which has records of both days.
     put(world, "late", 15, 3).await;
     world.at(DAY + 5);
-    put(world, "day 1", 100, 6).await;
+    put(world, "day-1", 100, 6).await;
     world.at(2 * DAY + 5);
-    put(world, "day 2", 200, 3).await;
+    put(world, "day-2", 200, 3).await;
     world.vault().settle_segments();
     world.at(3 * DAY - 1);
 }
@@ -158,7 +157,7 @@ async fn a_record_ends_when_it_was_kept_for_its_time() {
     scene.world.at(900 * DAY);
     scene.world.vault().retain().await.unwrap();
     assert_eq!(told(&scene.world).await.kept, 0);
-    put(&scene.world, "at last", 300, 5).await;
+    put(&scene.world, "at-last", 300, 5).await;
     assert_eq!(requests(&scene.world, "p6").await, ["tea-300"]);
     scene.restarted(|world| {
         let report = checked(world);

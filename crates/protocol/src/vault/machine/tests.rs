@@ -236,7 +236,7 @@ fn the_first_records_end_once() {
     state.moves.out = Some(super::moving::Outbound {
         proposal: Digest::ZERO,
         to: VaultId::new("south").unwrap(),
-        at: crate::vault::moving::Cursor::START,
+        at: super::moving::Cursor::START,
         tally: crate::vault::moving::Tally::default(),
         pending: None,
         ended: false,
