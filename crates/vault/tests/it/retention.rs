@@ -142,6 +142,12 @@ async fn a_record_ends_when_it_was_kept_for_its_time() {
         assert_eq!(slots_used(world), segments(world).len());
         let report = checked(world);
         assert_eq!((&report.faults, report.records, report.ended_records), (&vec![], 9, FIRST_DAY));
+        for file in world.files() {
+            let bytes = fs::read(&file).unwrap().to_ascii_lowercase();
+            for word in ["coffee-", "cafe luna", "tea-1"] {
+                assert!(!bytes.windows(word.len()).any(|part| part == word.as_bytes()), "{word} in {file:?}");
+            }
+        }
     });
     // The same names are free again, and positions of records go on.
     let coffees = lines(PEOPLE, coffee);
@@ -309,6 +315,7 @@ async fn a_stop_at_any_step_ends_everything_or_nothing() {
             let mut world = World::new();
             world.quota.segment_rows = 4;
             world.quota.days = days(2);
+            world.standby = killed.then(|| TempDir::new().unwrap());
             world.reopen();
             filled(&world).await;
             world.at(3 * DAY);
@@ -343,7 +350,10 @@ async fn a_stop_at_any_step_ends_everything_or_nothing() {
             assert_eq!(told(&world).await.ended, FIRST_DAY);
             world.close();
             assert_eq!(slots_used(&world), segments(&world).len(), "after {done:?}");
-            assert_eq!(openable(&world, world.path(), 0), Vec::<PathBuf>::new(), "after {done:?}");
+            for place in [Some(world.path()), world.standby.as_ref().map(TempDir::path)].into_iter().flatten()
+            {
+                assert_eq!(openable(&world, place, 0), Vec::<PathBuf>::new(), "after {done:?}");
+            }
             let report = checked(&world);
             assert_eq!((report.faults, report.records), (vec![], 9), "after {done:?}");
             assert_eq!(report.ended_records, FIRST_DAY);
