@@ -118,11 +118,9 @@ impl Enterprise {
         }
         self.bases.clear();
         analysis.step(Step::Ended)?;
-        self.destroy_ended()?;
-        analysis.step(Step::Shredded)?;
-        let mut destroyed = Ok(());
+        // Each is tried whatever becomes of the other; the next start does the rest.
+        let mut destroyed = self.destroy_ended().and_then(|()| analysis.step(Step::Shredded));
         for (segment, slot) in former {
-            // Each is tried whatever becomes of the other; the next start does the rest.
             destroyed = destroyed.and(analysis.destroy(&segment, slot).await);
         }
         destroyed?;

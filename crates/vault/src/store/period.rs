@@ -68,13 +68,13 @@ impl View {
     /// The periods from a number on, in order. **Errors**: storage.
     pub fn periods(&self, from: u32) -> Result<Vec<Period>, Problem> {
         let table = self.transaction.open_table(PERIODS).map_err(redb::Error::from)?;
-        let rows = table.range(from..).map_err(redb::Error::from)?;
-        let period = |row: Result<(redb::AccessGuard<'_, u32>, redb::AccessGuard<'_, (u64, u64)>), _>| {
-            let (number, row) = row.map_err(|error: redb::StorageError| redb::Error::from(error))?;
+        let mut periods = Vec::new();
+        for row in table.range(from..).map_err(redb::Error::from)? {
+            let (number, row) = row.map_err(redb::Error::from)?;
             let (day, first) = row.value();
-            Ok(Period { number: number.value(), day, first })
-        };
-        rows.map(period).collect()
+            periods.push(Period { number: number.value(), day, first });
+        }
+        Ok(periods)
     }
 
     /// The latest period. **Errors**: storage.

@@ -120,12 +120,9 @@ pub fn empty_chunks(transaction: &WriteTransaction, from: u64, end: u64) -> Resu
             next = first.value();
             break;
         }
-        let chunk = Chunk::of(bytes.value());
-        let rows = chunk.as_ref().and_then(|chunk| (0..chunk.ends.len()).map(|nth| chunk.row(nth)).collect());
-        let (Some(chunk), Some(rows)) = (&chunk, rows) else { continue };
-        let rows: Vec<Sealed<'_>> = rows;
+        let Some((period, rows)) = Chunk::of(bytes.value()).and_then(|chunk| chunk.rows()) else { continue };
         let mut without = Vec::new();
-        write_chunk(&mut without, chunk.period, rows.iter().map(|row| Sealed { sealed: &[], ..*row }));
+        write_chunk(&mut without, period, rows.iter().map(|row| Sealed { sealed: &[], ..*row }));
         emptied.push((first.value(), without));
     }
     for (first, bytes) in emptied {
@@ -362,6 +359,12 @@ impl<'a> Chunk<'a> {
         let ends = (u32::from_be_bytes(*count) as usize).checked_mul(4)?;
         let (ends, rows) = bytes.split_at_checked(ends)?;
         Some(Self { period: u32::from_be_bytes(*period), ends: ends.as_chunks().0, rows })
+    }
+
+    /// The period, and all rows. `None`: one is damaged.
+    fn rows(&self) -> Option<(u32, Vec<Sealed<'a>>)> {
+        let rows = (0..self.ends.len()).map(|nth| self.row(nth));
+        Some((self.period, rows.collect::<Option<_>>()?))
     }
 
     /// `None`: there is no such row, or it is damaged.
