@@ -30,8 +30,8 @@ use crate::shape::reconcile::Reconciliation;
 use crate::shape::training::SealedStep;
 use crate::shape::{
     AttributeEntry, BackupReport, BudgetEntry, CandidateEntry, ConsentEntry, DividendEntry, ErrorEntry,
-    PersonErasureReport, Quote, RecordEntry, RotationReport, Status, SubmitTaskRequest, Task, TaskResult,
-    TaskSpec, UploadReport, VaultEntry, VaultList,
+    PersonErasureReport, Quote, RecordEntry, RetentionEntry, RotationReport, Status, SubmitTaskRequest, Task,
+    TaskResult, TaskSpec, UploadReport, VaultEntry, VaultList,
 };
 
 /// A refusal as RFC 9457 writes it.
@@ -384,6 +384,11 @@ impl Client {
     /// Columns of a Vault's records that no governed attribute is for. For its operator.
     pub async fn candidates(&self, vault: &str) -> Result<Vec<CandidateEntry>, ClientError> {
         self.repeat(|| self.request(Method::GET, &["vaults", vault, "candidates"])).await
+    }
+
+    /// How long a Vault keeps records, and what has ended. For its operator.
+    pub async fn retention(&self, vault: &str) -> Result<RetentionEntry, ClientError> {
+        self.repeat(|| self.request(Method::GET, &["vaults", vault, "retention"])).await
     }
 
     /// Has a Vault take a backup into its node's standby. For its operator. Not repeated: each time is a backup of its own.

@@ -267,6 +267,15 @@ shapes! {
         people: u64,
     }
 
+    /// How long a Vault keeps records, and what has ended because it was kept for its time.
+    RetentionEntry {
+        days: u32,
+        kept: u64,
+        ended: u64,
+        ended_ms: u64,
+        since_ms: u64,
+    }
+
     /// A line that a Vault did not take.
     LineRefusal {
         line: u64,

@@ -217,10 +217,31 @@ impl Catalogue {
         let Some(held) = self.segments.remove(replaced) else {
             return Err(CatalogueError::Unknown(*replaced));
         };
-        // A segment of no rows stays as the note of what was destroyed.
+        // A segment of no rows stays as the note of what was destroyed, for as long as an earlier version had it.
+        let until = if entry.is_some() { held.until } else { held.until.or(Some(version)) };
         let entry = entry.unwrap_or_else(|| emptied(&held.entry));
-        let held = Held { entry: Arc::new(entry), destroyed: lost, ..held };
+        let held = Held { entry: Arc::new(entry), destroyed: lost, until, ..held };
         self.segments.insert(held.entry.id, held);
+        Ok(version)
+    }
+
+    /// Puts segments without rows that have ended, whoever they are of, in the place of those that have them, in every version that has
+    /// those. An entry is `None` when no row is left.
+    ///
+    /// The caller then destroys the old files and their keys.
+    ///
+    /// **Errors**: [`CatalogueError`]; then what is left of the catalogue is not to be used.
+    pub fn end(
+        &mut self,
+        replaced: Vec<(SegmentId, Option<SegmentEntry>)>,
+    ) -> Result<CatalogueVersion, CatalogueError> {
+        let version = self.erase(People::new())?;
+        for (id, entry) in replaced {
+            let held = self.segments.get(&id).ok_or(CatalogueError::Unknown(id))?;
+            let left = entry.as_ref().map_or(0, |entry| entry.rows);
+            let ended = held.entry.rows.checked_sub(left).ok_or(CatalogueError::Rows(id))?;
+            self.rewrite(&id, entry, &[(version, ended)].into())?;
+        }
         Ok(version)
     }
 

@@ -246,9 +246,10 @@ pub(crate) fn is_key(name: &str) -> bool {
 /// Bytes of a secret that is not sealed.
 const BARE: usize = 32;
 /// Files of slots: bytes of a slot, and where it says under which of the Vault's keys it is, until its end or that of what follows.
-const SLOTS: [(&str, usize, usize); 4] = [
+const SLOTS: [(&str, usize, usize); 5] = [
     ("people.keys", 64, 60),
     ("dividends.keys", 64, 60),
+    ("periods.keys", 64, 60),
     ("segments.keys", 128, 92),
     ("documents.keys", 128, 92),
 ];

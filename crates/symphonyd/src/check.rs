@@ -40,6 +40,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             report.erased_people, report.erased_records
         );
         println!(
+            "{vault}: {} records have ended, because they were kept for their time",
+            report.ended_records
+        );
+        println!(
             "{vault}: {people} people, {records} records, {documents} documents, {} ledger entries, {} epochs hold",
             report.entries, report.epochs
         );

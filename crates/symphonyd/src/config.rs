@@ -2,6 +2,7 @@
 //! policy and comes from the network file. Unknown keys are errors.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
@@ -84,6 +85,9 @@ pub(crate) struct NodeConfig {
     /// Uploaded records that a Vault writes into one segment; until there are so many, each is read by itself.
     #[serde(default = "segment_rows")]
     pub segment_rows: u32,
+    /// How long a Vault keeps records and receipts; for good when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention: Option<RetentionConfig>,
     /// Requests a second that the gateway takes of one caller.
     #[serde(default = "requests_per_second")]
     pub requests_per_second: u32,
@@ -120,6 +124,14 @@ pub(crate) struct SponsorConfig {
     pub per_account: u32,
     /// Calls of all accounts together a day.
     pub per_day: u32,
+}
+
+/// How long a Vault keeps what came in.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RetentionConfig {
+    /// Whole days from the end of the day on which a record arrived; one at least.
+    pub days: NonZeroU32,
 }
 
 const fn records_max() -> u64 {
@@ -252,6 +264,24 @@ mod tests {
         let text = "node = \"m1\"\nnetwork = \"n\"\nfolder = \".\"\nlisten = \"127.0.0.1:1\"\nepoch_ms = 5\n";
         std::fs::write(&path, text).unwrap();
         assert!(format!("{:#}", NodeConfig::load(&path).unwrap_err()).contains("epoch_ms"));
+    }
+
+    /// R080, R230: how long a Vault keeps records is a whole number of days, one at least, and nothing beside it.
+    #[test]
+    fn retention_is_a_number_of_days() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("node.toml");
+        let read = |lines: &str| {
+            let text =
+                format!("node = \"v1\"\nnetwork = \"n\"\nfolder = \".\"\nlisten = \"127.0.0.1:1\"\n{lines}");
+            std::fs::write(&path, text).unwrap();
+            NodeConfig::load(&path).map(|config| config.retention.map(|kept| kept.days.get()))
+        };
+        assert_eq!(read("").unwrap(), None);
+        assert_eq!(read("[retention]\ndays = 730\n").unwrap(), Some(730));
+        for wrong in ["days = 0", "days = -1", "days = \"long\"", "", "days = 1\nhours = 2"] {
+            assert!(read(&format!("[retention]\n{wrong}\n")).is_err(), "{wrong}");
+        }
     }
 
     /// R221: an upgrade is held back with a version that this program has, and with no other.

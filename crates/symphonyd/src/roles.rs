@@ -259,6 +259,7 @@ pub(crate) fn vault(start: Start) -> Result<Life> {
             documents_max: config.documents_max,
             document_bytes_max: config.document_bytes_max,
             segment_rows: config.segment_rows,
+            days: config.retention.map(|retention| retention.days),
         },
     };
     Ok(Box::pin(symphony_vault::node::run(vault, shutdown)))

@@ -300,6 +300,7 @@ impl Enterprise {
                 partial: envelope.plan.adds_up(),
                 until: envelope.execute_by,
                 closed: self.state().epochs.len() as u64,
+                counted: false,
             },
         };
         let mut beside = view.beside(&segmented, &mark)?;
@@ -329,7 +330,7 @@ impl Enterprise {
     /// Adds to what a slice used beside segments what it used of them: of each person the records that its plan
     /// reads. **Errors**: storage.
     pub(crate) async fn used_of_segments(&self, task: &TaskId, usage: &mut Usage) -> Result<(), Problem> {
-        let Some(mark) = self.store.read()?.mark(task)? else { return Ok(()) };
+        let Some(mark) = self.store.read()?.mark(task)?.filter(|mark| !mark.counted) else { return Ok(()) };
         let (segmented, _pin) = self.analysis.pin(Some(mark.version));
         let snapshot = self.snapshot(&segmented, mark.version)?;
         let state = self.state();

@@ -27,7 +27,7 @@ use crate::analysis::{Analysis, rows_at};
 use crate::enterprise::{Keeping, open_journal};
 use crate::erase::places_of;
 use crate::governing::Governing;
-use crate::keys::{DataKey, PeopleReader, VaultKeys};
+use crate::keys::{DataKey, KeyError, PeopleReader, VaultKeys};
 use crate::problem::Problem;
 use crate::slots::{DOCUMENTS_FILE, KeySlots};
 use crate::store::reading::Derived;
@@ -46,6 +46,8 @@ pub struct Report {
     pub records: u64,
     /// Records of erased people, which nobody can open; their commitments are there.
     pub erased_records: u64,
+    /// Records that ended because they were kept for their time; their commitments are there.
+    pub ended_records: u64,
     /// Documents whose commitment holds, and erased ones whose proof does.
     pub documents: u64,
     /// Entries of the budget ledger.
@@ -89,7 +91,7 @@ pub enum Part {
     Dividends,
     /// A version of the policy.
     Policy,
-    /// An erasure that a crash interrupted, and the next start goes on with.
+    /// An erasure, or an end of records, that a crash interrupted, and the next start goes on with.
     Erasure,
 }
 
@@ -246,6 +248,7 @@ impl Check<'_> {
 
     /// Each record of the log is where its list says, with its commitment and under its name.
     fn uploaded(&mut self, log: &Log, people: &mut Opened<'_>) -> Result<(), Problem> {
+        let mut emptied = true;
         let rows = log.each(|arrival, found| {
             let (entry, row) = match found {
                 Ok(found) => found,
@@ -255,20 +258,46 @@ impl Check<'_> {
                 }
             };
             let subject = SubjectIndex(row.place.0);
+            if arrival < log.ended() {
+                self.report.ended_records += 1;
+                emptied &= row.emptied();
+                return;
+            }
             if self.state.subjects.erased().contains(subject) {
                 self.report.erased_records += 1;
                 return;
             }
             let opened = people.key(subject).map(|key| {
-                let record = row.open(key)?;
+                let record = row.open(key, &self.keys.period(row.period).map_err(unreadable)?)?;
                 let known = fingerprint(&name(self.keys, &record.subject, &record.request));
                 if known == entry.fingerprint { Ok(()) } else { Err(renamed()) }
             });
             self.record(row.place, opened);
         })?;
+        self.ended(log, emptied)?;
         if rows != log.arrivals() {
             let arrived = log.arrivals();
             self.fault(Part::Record, "all", format_args!("{rows} rows, {arrived} arrived"));
+        }
+        Ok(())
+    }
+
+    /// What has ended is what the journal says, and nothing opens it.
+    fn ended(&mut self, log: &Log, emptied: bool) -> Result<(), Problem> {
+        let (ended, known) = (self.view.ended()?, self.state.holdings.ended());
+        if ended.arrivals != known || log.ended() > log.arrivals() {
+            let rows = ended.arrivals;
+            self.fault(Part::Record, "ended", format_args!("{rows} have ended, {known} by the journal"));
+        }
+        for period in 0..ended.periods {
+            if self.keys.has_period(period).map_err(unreadable)? {
+                let left = "the key of a day is still there: the start goes on with that";
+                self.fault(Part::Erasure, format_args!("day {period}"), left);
+            }
+        }
+        if !emptied {
+            let left = "what was sealed of ended records is still there: the node goes on with that";
+            self.fault(Part::Erasure, "records", left);
         }
         Ok(())
     }
@@ -425,6 +454,10 @@ impl Check<'_> {
         }
         Ok(())
     }
+}
+
+fn unreadable(error: KeyError) -> Problem {
+    Problem::fault("the key of a day cannot be read", error)
 }
 
 fn renamed() -> Problem {

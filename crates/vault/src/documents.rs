@@ -146,8 +146,21 @@ impl Enterprise {
         let subject = self.enrolled(own.as_str())?;
         let commitment = commitment(&erase.receipt_id)?;
         let _one_at_a_time = self.filing.lock().await;
+        self.find(&self.store.read()?, subject, &commitment)?;
+        let proof = self.end_document(subject, commitment).await?;
+        let receipts = vec![self.entry(&self.store.read()?, subject, &commitment)?];
+        Ok(VaultAnswer { receipts, proof: documents::encode(&proof), ..VaultAnswer::default() })
+    }
+
+    /// Ends a document, be it that its owner wants so or that it was kept for its time; the same proof for the same document. Hold
+    /// [`Self::filing`]. **Errors**: storage, or its key could not be overwritten yet.
+    pub(crate) async fn end_document(
+        &self,
+        subject: SubjectIndex,
+        commitment: Commitment,
+    ) -> Result<SignedErasure, Problem> {
         let view = self.store.read()?;
-        let (sequence, row) = self.find(&view, subject, &commitment)?;
+        let (sequence, row) = view.document(subject, &commitment)?;
         if let Some(held) = row.held {
             let (key, _) = self.unlock(subject, &commitment, &held)?;
             let record = view.reading(&key, &commitment)?.and_then(|reading| reading.record());
@@ -160,9 +173,7 @@ impl Enterprise {
             self.slots.erase(held.slot).map_err(overwriting)?;
         }
         self.slots.settle().map_err(overwriting)?;
-        let proof = self.proof(&view, subject, commitment)?;
-        let receipts = vec![self.entry(&self.store.read()?, subject, &commitment)?];
-        Ok(VaultAnswer { receipts, proof: documents::encode(&proof), ..VaultAnswer::default() })
+        self.proof(&view, subject, commitment)
     }
 
     /// Makes a document durable: its key first, then everything else in one transaction with the journal's entry.

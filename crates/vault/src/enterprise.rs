@@ -3,6 +3,7 @@
 //! Everything that changes goes through the journal, with its rows in the same transaction; a restart at any point
 //! finds either all of a step or nothing of it.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -54,6 +55,8 @@ pub struct Quota {
     pub document_bytes_max: u64,
     /// Uploaded records of which at least so many become a segment; until then they are read one by one.
     pub segment_rows: u32,
+    /// Days that records and receipts are kept; for good when absent.
+    pub days: Option<NonZeroU32>,
 }
 
 /// How what is beside a Vault's database is kept.
@@ -112,7 +115,7 @@ pub struct Enterprise {
     pub(crate) filing: Mutex<()>,
     /// Held while a task is prepared or computed or an epoch is closed.
     pub(crate) computing: Mutex<()>,
-    /// Held while a person is erased or the Vault's key is rotated.
+    /// Held while a person is erased, records end, or the Vault's key is rotated.
     pub(crate) upkeep: Mutex<()>,
     /// Held while a backup is taken.
     pub(crate) backing: Mutex<()>,
@@ -168,6 +171,11 @@ impl Enterprise {
         keys.people.trim(subjects.len()).context("opening the keys of people")?;
         keys.people.erase(subjects.erased().iter().map(|subject| subject.0))?;
         keys.dividends_key().context("opening the key of dividends")?;
+        let view = store.read()?;
+        let periods = view.last_period()?.map_or(0, |last| last.number.saturating_add(1));
+        keys.trim_periods(periods).context("opening the keys of days")?;
+        keys.end_periods(0..view.ended()?.periods)?;
+        drop(view);
         let slots = KeySlots::open(&place, DOCUMENTS_FILE, &store.read()?.slots()?)
             .context("opening the keys of documents")?;
         let analysis = Analysis::open((&place, segments.as_ref()), &vault, &governance, (&store, &keys));

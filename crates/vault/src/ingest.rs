@@ -33,10 +33,10 @@ use symphony_wire::v1::{
 };
 
 use crate::enterprise::Enterprise;
-use crate::keys::{self, DataKey, KeyError};
+use crate::keys::{self, DataKey, KeyError, VaultKeys};
 use crate::problem::Problem;
 use crate::store::reading::Derived;
-use crate::store::record::{Log, RecordRow, Upload, fingerprint, name, put_uploaded, seal_record};
+use crate::store::record::{Log, RecordRow, Today, Upload, fingerprint, name, put_uploaded, seal_record};
 use crate::store::{self, Answered, Profile, SubjectRow, View};
 
 /// On whose behalf a caller may act.
@@ -172,6 +172,7 @@ impl Enterprise {
             Operation::ListReceipts(list) => return self.list_documents(&own()?, list).await,
             Operation::ReadReceipt(read) => return self.read_document(&own()?, read).await,
             Operation::ReadCandidates(_) => return self.read_candidates(&authority),
+            Operation::ReadRetention(_) => return self.read_retention(&authority),
             Operation::ErasePerson(erase) => return self.erase_person(&authority, &erase.subject).await,
             Operation::TakeBackup(_) => return self.take_backup(&authority, (&actor, &request)).await,
             Operation::RotateKey(_) => return self.rotate_key(&authority, (&actor, &request)).await,
@@ -359,10 +360,10 @@ impl Enterprise {
         };
         let mut parsed = next(&mut tally);
         while let Some(batch) = parsed {
-            let rows = self.record_rows(batch, &mut tally)?;
+            let (rows, today) = self.record_rows(batch, &mut tally)?;
             // The next lines are parsed while these become durable.
             let appended;
-            (appended, parsed) = tokio::join!(self.append(rows), async { next(&mut tally) });
+            (appended, parsed) = tokio::join!(self.append(rows, today), async { next(&mut tally) });
             appended?;
         }
         // The records are kept whatever becomes of their segment, which the next upload tries again.
@@ -372,7 +373,7 @@ impl Enterprise {
         Ok(tally)
     }
 
-    async fn append(&self, rows: Vec<Upload>) -> Result<(), Problem> {
+    async fn append(&self, rows: Vec<Upload>, today: Today) -> Result<(), Problem> {
         if rows.is_empty() {
             return Ok(());
         }
@@ -381,24 +382,24 @@ impl Enterprise {
         subjects.dedup();
         let command =
             Command::AppendRecords { count: rows.len() as u32, root: merkle::root(&leaves), subjects };
-        let hook = move |transaction: &redb::WriteTransaction| put_uploaded(transaction, &rows);
+        let hook = move |transaction: &redb::WriteTransaction| put_uploaded(transaction, &rows, &today);
         self.journal.order_with(command, hook).await?;
         Ok(())
     }
 
-    /// The records of a batch that are new, sealed, by person and sequence. All cores work at it.
+    /// The records of a batch that are new, sealed for a period, by person and sequence. All cores work at it.
     fn record_rows(
         &self,
         batch: Vec<(u64, ParsedRecord)>,
         tally: &mut Tally,
-    ) -> Result<Vec<Upload>, Problem> {
+    ) -> Result<(Vec<Upload>, Today), Problem> {
         let (state, view) = (self.state(), self.store.read()?);
-        let log = view.log()?;
-        let mut room = self.quota.records_max.saturating_sub(state.holdings.count());
+        let (log, today) = (view.log()?, self.today(&view)?);
+        let mut room = self.quota.records_max.saturating_sub(state.holdings.kept());
         let drafts = batch.into_par_iter().map(|line| self.draft(&state, line));
         let drafts: Vec<Draft> = drafts.collect::<Result<_, _>>().map_err(unsealed)?;
-        let mut writers = self.writers(&view, &log, &drafts)?;
-        let known = drafts.par_iter().map(|draft| known(&log, &writers, draft));
+        let mut writers = self.writers(&view, (&log, &today), &drafts)?;
+        let known = drafts.par_iter().map(|draft| known((&log, &self.keys), &writers, draft));
         let known: Vec<Option<Commitment>> = known.collect::<Result<_, _>>()?;
         let mut named = HashSet::with_capacity(drafts.len());
         let mut fresh: Vec<(SubjectIndex, u32, Draft)> = Vec::with_capacity(drafts.len());
@@ -427,7 +428,7 @@ impl Enterprise {
             }
         }
         let seal = |(subject, sequence, draft): (SubjectIndex, u32, Draft)| {
-            let (commitment, sealed) = seal_record(&writers[&subject].key, &draft.record)?;
+            let (commitment, sealed) = seal_record(&writers[&subject].today, &draft.record)?;
             let row = RecordRow { subject, sequence, commitment, sealed };
             Ok(Upload { row, fingerprint: fingerprint(&draft.name) })
         };
@@ -438,7 +439,7 @@ impl Enterprise {
             tally.note(new.row.commitment);
         }
         rows.par_sort_unstable_by_key(|new| (new.row.subject, new.row.sequence));
-        Ok(rows)
+        Ok((rows, today))
     }
 
     fn draft(&self, state: &State, (line, record): (u64, ParsedRecord)) -> Result<Draft, KeyError> {
@@ -459,7 +460,7 @@ impl Enterprise {
     fn writers(
         &self,
         view: &View,
-        log: &Log,
+        (log, today): (&Log, &Today),
         drafts: &[Draft],
     ) -> Result<BTreeMap<SubjectIndex, Writer>, Problem> {
         let people: BTreeSet<SubjectIndex> = drafts.iter().filter_map(|draft| draft.subject).collect();
@@ -468,7 +469,8 @@ impl Enterprise {
             let mut reader = self.keys.reader();
             let writer = |subject: &SubjectIndex| {
                 let key = reader.key(*subject).map_err(unsealed)?;
-                Ok((*subject, Writer { key, next: log.next_sequence(&derived, *subject)? }))
+                let next = log.next_sequence(&derived, *subject)?;
+                Ok((*subject, Writer { today: key.within(&today.key), key, next }))
             };
             people.iter().map(writer).collect::<Result<Vec<_>, Problem>>()
         });
@@ -478,13 +480,13 @@ impl Enterprise {
 
 /// The record that is there already by the draft's name. **Errors**: storage, or a changed byte.
 fn known(
-    log: &Log,
+    (log, keys): (&Log, &VaultKeys),
     writers: &BTreeMap<SubjectIndex, Writer>,
     draft: &Draft,
 ) -> Result<Option<Commitment>, Problem> {
     let Some(subject) = draft.subject else { return Ok(None) };
     for entry in log.of(subject).filter(|entry| entry.fingerprint == fingerprint(&draft.name)) {
-        let (commitment, record) = log.open(&writers[&subject].key, &entry)?;
+        let (commitment, record) = log.open(keys, &writers[&subject].key, &entry)?;
         if record.request == draft.record.request {
             return Ok(Some(commitment));
         }
@@ -505,6 +507,8 @@ struct Draft {
 /// A person who gets records.
 struct Writer {
     key: DataKey,
+    /// What its records of today are under.
+    today: DataKey,
     /// The position of the next one.
     next: u32,
 }

@@ -25,6 +25,7 @@ use zeroize::Zeroizing;
 use crate::custody::passphrase::sealed;
 use crate::custody::{Bare, Custody, Secret, secret_file};
 use crate::people::{PEOPLE_FILE, Page, PeopleKeys, Wrapped};
+use crate::periods::{PERIODS_FILE, PeriodKey, Periods};
 use crate::ring::Ring;
 
 /// A key cannot be had or does not fit.
@@ -77,6 +78,8 @@ pub struct VaultKeys {
     pub people: PeopleKeys,
     /// The key that dividends are under.
     pub(crate) dividends: PeopleKeys,
+    /// The keys of the days on which records arrived.
+    pub(crate) periods: Periods,
     index: Secret,
 }
 
@@ -109,6 +112,7 @@ impl VaultKeys {
             ring: Ring::open(place, custody)?,
             people: slots(PEOPLE_FILE)?,
             dividends: slots(DIVIDENDS_FILE)?,
+            periods: Periods::new(slots(PERIODS_FILE)?),
             index,
         })
     }
@@ -182,12 +186,13 @@ impl VaultKeys {
         }
     }
 
-    /// Wraps every person's key, and that of dividends, under the latest of the Vault's keys. How many were not. **Errors**:
+    /// Wraps every person's key, those of periods, and that of dividends, under the latest of the Vault's keys. How many were not. **Errors**:
     /// [`KeyError`].
     pub fn rewrap(&self) -> Result<u64, KeyError> {
         let people =
             self.people.replace(|slot, known| self.ring.rewrap(&wrap_place(SubjectIndex(slot)), &known))?;
-        Ok(people + self.dividends.replace(|_, known| self.ring.rewrap(DIVIDENDS_PLACE, &known))?)
+        let dividends = self.dividends.replace(|_, known| self.ring.rewrap(DIVIDENDS_PLACE, &known))?;
+        Ok(people + self.rewrap_periods()? + dividends)
     }
 }
 
@@ -219,12 +224,20 @@ impl From<io::Error> for KeyError {
 }
 
 /// AES-256-GCM under one key with random nonces. **Shape** of what it seals: nonce, ciphertext, tag.
-pub struct DataKey(LessSafeKey);
+pub struct DataKey {
+    key: LessSafeKey,
+    secret: Secret,
+}
 
 impl DataKey {
     pub(crate) fn new(secret: &[u8; SECRET_LEN]) -> Self {
         let key = UnboundKey::new(&AES_256_GCM, secret).expect("AES-256 takes every 32 bytes for a key");
-        Self(LessSafeKey::new(key))
+        Self { key: LessSafeKey::new(key), secret: Secret::new(*secret) }
+    }
+
+    /// What a person's records of a period are under, this being the person's key.
+    pub fn within(&self, period: &PeriodKey) -> Self {
+        period.of(&self.secret)
     }
 
     /// A new key under this one: the key and its wrapped form for one place. **Errors**: [`KeyError::Randomness`].
@@ -247,7 +260,7 @@ impl DataKey {
         sealed.extend_from_slice(&nonce);
         sealed.extend_from_slice(plain);
         let nonce = Nonce::assume_unique_for_key(nonce);
-        let tag = self.0.seal_in_place_separate_tag(nonce, Aad::from(place), &mut sealed[NONCE_LEN..]);
+        let tag = self.key.seal_in_place_separate_tag(nonce, Aad::from(place), &mut sealed[NONCE_LEN..]);
         sealed.extend_from_slice(tag.map_err(|_| KeyError::Open)?.as_ref());
         Ok(sealed)
     }
@@ -258,7 +271,7 @@ impl DataKey {
         let mut buffer = Zeroizing::new(sealed.to_vec());
         let nonce = Nonce::assume_unique_for_key(*nonce);
         let plain =
-            self.0.open_in_place(nonce, Aad::from(place), &mut buffer).map_err(|_| KeyError::Open)?.len();
+            self.key.open_in_place(nonce, Aad::from(place), &mut buffer).map_err(|_| KeyError::Open)?.len();
         buffer.truncate(plain);
         Ok(buffer)
     }
@@ -279,7 +292,7 @@ fn wrap_place(subject: SubjectIndex) -> [u8; 12] {
 
 /// Bytes of a wrapped key.
 pub const WRAPPED_LEN: usize = NONCE_LEN + SECRET_LEN + TAG_LEN;
-const SECRET_LEN: usize = 32;
+pub(crate) const SECRET_LEN: usize = 32;
 const TAG_LEN: usize = 16;
 const DIVIDENDS_FILE: &str = "dividends.keys";
 const DIVIDENDS_PLACE: &[u8] = b"dividends";

@@ -107,6 +107,7 @@ pub async fn run(config: VaultConfig, shutdown: impl Future<Output = ()>) -> any
         failed = enterprise.failed() => failed.context("the vault's journal"),
         () = expire(&enterprise) => Ok(()),
         () = back_up(&enterprise) => Ok(()),
+        () = retain(&enterprise) => Ok(()),
     }
 }
 
@@ -132,6 +133,17 @@ async fn back_up(enterprise: &Enterprise) {
     }
 }
 
+/// Ends what was kept for its time, for ever.
+async fn retain(enterprise: &Enterprise) {
+    let mut ticks = tokio::time::interval(RETAIN_EVERY);
+    loop {
+        ticks.tick().await;
+        if let Err(problem) = enterprise.retain().await {
+            tracing::error!(%problem, "records that were kept for their time cannot end yet");
+        }
+    }
+}
+
 /// The node's own clock; the journal keeps it from running backwards.
 pub fn clock() -> Clock {
     Arc::new(|| {
@@ -141,6 +153,7 @@ pub fn clock() -> Clock {
 }
 
 const BACK_UP_EVERY: Duration = Duration::from_secs(60);
+const RETAIN_EVERY: Duration = Duration::from_secs(600);
 const EXPIRE_EVERY: Duration = Duration::from_secs(5);
 /// A sealed message with its frame.
 const MESSAGE_BYTES_MAX: usize = SEALED_BYTES_MAX + (1 << 20);

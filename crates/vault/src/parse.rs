@@ -248,7 +248,7 @@ impl Enterprise {
         if let Some(known) = self.read_before(&view, &opened.key, order)? {
             return Ok(known);
         }
-        let full = self.quota.records_max <= self.state().holdings.count();
+        let full = self.quota.records_max <= self.state().holdings.kept();
         let read = read.and_then(|read| if full { Err(Code::VaultFull) } else { Ok(read) });
         let marks = read
             .as_ref()

@@ -32,7 +32,7 @@ use symphony_wire::v1::SliceResult;
 use crate::agent::{Agent, wrong_answer};
 use crate::enterprise::Enterprise;
 use crate::problem::Problem;
-use crate::runtime::{Gathered, Wanted};
+use crate::runtime::{Gathered, Wanted, began};
 use crate::store;
 
 /// What the trainings under way are computed on. Lost with the process, and made again.
@@ -136,14 +136,15 @@ impl Enterprise {
         self.store.note(|transaction| store::put_round(transaction, released(&order.body), members))
     }
 
-    /// Whether a task still has the people that a round was computed on, and all of them still consent.
+    /// Whether a task still has the people that a round was computed on, all of them still consent, and no record has ended since.
     fn same_people(&self, order: &RoundOrder, members: Digest) -> Result<bool, Problem> {
         let state = self.state();
         let entry = state.ledger.entry(&order.envelope.task).ok_or(Code::ReservationUnknown)?;
         let draw = entry.state.draw().ok_or(Code::ReservationExpired)?;
         let at = self.now();
         let consents = |subject| state.consents.standing(&entry.scope, subject).allows(at);
-        Ok(draw.members.digest() == members && draw.members.set().iter().all(consents))
+        let there = !self.ended_since(began(entry));
+        Ok(there && draw.members.digest() == members && draw.members.set().iter().all(consents))
     }
 
     /// Everything after the draw. Blocks.

@@ -75,7 +75,7 @@ impl Door {
         let mut health = VaultHealth {
             boot: self.agent.boot(),
             coverage: coverage.collect(),
-            records_bucket: Bucket::of(state.holdings.count()).0,
+            records_bucket: Bucket::of(state.holdings.kept()).0,
             subjects_bucket: Bucket::of(u64::from(state.subjects.len()) - state.subjects.erased().len()).0,
             ledger_head: self.enterprise.head().0.to_vec(),
             signature: Vec::new(),

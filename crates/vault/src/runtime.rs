@@ -27,6 +27,7 @@ use symphony_types::id::{Commitment, TaskId};
 use symphony_types::key::Document as _;
 use symphony_types::merkle;
 use symphony_types::subjects::{SubjectIndex, SubjectSet};
+use symphony_types::time::OrderedMillis;
 use symphony_wire::documents;
 use symphony_wire::enclave::{Answer, Call, ModuleCode, purpose};
 use symphony_wire::sealed;
@@ -62,6 +63,9 @@ impl Enterprise {
         if let (Some(_), Plan::Audience(_) | Plan::Statistic(_)) = (&earlier, &assignment.body.envelope.plan)
         {
             self.unreleased(&assignment.body.envelope.task)?;
+        }
+        if let (Some(_), Plan::Compute(_)) = (&earlier, &assignment.body.envelope.plan) {
+            self.unended(&assignment.body.envelope.task)?;
         }
         let policy = self.appraise(&assignment.body.envelope, &assignment.body.aggregator_boot)?;
         self.check_own(&agent, Admitted::of(&assignment.body.envelope))?;
@@ -101,7 +105,7 @@ impl Enterprise {
         let earlier = self.store.read()?.transcript(&task)?.ok_or(Code::Forbidden)?;
         let module = self.module(&order.envelope);
         let approved = !matches!(&module, Err(problem) if problem.code() == Code::ModuleUnknown);
-        if !approved || !self.all_consent(&task)? {
+        if !approved || !self.all_consent(&task)? || self.unended(&task).is_err() {
             let refusal = ReplayRefusal { task, round: RUN, vault: self.vault.clone() };
             return Ok(Err(self.keys.signing.sign(refusal)));
         }
@@ -109,6 +113,17 @@ impl Enterprise {
         let this = Arc::clone(&self);
         let work = tokio::task::spawn_blocking(move || this.compute(&agent, slice));
         work.await.map_err(|error| Problem::fault("a slice panicked", error))?.map(Ok)
+    }
+
+    /// Whether all records are there that a module read. **Errors**: `EXE-0007` when some may have ended since.
+    fn unended(&self, task: &TaskId) -> Result<(), Problem> {
+        let state = self.state();
+        let entry = state.ledger.entry(task).ok_or(Code::ReservationUnknown)?;
+        if self.ended_since(began(entry)) {
+            let ended = "records have ended since, because they were kept for their time";
+            return Err(Problem::refused(Code::IllegalTransition, ended));
+        }
+        Ok(())
     }
 
     /// Whether a computation may have so many people, before anybody loses anything by it. **Errors**: `EXE-0012`.
@@ -219,6 +234,8 @@ impl Enterprise {
         // Over segments the enclave asks for handles, also of those whom records beside them select; a statistic
         // needs none.
         let handles = snapshot.is_none() && body.envelope.plan.statistic().is_none();
+        // What is counted already has what was used of segments in it.
+        let counted = mark.as_ref().filter(|mark| mark.counted).and(used.clone());
         let wanted = Wanted { used, beside, handles };
         let gathered = self.gather(&body.envelope, entry, people, wanted)?;
         let key = agent.report().body.hpke_key;
@@ -227,8 +244,8 @@ impl Enterprise {
             None => None,
         };
         let input_root = serving.as_ref().map_or(gathered.root, |serving| serving.input_root(gathered.root));
-        // Who was erased since is missing, and nobody else.
-        let fewer = *people != *committed(entry)?;
+        // Who was erased since is missing, and what has ended since, and nothing else.
+        let fewer = *people != *committed(entry)? || self.ended_since(began(entry));
         if !fewer && earlier.is_some_and(|earlier| earlier.header.body.input_root != input_root) {
             return Err(Problem::refused(Code::Internal, "the records of the earlier attempt are not there"));
         }
@@ -282,7 +299,8 @@ impl Enterprise {
         }
         let derived = self.derived(&body.envelope, &derived)?;
         self.store.write(|transaction| {
-            store::put_transcript(transaction, &transcript, (&gathered.usage, mark.as_ref()), &derived)
+            let usage = counted.as_ref().unwrap_or(&gathered.usage);
+            store::put_transcript(transaction, &transcript, (usage, mark.as_ref()), &derived)
         })?;
         Ok(transcript)
     }
@@ -371,7 +389,7 @@ struct Slice {
 
 /// What is opened for a task.
 pub(crate) struct Wanted {
-    /// What was used before: then no more. A person's records only grow, so the first ones are those of the earlier attempt.
+    /// What was used before: then no more. A person's records only grow until some end, so the first ones are those of the earlier attempt.
     pub(crate) used: Option<Usage>,
     /// Where the records are; `None` for all of the task's people.
     pub(crate) beside: Option<Vec<(u32, u32)>>,
@@ -396,6 +414,18 @@ impl Gathered {
         let in_segments: u64 = segments.iter().map(|entry| entry.rows).sum();
         let beside: u64 = self.usage.records.iter().map(|(_, count)| u64::from(*count)).sum();
         Bucket::of(in_segments + beside)
+    }
+}
+
+/// When a task's budget was consumed, or held: it read nothing before.
+pub(crate) fn began(entry: &LedgerEntry) -> OrderedMillis {
+    match &entry.state {
+        EntryState::Committed { at, .. } => *at,
+        EntryState::Reserved
+        | EntryState::Drawing(_)
+        | EntryState::Drawn { .. }
+        | EntryState::Released { .. }
+        | EntryState::Expired { .. } => entry.reserved_at,
     }
 }
 

@@ -6,6 +6,7 @@
 
 pub mod document;
 mod index;
+pub mod period;
 pub mod person;
 pub mod reading;
 pub mod record;
@@ -109,7 +110,9 @@ impl Store {
             transaction.open_table(GOVERNANCE)?;
             transaction.open_table(VALUES)?;
             document::make(transaction)?;
+            record::earlier(transaction)?;
             record::make(transaction)?;
+            period::make(transaction)?;
             segment::make(transaction)?;
             person::make(transaction)?;
             reading::make(transaction)

@@ -47,6 +47,12 @@ pub enum Step {
     Unkeyed,
     /// Its file is removed.
     Removed,
+    /// Records that were kept for their time have ended: the journal and the rows say so.
+    Ended,
+    /// The keys of their days are overwritten.
+    Shredded,
+    /// What was sealed of some of them is out of the rows.
+    Emptied,
 }
 
 /// Is told each step and may fail it: how tests stop a Vault wherever a crash could.
@@ -359,7 +365,7 @@ impl Analysis {
 
     /// Destroys what was written of a segment that no row will name. Its file stays when its key does: then the standby is gone, and may
     /// have the row.
-    async fn abandon(&self, segment: &SegmentId, slot: u32) {
+    pub(crate) async fn abandon(&self, segment: &SegmentId, slot: u32) {
         let gone = match self.keys.erase(segment, slot) {
             Ok(()) => self.depot.abandon(segment).await.map_err(misplaced),
             Err(error) => Err(Problem::fault("the key cannot be overwritten", error)),
@@ -370,7 +376,7 @@ impl Analysis {
     }
 
     /// Tells a step to whoever watches.
-    fn step(&self, step: Step) -> Result<(), Problem> {
+    pub(crate) fn step(&self, step: Step) -> Result<(), Problem> {
         let watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let watched = watch.map_or(Ok(()), |watch| watch(step));
         watched.map_err(|error| Problem::fault("a step was stopped", error))

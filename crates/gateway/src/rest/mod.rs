@@ -87,4 +87,5 @@ fn slow_routes() -> Routes {
         .routes(routes!(vaults::rotate))
         .routes(routes!(vaults::back_up))
         .routes(routes!(vaults::candidates))
+        .routes(routes!(vaults::retention))
 }

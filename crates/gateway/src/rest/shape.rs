@@ -458,6 +458,20 @@ answers! {
         people: u64 = same;
     }
 
+    /// How long a Vault keeps records, and what has ended because it was kept for its time.
+    RetentionEntry {
+        /// Days that records and receipts are kept; 0 for good.
+        days: u32 = same;
+        /// Uploaded records that have not ended.
+        kept: u64 = same;
+        /// Uploaded records that have.
+        ended: u64 = same;
+        /// When records ended last; 0 for never.
+        ended_ms: u64 = same;
+        /// The day on which the oldest of those arrived that are kept, in milliseconds; 0 when none is.
+        since_ms: u64 = same;
+    }
+
     /// A record as its Vault holds it.
     RecordEntry {
         commitment: String = hex::encode;

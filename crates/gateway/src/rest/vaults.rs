@@ -20,14 +20,14 @@ use symphony_wire::caller::Caller;
 use symphony_wire::v1::vault_operation::Operation;
 use symphony_wire::v1::{
     ErasePerson, ReadAttributes, ReadBudget, ReadCandidates, ReadConsents, ReadDividends, ReadRecords,
-    RotateKey, SealedOperation, TakeBackup, UploadFormat, VaultAnswer,
+    ReadRetention, RotateKey, SealedOperation, TakeBackup, UploadFormat, VaultAnswer,
 };
 use utoipa::ToSchema;
 
 use super::request::{JSON, JsonBody, OCTETS, RequestKey, hex32, json, media, require_media};
 use super::shape::{
     AttributeEntry, BudgetEntry, CandidateEntry, ConsentEntry, ConsentGrant, DividendEntry, RecordEntry,
-    UploadReport, VaultEntry, VaultList,
+    RetentionEntry, UploadReport, VaultEntry, VaultList,
 };
 use crate::gateway::{Gateway, Proven};
 use crate::operations::ASSIGNED;
@@ -326,6 +326,23 @@ pub(crate) async fn candidates(
     let read = Operation::ReadCandidates(ReadCandidates {});
     let answer = gateway.operate(&caller, &vault, &unique()?, read).await?;
     Ok(Json(answer.candidates.into_iter().map(CandidateEntry::from).collect()))
+}
+
+/// How long a Vault keeps records, and what has ended because it was kept for its time. For the Vault's operator.
+#[utoipa::path(
+    get, path = "/v1/vaults/{vault}/retention", operation_id = "getRetention", tag = "vaults",
+    params(("vault" = String, Path, description = "A Vault's name, or `assigned`")),
+    responses((status = 200, description = "As it is now", body = RetentionEntry))
+)]
+pub(crate) async fn retention(
+    State(gateway): State<Arc<Gateway>>,
+    Proven(caller): Proven,
+    Path(vault): Path<String>,
+) -> Result<Json<RetentionEntry>, Problem> {
+    let vault = gateway.vault(&caller, &vault).await?;
+    let read = Operation::ReadRetention(ReadRetention {});
+    let answer = gateway.operate(&caller, &vault, &unique()?, read).await?;
+    Ok(Json(answer.retention.unwrap_or_default().into()))
 }
 
 /// Takes a backup of a Vault into its node's standby, while the Vault serves. For the Vault's operator.

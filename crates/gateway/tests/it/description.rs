@@ -26,6 +26,7 @@ const ROUTES: &[&str] = &[
     "get /v1/vaults",
     "get /v1/vaults/assigned",
     "get /v1/vaults/{vault}/candidates",
+    "get /v1/vaults/{vault}/retention",
     "get /v1/vaults/{vault}/subjects/{subject}/budget",
     "get /v1/vaults/{vault}/subjects/{subject}/budget/statement",
     "get /v1/vaults/{vault}/subjects/{subject}/consents",

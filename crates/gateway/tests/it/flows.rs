@@ -178,7 +178,7 @@ async fn a_person_rules_their_own_consent_and_sees_their_budget() {
 /// R055, R076, R080: a person has itself erased and gets the Vault's proof; somebody else's is the Vault's to refuse; an operator
 /// has its Vault's key rotated, and a backup taken (R062).
 #[tokio::test]
-async fn a_person_is_erased_a_key_rotated_a_backup_taken_and_candidates_read() {
+async fn a_person_is_erased_a_key_rotated_a_backup_taken_and_what_a_vault_has_read() {
     let stage = Stage::open().await;
     let path = format!("/v1/vaults/assigned/subjects/{ACTOR}");
     let erased = stage.request(Method::DELETE, &path).send().await.unwrap();
@@ -197,6 +197,10 @@ async fn a_person_is_erased_a_key_rotated_a_backup_taken_and_candidates_read() {
     let found = stage.request(Method::GET, "/v1/vaults/vault-1/candidates").send().await.unwrap();
     let found: Value = serde_json::from_str(&found.text().await.unwrap()).unwrap();
     assert_eq!(found, json!([{"name": "till", "texts": 1, "numbers": 2, "times": 0, "people": 3}]));
+    let kept = stage.request(Method::GET, "/v1/vaults/vault-1/retention").send().await.unwrap();
+    let kept: Value = serde_json::from_str(&kept.text().await.unwrap()).unwrap();
+    let shown = json!({"days": 730, "kept": 9, "ended": 4, "ended_ms": 86_400_001, "since_ms": 86_400_000});
+    assert_eq!(kept, shown);
     let seen = stage.seen.lock().unwrap();
     let erasing = |operation: &Operation| matches!(operation, Operation::ErasePerson(_));
     let count = seen.operations.iter().filter(|one| one.operation.as_ref().is_some_and(erasing)).count();

@@ -131,6 +131,11 @@ fn answer(operation: &VaultOperation) -> VaultAnswer {
             let candidates = vec![CandidateEntry { name, texts, numbers, times, people }];
             return VaultAnswer { candidates, ..VaultAnswer::default() };
         }
+        Operation::ReadRetention(_) => {
+            let (days, kept, ended, ended_ms, since_ms) = (730, 9, 4, 86_400_001, 86_400_000);
+            let retention = Some(RetentionEntry { days, kept, ended, ended_ms, since_ms });
+            return VaultAnswer { retention, ..VaultAnswer::default() };
+        }
         Operation::ErasePerson(_) => {
             return VaultAnswer {
                 code: "ADM-0003".into(),

@@ -9,6 +9,8 @@
 //! (none) -> stored -> erased
 //! ```
 
+use alloc::vec::Vec;
+
 use serde::{Deserialize, Serialize, Serializer};
 use symphony_types::canonical;
 use symphony_types::catalogue::Code;
@@ -121,6 +123,12 @@ impl Documents {
     /// A person's document. Another person's is none. **Errors**: `ADM-0004`.
     pub fn of(&self, subject: SubjectIndex, commitment: &Commitment) -> Result<Kept, Code> {
         self.table.get(commitment).filter(|kept| kept.subject == subject).copied().ok_or(Code::NotFound)
+    }
+
+    /// Documents that came in before a moment and are not erased, and whose they are.
+    pub fn older(&self, before: OrderedMillis) -> Vec<(SubjectIndex, Commitment)> {
+        let old = self.table.iter().filter(|(_, kept)| kept.erased.is_none() && kept.since < before);
+        old.map(|(commitment, kept)| (kept.subject, *commitment)).collect()
     }
 
     /// Whether the document is new. **Errors**: `ADM-0005` when the commitment is another person's or erased.

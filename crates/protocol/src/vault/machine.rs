@@ -195,6 +195,13 @@ pub enum Command {
     Move(Box<moving::Command>),
     /// Take a version of the policy that the council enacted (R188).
     AdoptPolicy(Box<Adoption>),
+    /// End the uploaded records that arrived first, because they were kept for their time; what opens them goes with this command.
+    EndRecords {
+        /// How many have ended then, of all that ever arrived.
+        through: u64,
+        /// People who have no other records.
+        subjects: SubjectSet,
+    },
 }
 
 /// What has happened in a Vault.
@@ -305,6 +312,13 @@ pub enum Event {
     Moved(moving::Event),
     /// A version of the policy is known, in force or not.
     PolicyAdopted(Box<Adoption>),
+    /// The uploaded records that arrived first are gone; their commitments stay.
+    RecordsEnded {
+        /// How many of all that ever arrived.
+        through: u64,
+        /// People who have no other records.
+        subjects: SubjectSet,
+    },
 }
 
 impl State {
@@ -415,6 +429,16 @@ pub fn decide(state: &State, at: OrderedMillis, command: &Command) -> Result<Vec
         Command::ErasePerson { .. } => Err(Code::SubjectUnknown),
         Command::Move(step) => moving::decide(state, at, step),
         Command::AdoptPolicy(adoption) => adopt(&state.charter, adoption),
+        Command::EndRecords { through, .. } if *through <= state.holdings.ended() => Ok(vec![]),
+        Command::EndRecords { through, subjects } => {
+            // What is on its way to another Vault is counted there and here.
+            state.moves.grows()?;
+            let known = subjects.iter().all(|subject| subject.0 < state.subjects.len());
+            if *through > state.holdings.count() || !known {
+                return Err(Code::Malformed);
+            }
+            Ok(vec![Event::RecordsEnded { through: *through, subjects: subjects.clone() }])
+        }
     }
 }
 
@@ -460,6 +484,7 @@ pub fn evolve(state: &mut State, at: OrderedMillis, event: &Event) {
             state.charter.calendar.add(first, activation);
             state.charter.policies.insert(activation.version, policy);
         }
+        Event::RecordsEnded { through, subjects } => state.holdings.end(at, *through, subjects),
     }
 }
 

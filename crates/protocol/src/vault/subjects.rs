@@ -176,20 +176,37 @@ impl Serialize for Roll {
 #[derive(Clone, Debug)]
 pub struct Holdings {
     count: u64,
+    ended: u64,
+    ended_at: Option<OrderedMillis>,
     holders: Arc<SubjectSet>,
     trail: Digest,
 }
 
 impl Default for Holdings {
     fn default() -> Self {
-        Self { count: 0, holders: Arc::default(), trail: Digest::ZERO }
+        Self { count: 0, ended: 0, ended_at: None, holders: Arc::default(), trail: Digest::ZERO }
     }
 }
 
 impl Holdings {
-    /// Records of all people.
+    /// Records of all people that ever came in.
     pub fn count(&self) -> u64 {
         self.count
+    }
+
+    /// Those of them that were not kept for their time yet.
+    pub fn kept(&self) -> u64 {
+        self.count.saturating_sub(self.ended)
+    }
+
+    /// How many uploaded records, the first that arrived, have ended because they were kept for their time.
+    pub fn ended(&self) -> u64 {
+        self.ended
+    }
+
+    /// When records ended last.
+    pub fn ended_at(&self) -> Option<OrderedMillis> {
+        self.ended_at
     }
 
     /// Who has records.
@@ -219,6 +236,13 @@ impl Holdings {
             Arc::make_mut(&mut self.holders).remove(subject);
         }
         self.trail = Digest::of("symphony/vault-holdings-erased/v1", &(self.trail, subject));
+    }
+
+    /// The first `through` uploaded records end, and these people have no others.
+    pub(crate) fn end(&mut self, at: OrderedMillis, through: u64, subjects: &SubjectSet) {
+        (self.ended, self.ended_at) = (through, Some(at));
+        self.holders = Arc::new(self.holders.difference(subjects));
+        self.trail = Digest::of("symphony/vault-holdings-ended/v1", &(self.trail, at, through, subjects));
     }
 }
 

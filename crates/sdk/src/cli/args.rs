@@ -409,6 +409,12 @@ pub(crate) enum Vault {
         #[arg(long)]
         vault: String,
     },
+    /// How long your Vault keeps records, and what has ended; for its operator
+    Retention {
+        /// The Vault
+        #[arg(long)]
+        vault: String,
+    },
     /// Take a backup of your Vault into its node's standby, while it serves; for its operator
     Backup {
         /// The Vault

@@ -9,7 +9,7 @@ use symphony_protocol::artifact::module::Unit;
 use symphony_protocol::artifact::statistic::StatisticResult;
 use symphony_protocol::artifact::{AudienceResult, Outcome};
 use symphony_protocol::lifecycle::TaskState;
-use symphony_sdk::shape::{CandidateEntry, MasterHealth, Quote, Task, UploadReport};
+use symphony_sdk::shape::{CandidateEntry, MasterHealth, Quote, RetentionEntry, Task, UploadReport};
 use symphony_sdk::submission::Step;
 use symphony_sdk::verify::Report;
 use symphony_types::amount::{SYM_DECIMALS, SYM_UNIT, Sym};
@@ -206,6 +206,20 @@ pub(super) fn candidates(candidates: &[CandidateEntry]) -> String {
         [name.clone(), texts.to_string(), numbers.to_string(), times.to_string(), people.to_string()]
     });
     table(["column", "texts", "numbers", "times", "people"], rows)
+}
+
+pub(super) fn retention(retention: &RetentionEntry) -> String {
+    let RetentionEntry { days, kept, ended, ended_ms, since_ms } = retention;
+    let long = if *days == 0 { "for good".to_owned() } else { format!("for {days} days") };
+    let mut text = format!("what comes in is kept {long}\n{kept} records are kept");
+    if *since_ms != 0 {
+        text = format!("{text}, the oldest since {since_ms} ms");
+    }
+    text = format!("{text}\n{ended} records have ended");
+    if *ended_ms != 0 {
+        text = format!("{text}, the last at {ended_ms} ms");
+    }
+    text
 }
 
 pub(super) fn report(report: &Report) -> String {

@@ -29,6 +29,10 @@ impl Session {
                 let candidates = self.profile.client()?.candidates(&vault).await?;
                 show::print(self.json, &candidates, |candidates| show::candidates(candidates));
             }
+            Vault::Retention { vault } => {
+                let retention = self.profile.client()?.retention(&vault).await?;
+                show::print(self.json, &retention, show::retention);
+            }
             Vault::Backup { vault } => {
                 let taken = self.profile.client()?.back_up(&vault).await?;
                 show::print(self.json, &taken, |taken| format!("backup {} is taken", taken.number));

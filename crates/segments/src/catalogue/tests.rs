@@ -197,6 +197,29 @@ fn changes_that_would_lose_or_invent_rows_are_refused() {
     );
 }
 
+/// R078, R080: rows that end are gone from every version, whoever they are of; an earlier version says how many it had, and a segment of
+/// which nothing is left goes with the last version that had it.
+#[test]
+fn what_ends_is_gone_from_every_version_and_counted_in_earlier_ones() {
+    let mut catalogue = Catalogue::new();
+    catalogue.append(entry(1, &[(1, 1), (2, 2)])).expect("it is new");
+    let first = catalogue.append(entry(2, &[(3, 1), (4, 3), (5, 2)])).expect("it is new");
+    let unknown = catalogue.clone().end(vec![(id(9), None)]);
+    assert_eq!(unknown, Err(CatalogueError::Unknown(id(9))));
+    let more = entry(3, &[(3, 1), (4, 3), (5, 2), (6, 1)]);
+    assert_eq!(catalogue.clone().end(vec![(id(2), Some(more))]), Err(CatalogueError::Rows(id(2))));
+    catalogue.end(vec![(id(1), None), (id(2), Some(entry(4, &[(4, 3), (5, 2)])))]).expect("they are there");
+    for (version, lost) in [(first, 3), (catalogue.version(), 0)] {
+        let snapshot = catalogue.snapshot(version).expect("it is kept");
+        assert_eq!(snapshot.segments.iter().map(|entry| entry.id).collect::<Vec<_>>(), [id(4)]);
+        assert_eq!((snapshot.destroyed_rows, snapshot.unreadable()), (lost, People::new()));
+    }
+    assert_eq!(catalogue.to_rewrite(), vec![]);
+    let size = bcs::to_bytes(&catalogue).expect("it is written").len();
+    assert_eq!(catalogue.retain(&BTreeSet::new()), vec![]);
+    assert!(bcs::to_bytes(&catalogue).expect("it is written").len() < size, "the empty one is gone");
+}
+
 /// Equal sets of people have equal bytes, however they came about.
 #[test]
 fn people_have_one_form_in_bytes() {

@@ -134,6 +134,7 @@ pub(super) fn network(
             standby: None,
             segments_store: None,
             executors: 1,
+            retention: None,
             full_node: full_node.filter(|_| *role == NodeRole::Chain).map(|at| format!("http://{at}/v1")),
             sponsor: (money == Money::Move && *role == NodeRole::Chain).then_some(SPONSOR),
             records_max: 20_000_000,

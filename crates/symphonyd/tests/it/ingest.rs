@@ -234,6 +234,8 @@ async fn bad_lines_are_named_and_good_ones_stay(network: &Network) {
     assert_eq!(refused, [(2, "VLT-0001"), (5, "ADM-0001"), (6, "VLT-0002")]);
     // Nothing governed is called so: it stays local, and the operator sees it.
     assert_eq!(report.local, ["commerce.star_sign"]);
+    let kept = network.client("operator-vault-c").retention("vault-c").await.unwrap();
+    assert_eq!((kept.days, kept.ended, kept.kept > 0, kept.since_ms > 0), (0, 0, true, true), "{kept:?}");
     let candidates = network.client("operator-vault-c").candidates("vault-c").await.unwrap();
     let found: Vec<_> = candidates.iter().map(|one| (one.name.as_str(), one.texts, one.people)).collect();
     assert_eq!(found, [("commerce.star_sign", 1, 1)]);

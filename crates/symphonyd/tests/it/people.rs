@@ -65,7 +65,9 @@ async fn a_person_is_erased_and_the_key_rotated_over_the_network() {
     assert_eq!(own.erase_person("vault-a", "gone-1").await.unwrap().proof, first, "the same proof");
     assert_eq!(code(own.budget("vault-a", "gone-1").await), "VLT-0002");
     assert_eq!(code(own.rotate_key("vault-a").await), "ADM-0003");
-    assert_eq!(operator.rotate_key("vault-a").await.unwrap().keys, 2, "who stays, and the key of dividends");
+    let rotated = operator.rotate_key("vault-a").await.unwrap().keys;
+    // Two days when midnight came between the uploads.
+    assert!((3..=4).contains(&rotated), "who stays, the day, and the key of dividends: {rotated}");
     let stays = network.client_as("stays", "producer").records("vault-a", "stays").await.unwrap();
     assert_eq!(stays.len(), 1);
     network.stop();

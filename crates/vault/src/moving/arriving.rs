@@ -35,7 +35,7 @@ use crate::problem::Problem;
 use crate::slots::Slot;
 use crate::store::document::{self as rows, DocumentRow, Header, Held, NewDocument};
 use crate::store::reading::{Derived, MovedReading, Reading, put_moved};
-use crate::store::record::{RecordRow, Upload, fingerprint, name, put_uploaded, seal_record};
+use crate::store::record::{RecordRow, Today, Upload, fingerprint, name, put_uploaded, seal_record};
 use crate::store::value::{DerivedRow, DerivedValue, put_values};
 use crate::store::{self, Profile, SubjectRow, View};
 
@@ -115,7 +115,7 @@ impl Enterprise {
         if here.batches + 1 != after.batches {
             return Err(Problem::of(Code::MoveConflict));
         }
-        if state.holdings.count().saturating_add(u64::from(load.records)) > self.quota.records_max {
+        if state.holdings.kept().saturating_add(u64::from(load.records)) > self.quota.records_max {
             return Err(Code::VaultFull.into());
         }
         let next = state.subjects.len();
@@ -159,7 +159,12 @@ impl Enterprise {
                 Item::Person(person) => self.person(arrival, &view, (subject, &key), person)?,
                 Item::Record(record) => {
                     let sequence = arrival.sequence(subject, || log.next_sequence(&derived, subject))?;
-                    let (commitment, sealed) = seal_record(&key, &record).map_err(unsealed)?;
+                    let today = match &arrival.today {
+                        Some(today) => today.clone(),
+                        None => arrival.today.insert(self.today(&view)?).clone(),
+                    };
+                    let sealing = key.within(&today.key);
+                    let (commitment, sealed) = seal_record(&sealing, &record).map_err(unsealed)?;
                     let name = name(&self.keys, &record.subject, &record.request);
                     let row = RecordRow { subject, sequence, commitment, sealed };
                     arrival.records.push(Upload { row, fingerprint: fingerprint(&name) });
@@ -285,6 +290,8 @@ struct Arrival {
     profiles: Vec<(SubjectIndex, SubjectRow)>,
     values: Vec<DerivedRow>,
     records: Vec<Upload>,
+    /// The period that they are sealed for.
+    today: Option<Today>,
     documents: Vec<NewDocument>,
     readings: Vec<MovedReading>,
     spent: Vec<(SubjectIndex, UsageScope, Epsilon)>,
@@ -335,8 +342,8 @@ impl Arrival {
     fn put(&self, transaction: &redb::WriteTransaction) -> Result<(), redb::Error> {
         store::put_subjects(transaction, &self.profiles)?;
         put_values(transaction, &self.values)?;
-        if !self.records.is_empty() {
-            put_uploaded(transaction, &self.records)?;
+        if let Some(today) = &self.today {
+            put_uploaded(transaction, &self.records, today)?;
         }
         self.documents.iter().try_for_each(|document| rows::put_document(transaction, document))?;
         self.readings.iter().try_for_each(|reading| put_moved(transaction, reading))

@@ -208,7 +208,7 @@ impl Enterprise {
             match place(batch) {
                 None => {}
                 Some((at, true)) => return Ok(Some(at)),
-                Some((_, false)) => batch.add(Item::Record(log.open(&key, &entry)?.1)),
+                Some((_, false)) => batch.add(Item::Record(log.open(&self.keys, &key, &entry)?.1)),
             }
         }
         for row in view.documents(subject, 0)? {

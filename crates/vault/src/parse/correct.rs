@@ -53,7 +53,7 @@ impl Enterprise {
             fields.insert(correction.field);
         }
         if expense != before {
-            if self.quota.records_max <= self.state().holdings.count() {
+            if self.quota.records_max <= self.state().holdings.kept() {
                 return Err(Code::VaultFull.into());
             }
             let known = record::known(&self.governance.semantics);

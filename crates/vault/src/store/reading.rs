@@ -294,7 +294,7 @@ impl Derived {
     }
 
     /// The last of a person's. **Errors**: storage.
-    pub(super) fn last_sequence(&self, subject: SubjectIndex) -> Result<Option<u32>, Problem> {
+    pub(crate) fn last_sequence(&self, subject: SubjectIndex) -> Result<Option<u32>, Problem> {
         let row = self.records.range(of(subject)).map_err(redb::Error::from)?.next_back();
         row.map(|row| Ok(row.map_err(redb::Error::from)?.0.value().1)).transpose()
     }

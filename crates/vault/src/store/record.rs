@@ -1,8 +1,9 @@
 //! The records of a Vault (R076-R080): the log of those that were uploaded, in order of arrival, and how each is opened.
 //!
 //! A batch of an upload is appended as it is: some chunks with the sealed records, and one list of whose they are. No row that
-//! is there is touched again, so that a record costs the same whether it is the first or the ten millionth. Where a person's records are
-//! is known by the [`Index`] in memory, which is made of the lists.
+//! is there is touched again while its records are kept, so that a record costs the same whether it is the first or the ten millionth.
+//! Where a person's records are is known by the [`Index`] in memory, which is made of the lists. Of records that have ended, place and
+//! commitment stay.
 
 use std::ops::Range;
 use std::sync::{Arc, MutexGuard, PoisonError};
@@ -17,9 +18,11 @@ use symphony_types::subjects::{SubjectIndex, SubjectSet};
 use zeroize::Zeroizing;
 
 use super::index::{Entry, Index};
+use super::period::put_period;
 use super::reading::Derived;
 use super::{View, broken, unreadable};
 use crate::keys::{DataKey, KeyError, VaultKeys};
+use crate::periods::PeriodKey;
 use crate::problem::Problem;
 use crate::slots::KeySlots;
 
@@ -43,8 +46,23 @@ pub struct Upload {
     pub fingerprint: u32,
 }
 
-/// Appends uploaded records, which are by person and sequence. **Errors**: storage.
-pub fn put_uploaded(transaction: &WriteTransaction, rows: &[Upload]) -> Result<(), redb::Error> {
+/// The period that records arrive in.
+#[derive(Clone)]
+pub struct Today {
+    /// Its number.
+    pub number: u32,
+    /// Days since 1970.
+    pub day: u64,
+    /// Its key.
+    pub key: Arc<PeriodKey>,
+}
+
+/// Appends uploaded records, which are by person and sequence and are sealed for this period. **Errors**: storage.
+pub fn put_uploaded(
+    transaction: &WriteTransaction,
+    rows: &[Upload],
+    today: &Today,
+) -> Result<(), redb::Error> {
     let (mut lists, mut chunks) = (transaction.open_table(LISTS)?, transaction.open_table(CHUNKS)?);
     let first = lists.last()?.map_or(0, |(first, list)| end_of(first.value(), list.value()));
     let list: Vec<u8> = rows
@@ -53,22 +71,72 @@ pub fn put_uploaded(transaction: &WriteTransaction, rows: &[Upload]) -> Result<(
         .flat_map(u32::to_be_bytes)
         .collect();
     lists.insert(first, list.as_slice())?;
+    put_period(transaction, (today.number, today.day), first)?;
     let mut bytes = Vec::new();
     for (arrival, rows) in (first..).step_by(CHUNK_ROWS).zip(rows.chunks(CHUNK_ROWS)) {
-        bytes.clear();
-        bytes.extend_from_slice(&(rows.len() as u32).to_be_bytes());
-        let mut end = 0;
-        for Upload { row, .. } in rows {
-            end += (ROW_HEAD + row.sealed.len()) as u32;
-            bytes.extend_from_slice(&end.to_be_bytes());
-        }
-        for Upload { row, .. } in rows {
-            bytes.extend_from_slice(&row.subject.0.to_be_bytes());
-            bytes.extend_from_slice(&row.sequence.to_be_bytes());
-            bytes.extend_from_slice(&row.commitment.0.0);
-            bytes.extend_from_slice(&row.sealed);
-        }
+        let rows = rows.iter().map(|Upload { row, .. }| Sealed {
+            period: today.number,
+            place: (row.subject.0, row.sequence),
+            commitment: row.commitment,
+            sealed: &row.sealed,
+        });
+        write_chunk(&mut bytes, today.number, rows);
         chunks.insert(arrival, bytes.as_slice())?;
+    }
+    Ok(())
+}
+
+/// A chunk of these rows, in place of what the bytes were.
+fn write_chunk<'a>(
+    bytes: &mut Vec<u8>,
+    period: u32,
+    rows: impl ExactSizeIterator<Item = Sealed<'a>> + Clone,
+) {
+    bytes.clear();
+    bytes.extend_from_slice(&period.to_be_bytes());
+    bytes.extend_from_slice(&(rows.len() as u32).to_be_bytes());
+    let mut end = 0;
+    for row in rows.clone() {
+        end += (ROW_HEAD + row.sealed.len()) as u32;
+        bytes.extend_from_slice(&end.to_be_bytes());
+    }
+    for row in rows {
+        bytes.extend_from_slice(&row.place.0.to_be_bytes());
+        bytes.extend_from_slice(&row.place.1.to_be_bytes());
+        bytes.extend_from_slice(&row.commitment.0.0);
+        bytes.extend_from_slice(row.sealed);
+    }
+}
+
+/// Takes what is sealed out of chunks, of the records from arrival `from` on and before `end`; where it stopped, because that is
+/// enough for one transaction. A chunk that is damaged stays as it is. **Errors**: storage.
+pub fn empty_chunks(transaction: &WriteTransaction, from: u64, end: u64) -> Result<u64, redb::Error> {
+    let mut chunks = transaction.open_table(CHUNKS)?;
+    let mut emptied: Vec<(u64, Vec<u8>)> = Vec::new();
+    let mut next = end;
+    for chunk in chunks.range(from..end)? {
+        let (first, bytes) = chunk?;
+        if emptied.len() == EMPTIED_AT_A_TIME {
+            next = first.value();
+            break;
+        }
+        let Some((period, rows)) = Chunk::of(bytes.value()).and_then(|chunk| chunk.rows()) else { continue };
+        let mut without = Vec::new();
+        write_chunk(&mut without, period, rows.iter().map(|row| Sealed { sealed: &[], ..*row }));
+        emptied.push((first.value(), without));
+    }
+    for (first, bytes) in emptied {
+        chunks.insert(first, bytes.as_slice())?;
+    }
+    Ok(next)
+}
+
+/// Whether the rows are those of an earlier build, which this one does not read. **Errors**: storage, or they are.
+pub(super) fn earlier(transaction: &WriteTransaction) -> Result<(), redb::Error> {
+    use redb::TableHandle as _;
+    if transaction.list_tables()?.any(|table| table.name() == EARLIER) {
+        let told = "the vault's records were kept by an earlier build; this one does not read them";
+        return Err(redb::Error::Io(std::io::Error::other(told)));
     }
     Ok(())
 }
@@ -115,6 +183,8 @@ pub(super) fn open_record(
 pub(crate) struct Log {
     index: Index,
     arrivals: u64,
+    /// How many of them have ended.
+    ended: u64,
     chunks: ReadOnlyTable<u64, &'static [u8]>,
 }
 
@@ -124,21 +194,26 @@ impl Log {
         self.arrivals
     }
 
-    /// Where a person's records are, by sequence.
+    /// How many of them have ended, the first ones.
+    pub(crate) fn ended(&self) -> u64 {
+        self.ended
+    }
+
+    /// Where the records of a person are that have not ended, by sequence.
     pub(crate) fn of(&self, subject: SubjectIndex) -> impl Iterator<Item = Entry> {
-        self.index.of(subject.0, self.arrivals)
+        self.index.of(subject.0, self.arrivals).filter(|entry| u64::from(entry.arrival) >= self.ended)
     }
 
     /// The position that a person's next record gets. **Errors**: storage.
     pub(crate) fn next_sequence(&self, derived: &Derived, subject: SubjectIndex) -> Result<u32, Problem> {
-        let uploaded = self.of(subject).last().map(|entry| entry.sequence);
+        let uploaded = self.index.of(subject.0, self.arrivals).last().map(|entry| entry.sequence);
         let derived = derived.last_sequence(subject)?;
         Ok(uploaded.max(derived).map_or(0, |last| last.saturating_add(1)))
     }
 
     /// Reads records as they lie there, one chunk at a time.
     fn reader(&self) -> Reader<'_> {
-        Reader { chunks: &self.chunks, last: None }
+        Reader { chunks: &self.chunks, last: None, period: None }
     }
 
     /// Those of the places that have uploaded records, with their positions, in the order in which each chunk is read once.
@@ -162,10 +237,11 @@ impl Log {
     /// A record of a person. **Errors**: storage, or a changed byte.
     pub(crate) fn open(
         &self,
+        keys: &VaultKeys,
         key: &DataKey,
         entry: &Entry,
     ) -> Result<(Commitment, CanonicalRecord), Problem> {
-        self.reader().open(key, entry)
+        self.reader().open(keys, key, entry)
     }
 
     /// Visits all records as they lie there, or what is wrong with one, by arrival. **Errors**: storage.
@@ -197,6 +273,8 @@ struct Reader<'a> {
     chunks: &'a ReadOnlyTable<u64, &'static [u8]>,
     /// The chunk that was read last, and the arrival of its first record.
     last: Option<(u64, AccessGuard<'static, &'static [u8]>)>,
+    /// The period of the record that was opened last.
+    period: Option<(u32, Arc<PeriodKey>)>,
 }
 
 impl Reader<'_> {
@@ -217,10 +295,22 @@ impl Reader<'_> {
         row.filter(|row| row.place == (entry.person, entry.sequence)).ok_or_else(broken)
     }
 
-    /// A record of a person. **Errors**: storage, or a changed byte.
-    fn open(&mut self, key: &DataKey, entry: &Entry) -> Result<(Commitment, CanonicalRecord), Problem> {
+    /// A record of a person. **Errors**: storage, a changed byte, or the record has ended.
+    fn open(
+        &mut self,
+        keys: &VaultKeys,
+        key: &DataKey,
+        entry: &Entry,
+    ) -> Result<(Commitment, CanonicalRecord), Problem> {
+        let known = self.period.take();
         let row = self.sealed(entry)?;
-        Ok((row.commitment, row.open(key)?))
+        let period = match known.filter(|(number, _)| *number == row.period) {
+            Some((_, period)) => period,
+            None => keys.period(row.period).map_err(unreadable)?,
+        };
+        let (number, opened) = (row.period, (row.commitment, row.open(key, &period)?));
+        self.period = Some((number, period));
+        Ok(opened)
     }
 }
 
@@ -233,6 +323,8 @@ fn within(arrival: u64, first: u64, bytes: &AccessGuard<'_, &'static [u8]>) -> b
 /// A record as it lies in its chunk.
 #[derive(Clone, Copy)]
 pub(crate) struct Sealed<'a> {
+    /// When it arrived.
+    pub(crate) period: u32,
     /// Person and sequence.
     pub(crate) place: (u32, u32),
     /// Its commitment.
@@ -241,14 +333,20 @@ pub(crate) struct Sealed<'a> {
 }
 
 impl Sealed<'_> {
-    /// The record. **Errors**: a changed byte.
-    pub(crate) fn open(&self, key: &DataKey) -> Result<CanonicalRecord, Problem> {
-        open_record(key, &self.commitment, self.sealed)
+    /// The record, under its person's key and that of its period. **Errors**: a changed byte.
+    pub(crate) fn open(&self, key: &DataKey, period: &PeriodKey) -> Result<CanonicalRecord, Problem> {
+        open_record(&key.within(period), &self.commitment, self.sealed)
+    }
+
+    /// Whether nothing of it is there but its commitment.
+    pub(crate) fn emptied(&self) -> bool {
+        self.sealed.is_empty()
     }
 }
 
-/// Records that lie together: how many, where each ends, and the records.
+/// Records that lie together: their period, how many, where each ends, and the records.
 struct Chunk<'a> {
+    period: u32,
     ends: &'a [[u8; 4]],
     rows: &'a [u8],
 }
@@ -256,10 +354,17 @@ struct Chunk<'a> {
 impl<'a> Chunk<'a> {
     /// `None`: it is damaged.
     fn of(bytes: &'a [u8]) -> Option<Self> {
+        let (period, bytes) = bytes.split_first_chunk()?;
         let (count, bytes) = bytes.split_first_chunk()?;
         let ends = (u32::from_be_bytes(*count) as usize).checked_mul(4)?;
         let (ends, rows) = bytes.split_at_checked(ends)?;
-        Some(Self { ends: ends.as_chunks().0, rows })
+        Some(Self { period: u32::from_be_bytes(*period), ends: ends.as_chunks().0, rows })
+    }
+
+    /// The period, and all rows. `None`: one is damaged.
+    fn rows(&self) -> Option<(u32, Vec<Sealed<'a>>)> {
+        let rows = (0..self.ends.len()).map(|nth| self.row(nth));
+        Some((self.period, rows.collect::<Option<_>>()?))
     }
 
     /// `None`: there is no such row, or it is damaged.
@@ -271,7 +376,8 @@ impl<'a> Chunk<'a> {
         let (sequence, row) = row.split_first_chunk()?;
         let (commitment, sealed) = row.split_first_chunk()?;
         let place = (u32::from_be_bytes(*person), u32::from_be_bytes(*sequence));
-        Some(Sealed { place, commitment: Commitment(Digest(*commitment)), sealed })
+        let commitment = Commitment(Digest(*commitment));
+        Some(Sealed { period: self.period, place, commitment, sealed })
     }
 }
 
@@ -289,7 +395,7 @@ impl View {
         }
         let index = index.clone();
         let chunks = self.transaction.open_table(CHUNKS).map_err(redb::Error::from)?;
-        Ok(Log { index, arrivals, chunks })
+        Ok(Log { index, arrivals, ended: self.ended()?.arrivals, chunks })
     }
 
     fn index(&self) -> MutexGuard<'_, Index> {
@@ -308,8 +414,13 @@ impl View {
         Ok(last.map_or(0, |(first, list)| end_of(first.value(), list.value())))
     }
 
-    /// Where the records of these arrivals are, in ascending order. **Errors**: storage.
+    /// Where the records of these arrivals are that have not ended, in ascending order. **Errors**: storage.
     pub fn arrived(&self, arrivals: Range<u64>) -> Result<Vec<(u32, u32)>, Problem> {
+        self.ever_arrived(arrivals.start.max(self.ended()?.arrivals)..arrivals.end)
+    }
+
+    /// Where the records of these arrivals are, or were, in ascending order. **Errors**: storage.
+    pub fn ever_arrived(&self, arrivals: Range<u64>) -> Result<Vec<(u32, u32)>, Problem> {
         let mut places = Vec::new();
         if arrivals.is_empty() {
             return Ok(places);
@@ -355,7 +466,7 @@ impl View {
             let key = reader.key(subject).map_err(unreadable)?;
             for (sequence, entry) in places {
                 let (commitment, record) = match entry {
-                    Some(entry) => log.open(&key, &entry)?,
+                    Some(entry) => log.open(keys, &key, &entry)?,
                     None => derived.record(self, (slots, &key), (subject, sequence))?,
                 };
                 visit(subject, &commitment, &record)?;
@@ -384,7 +495,7 @@ impl View {
             let mut uploaded: Vec<Option<(Commitment, CanonicalRecord)>> = vec![None; piece.len()];
             let mut reader = log.reader();
             for (entry, nth) in log.by_arrival(piece) {
-                uploaded[nth] = Some(reader.open(&of_people[nth], &entry)?);
+                uploaded[nth] = Some(reader.open(keys, &of_people[nth], &entry)?);
             }
             let derived = |(record, (place, key)): (Option<_>, (&(u32, u32), &Arc<DataKey>))| match record {
                 Some(record) => Ok(record),
@@ -431,10 +542,14 @@ const ROW_HEAD: usize = 40;
 const LISTED_BYTES: usize = 12;
 /// Records that one core opens in a row.
 const PIECE: usize = 8_192;
+/// Chunks that one transaction empties.
+const EMPTIED_AT_A_TIME: usize = 1_024;
 /// Records that are open at a time.
 const OPEN_AT_A_TIME: usize = 8 * PIECE;
 
 /// By the arrival of the first of them.
-const CHUNKS: TableDefinition<'static, u64, &'static [u8]> = TableDefinition::new("vault/record-chunks");
+const CHUNKS: TableDefinition<'static, u64, &'static [u8]> = TableDefinition::new("vault/record-chunks/2");
+/// Chunks without a period.
+const EARLIER: &str = "vault/record-chunks";
 /// By the arrival of the first of them.
 const LISTS: TableDefinition<'static, u64, &'static [u8]> = TableDefinition::new("vault/record-lists");

@@ -147,6 +147,31 @@ impl Segmented {
         Ok(next)
     }
 
+    /// Segments with records that arrived before this one, and the slots of their keys.
+    pub fn before(&self, arrival: u64) -> Vec<(SegmentId, u32)> {
+        let early = self.kept.iter().filter(|(_, kept)| kept.arrivals.start < arrival);
+        early.map(|(segment, kept)| (*segment, kept.slot)).collect()
+    }
+
+    /// With segments, and the slots of their keys, in the place of those that have records which end; `None` when no record is left.
+    /// **Errors**: [`CatalogueError`].
+    pub fn ended(
+        &self,
+        replaced: Vec<(SegmentId, Option<(SegmentEntry, u32)>)>,
+    ) -> Result<Self, CatalogueError> {
+        let mut next = self.clone();
+        for (replaced, entry) in &replaced {
+            let arrivals = self.arrivals(replaced);
+            next.kept.remove(replaced);
+            if let Some((entry, slot)) = entry {
+                next.kept.insert(entry.id, Kept { slot: *slot, arrivals });
+            }
+        }
+        let entries = replaced.into_iter().map(|(id, entry)| (id, entry.map(|(entry, _)| entry)));
+        next.catalogue.end(entries.collect())?;
+        Ok(next)
+    }
+
     /// The slot of a segment's key.
     pub fn slot(&self, segment: &SegmentId) -> Option<u32> {
         self.kept.get(segment).map(|kept| kept.slot)
@@ -173,6 +198,8 @@ pub struct Mark {
     pub until: OrderedMillis,
     /// Epochs that were closed before.
     pub closed: u64,
+    /// Whether what it used of segments is counted already.
+    pub counted: bool,
 }
 
 /// What is known of segments, in place of what was. **Errors**: storage.
@@ -262,4 +289,4 @@ impl View {
 /// Records between two looks at whether to go on.
 const PROCEED_EVERY: usize = 1 << 14;
 const SEGMENTED: TableDefinition<'static, (), &'static [u8]> = TableDefinition::new("vault/segmented/2");
-const MARKS: super::Rows = TableDefinition::new("vault/slice-marks/2");
+const MARKS: super::Rows = TableDefinition::new("vault/slice-marks/3");

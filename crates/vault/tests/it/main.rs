@@ -14,6 +14,7 @@ mod ledger;
 mod moving;
 mod objects;
 mod parse;
+mod retention;
 mod rotation;
 mod segments;
 #[path = "../../../depot/tests/it/server.rs"]

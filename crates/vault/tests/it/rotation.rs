@@ -59,18 +59,18 @@ async fn a_rotation_leaves_nothing_under_the_old_key() {
     let of_segments = fs::read(scene.world.path().join("segments.keys")).unwrap();
     assert_eq!(
         rotate(&scene.world, "one").await.accepted,
-        9 + 1 + 1,
-        "people, segments, and the key of dividends"
+        9 + 1 + 1 + 1,
+        "people, segments, days, and the key of dividends"
     );
     assert!(!scene.world.path().join(OLD).exists());
     for secret in [&old[..], &people[..60], &people[8 * 64..8 * 64 + 60], &of_segments[..60]] {
         assert_eq!(holding(&scene.world, secret), 0);
     }
     opens(&scene, 1, &receipt_id).await;
-    assert_eq!(rotate(&scene.world, "one").await.accepted, 11, "the same request has the same answer");
+    assert_eq!(rotate(&scene.world, "one").await.accepted, 12, "the same request has the same answer");
     assert!(scene.world.path().join("storage.2.key").exists());
     let scene = scene.restarted(|world| assert_eq!(checked(world).faults, vec![]));
-    assert_eq!(rotate(&scene.world, "two").await.accepted, 11);
+    assert_eq!(rotate(&scene.world, "two").await.accepted, 12);
     opens(&scene, 2, &receipt_id).await;
     let person = r#"{"subject":"p9","contact":"p9@example.org"}"#;
     assert_eq!(scene.world.ask(OPERATOR, "more", put_subjects(person)).await.accepted, 1);
@@ -83,9 +83,9 @@ async fn a_crash_inside_a_rotation_is_made_good_at_the_start() {
     let scene = Scene::new(4);
     scene.world.populate(9).await;
     let receipt_id = kept(&scene.world).await;
-    let before = [OLD, "people.keys", "segments.keys", "dividends.keys"];
+    let before = [OLD, "people.keys", "periods.keys", "segments.keys", "dividends.keys"];
     let before = before.map(|file| (file, fs::read(scene.world.path().join(file)).unwrap()));
-    assert_eq!(rotate(&scene.world, "one").await.accepted, 11);
+    assert_eq!(rotate(&scene.world, "one").await.accepted, 12);
     let scene = scene.restarted(|world| {
         for (file, old) in &before {
             let path = world.path().join(file);

@@ -452,7 +452,7 @@ async fn a_record_that_is_missing_under_a_segment_is_found() {
     world.close();
     let database = redb::Database::open(world.path().join("vault.redb")).unwrap();
     let write = database.begin_write().unwrap();
-    let rows: redb::TableDefinition<u64, &[u8]> = redb::TableDefinition::new("vault/record-chunks");
+    let rows: redb::TableDefinition<u64, &[u8]> = redb::TableDefinition::new("vault/record-chunks/2");
     write.open_table(rows).unwrap().pop_first().unwrap();
     write.commit().unwrap();
     drop(database);

@@ -420,8 +420,13 @@ pub(crate) fn program(name: &str) -> PathBuf {
 }
 
 pub(crate) const NETWORK: &str = "test";
-pub(crate) const QUOTA: Quota =
-    Quota { records_max: 50_000, documents_max: 5, document_bytes_max: 20 << 20, segment_rows: u32::MAX };
+pub(crate) const QUOTA: Quota = Quota {
+    records_max: 50_000,
+    documents_max: 5,
+    document_bytes_max: 20 << 20,
+    segment_rows: u32::MAX,
+    days: None,
+};
 
 pub(crate) fn vault_id() -> VaultId {
     VaultId::new("north").unwrap()

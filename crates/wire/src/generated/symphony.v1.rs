@@ -173,7 +173,7 @@ pub struct VaultOperation {
     pub reply_key: ::prost::alloc::vec::Vec<u8>,
     #[prost(
         oneof = "vault_operation::Operation",
-        tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29"
+        tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30"
     )]
     pub operation: ::core::option::Option<vault_operation::Operation>,
 }
@@ -221,6 +221,8 @@ pub mod vault_operation {
         TakeBackup(super::TakeBackup),
         #[prost(message, tag = "29")]
         ReadCandidates(super::ReadCandidates),
+        #[prost(message, tag = "30")]
+        ReadRetention(super::ReadRetention),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -323,6 +325,9 @@ pub struct RotateKey {}
 /// For the Vault's operator: columns that no governed attribute is for.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ReadCandidates {}
+/// For the Vault's operator: how long records are kept, and what has ended.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReadRetention {}
 /// For the Vault's operator: a backup into the node's standby. The answer's `accepted` is its number, its `proof` the signed Backup.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct TakeBackup {}
@@ -406,6 +411,27 @@ pub struct VaultAnswer {
     pub local: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     #[prost(message, repeated, tag = "18")]
     pub candidates: ::prost::alloc::vec::Vec<CandidateEntry>,
+    #[prost(message, optional, tag = "19")]
+    pub retention: ::core::option::Option<RetentionEntry>,
+}
+/// What a Vault keeps for how long.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RetentionEntry {
+    /// that records and receipts are kept; 0: for good
+    #[prost(uint32, tag = "1")]
+    pub days: u32,
+    /// uploaded records that have not ended, those of erased people among them
+    #[prost(uint64, tag = "2")]
+    pub kept: u64,
+    /// uploaded records that have
+    #[prost(uint64, tag = "3")]
+    pub ended: u64,
+    /// when records ended last; 0: never
+    #[prost(uint64, tag = "4")]
+    pub ended_ms: u64,
+    /// the day on which the oldest arrived that are kept; 0: none is
+    #[prost(uint64, tag = "5")]
+    pub since_ms: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct LineRefusal {

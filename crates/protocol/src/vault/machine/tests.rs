@@ -220,6 +220,46 @@ fn committed_of(state: &State, name: u8) -> Vec<u32> {
     }
 }
 
+/// R078, R080: the first records to arrive end once, whoever has no others is asked for nothing any more, and gets records again; what
+/// never arrived, people who are not there, and what is on its way to another Vault do not end.
+#[test]
+fn the_first_records_end_once() {
+    let mut state = populated();
+    apply(&mut state, 2, &records(1..3)).unwrap();
+    let end = |through, subjects: &[u32]| Command::EndRecords {
+        through,
+        subjects: subjects.iter().copied().map(SubjectIndex).collect(),
+    };
+    let before = symphony_types::canonical::to_bytes(&state);
+    for refused in [end(6, &[0]), end(3, &[3])] {
+        assert_eq!(apply(&mut state, 3, &refused), Err(Code::Malformed));
+    }
+    state.moves.out = Some(super::moving::Outbound {
+        proposal: Digest::ZERO,
+        to: VaultId::new("south").unwrap(),
+        at: super::moving::Cursor::START,
+        tally: crate::vault::moving::Tally::default(),
+        pending: None,
+        ended: false,
+    });
+    assert_eq!(apply(&mut state, 3, &end(3, &[0])), Err(Code::VaultMoving));
+    state.moves.out = None;
+    assert_eq!(symphony_types::canonical::to_bytes(&state), before);
+    assert_eq!(apply(&mut state, 4, &end(3, &[0])).unwrap().len(), 1);
+    let holdings = &state.holdings;
+    assert_eq!((holdings.count(), holdings.kept(), holdings.ended()), (5, 2, 3));
+    assert_eq!(holdings.ended_at(), Some(OrderedMillis(4)));
+    assert_eq!([0, 1, 2].map(|person| holdings.holds(SubjectIndex(person))), [false, true, true]);
+    assert_ne!(symphony_types::canonical::to_bytes(&state), before);
+    for again in [end(3, &[0, 1]), end(2, &[1])] {
+        assert_eq!(apply(&mut state, 5, &again), Ok(vec![]));
+    }
+    apply(&mut state, 6, &prepare_of(1, "marketing", 3, 100)).unwrap();
+    assert_eq!(reserved_of(&state, 1), [1, 2]);
+    apply(&mut state, 7, &records(0..1)).unwrap();
+    assert!(state.holdings.holds(SubjectIndex(0)));
+}
+
 /// R064, R066
 #[test]
 fn every_transition_of_a_ledger_entry_is_as_printed() {
