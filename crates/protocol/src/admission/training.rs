@@ -33,7 +33,7 @@ pub fn resolve(
     }
     check(policy, &request.training)?;
     let evaluated_at = request.evaluate_at.unwrap_or(at);
-    let mut resolver = Resolver::new(&governance.semantics, evaluated_at);
+    let mut resolver = Resolver::new(governance.semantics_at(at), evaluated_at);
     let asked = &request.training;
     resolver.attribute(&asked.time, ValueType::Time)?;
     let training = Training {

@@ -358,7 +358,7 @@ fn the_envelope_is_complete() {
     assert_eq!((envelope.plan.class(), &envelope.submitter), (TaskClass::Query, &request.submitter));
     assert_eq!(envelope.scope, request.scope);
     assert_eq!(envelope.versions.policy, world.state.governance.version_at(START));
-    assert_eq!(envelope.versions.semantic, world.state.governance.semantics.version);
+    assert_eq!(envelope.versions.semantic, world.state.governance.meanings.founded.version);
     assert_eq!((envelope.budget_lock_ref, envelope.locked), (lock(&request, PLENTY).lock, PLENTY));
     let digests: Vec<_> = task.receipts.iter().map(|receipt| receipt.body.digest()).collect();
     assert_eq!(envelope.reservations, digests);
@@ -479,10 +479,10 @@ fn the_composition_has_the_highest_class() {
     let mut governance = governance();
     assert_eq!(class(&governance), PrivacyClass::Identifying);
     let handle = attribute("identity.contact_handle");
-    governance.semantics.attributes.get_mut(&handle).unwrap().privacy_class = PrivacyClass::Low;
+    governance.meanings.founded.attributes.get_mut(&handle).unwrap().privacy_class = PrivacyClass::Low;
     assert_eq!(class(&governance), PrivacyClass::Sensitive);
     let date = attribute("commerce.purchase_date");
-    governance.semantics.attributes.get_mut(&date).unwrap().privacy_class = PrivacyClass::Public;
+    governance.meanings.founded.attributes.get_mut(&date).unwrap().privacy_class = PrivacyClass::Public;
     assert_eq!(class(&governance), PrivacyClass::Low);
 }
 

@@ -171,7 +171,7 @@ pub(crate) fn governance() -> Governance {
         policies: [(active, policy())].into(),
         calendar: calendar(),
         registry: registry(),
-        semantics: semantics(),
+        meanings: Meanings::new(semantics()),
         hardware: BTreeMap::new(),
         sequence: GovernanceSequence(0),
     };

@@ -123,7 +123,7 @@ impl World {
             policies: [(PolicyVersion(1), policy())].into(),
             calendar: Calendar::new(PolicyVersion(1), policy().epoch_ms),
             registry,
-            semantics: semantics(),
+            meanings: Meanings::new(semantics()),
             hardware: BTreeMap::new(),
             sequence: GovernanceSequence(0),
         };
