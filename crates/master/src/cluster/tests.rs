@@ -13,6 +13,7 @@ use symphony_protocol::governance::policy::{
     ComputePolicy, Deadlines, ParsePolicy, Policy, Privacy, ProposalPolicy, QueryFees, Shares, TrainPolicy,
 };
 use symphony_protocol::governance::registry::{Registry, VerifierRecord};
+use symphony_protocol::governance::meaning::Meanings;
 use symphony_protocol::governance::semantics::Semantics;
 use symphony_protocol::lifecycle::{Stage, Task};
 use symphony_protocol::machine::{Answer, Effect, Lease, State, Submission};
@@ -121,13 +122,12 @@ fn governance() -> Governance {
             .collect(),
         council: BTreeMap::new(),
     };
-    let semantics =
-        Semantics { version: SemanticVersion(1), attributes: BTreeMap::new(), rules: BTreeMap::new() };
+    let meanings = Meanings::new(Semantics::founding(BTreeMap::new(), BTreeMap::new()));
     Governance {
         policies: [(PolicyVersion(1), policy())].into(),
         calendar: Calendar::new(PolicyVersion(1), policy().epoch_ms),
         registry,
-        semantics,
+        meanings,
         hardware: BTreeMap::new(),
         sequence: GovernanceSequence(0),
     }

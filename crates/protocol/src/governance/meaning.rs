@@ -19,7 +19,7 @@ use symphony_types::id::{AttributeName, DomainName, RuleName, SemanticVersion};
 use symphony_types::limits::MEANINGS_MAX;
 use symphony_types::time::OrderedMillis;
 
-use super::semantics::{Attribute, Redefined, Rule, Semantics};
+use super::semantics::{Attribute, Domain, Redefined, Rule, Semantics};
 
 /// All versions of meaning.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,13 +32,16 @@ pub struct Meanings {
 
 /// What a version of meaning has that the one before it had not, or had otherwise.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Amendment {
-    /// Domains that come, each with the one that it is a part of.
-    pub domains: BTreeMap<DomainName, Option<DomainName>>,
+    /// Domains that come.
+    pub domains: BTreeMap<DomainName, Domain>,
     /// Attributes that come, or are different.
     pub attributes: BTreeMap<AttributeName, Attribute>,
-    /// Rules that come, or are different; `None`: that go.
-    pub rules: BTreeMap<RuleName, Option<Rule>>,
+    /// Rules that come, or are different.
+    pub rules: BTreeMap<RuleName, Rule>,
+    /// Rules that go.
+    pub dropped: BTreeSet<RuleName>,
     /// What therefore means something else, named by whoever proposes it.
     pub redefines: Redefined,
 }
@@ -108,44 +111,35 @@ impl Amendment {
         let mut next = Semantics { version, redefines: self.redefines.clone(), ..last.clone() };
         next.domains.extend(self.domains.clone());
         next.attributes.extend(self.attributes.clone());
-        for (name, rule) in &self.rules {
-            match rule {
-                Some(rule) => drop(next.rules.insert(name.clone(), rule.clone())),
-                None => drop(next.rules.remove(name)),
-            }
-        }
+        next.rules.retain(|name, _| !self.dropped.contains(name));
+        next.rules.extend(self.rules.clone());
         next
     }
 }
 
 /// What makes one meaning of another, with all that it redefines. Domains and attributes that are gone are not in it.
 pub fn between(before: &Semantics, after: &Semantics) -> Amendment {
-    let domains = after.domains.iter().filter(|(name, parent)| before.domains.get(*name) != Some(parent));
-    let attributes = after.attributes.iter().filter(|(name, known)| before.attributes.get(*name) != Some(known));
-    let rules = after.rules.iter().filter(|(name, rule)| before.rules.get(*name) != Some(rule));
-    let gone = before.rules.keys().filter(|name| !after.rules.contains_key(*name));
-    Amendment {
-        domains: domains.map(|(name, parent)| (name.clone(), parent.clone())).collect(),
-        attributes: attributes.map(|(name, attribute)| (name.clone(), attribute.clone())).collect(),
-        rules: rules
-            .map(|(name, rule)| (name.clone(), Some(rule.clone())))
-            .chain(gone.map(|name| (name.clone(), None)))
-            .collect(),
-        redefines: redefined(before, after),
-    }
-}
-
-/// What means something else, by its name.
-fn redefined(before: &Semantics, after: &Semantics) -> Redefined {
     let asked = |attribute: &Attribute| (attribute.privacy_class, attribute.queryability);
     let attributes = before.attributes.iter().filter(|(name, known)| {
         after.attributes.get(*name).is_some_and(|next| asked(next) != asked(known))
     });
     let rules = before.rules.iter().filter(|(name, rule)| after.rules.get(*name) != Some(rule));
-    Redefined {
-        attributes: attributes.map(|(name, _)| name.clone()).collect(),
-        rules: rules.map(|(name, _)| name.clone()).collect::<BTreeSet<_>>(),
+    Amendment {
+        domains: news(&before.domains, &after.domains),
+        attributes: news(&before.attributes, &after.attributes),
+        rules: news(&before.rules, &after.rules),
+        dropped: before.rules.keys().filter(|name| !after.rules.contains_key(*name)).cloned().collect(),
+        redefines: Redefined {
+            attributes: attributes.map(|(name, _)| name.clone()).collect(),
+            rules: rules.map(|(name, _)| name.clone()).collect(),
+        },
     }
+}
+
+/// What is not there before, or otherwise.
+fn news<K: Ord + Clone, V: PartialEq + Clone>(before: &BTreeMap<K, V>, after: &BTreeMap<K, V>) -> BTreeMap<K, V> {
+    let news = after.iter().filter(|(name, value)| before.get(*name) != Some(*value));
+    news.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
 /// Whether records, and tasks that have begun, keep their meaning.

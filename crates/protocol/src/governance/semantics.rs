@@ -13,21 +13,32 @@ use crate::artifact::PrivacyClass;
 
 /// One version of shared meaning.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Semantics {
     /// The version.
     pub version: SemanticVersion,
     /// Domains, each with the one that it is a part of.
-    pub domains: BTreeMap<DomainName, Option<DomainName>>,
+    pub domains: BTreeMap<DomainName, Domain>,
     /// Canonical attributes.
     pub attributes: BTreeMap<AttributeName, Attribute>,
     /// Derivation rules.
     pub rules: BTreeMap<RuleName, Rule>,
     /// What means something else than in the version before.
+    #[serde(default)]
     pub redefines: Redefined,
+}
+
+/// A domain in the tree of all (R044).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Domain {
+    /// The domain that it is a part of; absent for one that stands on its own.
+    pub part_of: Option<DomainName>,
 }
 
 /// Names under which something else is meant than in the version before: whoever asked by them gets another answer (R052).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Redefined {
     /// Attributes of another privacy class or queryability.
     #[serde(default)]
@@ -38,6 +49,16 @@ pub struct Redefined {
 }
 
 impl Semantics {
+    /// The first version: its domains are those of its attributes, each on its own.
+    pub fn founding(
+        attributes: BTreeMap<AttributeName, Attribute>,
+        rules: BTreeMap<RuleName, Rule>,
+    ) -> Self {
+        let domains = attributes.values().map(|attribute| (attribute.domain.clone(), Domain::default())).collect();
+        let (version, redefines) = (SemanticVersion(1), Redefined::default());
+        Self { version, domains, attributes, rules, redefines }
+    }
+
     /// Whether everything that is named is there and fits: the domains of attributes and their parents, which attribute a rule
     /// reads, and as what. **Errors**: what is wrong.
     pub fn check(&self) -> Result<(), &'static str> {
@@ -62,7 +83,7 @@ impl Semantics {
     pub fn outermost<'a>(&'a self, domain: &'a DomainName) -> Option<&'a DomainName> {
         let mut domain = domain;
         for _ in 0..=DOMAIN_DEPTH_MAX {
-            match self.domains.get(domain)? {
+            match &self.domains.get(domain)?.part_of {
                 Some(parent) => domain = parent,
                 None => return Some(domain),
             }
@@ -73,6 +94,7 @@ impl Semantics {
 
 /// A canonical attribute: one meaning, one type, one class.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Attribute {
     /// The domain that it belongs to, such as `commerce`.
     pub domain: DomainName,
@@ -161,6 +183,7 @@ impl AttributeLifecycle {
 
 /// A derivation rule: how one attribute becomes a yes or no (R046).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Rule {
     /// The attribute that it reads.
     pub attribute: AttributeName,

@@ -72,7 +72,6 @@ fn unacceptable() -> Vec<(&'static str, Code, TaskRequest)> {
         ("cap above the policy's", Code::CapExceeded, with(|request| asked(request).cap = 10_001)),
         ("no operand", Code::Malformed, with(|request| operands(request).clear())),
         ("unknown rule", Code::AttributeUnknown, asking("commerce.nothing", text("x"))),
-        ("rule without attribute", Code::AttributeUnknown, asking("orphan.rule", text("x"))),
         ("deprecated attribute", Code::AttributeUnknown, asking("commerce.loyalty_tier", text("gold"))),
         ("across domains", Code::CrossDomain, asking("commerce.payment_method", text("cash"))),
         ("local-only attribute", Code::NotQueryable, asking("health.diagnosis_equals", text("flu"))),
@@ -84,7 +83,6 @@ fn unacceptable() -> Vec<(&'static str, Code, TaskRequest)> {
         ("a range that is empty", Code::SettingOutOfRange, asking("commerce.amount_range", range(4, 3))),
         ("none counted", Code::SettingOutOfRange, asking("commerce.purchase_count", Argument::AtLeast(0))),
         ("a count without a bound", Code::Malformed, asking("commerce.purchase_count", Argument::Days(3))),
-        ("a sum of texts", Code::Malformed, asking("commerce.brand_sum", Argument::AtLeast(3))),
         (
             "nothing is read",
             Code::SettingOutOfRange,

@@ -300,7 +300,6 @@ fn semantics() -> Semantics {
         ("commerce.amount_at_least", "commerce.amount", Threshold, Allowed),
         ("commerce.amount_range", "commerce.amount", Range, Allowed),
         ("commerce.amount_sum", "commerce.amount", Sum, Allowed),
-        ("commerce.brand_sum", "commerce.brand", Sum, Allowed),
         ("commerce.purchase_count", "commerce.purchase_date", Count, Allowed),
         ("commerce.purchase_range", "commerce.purchase_date", Range, Allowed),
         ("commerce.payment_method", "commerce.payment", Equality, Denied),
@@ -309,16 +308,15 @@ fn semantics() -> Semantics {
         ("geography.district_equals", "geography.district", Equality, Allowed),
         ("health.diagnosis_equals", "health.diagnosis", Equality, Allowed),
         ("identity.handle_equals", "identity.contact_handle", Equality, Allowed),
-        ("orphan.rule", "orphan.attribute", Equality, Allowed),
     ];
     let attributes = attributes.map(|(name, value, privacy_class, queryability, lifecycle)| {
-        let domain = name.split('.').next().unwrap().to_string();
+        let domain = DomainName::new(name.split('.').next().unwrap()).unwrap();
         (attribute(name), Attribute { domain, value, privacy_class, queryability, lifecycle })
     });
     let rules = rules.map(|(name, read, kind, cross_domain_policy)| {
         (RuleName::new(name).unwrap(), Rule { attribute: attribute(read), kind, cross_domain_policy })
     });
-    Semantics { version: SemanticVersion(1), attributes: attributes.into(), rules: rules.into() }
+    Semantics::founding(attributes.into(), rules.into())
 }
 
 pub(crate) fn operand(rule: &str, argument: Argument) -> Operand {

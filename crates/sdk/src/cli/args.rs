@@ -201,6 +201,9 @@ pub(crate) enum Command {
     /// The policy: fees, shares, limits and deadlines
     #[command(subcommand)]
     Policy(governance::Policy),
+    /// What names mean, and how those of a task were resolved
+    #[command(subcommand)]
+    Semantics(governance::Semantics),
     /// Check an evidence bundle, without a network and without trust in any node
     Verify {
         /// The bundle

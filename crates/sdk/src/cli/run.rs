@@ -130,6 +130,7 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         }
         Command::Governance(command) => return session.governance(command).await,
         Command::Policy(command) => return session.policy(command).await,
+        Command::Semantics(command) => return session.semantics(command).await,
         Command::Verify { file, governance } => return session.verify(&file, governance),
         Command::Tee(command) => return session.tee(command),
         Command::Replay { journal } => {

@@ -490,16 +490,14 @@ fn query() -> ResolvedQuery {
 
 fn semantics() -> Semantics {
     let governed = |domain: &str, value, queryability| Attribute {
-        domain: domain.into(),
+        domain: DomainName::new(domain).unwrap(),
         value,
         privacy_class: PrivacyClass::Sensitive,
         queryability,
         lifecycle: AttributeLifecycle::Active,
     };
     let queryable = Queryability::DirectlyQueryable;
-    Semantics {
-        version: SemanticVersion(1),
-        attributes: [
+    let attributes = [
             (attribute("commerce.merchant"), governed("commerce", ValueType::Text, queryable)),
             (attribute("commerce.amount"), governed("commerce", ValueType::Cents, queryable)),
             (
@@ -507,9 +505,8 @@ fn semantics() -> Semantics {
                 governed("contact", ValueType::Text, Queryability::DeliverableOnly),
             ),
         ]
-        .into(),
-        rules: BTreeMap::new(),
-    }
+        .into();
+    Semantics::founding(attributes, BTreeMap::new())
 }
 
 pub(crate) fn policy() -> Policy {

@@ -97,6 +97,27 @@ pub(crate) enum Policy {
 }
 
 #[derive(Subcommand)]
+pub(crate) enum Semantics {
+    /// Show a version as the council made it, checked against the governance that you trust
+    Show {
+        /// The version; the one in force when absent
+        #[arg(long)]
+        version: Option<u32>,
+    },
+    /// Write the amendment that makes another meaning of the last version, TOML
+    Diff {
+        /// The other meaning, TOML
+        file: PathBuf,
+    },
+    /// Show what each name of a settled task came to, after every check of its evidence
+    Explain {
+        /// Task, 64 hexadecimal digits
+        #[arg(value_parser = digest)]
+        task: Digest,
+    },
+}
+
+#[derive(Subcommand)]
 pub(crate) enum Change {
     /// Make enclave code known
     Register {
@@ -174,6 +195,14 @@ pub(crate) enum Change {
         /// The policy, TOML, as `symphony policy show` writes one
         file: PathBuf,
         /// Its version: the one after the last
+        #[arg(long)]
+        version: u32,
+    },
+    /// Put a version of meaning into force, after one epoch of notice
+    AmendMeaning {
+        /// The amendment, TOML, as `symphony semantics diff` writes one
+        file: PathBuf,
+        /// The version that it makes: the one after the last
         #[arg(long)]
         version: u32,
     },
