@@ -16,11 +16,11 @@ use symphony_types::key::{Document, PublicKey, SoftwareEnclave};
 use symphony_types::merkle;
 use symphony_types::time::OrderedMillis;
 
+use crate::admission::explain;
 use crate::artifact::{
     Attestation, Combined, Decision, Evidence, HelperShare, Outcome, SignedAggregate, SignedSlice,
     SliceHeader, TaskEnvelope, Verdict,
 };
-use crate::admission::explain;
 use crate::execution::{aggregate, coordinate, training};
 use crate::governance::Governance;
 use crate::lifecycle::training::Position;

@@ -118,9 +118,13 @@ impl Segments {
         let segment = open.id();
         let wanted = self.schema().arrow().project(columns);
         let wanted = Arc::new(wanted.map_err(|_| SegmentError::Schema("there is no such column"))?);
-        let there: Vec<usize> =
-            wanted.fields().iter().filter_map(|field| open.arrow().schema().index_of(field.name()).ok()).collect();
-        let mask = ProjectionMask::roots(open.metadata().file_metadata().schema_descr(), there.iter().copied());
+        let there: Vec<usize> = wanted
+            .fields()
+            .iter()
+            .filter_map(|field| open.arrow().schema().index_of(field.name()).ok())
+            .collect();
+        let mask =
+            ProjectionMask::roots(open.metadata().file_metadata().schema_descr(), there.iter().copied());
         let stream = ParquetRecordBatchStreamBuilder::new_with_metadata(
             SegmentFile::new(self.store.clone(), &open),
             open.arrow().clone(),
@@ -144,7 +148,8 @@ impl Segments {
         }
         let schema = self.schema().arrow();
         for name in names(self.open(entry).await?.as_ref()) {
-            let column = schema.index_of(&name).map_err(|_| SegmentError::Schema("a segment of other columns"))?;
+            let column =
+                schema.index_of(&name).map_err(|_| SegmentError::Schema("a segment of other columns"))?;
             let failed = || corrupt(entry.id, Part::Column(name.clone()));
             let mut records = self.records(entry, &[column], CHECK_ROWS).await?;
             let mut rows = 0;

@@ -106,8 +106,7 @@ impl Asked<'_> {
         let asked = Composition { who, latest: inquiry.latest.cloned() };
         asked.check(self.schema)?;
         let counting = Counting::of(&asked.who, inquiry.latest);
-        let tallies =
-            counted(self.pieces(&counting), self.allowed, &counting, cores(), self.reading)?;
+        let tallies = counted(self.pieces(&counting), self.allowed, &counting, cores(), self.reading)?;
         let mut found = Found::default();
         for person in self.permitted.bitmap() {
             let nothing = Said { person, holding: 0, known: false, amount: 0, latest: 0 };
@@ -144,8 +143,7 @@ impl Asked<'_> {
         asked.check(self.schema)?;
         let counting = Counting::measure(&asked.in_groups(), &Measure::Records);
         let pieces = self.pieces(&counting);
-        let found =
-            records_in_groups(pieces, self.allowed, (&counting, &asked), cores(), self.reading)?;
+        let found = records_in_groups(pieces, self.allowed, (&counting, &asked), cores(), self.reading)?;
         Ok(found.into_iter().map(|((person, group), records)| (person, group, records)).collect())
     }
 

@@ -16,11 +16,11 @@ use symphony_protocol::governance::approval::{
 };
 use symphony_protocol::governance::epoch::Calendar;
 use symphony_protocol::governance::hardware::HardwareRules;
+use symphony_protocol::governance::meaning::Meanings;
 use symphony_protocol::governance::policy::{
     ComputePolicy, Deadlines, ParsePolicy, Policy, Privacy, ProposalPolicy, QueryFees, Shares, TrainPolicy,
 };
 use symphony_protocol::governance::registry::{Actor, Registry, Role, VaultRecord, VerifierRecord};
-use symphony_protocol::governance::meaning::Meanings;
 use symphony_protocol::governance::semantics::{
     Attribute, AttributeLifecycle, CrossDomainPolicy, Queryability, Rule, RuleKind, Semantics, ValueType,
 };

@@ -85,8 +85,8 @@ impl Analysis {
             Some(segmented) => segmented,
             None => Segmented::new(schema(meaning)?),
         };
-        segmented.schema = grown(&segmented.schema, meaning)
-            .context("the vault's segments are of another vocabulary")?;
+        segmented.schema =
+            grown(&segmented.schema, meaning).context("the vault's segments are of another vocabulary")?;
         let places: BTreeMap<_, _> = segmented.slots().map(|(id, slot)| (*id, slot)).collect();
         let used = places.values().copied().collect();
         let slots = KeySlots::open(place, SEGMENTS_FILE, &used).context("opening the keys of segments")?;

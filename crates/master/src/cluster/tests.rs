@@ -9,11 +9,11 @@ use symphony_protocol::artifact::*;
 use symphony_protocol::governance::Governance;
 use symphony_protocol::governance::approval::{EnclaveCode, Platform, Purpose};
 use symphony_protocol::governance::epoch::Calendar;
+use symphony_protocol::governance::meaning::Meanings;
 use symphony_protocol::governance::policy::{
     ComputePolicy, Deadlines, ParsePolicy, Policy, Privacy, ProposalPolicy, QueryFees, Shares, TrainPolicy,
 };
 use symphony_protocol::governance::registry::{Registry, VerifierRecord};
-use symphony_protocol::governance::meaning::Meanings;
 use symphony_protocol::governance::semantics::Semantics;
 use symphony_protocol::lifecycle::{Stage, Task};
 use symphony_protocol::machine::{Answer, Effect, Lease, State, Submission};

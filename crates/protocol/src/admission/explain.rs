@@ -16,9 +16,7 @@ use crate::artifact::selection::{Qualification, Quantity, ResolvedMeasure, Selec
 use crate::artifact::statistic::Measure;
 use crate::artifact::training::{Family, ModelKind, Training};
 use crate::artifact::{Predicate, ResolvedOperand};
-use crate::governance::semantics::{
-    Attribute, Rule, RuleKind, Semantics, ValueType,
-};
+use crate::governance::semantics::{Attribute, Rule, RuleKind, Semantics, ValueType};
 
 /// What one name of a task came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -130,7 +128,8 @@ fn step<'a>(
     match named {
         Named::Operand(ResolvedOperand { rule, attribute, predicate }) => {
             let (known, read) = resolver.rule(rule)?;
-            let same = known.attribute == *attribute && binds(known.kind, read.value, predicate, evaluated_at);
+            let same =
+                known.attribute == *attribute && binds(known.kind, read.value, predicate, evaluated_at);
             let asks = Asks::Holds(predicate);
             let step = Step { rule: Some((rule, known)), attribute: (attribute, read), asks };
             if same { Ok(step) } else { Err(Code::AttributeUnknown) }
@@ -143,7 +142,11 @@ fn step<'a>(
             };
             let asks = Asks::Measures(*quantity, *at_least);
             let step = Step { rule: Some((rule, known)), attribute: (attribute, read), asks };
-            if known.kind == kind && known.attribute == *attribute { Ok(step) } else { Err(Code::AttributeUnknown) }
+            if known.kind == kind && known.attribute == *attribute {
+                Ok(step)
+            } else {
+                Err(Code::AttributeUnknown)
+            }
         }
         Named::Read(name, value) => {
             let read = resolver.attribute(name, value)?;

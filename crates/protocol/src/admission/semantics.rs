@@ -137,7 +137,11 @@ impl<'a> Resolver<'a> {
 
     /// Takes an attribute that is only read in a form that coarsens it. **Errors**: `ADM-0008` for one that is not
     /// active or of another type, `ADM-0010` for one that no task may read.
-    pub(super) fn attribute(&mut self, name: &AttributeName, value: ValueType) -> Result<&'a Attribute, Code> {
+    pub(super) fn attribute(
+        &mut self,
+        name: &AttributeName,
+        value: ValueType,
+    ) -> Result<&'a Attribute, Code> {
         let attribute = self.compared(name, true)?;
         if attribute.value == value { Ok(attribute) } else { Err(Code::AttributeUnknown) }
     }

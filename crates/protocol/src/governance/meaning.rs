@@ -120,9 +120,10 @@ impl Amendment {
 /// What makes one meaning of another, with all that it redefines. Domains and attributes that are gone are not in it.
 pub fn between(before: &Semantics, after: &Semantics) -> Amendment {
     let asked = |attribute: &Attribute| (attribute.privacy_class, attribute.queryability);
-    let attributes = before.attributes.iter().filter(|(name, known)| {
-        after.attributes.get(*name).is_some_and(|next| asked(next) != asked(known))
-    });
+    let attributes = before
+        .attributes
+        .iter()
+        .filter(|(name, known)| after.attributes.get(*name).is_some_and(|next| asked(next) != asked(known)));
     let rules = before.rules.iter().filter(|(name, rule)| after.rules.get(*name) != Some(rule));
     Amendment {
         domains: news(&before.domains, &after.domains),
@@ -137,7 +138,10 @@ pub fn between(before: &Semantics, after: &Semantics) -> Amendment {
 }
 
 /// What is not there before, or otherwise.
-fn news<K: Ord + Clone, V: PartialEq + Clone>(before: &BTreeMap<K, V>, after: &BTreeMap<K, V>) -> BTreeMap<K, V> {
+fn news<K: Ord + Clone, V: PartialEq + Clone>(
+    before: &BTreeMap<K, V>,
+    after: &BTreeMap<K, V>,
+) -> BTreeMap<K, V> {
     let news = after.iter().filter(|(name, value)| before.get(*name) != Some(*value));
     news.map(|(name, value)| (name.clone(), value.clone())).collect()
 }

@@ -50,11 +50,9 @@ pub struct Redefined {
 
 impl Semantics {
     /// The first version: its domains are those of its attributes, each on its own.
-    pub fn founding(
-        attributes: BTreeMap<AttributeName, Attribute>,
-        rules: BTreeMap<RuleName, Rule>,
-    ) -> Self {
-        let domains = attributes.values().map(|attribute| (attribute.domain.clone(), Domain::default())).collect();
+    pub fn founding(attributes: BTreeMap<AttributeName, Attribute>, rules: BTreeMap<RuleName, Rule>) -> Self {
+        let domains =
+            attributes.values().map(|attribute| (attribute.domain.clone(), Domain::default())).collect();
         let (version, redefines) = (SemanticVersion(1), Redefined::default());
         Self { version, domains, attributes, rules, redefines }
     }
@@ -76,7 +74,11 @@ impl Semantics {
             let attribute = attributes.get(&rule.attribute);
             attribute.is_some_and(|attribute| rule.kind.reads(attribute.value))
         };
-        if rules.values().all(fits) { Ok(()) } else { Err("a rule reads what is not there, or of another type") }
+        if rules.values().all(fits) {
+            Ok(())
+        } else {
+            Err("a rule reads what is not there, or of another type")
+        }
     }
 
     /// The domain that a domain is a part of at last: itself, if it is a part of none. `None`: it is not there, or a part of itself.

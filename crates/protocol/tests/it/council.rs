@@ -2,6 +2,7 @@
 //! that proves itself, and nodes that follow it (R120, R128, R129, R130, R191, R194).
 
 mod followers;
+mod meanings;
 pub(crate) mod moves;
 mod policies;
 mod proposals;

@@ -8,6 +8,7 @@ use symphony_protocol::artifact::*;
 use symphony_protocol::governance::Governance;
 use symphony_protocol::governance::approval::{EnclaveCode, Platform, Purpose};
 use symphony_protocol::governance::epoch::Calendar;
+use symphony_protocol::governance::meaning::Meanings;
 use symphony_protocol::governance::policy::{
     ComputePolicy, Deadlines, ParsePolicy, Policy, Privacy, ProposalPolicy, QueryFees, Shares, TrainPolicy,
 };

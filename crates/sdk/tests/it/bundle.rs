@@ -10,11 +10,11 @@ use symphony_protocol::execution::{aggregate::aggregate_nonce, coordinate::slice
 use symphony_protocol::governance::approval::{EnclaveCode, Platform, Purpose};
 use symphony_protocol::governance::epoch::Calendar;
 use symphony_protocol::governance::log::{LogEntry, replay};
+use symphony_protocol::governance::meaning::Meanings;
 use symphony_protocol::governance::policy::{
     ComputePolicy, Deadlines, ParsePolicy, Policy, Privacy, ProposalPolicy, QueryFees, Shares, TrainPolicy,
 };
 use symphony_protocol::governance::registry::{Actor, Registry, VaultRecord, VerifierRecord};
-use symphony_protocol::governance::meaning::Meanings;
 use symphony_protocol::governance::semantics::{
     Attribute, AttributeLifecycle, CrossDomainPolicy, Queryability, Rule, RuleKind, Semantics, ValueType,
 };
@@ -179,7 +179,10 @@ fn semantics() -> Semantics {
     let attribute = |name: &str, value, privacy_class, queryability| {
         let domain = DomainName::new(name.split('.').next().unwrap()).unwrap();
         let lifecycle = AttributeLifecycle::Active;
-        (AttributeName::new(name).unwrap(), Attribute { domain, value, privacy_class, queryability, lifecycle })
+        (
+            AttributeName::new(name).unwrap(),
+            Attribute { domain, value, privacy_class, queryability, lifecycle },
+        )
     };
     let (read, delivered) = (Queryability::DirectlyQueryable, Queryability::DeliverableOnly);
     let attributes = [
@@ -187,7 +190,8 @@ fn semantics() -> Semantics {
         attribute("identity.contact_handle", ValueType::Text, PrivacyClass::Identifying, delivered),
     ];
     let (rule, brand) = (RuleName::new("commerce.brand_purchase").unwrap(), attributes[0].0.clone());
-    let equal = Rule { attribute: brand, kind: RuleKind::Equality, cross_domain_policy: CrossDomainPolicy::Allowed };
+    let equal =
+        Rule { attribute: brand, kind: RuleKind::Equality, cross_domain_policy: CrossDomainPolicy::Allowed };
     Semantics::founding(attributes.into(), [(rule, equal)].into())
 }
 

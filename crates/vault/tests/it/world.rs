@@ -12,6 +12,7 @@ use symphony_protocol::artifact::*;
 use symphony_protocol::governance::Governance;
 use symphony_protocol::governance::approval::{EnclaveCode, Platform, Purpose};
 use symphony_protocol::governance::epoch::Calendar;
+use symphony_protocol::governance::meaning::Meanings;
 use symphony_protocol::governance::policy::{
     ComputePolicy, Deadlines, ParsePolicy, Policy, Privacy, ProposalPolicy, QueryFees, Shares, TrainPolicy,
 };
@@ -498,14 +499,11 @@ fn semantics() -> Semantics {
     };
     let queryable = Queryability::DirectlyQueryable;
     let attributes = [
-            (attribute("commerce.merchant"), governed("commerce", ValueType::Text, queryable)),
-            (attribute("commerce.amount"), governed("commerce", ValueType::Cents, queryable)),
-            (
-                attribute("contact.handle"),
-                governed("contact", ValueType::Text, Queryability::DeliverableOnly),
-            ),
-        ]
-        .into();
+        (attribute("commerce.merchant"), governed("commerce", ValueType::Text, queryable)),
+        (attribute("commerce.amount"), governed("commerce", ValueType::Cents, queryable)),
+        (attribute("contact.handle"), governed("contact", ValueType::Text, Queryability::DeliverableOnly)),
+    ]
+    .into();
     Semantics::founding(attributes, BTreeMap::new())
 }
 
