@@ -10,7 +10,7 @@ use symphony_protocol::artifact::PrivacyClass;
 use symphony_protocol::governance::semantics::{
     Attribute, AttributeLifecycle, Queryability, Semantics, ValueType,
 };
-use symphony_types::id::{AttributeName, SemanticVersion};
+use symphony_types::id::{AttributeName, DomainName};
 
 use crate::pairs::{compare, per_unit, print};
 
@@ -55,7 +55,7 @@ fn semantics() -> Semantics {
     let attribute = |(text, value): (&str, ValueType)| {
         let name = AttributeName::new(text).expect("the name is valid");
         let attribute = Attribute {
-            domain: text.split('.').next().unwrap_or(text).into(),
+            domain: DomainName::new(text.split('.').next().unwrap_or(text)).expect("the name is valid"),
             value,
             privacy_class: PrivacyClass::Sensitive,
             queryability: Queryability::DirectlyQueryable,
@@ -69,11 +69,7 @@ fn semantics() -> Semantics {
         ("commerce.amount", ValueType::Cents),
         ("geography.city", ValueType::Text),
     ];
-    Semantics {
-        version: SemanticVersion(1),
-        attributes: attributes.map(attribute).into(),
-        rules: Default::default(),
-    }
+    Semantics::founding(attributes.map(attribute).into(), Default::default())
 }
 
 const LINES: usize = 50_000;

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use symphony_types::canonical;
 use symphony_types::digest::Digest;
 use symphony_types::limits::COMMAND_BYTES_MAX;
+use symphony_types::time::OrderedMillis;
 
 use crate::entry::{EVENTS_BYTES_MAX, Entry, Fault, Head, ROW_BYTES_MAX, decode, from_row};
 use crate::journal::{JournalError, corrupt};
@@ -52,6 +53,31 @@ pub fn replay<M: Machine, R: Read>(
     }
     let (head, state) = rebuild.finish(&export.header.head)?;
     Ok(Replayed { head, state })
+}
+
+/// Replays the part of an exported chain that is `within`, which is asked of the state before each entry with the entry's height and time, and
+/// ends the part when it says no. Entries before `from` are only followed; from there on each is verified as by [`replay`].
+///
+/// **Errors**: the first height that does not verify.
+pub fn replay_range<M: Machine, R: Read>(
+    mut export: Export<R>,
+    genesis: &Genesis<M::State>,
+    from: u64,
+    within: impl Fn(&M::State, u64, OrderedMillis) -> bool,
+) -> Result<Replayed<M::State>, JournalError> {
+    let mut rebuild = Rebuild::<M>::new(genesis, Verify::Links);
+    while let Some(row) = export.next_row()? {
+        let height = rebuild.head.height + 1;
+        let (entry, _) = from_row(&row).map_err(|fault| corrupt(height, fault))?;
+        if !within(&rebuild.state, height, entry.at) {
+            break;
+        }
+        if height >= from {
+            rebuild.verify = Verify::Full;
+        }
+        rebuild.row(&row).map_err(|fault| corrupt(height, fault))?;
+    }
+    Ok(Replayed { head: rebuild.head, state: rebuild.state })
 }
 
 /// Reads the header of an exported journal.

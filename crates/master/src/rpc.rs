@@ -189,7 +189,7 @@ impl Platform for Service {
         });
         Ok(Response::new(v1::Quote {
             policy_version: state.governance.version_at(now()).0,
-            semantic_version: state.governance.semantics.version.0,
+            semantic_version: state.governance.semantics_at(now()).version.0,
             worst_case: Some(convert::fee(&terms.worst_case)),
             exposure_micro_epsilon: terms.charge.exposure.0,
             noised_micro_epsilon: terms.charge.noised.0,
@@ -463,7 +463,7 @@ impl Platform for Service {
             state_hash: head.state.0.to_vec(),
             epoch_id: governance.epoch_of(now()).0,
             schema_version: SCHEMA.0,
-            semantic_version: governance.semantics.version.0,
+            semantic_version: governance.semantics_at(now()).version.0,
             policy_version: governance.version_at(now()).0,
             protocol_version: state.upgrade.active.0,
             protocol_since: state.upgrade.since.0,

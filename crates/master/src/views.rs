@@ -56,7 +56,7 @@ pub fn task(state: &State, actor: &ActorId, id: &TaskId) -> Result<v1::Task, Cod
             payout: "none".to_owned(),
             refund: refund(state, id).to_owned(),
             schema_version: SCHEMA.0,
-            semantic_version: state.governance.semantics.version.0,
+            semantic_version: state.governance.semantics_at(*at).version.0,
             policy_version: state.governance.version_at(*at).0,
             epoch_id: state.governance.epoch_of(*at).0,
             ..Default::default()

@@ -16,6 +16,7 @@ use symphony_types::key::{Document, PublicKey, SoftwareEnclave};
 use symphony_types::merkle;
 use symphony_types::time::OrderedMillis;
 
+use crate::admission::explain;
 use crate::artifact::{
     Attestation, Combined, Decision, Evidence, HelperShare, Outcome, SignedAggregate, SignedSlice,
     SliceHeader, TaskEnvelope, Verdict,
@@ -99,6 +100,11 @@ pub fn findings(governance: &Governance, evidence: &Evidence, appraise: Appraise
         envelope_signature(governance, evidence),
     );
     check(
+        "envelope-meaning",
+        "the plan reads what the version of meaning that the envelope names admits, and as it says",
+        meaning(governance, envelope),
+    );
+    check(
         "actors-distinct",
         "submitter, aggregator and verifier are three actors",
         actors(governance, evidence),
@@ -159,6 +165,22 @@ fn envelope_signature(governance: &Governance, evidence: &Evidence) -> Result<()
     } else {
         Err(fault(Code::EnvelopeInvalid, "no majority of the registered masters endorses the envelope"))
     }
+}
+
+/// Also that the version was in force when the task was asked for, which is at most the time for preparing before it was admitted
+/// (R054, R190).
+fn meaning(governance: &Governance, envelope: &TaskEnvelope) -> Result<(), Fault> {
+    let follows = || {
+        let policy = governance.policy_of(envelope.versions.policy)?;
+        let asked = envelope.admitted_at.minus(policy.deadlines.prepare_ms);
+        let in_force = [asked, envelope.admitted_at].map(|at| governance.semantics_at(at).version);
+        let version = envelope.versions.semantic;
+        if version < in_force[0] || in_force[1] < version {
+            return Err(Code::EnvelopeInvalid);
+        }
+        explain::path(governance.semantics_of(version)?, &envelope.plan).map(drop)
+    };
+    follows().map_err(|code| fault(code, "the plan does not follow from the meaning in force"))
 }
 
 fn actors(governance: &Governance, evidence: &Evidence) -> Result<(), Fault> {

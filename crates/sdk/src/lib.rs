@@ -15,6 +15,7 @@ pub mod receipts;
 pub mod recipient;
 pub mod replay;
 pub mod secret;
+pub mod semantics;
 pub mod shape;
 pub mod statistic;
 pub mod submission;

@@ -56,10 +56,6 @@ impl QueryError {
             Self::Plan(_) => Code::Internal,
         }
     }
-
-    pub(crate) fn attribute(attribute: &AttributeName) -> Self {
-        Self::Composition(CompositionError::Attribute(attribute.clone()))
-    }
 }
 
 /// Who was selected.
@@ -93,17 +89,16 @@ pub fn audience(
     composition.check(schema)?;
     let counting = Counting::of(&composition.who, composition.latest.as_ref());
     let allowed = Allowed::of(permitted);
-    let window = counting.window(schema.time());
-    let pieces = segments.iter().flat_map(|segment| work::pieces_of(schema, segment, window)).collect();
+    let (time, window) = (schema.time(), counting.window(schema.time()));
+    let pieces = segments.iter().flat_map(|segment| work::pieces_of(segment, time, window)).collect();
     let cores = rayon::current_num_threads();
-    let tallies = counted(schema, pieces, &allowed, &counting, cores, (files, bounds))?;
+    let tallies = counted(pieces, &allowed, &counting, cores, (files, bounds))?;
     let (people, latest) = tallies.audience(&counting, &allowed.bits);
     Ok(Audience { people: people.into(), latest })
 }
 
 /// Counts the records of allowed people in these pieces, as shares for so many cores.
 pub(crate) fn counted(
-    schema: &SegmentSchema,
     pieces: Vec<Piece>,
     allowed: &Allowed,
     counting: &Counting,
@@ -117,7 +112,7 @@ pub(crate) fn counted(
     if tallies + allowed.bits.bytes() + decoded > bounds.memory_bytes {
         return Err(QueryError::Memory);
     }
-    let scan = Scan { schema, counting, permitted: &allowed.bits, width, deadline: bounds.deadline, files };
+    let scan = Scan { counting, permitted: &allowed.bits, width, deadline: bounds.deadline, files };
     let parts = shares.par_iter().map(|share| scan.count(share));
     let all = parts.try_reduce_with(|mut all, part| {
         all.merge(&part);
@@ -130,7 +125,6 @@ pub(crate) fn counted(
 /// person's records are, the lesser text first where they are equal.
 #[cfg(feature = "store")]
 pub(crate) fn grouped(
-    schema: &SegmentSchema,
     pieces: Vec<Piece>,
     allowed: &Allowed,
     counting: (&Counting, &Histogram),
@@ -138,7 +132,7 @@ pub(crate) fn grouped(
     reading: (&dyn Ranges, Bounds),
 ) -> Result<Vec<u64>, QueryError> {
     let asked = counting.1;
-    let all = records_in_groups(schema, pieces, allowed, counting, cores, reading)?;
+    let all = records_in_groups(pieces, allowed, counting, cores, reading)?;
     let mut order: Vec<_> =
         all.into_iter().map(|((person, group), records)| (person, Reverse(records), group)).collect();
     order.sort_unstable();
@@ -151,7 +145,6 @@ pub(crate) fn grouped(
 
 /// How many records each allowed person has in each of these groups, which ascend.
 pub(crate) fn records_in_groups(
-    schema: &SegmentSchema,
     pieces: Vec<Piece>,
     allowed: &Allowed,
     (counting, asked): (&Counting, &Histogram),
@@ -162,7 +155,7 @@ pub(crate) fn records_in_groups(
     let shares = work::shares(pieces, cores);
     let most = bounds.memory_bytes / (GROUPED_BYTES * (shares.len() + 1));
     let (permitted, deadline) = (&*allowed.bits, bounds.deadline);
-    let scan = Scan { schema, counting, permitted, width: allowed.width, deadline, files };
+    let scan = Scan { counting, permitted, width: allowed.width, deadline, files };
     let parts = shares.par_iter().map(|share| scan.count_groups(share, (&asked.group, &groups), most));
     let all = parts.try_reduce_with(|mut all, part| {
         part.into_iter().for_each(|(place, records)| *all.entry(place).or_default() += records);

@@ -20,7 +20,6 @@ use crate::people::People;
 use crate::reader::Segments;
 use crate::scan::tally::{Counting, Tallies};
 use crate::scan::work::{self, Piece};
-use crate::schema::SegmentSchema;
 #[cfg(feature = "plans")]
 use plan::Planned;
 
@@ -60,7 +59,6 @@ pub struct Engine {
 
 /// What a scan goes over.
 struct Work<'a> {
-    schema: &'a SegmentSchema,
     pieces: Vec<Piece>,
     allowed: &'a Allowed,
     cores: usize,
@@ -94,7 +92,7 @@ impl Engine {
         composition: &Composition,
         way: Way,
     ) -> Result<Audience, QueryError> {
-        composition.check(self.segments.schema())?;
+        composition.check(&self.segments.schema())?;
         let counting = Counting::of(&composition.who, composition.latest.as_ref());
         self.turn(snapshot, async |turn| self.select(turn, snapshot, permitted, &counting, way).await).await
     }
@@ -123,7 +121,7 @@ impl Engine {
         over: &Condition,
     ) -> Result<Vec<(u32, u64)>, QueryError> {
         let who = Selection::record(over.clone());
-        Composition { who: who.clone(), latest: None }.check(self.segments.schema())?;
+        Composition { who: who.clone(), latest: None }.check(&self.segments.schema())?;
         self.turn(snapshot, async |turn| {
             let measured = (&who, over, &Measure::Records);
             let (people, tallies) = self.measured(turn, snapshot, permitted, measured, Way::Scan).await?;
@@ -142,7 +140,7 @@ impl Engine {
         asked: &ClampedSum,
         way: Way,
     ) -> Result<u128, QueryError> {
-        asked.check(self.segments.schema())?;
+        asked.check(&self.segments.schema())?;
         self.turn(snapshot, async |turn| {
             let (people, tallies) = self
                 .measured(turn, snapshot, permitted, (&asked.who, &asked.over, &asked.measure), way)
@@ -163,7 +161,7 @@ impl Engine {
         asked: &Top,
         way: Way,
     ) -> Result<Vec<(u32, u64)>, QueryError> {
-        asked.check(self.segments.schema())?;
+        asked.check(&self.segments.schema())?;
         self.turn(snapshot, async |turn| {
             let (people, tallies) = self
                 .measured(turn, snapshot, permitted, (&asked.who, &asked.over, &asked.measure), way)
@@ -187,7 +185,7 @@ impl Engine {
         asked: &Histogram,
         way: Way,
     ) -> Result<BTreeMap<String, u64>, QueryError> {
-        asked.check(self.segments.schema())?;
+        asked.check(&self.segments.schema())?;
         let who = Counting::of(&asked.who, None);
         let in_groups = asked.in_groups();
         let counting = Counting::measure(&in_groups, &Measure::Records);
@@ -199,14 +197,7 @@ impl Engine {
                     let asked = asked.clone();
                     let groups = asked.groups.clone();
                     let counts = self.scan(turn, snapshot, &allowed, &counting, move |work, counting| {
-                        grouped(
-                            work.schema,
-                            work.pieces,
-                            work.allowed,
-                            (counting, &asked),
-                            work.cores,
-                            work.reading,
-                        )
+                        grouped(work.pieces, work.allowed, (counting, &asked), work.cores, work.reading)
                     });
                     Ok(groups.into_iter().zip(counts.await?).collect())
                 }
@@ -243,7 +234,7 @@ impl Engine {
         composition: &Composition,
         columns: &[usize],
     ) -> Result<Touched, QueryError> {
-        composition.check(self.segments.schema())?;
+        composition.check(&self.segments.schema())?;
         let mut everybody = People::new();
         snapshot.segments.iter().for_each(|entry| everybody.extend(&entry.people));
         let counting = Counting::of(&composition.who, None);
@@ -309,7 +300,7 @@ impl Engine {
         counting: &Counting,
     ) -> Result<Tallies, QueryError> {
         self.scan(turn, snapshot, allowed, counting, |work, counting| {
-            counted(work.schema, work.pieces, work.allowed, counting, work.cores, work.reading)
+            counted(work.pieces, work.allowed, counting, work.cores, work.reading)
         })
         .await
     }
@@ -325,12 +316,12 @@ impl Engine {
     ) -> Result<T, QueryError> {
         let pieces = self.pieces(snapshot, &allowed.people, counting).await?;
         let bounds = Bounds { memory_bytes: self.limits.memory_bytes, deadline: turn.deadline };
-        let (segments, cores) = (self.segments.clone(), self.limits.cores);
+        let cores = self.limits.cores;
         let (allowed, counting) = (allowed.clone(), counting.clone());
         let files = self.segments.ranges();
         let scan = tokio::task::spawn_blocking(move || {
-            let (schema, allowed, reading) = (segments.schema(), &allowed, (&files as &dyn Ranges, bounds));
-            count(Work { schema, pieces, allowed, cores, reading }, &counting)
+            let (allowed, reading) = (&allowed, (&files as &dyn Ranges, bounds));
+            count(Work { pieces, allowed, cores, reading }, &counting)
         });
         // The decoder may panic over bytes that are not what was written: a finding like another.
         scan.await.map_err(|_| QueryError::Plan("a scan broke off".into()))?
@@ -356,11 +347,11 @@ impl Engine {
         counting: &Counting,
     ) -> Result<Vec<Piece>, QueryError> {
         let schema = self.segments.schema();
-        let window = counting.window(schema.time());
+        let (time, window) = (schema.time(), counting.window(schema.time()));
         let mut pieces = Vec::new();
         for entry in &snapshot.segments {
             if !work::outside(entry, window) && entry.people.meets(permitted) {
-                pieces.extend(work::pieces_of(schema, &self.segments.open(entry).await?, window));
+                pieces.extend(work::pieces_of(&self.segments.open(entry).await?, time, window));
             }
         }
         Ok(pieces)

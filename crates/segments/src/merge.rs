@@ -35,13 +35,14 @@ pub async fn merge(
     writer: &mut SegmentWriter,
     proceed: impl Fn() -> bool,
 ) -> Result<Vec<Place>, SegmentError> {
-    let columns: Vec<usize> = (0..segments.schema().arrow().fields().len()).collect();
+    let schema = segments.schema();
+    let columns: Vec<usize> = (0..schema.arrow().fields().len()).collect();
     let (mut waiting, mut cursors) = (BinaryHeap::new(), Vec::with_capacity(sources.len()));
     for entry in sources {
         let batches = segments.records(entry, &columns, SOURCE_ROWS).await?;
         cursors.push(Cursor { batches, batch: usize::MAX, row: 0, keys: None });
     }
-    let mut taken = Taken { schema: segments.schema(), batches: Vec::new(), rows: Vec::new() };
+    let mut taken = Taken { schema: &schema, batches: Vec::new(), rows: Vec::new() };
     for (source, cursor) in cursors.iter_mut().enumerate() {
         if let Some(key) = cursor.advance(&mut taken).await? {
             waiting.push(Reverse((key, source)));

@@ -12,7 +12,7 @@ use parquet::encryption::decrypt::FileDecryptionProperties;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
 use symphony_types::digest::Digest;
-use symphony_types::id::VaultId;
+use symphony_types::id::{AttributeName, VaultId};
 
 use crate::error::SegmentError;
 use crate::schema::SegmentSchema;
@@ -68,7 +68,7 @@ impl OpenSegment {
             .with_page_index_policy(PageIndexPolicy::Required)
             .with_file_decryption_properties(opening);
         let arrow = ArrowReaderMetadata::try_new(Arc::new(metadata), options).map_err(frame)?;
-        if arrow.schema().fields() != schema.arrow().fields() {
+        if !schema.allows(arrow.schema().fields()) {
             return Err(SegmentError::Schema("a segment of other columns"));
         }
         Ok(Self {
@@ -82,6 +82,11 @@ impl OpenSegment {
     /// The segment.
     pub fn id(&self) -> SegmentId {
         self.id
+    }
+
+    /// The column of an attribute; `None` in a segment that was written before there was one.
+    pub(crate) fn column(&self, attribute: &AttributeName) -> Option<usize> {
+        self.arrow.schema().index_of(attribute.as_str()).ok()
     }
 
     /// The root over the commitments of its records that was written into it; `None` when none was.

@@ -8,11 +8,12 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use arrow::array::RecordBatch;
+use arrow::array::{RecordBatch, new_null_array};
+use arrow::datatypes::{FieldRef, SchemaRef};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
-use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
+use futures::{FutureExt as _, StreamExt as _};
 use object_store::{ObjectStore, ObjectStoreExt as _};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ArrowReaderOptions;
@@ -27,7 +28,7 @@ use tokio::runtime::Handle;
 use crate::error::SegmentError;
 use crate::limits::SEGMENTS_MAX;
 use crate::open::{OpenSegment, Ranges};
-use crate::schema::{PERSON, SEQUENCE, SegmentSchema};
+use crate::schema::SegmentSchema;
 use crate::segment::{KeySource, Part, SegmentEntry, SegmentId};
 
 /// The segments of one Vault in one store.
@@ -35,7 +36,7 @@ pub struct Segments {
     vault: VaultId,
     store: Arc<dyn ObjectStore>,
     keys: Arc<dyn KeySource>,
-    schema: SegmentSchema,
+    schema: Mutex<Arc<SegmentSchema>>,
     open: Mutex<BTreeMap<SegmentId, Arc<OpenSegment>>>,
 }
 
@@ -47,12 +48,17 @@ impl Segments {
         keys: Arc<dyn KeySource>,
         schema: SegmentSchema,
     ) -> Self {
-        Self { vault, store, keys, schema, open: Mutex::default() }
+        Self { vault, store, keys, schema: Mutex::new(Arc::new(schema)), open: Mutex::default() }
     }
 
     /// The schema.
-    pub fn schema(&self) -> &SegmentSchema {
-        &self.schema
+    pub fn schema(&self) -> Arc<SegmentSchema> {
+        Arc::clone(&self.schema.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Takes a schema that this one [grew](SegmentSchema::grown) to. What is open stays open.
+    pub fn grow(&self, schema: SegmentSchema) {
+        *self.schema.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(schema);
     }
 
     /// The Vault.
@@ -97,7 +103,8 @@ impl Segments {
         self.opened().clear();
     }
 
-    /// Records of a segment in their order, of these columns only.
+    /// Records of a segment in their order, of these columns of the schema only, which ascend. A segment that is older than a column has
+    /// nothing in it.
     ///
     /// **Errors**: as [`Segments::open`]; what is read later is authenticated, and fails as [`SegmentError::Corrupt`] of its frame:
     /// [`Segments::check`] tells the column. [`SegmentError::Store`] when the store fails meanwhile.
@@ -109,8 +116,15 @@ impl Segments {
     ) -> Result<BoxStream<'static, Result<RecordBatch, SegmentError>>, SegmentError> {
         let open = self.open(entry).await?;
         let segment = open.id();
+        let wanted = self.schema().arrow().project(columns);
+        let wanted = Arc::new(wanted.map_err(|_| SegmentError::Schema("there is no such column"))?);
+        let there: Vec<usize> = wanted
+            .fields()
+            .iter()
+            .filter_map(|field| open.arrow().schema().index_of(field.name()).ok())
+            .collect();
         let mask =
-            ProjectionMask::roots(open.metadata().file_metadata().schema_descr(), columns.iter().copied());
+            ProjectionMask::roots(open.metadata().file_metadata().schema_descr(), there.iter().copied());
         let stream = ParquetRecordBatchStreamBuilder::new_with_metadata(
             SegmentFile::new(self.store.clone(), &open),
             open.arrow().clone(),
@@ -119,7 +133,7 @@ impl Segments {
         .with_batch_size(rows)
         .build()
         .map_err(|_| corrupt(segment, Part::Frame))?;
-        Ok(stream.map_err(move |error| unread(segment, error)).boxed())
+        Ok(stream.map(move |batch| filled(&wanted, &batch.map_err(|error| unread(segment, error))?)).boxed())
     }
 
     /// Reads the whole file and every column of it.
@@ -132,8 +146,10 @@ impl Segments {
         if self.digest_of(entry).await? != entry.digest {
             return Err(corrupt(entry.id, self.faulty_part(entry).await?));
         }
-        let names = self.names();
-        for (column, name) in names.into_iter().enumerate() {
+        let schema = self.schema().arrow();
+        for name in names(self.open(entry).await?.as_ref()) {
+            let column =
+                schema.index_of(&name).map_err(|_| SegmentError::Schema("a segment of other columns"))?;
             let failed = || corrupt(entry.id, Part::Column(name.clone()));
             let mut records = self.records(entry, &[column], CHECK_ROWS).await?;
             let mut rows = 0;
@@ -152,8 +168,9 @@ impl Segments {
     }
 
     async fn load(&self, entry: &SegmentEntry) -> Result<OpenSegment, SegmentError> {
-        if entry.schema_version != self.schema.version() {
-            return Err(SegmentError::Schema("a segment of another version"));
+        let schema = self.schema();
+        if entry.schema_version > schema.version() {
+            return Err(SegmentError::Schema("a segment of a later version"));
         }
         let key = self.keys.key(&entry.id).ok_or(SegmentError::Key(entry.id))?;
         let path = entry.id.path();
@@ -163,7 +180,7 @@ impl Segments {
         }
         let end = self.store.get_range(&path, entry.frame()).await;
         let end = end.map_err(|error| missing(entry.id, error))?;
-        OpenSegment::new(&self.vault, entry.id, &key, &self.schema, entry.bytes, &end)
+        OpenSegment::new(&self.vault, entry.id, &key, &schema, entry.bytes, &end)
     }
 
     /// The digest of a file that has its length, read in pieces, so that no piece takes long.
@@ -188,7 +205,7 @@ impl Segments {
             Err(error) => return Err(error),
         };
         self.forget(&entry.id);
-        for (column, name) in self.names().into_iter().enumerate() {
+        for (column, name) in names(&open).into_iter().enumerate() {
             let mut digest = Sha256::new();
             for group in open.metadata().row_groups() {
                 let (start, length) = group.column(column).byte_range();
@@ -203,15 +220,25 @@ impl Segments {
         Ok(Part::Frame)
     }
 
-    fn names(&self) -> Vec<String> {
-        let governed = self.schema.attributes().keys().map(|name| name.as_str().to_owned());
-        [PERSON, SEQUENCE].map(str::to_owned).into_iter().chain(governed).collect()
-    }
-
     fn opened(&self) -> MutexGuard<'_, BTreeMap<SegmentId, Arc<OpenSegment>>> {
         // A map of whole entries is whole whoever panicked while holding it.
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What the columns of a segment are called, in their order.
+fn names(open: &OpenSegment) -> Vec<String> {
+    open.arrow().schema().fields().iter().map(|field| field.name().clone()).collect()
+}
+
+/// A batch with all of these columns; those that it has not are empty.
+fn filled(wanted: &SchemaRef, batch: &RecordBatch) -> Result<RecordBatch, SegmentError> {
+    let column = |field: &FieldRef| {
+        let there = batch.column_by_name(field.name()).cloned();
+        there.unwrap_or_else(|| new_null_array(field.data_type(), batch.num_rows()))
+    };
+    let columns = wanted.fields().iter().map(column).collect();
+    RecordBatch::try_new(Arc::clone(wanted), columns).map_err(|_| SegmentError::Batch("other columns"))
 }
 
 /// Ranges of files in a store. Blocks, and must not be used on a thread of the runtime.

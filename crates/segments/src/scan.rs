@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
 
-use arrow::array::{Array, AsArray as _, RecordBatch, UInt64Array};
+use arrow::array::{Array, ArrayRef, AsArray as _, RecordBatch, UInt64Array};
 use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::{Int32Type, UInt32Type, UInt64Type};
 use parquet::DecodeResult;
@@ -18,7 +18,6 @@ use crate::composition::Condition;
 use crate::error::SegmentError;
 use crate::open::Ranges;
 use crate::people::Dense;
-use crate::schema::SegmentSchema;
 use crate::segment::Part;
 use tally::{Counting, Tallies};
 use work::Piece;
@@ -31,7 +30,6 @@ pub(crate) type Grouped = HashMap<(u32, u32), u64>;
 
 /// What one core needs to know.
 pub(crate) struct Scan<'a> {
-    pub(crate) schema: &'a SegmentSchema,
     pub(crate) counting: &'a Counting,
     pub(crate) permitted: &'a Dense,
     pub(crate) width: usize,
@@ -43,7 +41,10 @@ impl Scan<'_> {
     /// Counts the records of some pieces.
     pub(crate) fn count(&self, pieces: &[Piece]) -> Result<Tallies, QueryError> {
         let mut tallies = Tallies::new(self.counting, self.width);
-        self.each_batch(pieces, |columns| self.count_batch(columns, &mut tallies))?;
+        self.each_batch(pieces, |columns| {
+            self.count_batch(columns, &mut tallies);
+            Ok(())
+        })?;
         Ok(tallies)
     }
 
@@ -58,8 +59,9 @@ impl Scan<'_> {
         let mut grouped = Grouped::new();
         let Some(leaf) = self.counting.leaves.first() else { return Ok(grouped) };
         self.each_batch(pieces, |columns| {
-            let qualifying = columns.satisfying(&leaf.over)?;
-            let column = columns.column(attribute)?.as_dictionary::<Int32Type>();
+            let qualifying = columns.satisfying(&leaf.over);
+            let Some(column) = columns.column(attribute) else { return Ok(()) };
+            let column = column.as_dictionary::<Int32Type>();
             let place = |text: Option<&str>| {
                 let place = groups.binary_search_by_key(&text?, |group| group.as_str()).ok()?;
                 u32::try_from(place).ok()
@@ -84,14 +86,16 @@ impl Scan<'_> {
         pieces: &[Piece],
         mut visit: impl FnMut(&Columns<'_>) -> Result<(), QueryError>,
     ) -> Result<(), QueryError> {
-        let columns = self.columns();
-        let roots: Vec<usize> = columns.values().copied().chain([0]).collect();
-        // Columns of a batch stand in the order of the schema.
-        let places: BTreeMap<&AttributeName, usize> = columns
-            .iter()
-            .map(|(name, column)| (*name, 1 + columns.values().filter(|other| *other < column).count()))
-            .collect();
+        let read = self.counting.attributes();
         for piece in pieces {
+            let columns: BTreeMap<_, _> =
+                read.iter().filter_map(|name| Some((name, piece.segment.column(name)?))).collect();
+            let roots: Vec<usize> = columns.values().copied().chain([0]).collect();
+            // Columns of a batch stand in the order of the file.
+            let places: BTreeMap<&AttributeName, usize> = columns
+                .iter()
+                .map(|(name, column)| (*name, 1 + columns.values().filter(|other| *other < column).count()))
+                .collect();
             let segment = piece.segment.id();
             let corrupt = |_: ParquetError| SegmentError::Corrupt { segment, part: Part::Frame };
             let mut decoder = decoder(piece, &roots).map_err(corrupt)?;
@@ -112,28 +116,21 @@ impl Scan<'_> {
         Ok(())
     }
 
-    fn columns(&self) -> BTreeMap<&AttributeName, usize> {
-        let read = self.counting.attributes();
-        let names = self.schema.attributes().keys().filter(|name| read.contains(name));
-        names.filter_map(|name| self.schema.column(name).map(|column| (name, column))).collect()
-    }
-
-    fn count_batch(&self, columns: &Columns<'_>, tallies: &mut Tallies) -> Result<(), QueryError> {
+    fn count_batch(&self, columns: &Columns<'_>, tallies: &mut Tallies) {
         let people = columns.people();
-        let latest = self.counting.latest.as_ref().map(|time| columns.numbers(time)).transpose()?;
+        let latest = self.counting.latest.as_ref().and_then(|time| columns.numbers(time));
         for (index, leaf) in self.counting.leaves.iter().enumerate() {
-            let qualifying = columns.satisfying(&leaf.over)?;
-            let sums = leaf.sum.as_ref().map(|amount| columns.numbers(amount)).transpose()?;
+            let qualifying = columns.satisfying(&leaf.over);
+            let sums = leaf.sum.as_ref().map(|amount| columns.numbers(amount));
             for row in qualifying.set_indices() {
                 let person = people[row];
                 if self.permitted.contains(person) {
-                    let value = sums.map_or(1, |sums| value_or_zero(sums, row));
+                    let value = sums.map_or(1, |sums| sums.map_or(0, |sums| value_or_zero(sums, row)));
                     let time = latest.map_or(0, |times| value_or_zero(times, row));
                     tallies.add(index, person, value, time);
                 }
             }
         }
-        Ok(())
     }
 }
 
@@ -172,11 +169,12 @@ impl<'a> Columns<'a> {
     }
 
     /// The rows that satisfy a condition.
-    fn satisfying(&self, condition: &Condition) -> Result<BooleanBuffer, QueryError> {
+    fn satisfying(&self, condition: &Condition) -> BooleanBuffer {
         let rows = self.batch.num_rows();
-        Ok(match condition {
+        match condition {
             Condition::Text { attribute, one_of } => {
-                let column = self.column(attribute)?.as_dictionary::<Int32Type>();
+                let Some(column) = self.column(attribute) else { return BooleanBuffer::new_unset(rows) };
+                let column = column.as_dictionary::<Int32Type>();
                 let texts = column.values().as_string::<i32>();
                 let wanted: Vec<bool> =
                     texts.iter().map(|text| text.is_some_and(|text| one_of.contains(text))).collect();
@@ -191,7 +189,7 @@ impl<'a> Columns<'a> {
             }
             Condition::Number { least, most, .. } if least > most => BooleanBuffer::new_unset(rows),
             Condition::Number { attribute, least, most } => {
-                let column = self.numbers(attribute)?;
+                let Some(column) = self.numbers(attribute) else { return BooleanBuffer::new_unset(rows) };
                 let values = column.values();
                 let width = most - least;
                 valid(
@@ -199,27 +197,30 @@ impl<'a> Columns<'a> {
                     column,
                 )
             }
-            Condition::Present(attribute) => {
-                valid(BooleanBuffer::new_set(rows), self.column(attribute)?.as_ref())
+            Condition::Present(attribute) => match self.column(attribute) {
+                Some(column) => valid(BooleanBuffer::new_set(rows), column.as_ref()),
+                None => BooleanBuffer::new_unset(rows),
+            },
+            Condition::All(parts) => {
+                let every = BooleanBuffer::new_set(rows);
+                parts.iter().fold(every, |all, part| &all & &self.satisfying(part))
             }
-            Condition::All(parts) => parts.iter().try_fold(BooleanBuffer::new_set(rows), |all, part| {
-                Ok::<_, QueryError>(&all & &self.satisfying(part)?)
-            })?,
-            Condition::Any(parts) => parts.iter().try_fold(BooleanBuffer::new_unset(rows), |any, part| {
-                Ok::<_, QueryError>(&any | &self.satisfying(part)?)
-            })?,
-            Condition::Not(part) => !&self.satisfying(part)?,
-        })
+            Condition::Any(parts) => {
+                let none = BooleanBuffer::new_unset(rows);
+                parts.iter().fold(none, |any, part| &any | &self.satisfying(part))
+            }
+            Condition::Not(part) => !&self.satisfying(part),
+        }
     }
 
-    fn numbers(&self, attribute: &AttributeName) -> Result<&'a UInt64Array, QueryError> {
-        Ok(self.column(attribute)?.as_primitive::<UInt64Type>())
+    fn numbers(&self, attribute: &AttributeName) -> Option<&'a UInt64Array> {
+        Some(self.column(attribute)?.as_primitive::<UInt64Type>())
     }
 
-    /// The types of columns were compared with the schema when the segment was opened, and the composition before that.
-    fn column(&self, attribute: &AttributeName) -> Result<&'a arrow::array::ArrayRef, QueryError> {
-        let place = self.places.get(attribute);
-        place.map(|place| self.batch.column(*place)).ok_or_else(|| QueryError::attribute(attribute))
+    /// `None`: the segment is older than the attribute. Types were compared with the schema when the segment was opened, and the
+    /// composition before that.
+    fn column(&self, attribute: &AttributeName) -> Option<&'a ArrayRef> {
+        Some(self.batch.column(*self.places.get(attribute)?))
     }
 }
 

@@ -7,10 +7,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
 use serde::{Deserialize, Serialize};
 use symphony_protocol::governance::semantics::ValueType;
 use symphony_types::id::AttributeName;
+use symphony_types::limits::ATTRIBUTES_MAX;
 
 use crate::error::SegmentError;
 
@@ -18,9 +19,6 @@ use crate::error::SegmentError;
 pub const PERSON: &str = "person";
 /// The column of the record's place among the person's records.
 pub const SEQUENCE: &str = "sequence";
-/// Attributes that a segment may have.
-pub const ATTRIBUTES_MAX: usize = 256;
-
 /// Which columns segments have, and by which time their rows are ordered. Checked where it is made and where it is read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Unchecked", into = "Unchecked")]
@@ -67,6 +65,27 @@ impl SegmentSchema {
             return Err(SegmentError::Schema("rows are ordered by what is no time"));
         }
         Ok(Self { version, time, attributes })
+    }
+
+    /// The same with more attributes; rows stay in their order, and a segment that was written before has nothing of the new ones.
+    ///
+    /// **Errors**: [`SegmentError::Schema`] when one that is there would be gone or of another type, or as [`Self::new`].
+    pub fn grown(
+        &self,
+        version: u32,
+        attributes: BTreeMap<AttributeName, ValueType>,
+    ) -> Result<Self, SegmentError> {
+        if self.attributes.iter().any(|(name, value)| attributes.get(name) != Some(value)) {
+            return Err(SegmentError::Schema("an attribute would be gone, or of another type"));
+        }
+        Self::new(version, self.time.clone(), attributes)
+    }
+
+    /// Whether a segment may have these columns: those of this schema, or of one that it grew from.
+    pub(crate) fn allows(&self, fields: &Fields) -> bool {
+        let (all, fixed) = (self.arrow(), fields.len().min(FIXED));
+        let mut known = all.fields().iter();
+        fields[..fixed] == all.fields()[..FIXED] && fields.iter().all(|field| known.any(|one| one == field))
     }
 
     /// The version, which every entry repeats.

@@ -106,8 +106,7 @@ impl Asked<'_> {
         let asked = Composition { who, latest: inquiry.latest.cloned() };
         asked.check(self.schema)?;
         let counting = Counting::of(&asked.who, inquiry.latest);
-        let tallies =
-            counted(self.schema, self.pieces(&counting), self.allowed, &counting, cores(), self.reading)?;
+        let tallies = counted(self.pieces(&counting), self.allowed, &counting, cores(), self.reading)?;
         let mut found = Found::default();
         for person in self.permitted.bitmap() {
             let nothing = Said { person, holding: 0, known: false, amount: 0, latest: 0 };
@@ -144,14 +143,13 @@ impl Asked<'_> {
         asked.check(self.schema)?;
         let counting = Counting::measure(&asked.in_groups(), &Measure::Records);
         let pieces = self.pieces(&counting);
-        let found =
-            records_in_groups(self.schema, pieces, self.allowed, (&counting, &asked), cores(), self.reading)?;
+        let found = records_in_groups(pieces, self.allowed, (&counting, &asked), cores(), self.reading)?;
         Ok(found.into_iter().map(|((person, group), records)| (person, group, records)).collect())
     }
 
     fn pieces(&self, counting: &Counting) -> Vec<Piece> {
-        let window = counting.window(self.schema.time());
-        self.segments.iter().flat_map(|segment| work::pieces_of(self.schema, segment, window)).collect()
+        let (time, window) = (self.schema.time(), counting.window(self.schema.time()));
+        self.segments.iter().flat_map(|segment| work::pieces_of(segment, time, window)).collect()
     }
 }
 

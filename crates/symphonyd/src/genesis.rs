@@ -16,6 +16,7 @@ use symphony_protocol::governance::approval::{
 };
 use symphony_protocol::governance::epoch::Calendar;
 use symphony_protocol::governance::hardware::HardwareRules;
+use symphony_protocol::governance::meaning::Meanings;
 use symphony_protocol::governance::policy::{
     ComputePolicy, Deadlines, ParsePolicy, Policy, Privacy, ProposalPolicy, QueryFees, Shares, TrainPolicy,
 };
@@ -27,8 +28,8 @@ use symphony_types::amount::{Bps, SYM_UNIT, Sym};
 use symphony_types::digest::Digest;
 use symphony_types::epsilon::Epsilon;
 use symphony_types::id::{
-    AccountId, ActorId, AttributeName, GovernanceSequence, Measurement, NameError, NodeId, PlatformId,
-    PolicyVersion, RuleName, SemanticVersion, UsageScope, VaultId,
+    AccountId, ActorId, AttributeName, DomainName, GovernanceSequence, Measurement, NameError, NodeId,
+    PlatformId, PolicyVersion, RuleName, UsageScope, VaultId,
 };
 use symphony_types::key::{
     Gateway, Governance as CouncilKey, Master, Payout, PublicKey, Treasury, Vault, Verifier,
@@ -106,7 +107,7 @@ pub(crate) fn governance(parties: &Parties, policy: Policy) -> Result<Governance
         calendar: Calendar::new(PolicyVersion(1), policy.epoch_ms),
         policies: BTreeMap::from([(PolicyVersion(1), policy)]),
         registry: registry(parties)?,
-        semantics: semantics()?,
+        meanings: Meanings::new(semantics()?),
         hardware: parties.hardware.iter().map(|rules| (GovernanceSequence(0), rules.clone())).collect(),
         sequence: GovernanceSequence(0),
     })
@@ -319,7 +320,7 @@ fn semantics() -> Result<Semantics> {
     use AttributeLifecycle::Active;
     use Queryability::{DeliverableOnly, DerivedOnly, DirectlyQueryable, LocalOnly};
     let attribute = |name: &str, value, privacy_class, queryability| -> Result<_, NameError> {
-        let domain = name.split('.').next().unwrap_or_default().to_owned();
+        let domain = DomainName::new(name.split('.').next().unwrap_or_default())?;
         let entry = Attribute { domain, value, privacy_class, queryability, lifecycle: Active };
         Ok((AttributeName::new(name)?, entry))
     };
@@ -358,11 +359,7 @@ fn semantics() -> Result<Semantics> {
         rule("commerce.card_match", "commerce.payment_card", RuleKind::Equality, allowed)?,
         rule("geography.city_eligibility", "geography.city", RuleKind::Equality, allowed)?,
     ];
-    Ok(Semantics {
-        version: SemanticVersion(1),
-        attributes: attributes.into_iter().collect(),
-        rules: rules.into_iter().collect(),
-    })
+    Ok(Semantics::founding(attributes.into_iter().collect(), rules.into_iter().collect()))
 }
 
 #[cfg(test)]
@@ -374,6 +371,6 @@ mod tests {
     fn the_first_policy_is_sound() {
         policy(Profile::Development).unwrap().check().unwrap();
         policy(Profile::Production).unwrap().check().unwrap();
-        semantics().unwrap();
+        semantics().unwrap().check().unwrap();
     }
 }

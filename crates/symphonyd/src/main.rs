@@ -1,6 +1,7 @@
 //! `symphonyd`: every node of the network in one binary, one role a process (R010), and the supervisor that
 //! starts them all on one machine for development.
 
+mod audit;
 mod certificates;
 mod check;
 mod config;
@@ -54,6 +55,8 @@ enum Command {
     Replay(replay::Args),
     /// Show what another policy would have changed in refusals and rewards, by replay of a master's journal
     Simulate(simulate::Args),
+    /// Check a range of a journal again, and show what governed at its end
+    Audit(audit::Args),
     /// Checks everything that the folder of an enterprise node's Vault holds, while the node does not run
     Check(check::Args),
     /// Seals the secrets of an enterprise node's Vault under a passphrase, while the node does not run
@@ -90,6 +93,7 @@ fn main() -> Result<()> {
         Command::Certificates(args) => certificates::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Simulate(args) => simulate::run(&args),
+        Command::Audit(args) => audit::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Seal(args) => seal::run(&args),
         Command::Restore(args) => restore::run(&args),

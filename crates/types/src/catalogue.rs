@@ -170,8 +170,10 @@ catalogue! {
     ModuleRefused "GOV-0016" 422 InvalidArgument false "the module is not one that an enclave may load";
     MoveUnfit "GOV-0017" 409 FailedPrecondition false "these vaults cannot take part in a move";
     PolicyUnsound "GOV-0018" 422 InvalidArgument false "the policy is not sound: a share leaves its band, or a rate, length or limit is out of range";
-    PolicyPending "GOV-0019" 409 FailedPrecondition false "another version of the policy waits for its epoch";
+    VersionPending "GOV-0019" 409 FailedPrecondition false "another version waits for its epoch";
     PolicyStrands "GOV-0020" 422 InvalidArgument false "the policy would put money out of reach that is locked or earned";
+    MeaningUnsound "GOV-0021" 422 InvalidArgument false "the meaning is not sound: something is named that is not there, domains go round in a circle, or there is too much of something";
+    MeaningUnfit "GOV-0022" 409 FailedPrecondition false "the meaning does not follow the last version: an attribute is gone, has another type or takes a step that there is not, or a change is not named as one";
 }
 
 impl fmt::Display for Code {

@@ -79,6 +79,8 @@ names! {
     RequestId;
     /// A purpose that consent is given for, such as `marketing` (R055).
     UsageScope;
+    /// A part of shared meaning, such as `commerce` (R044).
+    DomainName;
     /// A governed attribute, `domain.attribute` (R044).
     AttributeName;
     /// A governed derivation rule, `domain.rule` (R046).

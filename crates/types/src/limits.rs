@@ -4,6 +4,16 @@
 pub const NAME_LEN_MAX: usize = 64;
 /// Characters in a free text of a record, such as a merchant or a city.
 pub const TEXT_LEN_MAX: usize = 256;
+/// Attributes of one version of meaning.
+pub const ATTRIBUTES_MAX: usize = 256;
+/// Derivation rules of one version of meaning.
+pub const RULES_MAX: usize = 1_024;
+/// Domains of one version of meaning.
+pub const DOMAINS_MAX: usize = 64;
+/// Domains above a domain.
+pub const DOMAIN_DEPTH_MAX: usize = 8;
+/// Versions of meaning that a network ever has.
+pub const MEANINGS_MAX: usize = 256;
 /// Columns of one record that no governed attribute is for.
 pub const LOCAL_COLUMNS_MAX: usize = 32;
 /// Vaults that one task may ask.

@@ -15,8 +15,7 @@ use futures::TryStreamExt as _;
 use symphony_depot::config::Settings;
 use symphony_depot::depot::{self, Depot, DepotError};
 use symphony_protocol::artifact::TaskEnvelope;
-use symphony_protocol::governance::Governance;
-use symphony_protocol::governance::semantics::{Queryability, Semantics, ValueType};
+use symphony_protocol::governance::semantics::{Semantics, ValueType};
 use symphony_protocol::vault::dividend::Usage;
 use symphony_segments::answer::QueryError;
 use symphony_segments::catalogue::{CatalogueVersion, Snapshot};
@@ -33,7 +32,7 @@ use symphony_segments::sort::Unsorted;
 use symphony_standby::place::Place;
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
-use symphony_types::id::{TaskId, VaultId};
+use symphony_types::id::{AttributeName, TaskId, VaultId};
 use symphony_types::merkle;
 use symphony_types::subjects::{SubjectIndex, SubjectSet};
 
@@ -74,17 +73,20 @@ pub(crate) struct SegmentKeys {
 }
 
 impl Analysis {
-    /// Opens the segments of a Vault, and destroys files and keys that no row names. **Errors**: files, keys, rows, or the store of
+    /// Opens the segments of a Vault with columns for a version of meaning, and destroys files and keys that no row names. **Errors**: files, keys, rows, or the store of
     /// these settings.
     pub(crate) fn open(
         (place, settings): (&Place, Option<&Settings>),
         vault: &VaultId,
-        governance: &Governance,
+        meaning: &Semantics,
         (store, vault_keys): (&Store, &Arc<VaultKeys>),
     ) -> anyhow::Result<Self> {
-        let schema = schema(&governance.semantics)?;
-        let segmented = store.read()?.segmented()?.unwrap_or_else(|| Segmented::new(schema.clone()));
-        anyhow::ensure!(segmented.schema == schema, "the vault's segments are of another vocabulary");
+        let mut segmented = match store.read()?.segmented()? {
+            Some(segmented) => segmented,
+            None => Segmented::new(schema(meaning)?),
+        };
+        segmented.schema =
+            grown(&segmented.schema, meaning).context("the vault's segments are of another vocabulary")?;
         let places: BTreeMap<_, _> = segmented.slots().map(|(id, slot)| (*id, slot)).collect();
         let used = places.values().copied().collect();
         let slots = KeySlots::open(place, SEGMENTS_FILE, &used).context("opening the keys of segments")?;
@@ -99,11 +101,14 @@ impl Analysis {
     pub(crate) fn look(
         (folder, settings): (&Path, Option<&Settings>),
         vault: &VaultId,
-        governance: &Governance,
+        meaning: &Semantics,
         (store, vault_keys): (&Store, &Arc<VaultKeys>),
     ) -> anyhow::Result<Self> {
-        let schema = schema(&governance.semantics)?;
-        let segmented = store.read()?.segmented()?.unwrap_or_else(|| Segmented::new(schema));
+        let mut segmented = match store.read()?.segmented()? {
+            Some(segmented) => segmented,
+            None => Segmented::new(schema(meaning)?),
+        };
+        segmented.schema = grown(&segmented.schema, meaning)?;
         let places: BTreeMap<_, _> = segmented.slots().map(|(id, slot)| (*id, slot)).collect();
         let slots = KeySlots::look(folder, SEGMENTS_FILE).context("opening the keys of segments")?;
         let depot = depot::open(&folder.into(), &owner(vault, vault_keys), settings)?;
@@ -159,6 +164,22 @@ impl Analysis {
         let read = read.map_err(|_| Problem::fault("a segment cannot be read", "reading panicked"))?;
         let read = read.map_err(|error| Problem::fault("a segment cannot be read", error))?;
         read.map_err(unread)
+    }
+
+    /// Has columns for a version of meaning from now on. **Errors**: it does not follow the one that the columns are for.
+    pub(crate) async fn grow(&self, meaning: &Semantics) -> Result<(), Problem> {
+        let _merging = self.merging.lock().await;
+        let _writing = self.writing.lock().await;
+        let segmented = self.segmented();
+        let schema = grown(&segmented.schema, meaning)
+            .map_err(|error| Problem::fault("the segments cannot follow the meaning", error))?;
+        if schema != segmented.schema {
+            self.segments().grow(schema.clone());
+            let mut next = Segmented::clone(&segmented);
+            next.schema = schema;
+            self.install(next);
+        }
+        Ok(())
     }
 
     pub(crate) fn install(&self, next: Segmented) {
@@ -375,20 +396,24 @@ pub(crate) fn permitted(snapshot: &Snapshot, people: &SubjectSet) -> People {
     People::from_words(people.words()).without(&snapshot.unreadable())
 }
 
-/// The columns of segments: what the vocabulary lets tasks compare, in order of its first time.
-fn schema(semantics: &Semantics) -> Result<SegmentSchema, SegmentError> {
-    let compared = |queryability| match queryability {
-        Queryability::DirectlyQueryable | Queryability::DerivedOnly => true,
-        Queryability::DeliverableOnly | Queryability::LocalOnly => false,
-    };
-    let attributes: BTreeMap<_, _> = semantics
-        .attributes
-        .iter()
-        .filter(|(_, attribute)| compared(attribute.queryability))
-        .map(|(name, attribute)| (name.clone(), attribute.value))
-        .collect();
+/// The columns of segments that are made under a meaning: what is compared, in order of the first time.
+fn schema(meaning: &Semantics) -> Result<SegmentSchema, SegmentError> {
+    let attributes = compared(meaning);
     let time = attributes.iter().find(|(_, value)| **value == ValueType::Time).map(|(name, _)| name.clone());
-    SegmentSchema::new(semantics.version.0, time, attributes)
+    SegmentSchema::new(meaning.version.0, time, attributes)
+}
+
+/// The same columns with those that a later meaning has more.
+fn grown(known: &SegmentSchema, meaning: &Semantics) -> Result<SegmentSchema, SegmentError> {
+    if known.version() >= meaning.version.0 {
+        return Ok(known.clone());
+    }
+    known.grown(meaning.version.0, compared(meaning))
+}
+
+fn compared(meaning: &Semantics) -> BTreeMap<AttributeName, ValueType> {
+    let compared = meaning.attributes.iter().filter(|(_, attribute)| attribute.queryability.is_compared());
+    compared.map(|(name, attribute)| (name.clone(), attribute.value)).collect()
 }
 
 /// A word that no other Vault has: its name with a digest of its key.

@@ -120,7 +120,10 @@ pub fn folder(
     let view = store.read()?;
     // Opened to be used, slots that no row names would be overwritten; a row that is damaged names the wrong one.
     let slots = KeySlots::look(folder, DOCUMENTS_FILE).context("opening the keys of documents")?;
-    let analysis = Analysis::look((folder, segments.as_ref()), vault, governance, (&store, &keys));
+    let followed = Governing::read(governance, &view)?;
+    let governance = followed.governance();
+    let (_, meaning) = governance.meanings.last();
+    let analysis = Analysis::look((folder, segments.as_ref()), vault, meaning, (&store, &keys));
     let analysis = analysis.context("opening the segments")?;
     let (state, report) = (journal.state(), Report::default());
     Ok(Check { keys: &keys, slots: &slots, view: &view, analysis: &analysis, state, governance, report }
@@ -143,17 +146,15 @@ impl Check<'_> {
         self.records()?;
         self.documents()?;
         self.segments()?;
-        self.policies()?;
+        self.policies();
         self.budgets();
         self.dividends()?;
         Ok(self.report)
     }
 
     /// What the budget ledger decides by is what the council adopted, and nothing else (R188).
-    fn policies(&mut self) -> Result<(), Problem> {
-        let governing = Governing::read(self.governance, self.view)?;
-        let governance = governing.governance();
-        let state = Arc::clone(&self.state);
+    fn policies(&mut self) {
+        let (governance, state) = (self.governance, Arc::clone(&self.state));
         let charter = &state.charter;
         for (first, known) in charter.calendar.iter() {
             let version = known.version;
@@ -162,7 +163,6 @@ impl Check<'_> {
                 self.fault(Part::Policy, version, "the council adopted another one");
             }
         }
-        Ok(())
     }
 
     fn fault(&mut self, part: Part, place: impl fmt::Display, fault: impl fmt::Display) {

@@ -178,7 +178,9 @@ impl Enterprise {
         drop(view);
         let slots = KeySlots::open(&place, DOCUMENTS_FILE, &store.read()?.slots()?)
             .context("opening the keys of documents")?;
-        let analysis = Analysis::open((&place, segments.as_ref()), &vault, &governance, (&store, &keys));
+        let followed = governing.now();
+        let (_, meaning) = followed.governance().meanings.last();
+        let analysis = Analysis::open((&place, segments.as_ref()), &vault, meaning, (&store, &keys));
         let analysis = Arc::new(analysis.context("opening the segments")?);
         let tending = Tending::start(Arc::clone(&analysis), store.clone()).context("tending segments")?;
         let opened = Self {
@@ -245,12 +247,13 @@ impl Enterprise {
             let body = body.clone();
             Ok(self.receipt(&body.task, refusal, &body.epsilon, Bucket(0), body.deadline))
         };
-        let attributes = &self.governance.semantics.attributes;
+        let followed = self.followed();
+        let (_, meaning) = followed.governance().meanings.last();
         // What was reserved before the council decided is answered as it was.
         if self.stays().is_err() && self.state().ledger.entry(&body.task).is_none() {
             return refuse(Code::VaultMoving);
         }
-        if body.attributes.iter().any(|name| !attributes.contains_key(name)) {
+        if body.attributes.iter().any(|name| !meaning.attributes.contains_key(name)) {
             return refuse(Code::AttributeUnknown);
         }
         if let Err(problem) = self.reserve(preparation).await {

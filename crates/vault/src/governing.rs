@@ -1,8 +1,8 @@
 //! Governance as a Vault knows it (R129, R194, R195): it follows the log that the masters keep, checks every change itself,
 //! keeps it, and computes nothing for an order that rests on another state of governance than this.
 //!
-//! A change is durable before it is in force. What the council cannot change yet (keys, meaning) is that of the founding
-//! governance, [`Enterprise::governance`](crate::enterprise::Enterprise); enclave code and machines are judged by what is
+//! A change is durable before it is in force. What the council cannot change yet (keys) is that of the founding
+//! governance, [`Enterprise::governance`](crate::enterprise::Enterprise); enclave code, machines and meaning are those of what is
 //! followed. A version of the policy is a command of the Vault's own journal, so that each decision of its budget ledger is made again
 //! under the policy that it was made under.
 
@@ -73,10 +73,12 @@ impl Enterprise {
         Ok(known.governance().sequence)
     }
 
-    /// Takes the versions of the policy that the log has and the budget ledger does not know yet. **Errors**: the journal stopped.
-    pub async fn adopt_policies(&self) -> Result<(), Problem> {
+    /// Takes the versions that the log has: those of the policy that the budget ledger does not know yet, and of meaning the last, whose
+    /// attributes segments have columns for from then on. **Errors**: the journal stopped.
+    pub async fn adopt_versions(&self) -> Result<(), Problem> {
         let followed = self.followed();
         let governance = followed.governance();
+        self.analysis.grow(governance.meanings.last().1).await?;
         let known = self.state().charter.calendar.last().1.version;
         for (first, activation) in governance.calendar.iter().filter(|(_, next)| next.version > known) {
             let policy = governance.policy_of(activation.version)?.clone();

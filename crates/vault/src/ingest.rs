@@ -14,6 +14,7 @@ use symphony_compute::upload::{
     self, ConsentState, Format, LineError, Lines, ParsedConsent, ParsedRecord, ParsedSubject,
 };
 use symphony_consensus::orderer::{OrderError, Orderer as _};
+use symphony_protocol::governance::semantics::Semantics;
 use symphony_protocol::vault::consent::{ConsentChange, Statement};
 use symphony_protocol::vault::machine::{Command, Event, State};
 use symphony_protocol::vault::record::CanonicalRecord;
@@ -223,7 +224,9 @@ impl Enterprise {
                 self.put_consents(authority, upload_of(upload::consents(format, &content))?).await
             }
             Kind::Records => {
-                let lines = upload::records(format, &content, &self.governance.semantics);
+                let followed = self.followed();
+                let meaning = followed.governance().semantics_at(self.now());
+                let lines = upload::records(format, &content, meaning);
                 self.put_records(authority, upload_of(lines)?).await
             }
         }?
@@ -396,7 +399,9 @@ impl Enterprise {
         let (state, view) = (self.state(), self.store.read()?);
         let (log, today) = (view.log()?, self.today(&view)?);
         let mut room = self.quota.records_max.saturating_sub(state.holdings.kept());
-        let drafts = batch.into_par_iter().map(|line| self.draft(&state, line));
+        let followed = self.followed();
+        let meaning = followed.governance().semantics_at(self.now());
+        let drafts = batch.into_par_iter().map(|line| self.draft((&state, meaning), line));
         let drafts: Vec<Draft> = drafts.collect::<Result<_, _>>().map_err(unsealed)?;
         let mut writers = self.writers(&view, (&log, &today), &drafts)?;
         let known = drafts.par_iter().map(|draft| known((&log, &self.keys), &writers, draft));
@@ -442,7 +447,11 @@ impl Enterprise {
         Ok((rows, today))
     }
 
-    fn draft(&self, state: &State, (line, record): (u64, ParsedRecord)) -> Result<Draft, KeyError> {
+    fn draft(
+        &self,
+        (state, meaning): (&State, &Semantics),
+        (line, record): (u64, ParsedRecord),
+    ) -> Result<Draft, KeyError> {
         let name = name(&self.keys, &record.subject, &record.request);
         let subject = state.subjects.find(&self.keys.subject_key(&record.subject));
         let record = CanonicalRecord {
@@ -453,7 +462,7 @@ impl Enterprise {
             values: record.values,
             local: record.local,
         };
-        let valid = record.check(&self.governance.semantics);
+        let valid = record.check(meaning);
         Ok(Draft { line, name, subject, record, valid })
     }
 

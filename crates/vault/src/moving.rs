@@ -188,7 +188,7 @@ impl Enterprise {
         let governance = followed.governance();
         let versions = Versions {
             schema: SCHEMA,
-            semantic: governance.semantics.version,
+            semantic: governance.semantics_at(self.now()).version,
             policy: governance.version_at(self.now()),
             governance: governance.sequence,
         };

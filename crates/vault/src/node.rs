@@ -89,7 +89,7 @@ pub async fn run(config: VaultConfig, shutdown: impl Future<Output = ()>) -> any
         Ok((enterprise, Agent::start(config).context("starting the slice enclave")?))
     });
     let (enterprise, agent) = opened.await??;
-    enterprise.adopt_policies().await.context("taking the policies that the council adopted")?;
+    enterprise.adopt_versions().await.context("taking the versions that the council adopted")?;
     if registered != (enterprise.keys.signing.public(), enterprise.keys.sealing.public().to_vec()) {
         bail!("governance has other keys for this vault than its folder");
     }

@@ -211,7 +211,7 @@ impl Enterprise {
             schema: SCHEMA,
             subject: opened.own.clone(),
             request: ticket.request.clone(),
-            attributes: record::known(&self.governance.semantics),
+            attributes: record::known(self.followed().governance().semantics_at(self.now())),
             scans,
         };
         let words = sheet.root();

@@ -189,7 +189,7 @@ impl VaultNode for Door {
             let work = tokio::task::spawn_blocking(move || enterprise.follow(&update)).await;
             let followed = work.map_err(|error| Problem::fault("following governance panicked", error));
             let sequence = followed.flatten().map_err(Problem::into_status)?;
-            self.enterprise.adopt_policies().await.map_err(Problem::into_status)?;
+            self.enterprise.adopt_versions().await.map_err(Problem::into_status)?;
             sequence
         };
         Ok(Response::new(GovernancePosition { sequence: sequence.0 }))

@@ -315,9 +315,11 @@ impl Enterprise {
         people: &SubjectSet,
         Wanted { used, beside, handles }: Wanted,
     ) -> Result<Gathered, Problem> {
-        let mut attributes = BTreeMap::new();
+        let (mut attributes, followed) = (BTreeMap::new(), self.followed());
+        // Later versions have every attribute of those before, of the same type.
+        let (_, meaning) = followed.governance().meanings.last();
         for attribute in envelope.plan.attributes() {
-            let governed = self.governance.semantics.attributes.get(&attribute);
+            let governed = meaning.attributes.get(&attribute);
             let value = governed.ok_or(Code::AttributeUnknown)?.value;
             attributes.insert(attribute, value);
         }

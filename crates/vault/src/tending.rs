@@ -287,7 +287,7 @@ impl Analysis {
             let schema = self.segments().schema();
             let store = self.segments().store().clone();
             let vault = self.segments().vault();
-            let begun = SegmentWriter::begin(store, vault, id, &key, schema, Layout::default());
+            let begun = SegmentWriter::begin(store, vault, id, &key, &schema, Layout::default());
             let mut writer = begun.await.map_err(unwritten)?;
             let root = fill(&mut writer).await?;
             let entry = writer.finish(root).await.map_err(unwritten)?;

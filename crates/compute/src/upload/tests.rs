@@ -12,7 +12,7 @@ use parquet::arrow::ArrowWriter;
 use proptest::prelude::*;
 use symphony_protocol::artifact::PrivacyClass;
 use symphony_protocol::governance::semantics::{Attribute, AttributeLifecycle, Queryability, ValueType};
-use symphony_types::id::SemanticVersion;
+use symphony_types::id::DomainName;
 use symphony_types::limits::{LOCAL_COLUMNS_MAX, TEXT_LEN_MAX, UPLOAD_LINE_BYTES_MAX};
 use symphony_types::time::RecordMillis;
 
@@ -25,7 +25,7 @@ fn name(text: &str) -> AttributeName {
 fn semantics() -> Semantics {
     let attribute = |(text, value): (&str, ValueType)| {
         let attribute = Attribute {
-            domain: text.split('.').next().unwrap().into(),
+            domain: DomainName::new(text.split('.').next().unwrap()).unwrap(),
             value,
             privacy_class: PrivacyClass::Sensitive,
             queryability: Queryability::DirectlyQueryable,
@@ -39,11 +39,7 @@ fn semantics() -> Semantics {
         ("commerce.amount", ValueType::Cents),
         ("geography.city", ValueType::Text),
     ];
-    Semantics {
-        version: SemanticVersion(1),
-        attributes: attributes.map(attribute).into(),
-        rules: BTreeMap::new(),
-    }
+    Semantics::founding(attributes.map(attribute).into(), BTreeMap::new())
 }
 
 fn parse(text: &str) -> Vec<(u64, Result<ParsedRecord, LineError>)> {

@@ -9,6 +9,7 @@ use symphony_protocol::artifact::*;
 use symphony_protocol::governance::Governance;
 use symphony_protocol::governance::approval::{EnclaveCode, Platform, Purpose};
 use symphony_protocol::governance::epoch::Calendar;
+use symphony_protocol::governance::meaning::Meanings;
 use symphony_protocol::governance::policy::{
     ComputePolicy, Deadlines, ParsePolicy, Policy, Privacy, ProposalPolicy, QueryFees, Shares, TrainPolicy,
 };
@@ -121,13 +122,12 @@ fn governance() -> Governance {
             .collect(),
         council: BTreeMap::new(),
     };
-    let semantics =
-        Semantics { version: SemanticVersion(1), attributes: BTreeMap::new(), rules: BTreeMap::new() };
+    let meanings = Meanings::new(Semantics::founding(BTreeMap::new(), BTreeMap::new()));
     Governance {
         policies: [(PolicyVersion(1), policy())].into(),
         calendar: Calendar::new(PolicyVersion(1), policy().epoch_ms),
         registry,
-        semantics,
+        meanings,
         hardware: BTreeMap::new(),
         sequence: GovernanceSequence(0),
     }

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use symphony_protocol::artifact::adjustment::BudgetStanding;
 use symphony_protocol::governance::Governance;
 use symphony_protocol::governance::epoch::Calendar;
+use symphony_protocol::governance::meaning::Meanings;
 use symphony_protocol::governance::registry::{Registry, VerifierRecord};
 use symphony_protocol::governance::semantics::Semantics;
 use symphony_protocol::machine::{Event, evolve};
 use symphony_protocol::settlement::payout::{EpochAccount, PayoutInstructionSet};
-use symphony_types::id::{ActorId, GovernanceSequence, PolicyVersion, SemanticVersion, TaskId, VaultId};
+use symphony_types::id::{ActorId, GovernanceSequence, PolicyVersion, TaskId, VaultId};
 use symphony_types::key::PrivateKey;
 
 use super::*;
@@ -35,11 +36,7 @@ fn state() -> State {
         policies: BTreeMap::new(),
         calendar: Calendar::new(PolicyVersion(1), 1_000),
         registry,
-        semantics: Semantics {
-            version: SemanticVersion(1),
-            attributes: BTreeMap::new(),
-            rules: BTreeMap::new(),
-        },
+        meanings: Meanings::new(Semantics::founding(BTreeMap::new(), BTreeMap::new())),
         hardware: BTreeMap::new(),
         sequence: GovernanceSequence(0),
     })

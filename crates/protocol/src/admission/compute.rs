@@ -30,7 +30,7 @@ pub fn resolve(
     let parameters = Parameters::named(&declaration, &request.numbers, &request.lists);
     let parameters = parameters.map_err(|_| Code::SettingOutOfRange)?;
     let evaluated_at = request.evaluate_at.unwrap_or(at);
-    let mut resolver = Resolver::new(&governance.semantics, evaluated_at);
+    let mut resolver = Resolver::new(governance.semantics_at(at), evaluated_at);
     for input in &declaration.inputs {
         resolver.attribute(&input.attribute, input.kind.value_type())?;
     }

@@ -5,6 +5,7 @@
 
 pub mod compute;
 pub mod envelope;
+pub mod explain;
 pub mod identity;
 pub mod parse;
 pub mod request;

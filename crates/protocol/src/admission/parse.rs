@@ -37,7 +37,7 @@ pub fn judge(governance: &Governance, ticket: &SignedTicket, at: OrderedMillis) 
         ticket: body.clone(),
         versions: Versions {
             schema: SCHEMA,
-            semantic: governance.semantics.version,
+            semantic: governance.semantics_at(at).version,
             policy: governance.version_at(at),
             governance: governance.sequence,
         },

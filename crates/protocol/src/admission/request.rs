@@ -181,7 +181,7 @@ pub fn judge(
         charge: terms.charge,
         versions: Versions {
             schema: SCHEMA,
-            semantic: governance.semantics.version,
+            semantic: governance.semantics_at(at).version,
             policy: governance.version_at(at),
             governance: governance.sequence,
         },

@@ -5,7 +5,7 @@ use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use symphony_types::catalogue::Code;
-use symphony_types::id::AttributeName;
+use symphony_types::id::{AttributeName, DomainName, RuleName};
 use symphony_types::limits::OPERANDS_MAX;
 use symphony_types::time::{DAY_MS, OrderedMillis, RecordMillis};
 
@@ -18,7 +18,7 @@ use crate::artifact::{
 use crate::governance::Governance;
 use crate::governance::semantics::normalise;
 use crate::governance::semantics::{
-    Attribute, AttributeLifecycle, CrossDomainPolicy, Queryability, RuleKind, Semantics, ValueType,
+    Attribute, AttributeLifecycle, CrossDomainPolicy, Queryability, Rule, RuleKind, Semantics, ValueType,
 };
 
 /// Resolves a query at an ordered time. **Errors**: `ADM-0008` unknown or inactive, `ADM-0009` across domains,
@@ -29,7 +29,7 @@ pub fn resolve(
     query: &AudienceQuery,
     at: OrderedMillis,
 ) -> Result<ResolvedQuery, Code> {
-    let semantics = &governance.semantics;
+    let semantics = governance.semantics_at(at);
     let privacy = &governance.policy_at(at).privacy;
     let evaluated_at = query.evaluate_at.unwrap_or(at);
     if query.cap == 0 || query.cap > privacy.audience_cap_max {
@@ -37,14 +37,8 @@ pub fn resolve(
     }
     let mut resolver = Resolver::new(semantics, evaluated_at);
     let who = resolver.selection(&query.who)?;
+    let output = resolver.delivered(&query.output)?;
     let class = resolver.finish()?;
-    let output = semantics.attributes.get(&query.output).ok_or(Code::AttributeUnknown)?;
-    if output.lifecycle != AttributeLifecycle::Active {
-        return Err(Code::AttributeUnknown);
-    }
-    if output.queryability != Queryability::DeliverableOnly {
-        return Err(Code::NotQueryable);
-    }
     let resolved = ResolvedQuery {
         who,
         output: query.output.clone(),
@@ -62,7 +56,7 @@ pub fn resolve(
 pub(super) struct Resolver<'a> {
     semantics: &'a Semantics,
     evaluated_at: OrderedMillis,
-    domains: BTreeSet<&'a str>,
+    domains: BTreeSet<&'a DomainName>,
     class: PrivacyClass,
     within_domain: bool,
 }
@@ -114,9 +108,7 @@ impl<'a> Resolver<'a> {
     }
 
     fn operand(&mut self, operand: &Operand) -> Result<Bound, Code> {
-        let known = self.semantics.rules.get(&operand.rule).ok_or(Code::AttributeUnknown)?;
-        let attribute = self.active(&known.attribute, known.kind.coarsens())?;
-        self.within_domain |= matches!(known.cross_domain_policy, CrossDomainPolicy::Denied);
+        let (known, attribute) = self.rule(&operand.rule)?;
         let (rule, name) = (operand.rule.clone(), known.attribute.clone());
         let measure = |quantity, at_least| {
             let measure = ResolvedMeasure { rule: rule.clone(), attribute: name.clone(), quantity, at_least };
@@ -134,11 +126,35 @@ impl<'a> Resolver<'a> {
         }
     }
 
+    /// A rule and the attribute that it reads. **Errors**: `ADM-0008` for what is not there or not active, `ADM-0010` when it does not
+    /// coarsen what is only read so, or what no task may read.
+    pub(super) fn rule(&mut self, name: &RuleName) -> Result<(&'a Rule, &'a Attribute), Code> {
+        let rule = self.semantics.rules.get(name).ok_or(Code::AttributeUnknown)?;
+        let attribute = self.compared(&rule.attribute, rule.kind.coarsens())?;
+        self.within_domain |= matches!(rule.cross_domain_policy, CrossDomainPolicy::Denied);
+        Ok((rule, attribute))
+    }
+
     /// Takes an attribute that is only read in a form that coarsens it. **Errors**: `ADM-0008` for one that is not
     /// active or of another type, `ADM-0010` for one that no task may read.
-    pub(super) fn attribute(&mut self, name: &AttributeName, value: ValueType) -> Result<(), Code> {
-        let attribute = self.active(name, true)?;
-        if attribute.value == value { Ok(()) } else { Err(Code::AttributeUnknown) }
+    pub(super) fn attribute(
+        &mut self,
+        name: &AttributeName,
+        value: ValueType,
+    ) -> Result<&'a Attribute, Code> {
+        let attribute = self.compared(name, true)?;
+        if attribute.value == value { Ok(attribute) } else { Err(Code::AttributeUnknown) }
+    }
+
+    /// Takes an attribute that is delivered: it is compared with nothing, and belongs to no composition. **Errors**: `ADM-0008`, `ADM-0010`.
+    pub(super) fn delivered(&self, name: &AttributeName) -> Result<&'a Attribute, Code> {
+        let attribute = self.active(name)?;
+        match attribute.queryability {
+            Queryability::DeliverableOnly => Ok(attribute),
+            Queryability::DirectlyQueryable | Queryability::DerivedOnly | Queryability::LocalOnly => {
+                Err(Code::NotQueryable)
+            }
+        }
     }
 
     /// The highest class of what was read. **Errors**: `ADM-0009` across domains.
@@ -146,11 +162,13 @@ impl<'a> Resolver<'a> {
         if self.domains.len() > 1 && self.within_domain { Err(Code::CrossDomain) } else { Ok(self.class) }
     }
 
-    fn active(&mut self, name: &AttributeName, derived: bool) -> Result<&'a Attribute, Code> {
-        let attribute = self.semantics.attributes.get(name).ok_or(Code::AttributeUnknown)?;
-        if attribute.lifecycle != AttributeLifecycle::Active {
-            return Err(Code::AttributeUnknown);
-        }
+    fn active(&self, name: &AttributeName) -> Result<&'a Attribute, Code> {
+        let attribute = self.semantics.attributes.get(name);
+        attribute.filter(|known| known.lifecycle == AttributeLifecycle::Active).ok_or(Code::AttributeUnknown)
+    }
+
+    fn compared(&mut self, name: &AttributeName, derived: bool) -> Result<&'a Attribute, Code> {
+        let attribute = self.active(name)?;
         let queryable = match attribute.queryability {
             Queryability::DirectlyQueryable => true,
             Queryability::DerivedOnly => derived,
@@ -159,7 +177,7 @@ impl<'a> Resolver<'a> {
         if !queryable {
             return Err(Code::NotQueryable);
         }
-        self.domains.insert(attribute.domain.as_str());
+        self.domains.extend(self.semantics.outermost(&attribute.domain));
         self.class = self.class.max(attribute.privacy_class);
         Ok(attribute)
     }

@@ -35,7 +35,7 @@ pub fn resolve(
         return Err(Code::SettingOutOfRange);
     }
     let evaluated_at = request.evaluate_at.unwrap_or(at);
-    let mut resolver = Resolver::new(&governance.semantics, evaluated_at);
+    let mut resolver = Resolver::new(governance.semantics_at(at), evaluated_at);
     let who = resolver.selection(&request.who)?;
     let measure = measure(&mut resolver, &request.measure)?;
     let plan = StatisticPlan {

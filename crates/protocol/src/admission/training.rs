@@ -33,7 +33,7 @@ pub fn resolve(
     }
     check(policy, &request.training)?;
     let evaluated_at = request.evaluate_at.unwrap_or(at);
-    let mut resolver = Resolver::new(&governance.semantics, evaluated_at);
+    let mut resolver = Resolver::new(governance.semantics_at(at), evaluated_at);
     let asked = &request.training;
     resolver.attribute(&asked.time, ValueType::Time)?;
     let training = Training {
@@ -145,7 +145,7 @@ fn feature(
         Family::Sum(attribute) | Family::Mean(attribute) | Family::Share(attribute) => {
             resolver.attribute(attribute, ValueType::Cents)?;
         }
-        Family::Distinct(attribute) => resolver.attribute(attribute, ValueType::Text)?,
+        Family::Distinct(attribute) => drop(resolver.attribute(attribute, ValueType::Text)?),
     }
     Ok(Feature {
         family: asked.family.clone(),

@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
-use symphony_types::id::{Measurement, PlatformId, PolicyVersion, VaultId};
+use symphony_types::id::{Measurement, PlatformId, PolicyVersion, SemanticVersion, VaultId};
 use symphony_types::limits::{MODULE_BYTES_MAX, MODULES_MAX, TEXT_LEN_MAX};
 use symphony_types::time::OrderedMillis;
 
@@ -19,9 +19,10 @@ use super::approval::{ApprovedModule, EnclaveCode, Machine, Platform, Purpose};
 use super::epoch::Activation;
 use super::hardware::HardwareRules;
 use super::log::LogEntry;
+use super::meaning::Amendment;
 use super::policy::Policy;
 use super::registry::Move;
-use super::semantics::AttributeLifecycle;
+use super::semantics::{AttributeLifecycle, Semantics};
 use crate::artifact::module::{Declaration, Input};
 
 /// What the council may change.
@@ -93,6 +94,13 @@ pub enum Change {
         /// What it says.
         policy: Box<Policy>,
     },
+    /// Puts a version of meaning into force, after one epoch of notice (R052, R190).
+    AmendMeaning {
+        /// The version: the one after the last.
+        version: SemanticVersion,
+        /// What becomes different.
+        amendment: Box<Amendment>,
+    },
 }
 
 impl Change {
@@ -108,11 +116,12 @@ impl Change {
             Self::RevokeModule { .. } => "revoke_module",
             Self::SetHardwareRules { .. } => "set_hardware_rules",
             Self::AdoptPolicy { .. } => "adopt_policy",
+            Self::AmendMeaning { .. } => "amend_meaning",
             Self::MoveVault { .. } => "move_vault",
         }
     }
 
-    /// The digest of what it is about: the measurement, the platform, the rules, the module, the policy or the two Vaults.
+    /// The digest of what it is about: the measurement, the platform, the rules, the module, the policy, the amendment or the two Vaults.
     pub fn subject(&self) -> Digest {
         match self {
             Self::RegisterMeasurement { measurement, .. }
@@ -124,6 +133,7 @@ impl Change {
             Self::RevokeModule { code } => *code,
             Self::SetHardwareRules { rules } => rules.digest(),
             Self::AdoptPolicy { policy, .. } => policy.digest(),
+            Self::AmendMeaning { amendment, .. } => amendment.digest(),
             Self::MoveVault { from, to } => Digest::of("symphony/vault-move/v1", &(from, to)),
         }
     }
@@ -138,6 +148,7 @@ impl Change {
             | Self::ApproveModule { .. }
             | Self::SetHardwareRules { .. }
             | Self::AdoptPolicy { .. }
+            | Self::AmendMeaning { .. }
             | Self::MoveVault { .. } => false,
         }
     }
@@ -174,7 +185,7 @@ impl Change {
                         known.declaration.name != declaration.name
                             || known.declaration.version < declaration.version
                     })
-                    && declared(governance, declaration)
+                    && declared(governance.semantics_at(at), declaration)
             }
             Self::RevokeModule { code } => {
                 registry.modules.get(code).is_some_and(|known| known.revoked.is_none())
@@ -187,6 +198,9 @@ impl Change {
                     && governance.hardware_at(governance.sequence) != Some(rules)
             }
             Self::AdoptPolicy { version, policy } => return governance.adoptable(*version, policy, at),
+            Self::AmendMeaning { version, amendment } => {
+                return governance.meanings.amended(*version, amendment, at).map(drop);
+            }
             Self::MoveVault { from, to } => {
                 return if movable(governance, from, to) { Ok(()) } else { Err(Code::MoveUnfit) };
             }
@@ -210,9 +224,9 @@ fn movable(governance: &Governance, from: &VaultId, to: &VaultId) -> bool {
 }
 
 /// Whether a declaration is sound, and reads attributes that are there, in their own types and under their own class.
-fn declared(governance: &Governance, declaration: &Declaration) -> bool {
+fn declared(semantics: &Semantics, declaration: &Declaration) -> bool {
     let known = |input: &Input| {
-        let attribute = governance.semantics.attributes.get(&input.attribute);
+        let attribute = semantics.attributes.get(&input.attribute);
         attribute.is_some_and(|attribute| {
             attribute.lifecycle == AttributeLifecycle::Active
                 && attribute.value == input.kind.value_type()
@@ -270,6 +284,12 @@ impl Governance {
                 let (first, from) = self.calendar.notice(entry.at);
                 self.calendar.add(first, Activation { version: *version, from, epoch_ms: policy.epoch_ms });
                 self.policies.insert(*version, Policy::clone(policy));
+            }
+            Change::AmendMeaning { version, amendment } => {
+                let (_, from) = self.calendar.notice(entry.at);
+                if let Ok(next) = self.meanings.amended(*version, amendment, entry.at) {
+                    self.meanings.add(from, next);
+                }
             }
             Change::MoveVault { from, to } => {
                 registry.moves.insert(from.clone(), Move { to: to.clone(), since: mark });

@@ -7,6 +7,7 @@ pub mod change;
 pub mod epoch;
 pub mod hardware;
 pub mod log;
+pub mod meaning;
 pub mod policy;
 pub mod pricing;
 pub mod proposal;
@@ -15,7 +16,7 @@ pub mod semantics;
 
 use serde::{Deserialize, Serialize};
 use symphony_types::catalogue::Code;
-use symphony_types::id::{EpochId, GovernanceSequence, PolicyVersion};
+use symphony_types::id::{EpochId, GovernanceSequence, PolicyVersion, SemanticVersion};
 use symphony_types::limits::{COUNCIL_MAX, ENDORSEMENTS_MAX};
 use symphony_types::time::OrderedMillis;
 
@@ -24,6 +25,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use crate::artifact::training::Environment;
 use epoch::Calendar;
 use hardware::HardwareRules;
+use meaning::Meanings;
 use policy::Policy;
 use registry::Registry;
 use semantics::Semantics;
@@ -37,8 +39,8 @@ pub struct Governance {
     pub calendar: Calendar,
     /// Identities, role bindings and approved code.
     pub registry: Registry,
-    /// Attributes and rules.
-    pub semantics: Semantics,
+    /// Attributes and rules, in all versions.
+    pub meanings: Meanings,
     /// What is asked of trusted hardware, by the change since which it holds; the last that was reached counts.
     pub hardware: BTreeMap<GovernanceSequence, HardwareRules>,
     /// How many changes were enacted since the network was founded.
@@ -85,7 +87,17 @@ impl Governance {
         self.policies.get(&version).ok_or(Code::PolicyUnknown)
     }
 
-    /// Whether a network can be founded with this: the policy in force exists and every policy is sound. **Errors**: what is wrong.
+    /// What names mean at a moment: new tasks are admitted under it (R052).
+    pub fn semantics_at(&self, at: OrderedMillis) -> &Semantics {
+        self.meanings.at(at)
+    }
+
+    /// What names mean in a version that a task was admitted under (R054). **Errors**: `GOV-0001`.
+    pub fn semantics_of(&self, version: SemanticVersion) -> Result<&Semantics, Code> {
+        self.meanings.of(version).ok_or(Code::PolicyUnknown)
+    }
+
+    /// Whether a network can be founded with this: the policy in force exists, every policy is sound, and so is the meaning. **Errors**: what is wrong.
     pub fn check(&self) -> Result<(), &'static str> {
         let founded = self.calendar.founded();
         let Some(policy) = self.policies.get(&founded.version) else {
@@ -93,6 +105,10 @@ impl Governance {
         };
         self.check_masters()?;
         self.check_council()?;
+        self.meanings.founded.check()?;
+        if !self.meanings.later.is_empty() {
+            return Err("a network is founded with one version of meaning");
+        }
         self.hardware.values().try_for_each(|rules| self.check_hardware(rules))?;
         self.policies.values().try_for_each(|policy| self.check_policy(policy))?;
         if self.calendar != Calendar::new(founded.version, policy.epoch_ms) {

@@ -331,7 +331,7 @@ impl Governance {
             return Err(Code::ChangeUnfit);
         }
         if last.from > at {
-            return Err(Code::PolicyPending);
+            return Err(Code::VersionPending);
         }
         self.check_policy(policy).map_err(|_| Code::PolicyUnsound)?;
         if policy.software_admitted != self.software_admitted() {

@@ -64,7 +64,8 @@ pub(super) fn begun(event: &ProposalEvent) -> Vec<Effect> {
             | Change::ApproveModule { .. }
             | Change::RevokeModule { .. }
             | Change::SetHardwareRules { .. }
-            | Change::AdoptPolicy { .. } => vec![],
+            | Change::AdoptPolicy { .. }
+            | Change::AmendMeaning { .. } => vec![],
         },
         ProposalEvent::Opened { .. }
         | ProposalEvent::Voted { .. }

@@ -2,11 +2,12 @@
 //! that proves itself, and nodes that follow it (R120, R128, R129, R130, R191, R194).
 
 mod followers;
+mod meanings;
 pub(crate) mod moves;
 mod policies;
 mod proposals;
 mod simulated;
-mod tasks;
+pub(crate) mod tasks;
 
 use symphony_protocol::governance::approval::Purpose;
 use symphony_protocol::governance::change::Change;

@@ -26,3 +26,4 @@ mod upgrade;
 mod vectors;
 mod verification;
 mod world;
+mod year;

@@ -8,6 +8,7 @@ use symphony_protocol::artifact::*;
 use symphony_protocol::governance::Governance;
 use symphony_protocol::governance::approval::{EnclaveCode, Platform, Purpose};
 use symphony_protocol::governance::epoch::Calendar;
+use symphony_protocol::governance::meaning::Meanings;
 use symphony_protocol::governance::policy::{
     ComputePolicy, Deadlines, ParsePolicy, Policy, Privacy, ProposalPolicy, QueryFees, Shares, TrainPolicy,
 };
@@ -171,7 +172,7 @@ pub(crate) fn governance() -> Governance {
         policies: [(active, policy())].into(),
         calendar: calendar(),
         registry: registry(),
-        semantics: semantics(),
+        meanings: Meanings::new(semantics()),
         hardware: BTreeMap::new(),
         sequence: GovernanceSequence(0),
     };
@@ -300,7 +301,6 @@ fn semantics() -> Semantics {
         ("commerce.amount_at_least", "commerce.amount", Threshold, Allowed),
         ("commerce.amount_range", "commerce.amount", Range, Allowed),
         ("commerce.amount_sum", "commerce.amount", Sum, Allowed),
-        ("commerce.brand_sum", "commerce.brand", Sum, Allowed),
         ("commerce.purchase_count", "commerce.purchase_date", Count, Allowed),
         ("commerce.purchase_range", "commerce.purchase_date", Range, Allowed),
         ("commerce.payment_method", "commerce.payment", Equality, Denied),
@@ -309,16 +309,15 @@ fn semantics() -> Semantics {
         ("geography.district_equals", "geography.district", Equality, Allowed),
         ("health.diagnosis_equals", "health.diagnosis", Equality, Allowed),
         ("identity.handle_equals", "identity.contact_handle", Equality, Allowed),
-        ("orphan.rule", "orphan.attribute", Equality, Allowed),
     ];
     let attributes = attributes.map(|(name, value, privacy_class, queryability, lifecycle)| {
-        let domain = name.split('.').next().unwrap().to_string();
+        let domain = DomainName::new(name.split('.').next().unwrap()).unwrap();
         (attribute(name), Attribute { domain, value, privacy_class, queryability, lifecycle })
     });
     let rules = rules.map(|(name, read, kind, cross_domain_policy)| {
         (RuleName::new(name).unwrap(), Rule { attribute: attribute(read), kind, cross_domain_policy })
     });
-    Semantics { version: SemanticVersion(1), attributes: attributes.into(), rules: rules.into() }
+    Semantics::founding(attributes.into(), rules.into())
 }
 
 pub(crate) fn operand(rule: &str, argument: Argument) -> Operand {

@@ -32,7 +32,7 @@ fn good() -> Evidence {
 /// The checks that fail, by name and code.
 fn faults(governance: &Governance, evidence: &Evidence) -> Vec<(&'static str, Code)> {
     let all = findings(governance, evidence, &appraise);
-    assert_eq!(all.len(), 7, "every check is made");
+    assert_eq!(all.len(), 8, "every check is made");
     all.into_iter().filter_map(|finding| Some((finding.check, finding.fault?.0))).collect()
 }
 
@@ -54,6 +54,7 @@ fn fails_under(governance: &Governance, check: &str, code: Code, evidence: &Evid
 fn check(name: &str) -> &'static str {
     let names = [
         "envelope-signature",
+        "envelope-meaning",
         "actors-distinct",
         "reserve-receipts",
         "slice-headers",
@@ -96,6 +97,23 @@ fn good_evidence_is_accepted() {
     assert_eq!(first.decision, Decision::Accepted);
     assert_eq!((first.evidence, first.reasons.len()), (evidence.digest(), 0));
     assert_eq!(first, verdict(&governance(), &evidence, &appraise));
+}
+
+/// R053, R054: a plan that does not follow from the meaning that the envelope names fails, whoever endorses it; so does a version that was
+/// not in force.
+#[test]
+fn an_envelope_of_another_meaning_fails() {
+    let again = |evidence: &mut Evidence, bend: &dyn Fn(&mut TaskEnvelope)| {
+        let mut envelope = evidence.envelope.body.clone();
+        bend(&mut envelope);
+        evidence.envelope = key::<Master>("master-1").endorsed(envelope);
+    };
+    fails("envelope-meaning", Code::AttributeUnknown, |evidence| {
+        again(evidence, &|envelope| query(&mut envelope.plan).evaluated_at.0 += 1);
+    });
+    fails("envelope-meaning", Code::EnvelopeInvalid, |evidence| {
+        again(evidence, &|envelope| envelope.versions.semantic.0 += 1);
+    });
 }
 
 #[test]

@@ -201,6 +201,9 @@ pub(crate) enum Command {
     /// The policy: fees, shares, limits and deadlines
     #[command(subcommand)]
     Policy(governance::Policy),
+    /// What names mean, and how those of a task were resolved
+    #[command(subcommand)]
+    Semantics(governance::Semantics),
     /// Check an evidence bundle, without a network and without trust in any node
     Verify {
         /// The bundle
@@ -212,6 +215,9 @@ pub(crate) enum Command {
     /// Evidence of trusted hardware
     #[command(subcommand)]
     Tee(Tee),
+    /// Check a range of a master's journal again, and show what governed and where every task stood at its end
+    #[command(subcommand)]
+    Audit(governance::Audit),
     /// Rebuild the state from a master's journal and compare the state hash
     Replay {
         /// A journal export, or the journal database of a master that does not run

@@ -15,7 +15,7 @@ use symphony_sdk::hardware;
 use symphony_sdk::shape::governance::{GovernanceView, ProposalEntry};
 use symphony_tee::measure;
 use symphony_types::digest::Digest;
-use symphony_types::id::{GovernanceSequence, Measurement, PlatformId, PolicyVersion};
+use symphony_types::id::{GovernanceSequence, Measurement, PlatformId, PolicyVersion, SemanticVersion};
 use symphony_types::key::{Document as _, PublicKey};
 use symphony_wasm::module::Module;
 use symphony_wire::documents::{decode, encode};
@@ -193,6 +193,10 @@ fn wanted(change: &Change) -> Result<change::Change> {
             policy.check().map_err(|fault| Usage(format!("{}: {fault}", file.display())))?;
             change::Change::AdoptPolicy { version, policy }
         }
+        Change::AmendMeaning { file, version } => {
+            let amendment = Box::new(super::semantics::amendment(file)?);
+            change::Change::AmendMeaning { version: SemanticVersion(*version), amendment }
+        }
         Change::MoveVault { from, to } => change::Change::MoveVault { from: from.clone(), to: to.clone() },
     })
 }
@@ -210,6 +214,9 @@ fn content(change: &change::Change) -> serde_json::Value {
         change::Change::SetHardwareRules { rules } => json!(hardware::written(rules)),
         change::Change::AdoptPolicy { version, policy } => {
             json!({"version": version.0, "policy": json!(policy)})
+        }
+        change::Change::AmendMeaning { version, amendment } => {
+            json!({"version": version.0, "amendment": json!(amendment)})
         }
         change::Change::MoveVault { from, to } => json!({"from": from.as_str(), "to": to.as_str()}),
         change::Change::ApproveModule { about, declaration, source, recipe, .. } => json!({

@@ -15,6 +15,7 @@ mod reading;
 mod receipt;
 mod reconcile;
 pub(crate) mod run;
+mod semantics;
 mod show;
 mod tee;
 mod train;

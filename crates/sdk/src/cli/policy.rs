@@ -63,7 +63,7 @@ impl Session {
     }
 
     /// What governs after the whole log, each vote of it counted again.
-    async fn governed(&self) -> Result<Governed> {
+    pub(super) async fn governed(&self) -> Result<Governed> {
         let trusted = self.profile.trusted()?;
         let log = self.profile.client()?.governance_log().await?;
         Ok(checked(&trusted, &log).context("checking the log of governance")?.governance().clone())
@@ -79,9 +79,13 @@ pub(super) fn read(file: &Path) -> Result<Terms> {
 
 /// A version, or the one in force by this machine's clock.
 fn chosen(governed: &Governed, version: Option<u32>) -> Result<(PolicyVersion, &Terms)> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-    let now = OrderedMillis(u64::try_from(now).unwrap_or(u64::MAX));
-    let version = version.map_or_else(|| governed.version_at(now), PolicyVersion);
+    let version = version.map_or_else(|| governed.version_at(clock()), PolicyVersion);
     let known = governed.policy_of(version);
     Ok((version, known.map_err(|code| Usage(format!("{code}: version {version}")))?))
+}
+
+/// This machine's clock, which nodes order by.
+pub(super) fn clock() -> OrderedMillis {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    OrderedMillis(u64::try_from(now).unwrap_or(u64::MAX))
 }

@@ -1,5 +1,6 @@
 //! What each command does, and the exit code of its end.
 
+use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -21,6 +22,7 @@ use symphony_sdk::wallet::WalletError;
 use symphony_types::digest::Digest;
 use symphony_types::id::{RequestId, TaskId};
 
+use super::args::governance::Audit;
 use super::args::{self, Budget, Cli, Command, Person, UploadKind};
 use super::profile::Profile;
 use super::show::{self, Progress};
@@ -130,8 +132,10 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         }
         Command::Governance(command) => return session.governance(command).await,
         Command::Policy(command) => return session.policy(command).await,
+        Command::Semantics(command) => return session.semantics(command).await,
         Command::Verify { file, governance } => return session.verify(&file, governance),
         Command::Tee(command) => return session.tee(command),
+        Command::Audit(command) => return session.audit(command),
         Command::Replay { journal } => {
             let status = on_journal("replay", &[journal.as_os_str()], cli.json)?;
             return Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::from(UNVERIFIED) });
@@ -321,6 +325,16 @@ impl Session {
             show::table(["module", "value", "task"], rows)
         });
         Ok(())
+    }
+
+    fn audit(&self, Audit::Verify { journal, from, to, epoch, at }: Audit) -> Result<ExitCode> {
+        let mut args = vec![journal.into_os_string(), format!("--from={from}").into()];
+        for (name, value) in [("to", to), ("epoch", epoch), ("at", at)] {
+            args.extend(value.map(|value| OsString::from(format!("--{name}={value}"))));
+        }
+        let args: Vec<_> = args.iter().map(OsString::as_os_str).collect();
+        let status = on_journal("audit", &args, self.json)?;
+        Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::from(UNVERIFIED) })
     }
 
     fn verify(&self, file: &Path, governance: Option<Digest>) -> Result<ExitCode> {

@@ -10,11 +10,14 @@ use symphony_protocol::execution::{aggregate::aggregate_nonce, coordinate::slice
 use symphony_protocol::governance::approval::{EnclaveCode, Platform, Purpose};
 use symphony_protocol::governance::epoch::Calendar;
 use symphony_protocol::governance::log::{LogEntry, replay};
+use symphony_protocol::governance::meaning::Meanings;
 use symphony_protocol::governance::policy::{
     ComputePolicy, Deadlines, ParsePolicy, Policy, Privacy, ProposalPolicy, QueryFees, Shares, TrainPolicy,
 };
 use symphony_protocol::governance::registry::{Actor, Registry, VaultRecord, VerifierRecord};
-use symphony_protocol::governance::semantics::Semantics;
+use symphony_protocol::governance::semantics::{
+    Attribute, AttributeLifecycle, CrossDomainPolicy, Queryability, Rule, RuleKind, Semantics, ValueType,
+};
 use symphony_protocol::governance::{Governance, pricing};
 use symphony_protocol::settlement::finalize;
 use symphony_protocol::settlement::payout::{
@@ -165,14 +168,31 @@ pub(crate) fn governance(keys: &Keys) -> Governance {
             platforms: [keys.platform.public()].map(|key| (platform_id(&key), Platform::founded(key))).into(),
             council: (1..=3).map(member).map(|(name, key)| (name, key.public())).collect(),
         },
-        semantics: Semantics {
-            version: SemanticVersion(1),
-            attributes: BTreeMap::new(),
-            rules: BTreeMap::new(),
-        },
+        meanings: Meanings::new(semantics()),
         hardware: BTreeMap::new(),
         sequence: GovernanceSequence(0),
     }
+}
+
+/// What the envelope's query reads, and a training's.
+fn semantics() -> Semantics {
+    let attribute = |name: &str, value, privacy_class, queryability| {
+        let domain = DomainName::new(name.split('.').next().unwrap()).unwrap();
+        let lifecycle = AttributeLifecycle::Active;
+        (
+            AttributeName::new(name).unwrap(),
+            Attribute { domain, value, privacy_class, queryability, lifecycle },
+        )
+    };
+    let (read, delivered) = (Queryability::DirectlyQueryable, Queryability::DeliverableOnly);
+    let attributes = [
+        attribute("commerce.brand", ValueType::Text, PrivacyClass::Low, read),
+        attribute("identity.contact_handle", ValueType::Text, PrivacyClass::Identifying, delivered),
+    ];
+    let (rule, brand) = (RuleName::new("commerce.brand_purchase").unwrap(), attributes[0].0.clone());
+    let equal =
+        Rule { attribute: brand, kind: RuleKind::Equality, cross_domain_policy: CrossDomainPolicy::Allowed };
+    Semantics::founding(attributes.into(), [(rule, equal)].into())
 }
 
 pub(crate) fn envelope(governance: &Governance, receipts: &[SignedReceipt], task: TaskId) -> TaskEnvelope {

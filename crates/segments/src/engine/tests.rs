@@ -6,17 +6,20 @@ use std::time::Duration;
 use proptest::prelude::*;
 use symphony_protocol::artifact::selection::Selection as Resolved;
 use symphony_protocol::artifact::{Predicate, PrivacyClass, ResolvedOperand, ResolvedQuery, SelectionRule};
-use symphony_protocol::governance::semantics::normalise;
+use symphony_protocol::governance::semantics::{ValueType, normalise};
 use symphony_types::catalogue::Code;
+use symphony_types::digest::Digest;
 use symphony_types::id::RuleName;
 use symphony_types::time::{OrderedMillis, RecordMillis};
 use tokio::runtime::Runtime;
 
 use super::*;
 use crate::limits::NODES_MAX;
+use crate::merge::merge;
+use crate::segment::KeySource;
 use crate::tests::fixture::{
-    AMOUNT, CATEGORY, CITY, Fixture, Record, SEEN, SMALL, TIME, audience, conditions, measured, measures,
-    name, numbered, people, permitted, records, satisfies, selections,
+    AMOUNT, CATEGORY, CITY, Fixture, Record, SEEN, SMALL, TIME, audience, conditions, early, measured,
+    measures, name, numbered, people, permitted, records, satisfies, schema, selections, vault,
 };
 
 const WAYS: &[Way] = &[
@@ -162,6 +165,69 @@ proptest! {
             Ok(())
         })?;
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+    /// R045, R054: segments that were written before there were some attributes answer as records without them, beside later ones and merged
+    /// with them.
+    #[test]
+    fn a_segment_older_than_an_attribute_has_nothing_in_it(
+        records in records(80), cut in 0..80_usize, permitted in permitted(), who in selections(),
+        latest in prop::option::of(prop::sample::select(&[TIME, SEEN][..])),
+    ) {
+        let mut records = records;
+        let cut = cut.min(records.len());
+        for old in &mut records[..cut] {
+            (old.category, old.seen) = (None, None);
+        }
+        let composition = Composition { who, latest: latest.map(name) };
+        let expected = audience(&records, &permitted, &composition);
+        runtime().block_on(async {
+            let mut fixture = Fixture::under(early());
+            let old = fixture.append(&records[..cut], SMALL).await;
+            let grown = early().grown(1, schema().attributes().clone()).expect("it grows");
+            fixture.segments.grow(grown);
+            let new = fixture.append(&records[cut..], SMALL).await;
+            prop_assert_eq!((old.schema_version, new.schema_version), (0, 1));
+            let beside = fixture.catalogue.snapshot(fixture.catalogue.version()).expect("it is kept");
+            let (mut writer, _) = fixture.begin(SMALL).await;
+            let sources = [old, new].map(Arc::new);
+            merge(&fixture.segments, &sources, &People::new(), &mut writer, || true).await.expect("they are merged");
+            let merged = writer.finish(Digest::ZERO).await.expect("it ends");
+            fixture.segments.check(&merged).await.expect("it is whole");
+            fixture.segments.check(&sources[0]).await.expect("it is whole");
+            let merged = Snapshot { segments: vec![Arc::new(merged)], ..beside.clone() };
+            let engine = Engine::new(fixture.segments.clone(), limits());
+            for (snapshot, way) in [beside, merged].iter().flat_map(|one| WAYS.iter().map(move |way| (one, *way))) {
+                let found = engine.audience(snapshot, &people(&permitted), &composition, way).await.expect("it is answered");
+                prop_assert_eq!(pairs(&found, composition.latest.is_some()), expected.clone(), "{:?}", way);
+            }
+            Ok(())
+        })?;
+    }
+}
+
+/// R045: a schema only grows, and a segment of one that did not grow to it is not opened.
+#[test]
+fn a_schema_only_grows() {
+    let all = schema().attributes().clone();
+    let grown = early().grown(1, all.clone()).expect("it grows");
+    assert_eq!((grown.attributes(), grown.time()), (schema().attributes(), schema().time()));
+    let mut fewer = all.clone();
+    fewer.remove(&name(CITY));
+    assert!(matches!(schema().grown(2, fewer), Err(SegmentError::Schema(_))));
+    let mut other = all;
+    other.insert(name(CITY), ValueType::Cents);
+    assert!(matches!(schema().grown(2, other), Err(SegmentError::Schema(_))));
+    runtime().block_on(async {
+        let fixture = Fixture::new();
+        let entry = fixture.write(&plenty()[..40], SMALL).await;
+        let keys: Arc<dyn KeySource> = fixture.keys.clone();
+        let behind = Segments::new(vault(), fixture.store.clone(), keys, early());
+        assert!(matches!(behind.open(&entry).await, Err(SegmentError::Schema(_))));
+    });
 }
 
 proptest! {

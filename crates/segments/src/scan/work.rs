@@ -9,9 +9,9 @@ use std::sync::Arc;
 use parquet::file::metadata::ParquetMetaData;
 use parquet::file::page_index::column_index::ColumnIndexMetaData;
 use parquet::file::statistics::Statistics;
+use symphony_types::id::AttributeName;
 
 use crate::open::OpenSegment;
-use crate::schema::SegmentSchema;
 #[cfg(feature = "store")]
 use crate::segment::SegmentEntry;
 
@@ -26,13 +26,14 @@ pub(crate) struct Piece {
 
 /// The pieces of a segment that records of the window can lie in.
 pub(crate) fn pieces_of(
-    schema: &SegmentSchema,
     segment: &Arc<OpenSegment>,
+    time: Option<&AttributeName>,
     window: Option<(u64, u64)>,
 ) -> Vec<Piece> {
     let groups = 0..segment.metadata().num_row_groups();
+    let time = time.and_then(|time| segment.column(time));
     let pieces = groups.map(|group| {
-        let rows = rows_within(schema, segment.metadata(), group, window);
+        let rows = rows_within(segment.metadata(), group, time, window);
         Piece { segment: segment.clone(), group, rows }
     });
     pieces.filter(|piece| !piece.rows.is_empty()).collect()
@@ -84,13 +85,12 @@ pub(crate) fn shares(mut pieces: Vec<Piece>, cores: usize) -> Vec<Vec<Piece>> {
 
 /// The rows of a row group whose page can have times of the window.
 fn rows_within(
-    schema: &SegmentSchema,
     metadata: &ParquetMetaData,
     group: usize,
+    time: Option<usize>,
     window: Option<(u64, u64)>,
 ) -> Range<usize> {
     let rows = metadata.row_group(group).num_rows() as usize;
-    let time = schema.time().and_then(|time| schema.column(time));
     let (Some((least, most)), Some(column)) = (window, time) else { return 0..rows };
     if let Some(Statistics::Int64(times)) = metadata.row_group(group).column(column).statistics()
         && let (Some(first), Some(last)) = (times.min_opt(), times.max_opt())

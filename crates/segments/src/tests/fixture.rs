@@ -58,6 +58,13 @@ pub(crate) fn schema() -> SegmentSchema {
     SegmentSchema::new(1, Some(name(TIME)), BTreeMap::from(attributes)).expect("the schema is valid")
 }
 
+/// The schema that [`schema`] grew from: without categories, and without when something was seen.
+pub(crate) fn early() -> SegmentSchema {
+    let mut attributes = schema().attributes().clone();
+    attributes.retain(|attribute, _| ![CATEGORY, SEEN].contains(&attribute.as_str()));
+    SegmentSchema::new(0, Some(name(TIME)), attributes).expect("the schema is valid")
+}
+
 pub(crate) fn batch(records: &[Record]) -> RecordBatch {
     let schema = schema().arrow();
     let texts = |of: fn(&Record) -> &Option<String>, column: usize| {
@@ -97,9 +104,13 @@ pub(crate) struct Fixture {
 
 impl Fixture {
     pub(crate) fn new() -> Self {
+        Self::under(schema())
+    }
+
+    pub(crate) fn under(schema: SegmentSchema) -> Self {
         let store = Arc::new(InMemory::new());
         let keys = Arc::new(Keys::default());
-        let segments = Segments::new(vault(), store.clone(), keys.clone(), schema());
+        let segments = Segments::new(vault(), store.clone(), keys.clone(), schema);
         Self { store, keys, segments: Arc::new(segments), catalogue: Catalogue::new() }
     }
 
@@ -107,15 +118,23 @@ impl Fixture {
         let (id, key) = (SegmentId::random(), SegmentKey::random());
         self.keys.0.lock().expect("no test panics with it").insert(id, key.clone());
         let store: Arc<dyn ObjectStore> = self.store.clone();
-        let begun = SegmentWriter::begin(store, &vault(), id, &key, &schema(), layout).await;
+        let begun = SegmentWriter::begin(store, &vault(), id, &key, &self.segments.schema(), layout).await;
         (begun.expect("it begins"), id)
     }
 
     pub(crate) async fn write(&self, records: &[Record], layout: Layout) -> SegmentEntry {
         let (mut writer, _) = self.begin(layout).await;
-        let mut rows = Unsorted::new(&schema());
+        let (known, all) = (self.segments.schema(), schema().arrow());
+        let there = known
+            .arrow()
+            .fields()
+            .iter()
+            .map(|field| all.index_of(field.name()))
+            .collect::<Result<Vec<_>, _>>();
+        let there = there.expect("each is one of all");
+        let mut rows = Unsorted::new(&known);
         for part in records.chunks(7) {
-            rows.push(&batch(part)).expect("it fits");
+            rows.push(&batch(part).project(&there).expect("it has them")).expect("it fits");
         }
         rows.write(&mut writer).await.expect("it is written");
         writer.finish(Digest::ZERO).await.expect("it ends")

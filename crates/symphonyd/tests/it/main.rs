@@ -11,6 +11,7 @@ mod evidence;
 mod hardware;
 mod ingest;
 mod masters;
+mod meanings;
 mod models;
 mod money;
 mod moves;

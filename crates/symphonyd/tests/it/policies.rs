@@ -28,8 +28,8 @@ fn dearer(policy: &Policy) -> Policy {
     policy
 }
 
-/// R155, R188, R189, R190: every node follows the next version, a task is charged by that of its admission, the evidence of both says so,
-/// and a replay tells what the next would have changed.
+/// R135, R155, R188, R189, R190, R192: every node follows the next version, a task is charged by that of its admission, the evidence of both says so,
+/// a replay tells what the next would have changed, and an audit what governed at any epoch.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_policy_comes_into_force_everywhere() {
     let _turn = TURN.lock().await;
@@ -76,14 +76,30 @@ async fn a_policy_comes_into_force_everywhere() {
     let (one, two) = (first.task_id.to_string(), second.task_id.to_string());
     assert_eq!(base(&one, "supposed") - base(&one, "actual"), next.fees.base.0 - before.fees.base.0);
     assert_eq!(told[&two]["supposed"], told[&two]["actual"], "it was charged by that policy");
+
+    // What governed then, at the end of each epoch.
+    let whole = on_journal("audit", &[&journal], &[]).unwrap();
+    let (last, from) = (whole["epoch"].as_u64().unwrap(), known.governance().calendar.last().0.0);
+    let at = |epoch: u64| on_journal("audit", &[&journal], &[&format!("--epoch={epoch}")]).unwrap();
+    let version = |told: &Value| told["governance"]["policy_version"].as_u64().unwrap();
+    assert_eq!((version(&at(from - 1)), version(&at(last)), version(&whole)), (1, 2, 2));
+    assert_eq!(at(last)["hash"], whole["hash"]);
+    assert!(at(from - 1)["height"].as_u64() < whole["height"].as_u64());
+    let middle = whole["height"].as_u64().unwrap() / 2;
+    let part =
+        on_journal("audit", &[&journal], &[&format!("--from={middle}"), &format!("--to={}", middle + 9)])
+            .unwrap();
+    assert_eq!((part["checked"].as_u64(), part["height"].as_u64()), (Some(10), Some(middle + 9)));
+    assert_eq!(on_journal("audit", &[&journal], &["--from=1000000"]), None, "there is nothing there");
 }
 
 fn simulate(policy: &Path, journal: &Path) -> Value {
-    let output = Command::new(env!("CARGO_BIN_EXE_symphonyd"))
-        .args(["simulate", "--json"])
-        .args([policy, journal])
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).unwrap()
+    on_journal("simulate", &[policy, journal], &[]).unwrap()
+}
+
+/// What the node's program says of a journal; `None` when it refuses.
+fn on_journal(what: &str, files: &[&Path], args: &[&str]) -> Option<Value> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_symphonyd"));
+    let output = command.args([what, "--json"]).args(files).args(args).output().unwrap();
+    output.status.success().then(|| serde_json::from_slice(&output.stdout).unwrap())
 }

@@ -56,7 +56,9 @@ impl Enterprise {
             if self.quota.records_max <= self.state().holdings.kept() {
                 return Err(Code::VaultFull.into());
             }
-            let known = record::known(&self.governance.semantics);
+            let followed = self.followed();
+            let meaning = followed.governance().semantics_at(self.now());
+            let known = record::known(meaning);
             let record = CanonicalRecord {
                 salt: *keys::random().map_err(sealing)?,
                 schema: SCHEMA,
@@ -66,7 +68,7 @@ impl Enterprise {
                 values: expense.values(|name| known.get(name).copied()),
                 local: BTreeMap::new(),
             };
-            record.check(&self.governance.semantics)?;
+            record.check(meaning)?;
             let (commitment, sealed) = seal_record(&key, &record).map_err(sealing)?;
             let sequence = view.next_sequence(subject)?;
             let row = RecordRow { subject, sequence, commitment, sealed };

@@ -34,7 +34,7 @@ const DATE: &str = "commerce.purchase_date";
 /// A Vault with a time, whose uploads of at least so many records become segments.
 fn dated(segment_rows: u32) -> Scene {
     Scene::governed(segment_rows, |governance| {
-        let attributes = &mut governance.semantics.attributes;
+        let attributes = &mut governance.meanings.founded.attributes;
         let amount = attributes[&attribute("commerce.amount")].clone();
         attributes.insert(attribute(DATE), Attribute { value: ValueType::Time, ..amount });
     })

@@ -157,7 +157,7 @@ async fn a_policy_decides_from_its_epoch_on() {
     world.reopen();
     assert_eq!(world.vault().state().charter.policies.len(), 1, "a crash between the log and the journal");
     for _ in 0..2 {
-        world.vault().adopt_policies().await.unwrap();
+        world.vault().adopt_versions().await.unwrap();
         assert_eq!(world.vault().follow(&update).unwrap(), GovernanceSequence(1));
         assert_eq!(world.vault().state().charter.policies.len(), 2);
     }

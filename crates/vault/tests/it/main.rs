@@ -11,6 +11,7 @@ mod executors;
 mod governing;
 mod ingest;
 mod ledger;
+mod meanings;
 mod moving;
 mod objects;
 mod parse;

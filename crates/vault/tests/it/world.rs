@@ -12,6 +12,7 @@ use symphony_protocol::artifact::*;
 use symphony_protocol::governance::Governance;
 use symphony_protocol::governance::approval::{EnclaveCode, Platform, Purpose};
 use symphony_protocol::governance::epoch::Calendar;
+use symphony_protocol::governance::meaning::Meanings;
 use symphony_protocol::governance::policy::{
     ComputePolicy, Deadlines, ParsePolicy, Policy, Privacy, ProposalPolicy, QueryFees, Shares, TrainPolicy,
 };
@@ -123,7 +124,7 @@ impl World {
             policies: [(PolicyVersion(1), policy())].into(),
             calendar: Calendar::new(PolicyVersion(1), policy().epoch_ms),
             registry,
-            semantics: semantics(),
+            meanings: Meanings::new(semantics()),
             hardware: BTreeMap::new(),
             sequence: GovernanceSequence(0),
         };
@@ -490,26 +491,20 @@ fn query() -> ResolvedQuery {
 
 fn semantics() -> Semantics {
     let governed = |domain: &str, value, queryability| Attribute {
-        domain: domain.into(),
+        domain: DomainName::new(domain).unwrap(),
         value,
         privacy_class: PrivacyClass::Sensitive,
         queryability,
         lifecycle: AttributeLifecycle::Active,
     };
     let queryable = Queryability::DirectlyQueryable;
-    Semantics {
-        version: SemanticVersion(1),
-        attributes: [
-            (attribute("commerce.merchant"), governed("commerce", ValueType::Text, queryable)),
-            (attribute("commerce.amount"), governed("commerce", ValueType::Cents, queryable)),
-            (
-                attribute("contact.handle"),
-                governed("contact", ValueType::Text, Queryability::DeliverableOnly),
-            ),
-        ]
-        .into(),
-        rules: BTreeMap::new(),
-    }
+    let attributes = [
+        (attribute("commerce.merchant"), governed("commerce", ValueType::Text, queryable)),
+        (attribute("commerce.amount"), governed("commerce", ValueType::Cents, queryable)),
+        (attribute("contact.handle"), governed("contact", ValueType::Text, Queryability::DeliverableOnly)),
+    ]
+    .into();
+    Semantics::founding(attributes, BTreeMap::new())
 }
 
 pub(crate) fn policy() -> Policy {

@@ -143,7 +143,7 @@ fn of_two_policies_for_one_version_the_first_counts() {
     let from = in_force(&state, enacted);
     let third = |state: &State, number| proposal(state, 3, number, adopt(3, |_| ()));
     let early = third(&state, 1);
-    assert_eq!(order(&mut state, from.minus(1), propose(&early)).unwrap_err().code, Code::PolicyPending);
+    assert_eq!(order(&mut state, from.minus(1), propose(&early)).unwrap_err().code, Code::VersionPending);
     let now = third(&state, 2);
     order(&mut state, from, propose(&now)).unwrap();
 }

@@ -353,10 +353,10 @@ fn vaults_are_asked_for_the_scope_and_what_is_read() {
 #[test]
 fn a_training_reads_so_many_attributes() {
     let mut governance = governance();
-    let model = governance.semantics.attributes[&attribute("commerce.category")].clone();
+    let model = governance.meanings.founded.attributes[&attribute("commerce.category")].clone();
     let name = |number: usize| attribute(&format!("commerce.extra_{number}"));
     let extra = (0..OPERANDS_MAX).map(|number| (name(number), model.clone()));
-    governance.semantics.attributes.extend(extra);
+    governance.meanings.founded.attributes.extend(extra);
     // The training reads five.
     let reading = |more: usize| {
         with(|training| {
@@ -457,7 +457,7 @@ fn a_new_meaning_does_not_touch_a_training() {
     let (mut world, task) = super::at_round(2);
     let before = world.task(&task).envelope.clone();
     let brand = attribute("commerce.brand");
-    world.state.governance.semantics.attributes.get_mut(&brand).unwrap().lifecycle =
+    world.state.governance.meanings.founded.attributes.get_mut(&brand).unwrap().lifecycle =
         AttributeLifecycle::Deprecated;
     assert_eq!(terms(&world.state.governance, &propensity("t2"), START).unwrap_err(), Code::AttributeUnknown);
     world.train_until(&task, 4);

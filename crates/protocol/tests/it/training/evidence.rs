@@ -33,7 +33,7 @@ fn good() -> Evidence {
 
 fn faults(evidence: &Evidence) -> Vec<(&'static str, Code)> {
     let all = findings(&governance(), evidence, &appraise);
-    assert_eq!(all.len(), 7, "every check is made");
+    assert_eq!(all.len(), 8, "every check is made");
     all.into_iter().filter_map(|finding| Some((finding.check, finding.fault?.0))).collect()
 }
 

@@ -97,6 +97,48 @@ pub(crate) enum Policy {
 }
 
 #[derive(Subcommand)]
+pub(crate) enum Semantics {
+    /// Show a version as the council made it, checked against the governance that you trust
+    Show {
+        /// The version; the one in force when absent
+        #[arg(long)]
+        version: Option<u32>,
+    },
+    /// Write the amendment that makes another meaning of the last version, TOML
+    Diff {
+        /// The other meaning, TOML
+        file: PathBuf,
+    },
+    /// Show what each name of a settled task came to, after every check of its evidence
+    Explain {
+        /// Task, 64 hexadecimal digits
+        #[arg(value_parser = digest)]
+        task: Digest,
+    },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Audit {
+    /// Make every decision of the range again, and compare events and hashes
+    Verify {
+        /// A journal export, or the journal database of a master that does not run
+        journal: PathBuf,
+        /// The first height; everything before is only followed
+        #[arg(long, default_value_t = 1)]
+        from: u64,
+        /// The last height
+        #[arg(long)]
+        to: Option<u64>,
+        /// Up to the end of this epoch
+        #[arg(long, conflicts_with_all = ["to", "at"])]
+        epoch: Option<u64>,
+        /// Up to this moment of ordered time, in milliseconds
+        #[arg(long, conflicts_with = "to")]
+        at: Option<u64>,
+    },
+}
+
+#[derive(Subcommand)]
 pub(crate) enum Change {
     /// Make enclave code known
     Register {
@@ -174,6 +216,14 @@ pub(crate) enum Change {
         /// The policy, TOML, as `symphony policy show` writes one
         file: PathBuf,
         /// Its version: the one after the last
+        #[arg(long)]
+        version: u32,
+    },
+    /// Put a version of meaning into force, after one epoch of notice
+    AmendMeaning {
+        /// The amendment, TOML, as `symphony semantics diff` writes one
+        file: PathBuf,
+        /// The version that it makes: the one after the last
         #[arg(long)]
         version: u32,
     },
