@@ -184,15 +184,33 @@ fn semantics() -> Semantics {
             Attribute { domain, value, privacy_class, queryability, lifecycle },
         )
     };
-    let (read, delivered) = (Queryability::DirectlyQueryable, Queryability::DeliverableOnly);
+    let (read, derived) = (Queryability::DirectlyQueryable, Queryability::DerivedOnly);
+    let (low, sensitive) = (PrivacyClass::Low, PrivacyClass::Sensitive);
     let attributes = [
-        attribute("commerce.brand", ValueType::Text, PrivacyClass::Low, read),
-        attribute("identity.contact_handle", ValueType::Text, PrivacyClass::Identifying, delivered),
+        attribute("commerce.brand", ValueType::Text, low, read),
+        attribute("commerce.merchant", ValueType::Text, low, read),
+        attribute("commerce.category", ValueType::Text, low, read),
+        attribute("commerce.purchase_date", ValueType::Time, sensitive, derived),
+        attribute("commerce.amount", ValueType::Cents, sensitive, derived),
+        attribute(
+            "identity.contact_handle",
+            ValueType::Text,
+            PrivacyClass::Identifying,
+            Queryability::DeliverableOnly,
+        ),
     ];
-    let (rule, brand) = (RuleName::new("commerce.brand_purchase").unwrap(), attributes[0].0.clone());
-    let equal =
-        Rule { attribute: brand, kind: RuleKind::Equality, cross_domain_policy: CrossDomainPolicy::Allowed };
-    Semantics::founding(attributes.into(), [(rule, equal)].into())
+    let rule = |name: &str, read: &str, kind| {
+        let (attribute, cross_domain_policy) =
+            (AttributeName::new(read).unwrap(), CrossDomainPolicy::Allowed);
+        (RuleName::new(name).unwrap(), Rule { attribute, kind, cross_domain_policy })
+    };
+    let rules = [
+        rule("commerce.brand_purchase", "commerce.brand", RuleKind::Equality),
+        rule("commerce.merchant_purchase", "commerce.merchant", RuleKind::Equality),
+        rule("commerce.category_purchase", "commerce.category", RuleKind::SetMembership),
+        rule("commerce.purchase_recency", "commerce.purchase_date", RuleKind::Threshold),
+    ];
+    Semantics::founding(attributes.into(), rules.into())
 }
 
 pub(crate) fn envelope(governance: &Governance, receipts: &[SignedReceipt], task: TaskId) -> TaskEnvelope {

@@ -150,7 +150,10 @@ fn a_task_keeps_the_meaning_of_its_admission() {
     world.now = from;
     while world.step(false) {}
     let refused = world.submit(&campaign("new"), PLENTY).unwrap();
-    assert!(matches!(&refused[..], [Event::AdmissionRefused { code: Code::AttributeUnknown, .. }]), "{refused:?}");
+    assert!(
+        matches!(&refused[..], [Event::AdmissionRefused { code: Code::AttributeUnknown, .. }]),
+        "{refused:?}"
+    );
     let end = world.now.plus(crate::stage::policy().deadlines.challenge_ms);
     world.advance(end);
     let task = world.task(&old.task());
