@@ -192,7 +192,8 @@ fn portions_are_finished_as_one_slice() {
 /// approved, or without being sealed for this slice, is not believed.
 #[test]
 fn a_portion_that_is_not_of_this_slice_is_refused() {
-    let cases: [(&str, fn(&mut Told), Code); 10] = [
+    type Case = (&'static str, fn(&mut Told), Code);
+    let cases: [Case; 10] = [
         ("of another order", |told| told.order = Digest([9; 32]), Code::AttestationFailed),
         ("of another step", |told| told.step = "slice:vault-1".into(), Code::AttestationFailed),
         ("of fewer people", |told| told.permitted = (0..9).collect(), Code::AttestationFailed),
@@ -231,7 +232,8 @@ fn stranger() -> Vec<u8> {
 /// answer, and nothing is counted of what it gave.
 #[test]
 fn what_a_host_does_to_portions_is_refused() {
-    let cases: [(&str, fn(&mut Dealt, &mut Kept), Code); 8] = [
+    type Case = (&'static str, fn(&mut Dealt, &mut Kept), Code);
+    let cases: [Case; 8] = [
         ("left out", |dealt, _| drop(dealt.portions.pop()), Code::Malformed),
         ("all left out", |dealt, _| dealt.portions.clear(), Code::Malformed),
         ("twice", |dealt, _| dealt.portions.push(dealt.portions[0].clone()), Code::Malformed),

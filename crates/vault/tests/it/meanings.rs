@@ -32,7 +32,9 @@ fn registered() -> Change {
 /// A purchase of somebody, who is in gold if the number is even.
 fn tiered(n: u32) -> String {
     let (tier, person) = (["Gold", "blue"][n as usize % 2], n % 7);
-    format!(r#"{{"request_id":"tier-{n}","subject":"p{person}","{TIER}":"{tier}"}}"#)
+    format!(
+        r#"{{"request_id":"tier-{n}","subject":"p{person}","commerce.merchant":"Kiosk","{TIER}":"{tier}"}}"#
+    )
 }
 
 async fn uploaded(world: &World, numbers: std::ops::Range<u32>) -> Vec<String> {

@@ -3391,7 +3391,7 @@ pub struct ProposalEntry {
     pub proposer: ::prost::alloc::string::String,
     #[prost(uint64, tag = "3")]
     pub number: u64,
-    /// register_measurement, activate_measurement, revoke_measurement, admit_platform, revoke_platform, set_hardware_rules, approve_module, revoke_module or move_vault
+    /// register_measurement, activate_measurement, revoke_measurement, admit_platform, revoke_platform, set_hardware_rules, approve_module, revoke_module, move_vault or adopt_policy
     #[prost(string, tag = "4")]
     pub change: ::prost::alloc::string::String,
     /// the measurement, the platform or the rules
