@@ -101,5 +101,9 @@ fn simulate(policy: &Path, journal: &Path) -> Value {
 fn on_journal(what: &str, files: &[&Path], args: &[&str]) -> Option<Value> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_symphonyd"));
     let output = command.args([what, "--json"]).args(files).args(args).output().unwrap();
-    output.status.success().then(|| serde_json::from_slice(&output.stdout).unwrap())
+    if !output.status.success() {
+        eprintln!("{what}: {}", String::from_utf8_lossy(&output.stderr));
+        return None;
+    }
+    Some(serde_json::from_slice(&output.stdout).unwrap())
 }
