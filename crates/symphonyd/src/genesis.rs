@@ -17,7 +17,8 @@ use symphony_protocol::governance::approval::{
 use symphony_protocol::governance::epoch::Calendar;
 use symphony_protocol::governance::hardware::HardwareRules;
 use symphony_protocol::governance::policy::{
-    ComputePolicy, Deadlines, ParsePolicy, Policy, Privacy, ProposalPolicy, QueryFees, Shares, TrainPolicy,
+    ChallengePolicy, ComputePolicy, Deadlines, ParsePolicy, Policy, Privacy, ProposalPolicy, QueryFees,
+    Shares, TrainPolicy,
 };
 use symphony_protocol::governance::registry::{Actor, Registry, Role, VaultRecord, VerifierRecord};
 use symphony_protocol::governance::semantics::{
@@ -248,6 +249,7 @@ fn policy(profile: Profile) -> Result<Policy> {
             timelock_ms: 2_000,
             open_max: 16,
         },
+        challenges: ChallengePolicy { bond: sym(20) },
     })
 }
 

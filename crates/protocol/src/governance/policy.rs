@@ -3,7 +3,7 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use symphony_types::amount::{Bps, Sym};
+use symphony_types::amount::{Bps, SYM_UNIT, Sym};
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
 use symphony_types::epsilon::Epsilon;
@@ -46,6 +46,20 @@ pub struct Policy {
     pub software_admitted: bool,
     /// How the council changes what governs.
     pub proposals: ProposalPolicy,
+    /// What a challenge takes.
+    pub challenges: ChallengePolicy,
+}
+
+/// What a challenge takes of whoever files it (R139, R143).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChallengePolicy {
+    /// What a filing locks, and loses when the masters look again and the result stands.
+    pub bond: Sym,
+}
+
+impl ChallengePolicy {
+    /// The least that can be locked.
+    pub const LEAST: Self = Self { bond: Sym(1) };
 }
 
 /// How proposals are voted on (R191).
@@ -300,6 +314,9 @@ impl Policy {
         if !part(quorum) || !part(majority) || majority.0 <= Bps::WHOLE.0 / 2 || voting_ms == 0 {
             return Err("the council decides by a quorum and more than half of the votes, in some time");
         }
+        if self.challenges.bond == Sym::ZERO || self.challenges.bond > BOND_MAX {
+            return Err("a challenge has a bond that somebody can lock");
+        }
         if self.train.round_ms == 0 || self.train.minimum_cohort == 0 {
             return Err("the length of a round and the minimum cohort must be positive");
         }
@@ -355,5 +372,7 @@ impl Policy {
     }
 }
 
+/// The largest bond of a challenge: more would leave disputes to the rich. Ten thousand SYM.
+const BOND_MAX: Sym = Sym(10_000 * SYM_UNIT);
 /// The most payees that may be asked for before a Vault's dividends are paid (D7).
 const PAYEES_MIN_MAX: u32 = 10_000;

@@ -32,7 +32,7 @@ use symphony_types::time::OrderedMillis;
 use crate::admission::envelope::PrepareAnswer;
 use crate::admission::request::AdmissionRequest;
 use crate::artifact::adjustment::{Adjustment, EndorsedAdjustment};
-use crate::artifact::challenge::{EndorsedFinding, Filing, Ruling};
+use crate::artifact::challenge::{Bond, EndorsedFinding, Filing, Ruling};
 use crate::artifact::parse::{ParseOrder, ParseSettlement, SignedParse, SignedTicket};
 use crate::artifact::training::{EndorsedRound, Round};
 use crate::artifact::{
@@ -50,6 +50,7 @@ use crate::settlement::payout::{
 };
 
 pub use adjustment::{AdjustmentRecord, Adjustments, Standing};
+pub use challenge::disputed_result;
 pub use decide::{decide, fingerprint};
 pub use effect::outstanding;
 pub use evolve::evolve;
@@ -270,6 +271,10 @@ pub enum Command {
     Challenge {
         /// What, and why.
         filing: Filing,
+        /// The lock that the challenger names as its bond.
+        lock: LockRef,
+        /// That lock as the chain confirmed it to a majority of the masters, if it did.
+        fact: Option<EndorsedLock>,
     },
     /// The masters have looked at a disputed result again.
     RecordFinding {
@@ -446,6 +451,8 @@ pub enum Event {
         number: u32,
         /// What, and why.
         filing: Filing,
+        /// What its challenger has locked.
+        bond: Bond,
         /// When the finding is due.
         review_by: OrderedMillis,
     },
@@ -552,6 +559,17 @@ pub enum Event {
         /// In which epoch.
         epoch: EpochId,
     },
+    /// A filing is ruled on: its bond goes back, or is lost to the treasury.
+    BondResolved {
+        /// The task.
+        task: TaskId,
+        /// The bond, under the name that the chain resolves it by.
+        bond: Refund,
+        /// Whether it is lost.
+        lost: bool,
+        /// The epoch whose payout resolves it.
+        epoch: EpochId,
+    },
 }
 
 impl Event {
@@ -563,6 +581,7 @@ impl Event {
             | Self::TaskTransitioned { task, .. }
             | Self::SlicesAccepted { task, .. }
             | Self::ChallengeRuled { task, .. }
+            | Self::BondResolved { task, .. }
             | Self::FailureReported { task, .. }
             | Self::TaskClosed { task, .. }
             | Self::ParseClosed { task, .. }

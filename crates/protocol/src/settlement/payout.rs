@@ -155,10 +155,10 @@ pub struct PayoutEvidence {
     pub confirmation: SignedConfirmation,
 }
 
-/// A lock that goes back whole.
+/// A lock that is resolved whole: it goes back, or a bond is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refund {
-    /// The task, or the task that a refused request would have become.
+    /// The task, or the task that a refused request would have become; of a bond, the name that it is resolved by.
     pub task: TaskId,
     /// The lock.
     pub lock: LockRef,
@@ -173,6 +173,8 @@ pub struct EpochAccount {
     pub settled: Table<TaskId, Digest>,
     /// Locks that go back whole, by task.
     pub refunds: Table<TaskId, Refund>,
+    /// Bonds of challenges that are lost to the treasury, by the name that they are resolved by.
+    pub forfeits: Table<TaskId, Refund>,
     /// Parses admitted in it, by Vault.
     pub parses: Table<VaultId, u64>,
     /// Where the epoch is.
@@ -181,8 +183,9 @@ pub struct EpochAccount {
 
 impl Value for EpochAccount {
     fn digest(&mut self) -> Digest {
-        let tables = [self.settled.digest(), self.refunds.digest(), self.parses.digest()];
-        Digest::of("symphony/epoch-account/v1", &(tables, &self.stage))
+        let tables =
+            [self.settled.digest(), self.refunds.digest(), self.forfeits.digest(), self.parses.digest()];
+        Digest::of("symphony/epoch-account/v2", &(tables, &self.stage))
     }
 }
 
@@ -284,6 +287,8 @@ pub struct Settled<'a, C, P> {
     pub parses: P,
     /// Locks that go back whole.
     pub refunds: &'a Table<TaskId, Refund>,
+    /// Bonds that are lost.
+    pub forfeits: &'a Table<TaskId, Refund>,
 }
 
 /// Builds the instruction set of a closing epoch from what was settled in it and the Vaults' statements.
@@ -323,6 +328,15 @@ pub fn instructions<'a>(
         charged: Sym::ZERO,
         refunded: refund.amount,
     }));
+    for forfeit in settled.forfeits.values() {
+        set.settlements.push(EscrowSettlement {
+            task: forfeit.task,
+            lock: forfeit.lock,
+            charged: forfeit.amount,
+            refunded: Sym::ZERO,
+        });
+        set.treasury = plus(set.treasury, forfeit.amount)?;
+    }
     set.payees = payees
         .into_iter()
         .filter(|(_, amount)| *amount > Sym::ZERO)

@@ -405,6 +405,7 @@ fn override_policy(policy: &mut Policy, text: &str) -> Result<()> {
         "timelock" => &mut policy.proposals.timelock_ms,
         "epoch" => &mut policy.epoch_ms,
         "node_pay" => &mut policy.node_pay.0,
+        "bond" => &mut policy.challenges.bond.0,
         "subject_cap" => &mut policy.privacy.subject_cap.0,
         scope => {
             let scope = UsageScope::new(scope)?;

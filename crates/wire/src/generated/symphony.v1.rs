@@ -3128,6 +3128,12 @@ pub struct ChallengeFiling {
     /// SHA-256 of each, at most 16
     #[prost(bytes = "vec", repeated, tag = "4")]
     pub exhibits: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+    /// what is disputed, as `ChallengeList` names it
+    #[prost(bytes = "vec", tag = "5")]
+    pub result: ::prost::alloc::vec::Vec<u8>,
+    /// the lock of the bond, made by the challenger's account for this very filing
+    #[prost(bytes = "vec", tag = "6")]
+    pub bond_lock_ref: ::prost::alloc::vec::Vec<u8>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ChallengeList {
@@ -3137,6 +3143,18 @@ pub struct ChallengeList {
     pub task_state: ::prost::alloc::string::String,
     #[prost(message, repeated, tag = "3")]
     pub challenges: ::prost::alloc::vec::Vec<Challenge>,
+    /// digest of the aggregate that may be disputed; empty when none may
+    #[prost(bytes = "vec", tag = "4")]
+    pub result: ::prost::alloc::vec::Vec<u8>,
+    /// what a filing locks, exactly
+    #[prost(uint64, tag = "5")]
+    pub bond_base: u64,
+    /// how long the lock must still last when it is filed
+    #[prost(uint64, tag = "6")]
+    pub bond_ms: u64,
+    /// that says so: the task's
+    #[prost(uint32, tag = "7")]
+    pub policy_version: u32,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Challenge {
@@ -3168,6 +3186,13 @@ pub struct ChallengeEntry {
     /// of a confirmed one: what is wrong
     #[prost(string, tag = "5")]
     pub code: ::prost::alloc::string::String,
+    /// held, returned, lost: the payout of the epoch does what is said
+    #[prost(string, tag = "6")]
+    pub bond: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "7")]
+    pub bond_base: u64,
+    #[prost(bytes = "vec", tag = "8")]
+    pub bond_lock_ref: ::prost::alloc::vec::Vec<u8>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ChallengeStep {
@@ -3391,7 +3416,7 @@ pub struct ProposalEntry {
     pub proposer: ::prost::alloc::string::String,
     #[prost(uint64, tag = "3")]
     pub number: u64,
-    /// register_measurement, activate_measurement, revoke_measurement, admit_platform, revoke_platform, set_hardware_rules, approve_module, revoke_module or move_vault
+    /// register_measurement, activate_measurement, revoke_measurement, admit_platform, revoke_platform, set_hardware_rules, approve_module, revoke_module, move_vault or adopt_policy
     #[prost(string, tag = "4")]
     pub change: ::prost::alloc::string::String,
     /// the measurement, the platform or the rules
