@@ -142,7 +142,8 @@ pub fn challenges(state: &State, actor: &ActorId, task: &TaskId) -> Result<v1::C
         bond_ms: bond_ms(&state.governance, governed),
         policy,
     };
-    Ok(convert::challenges((*task, known.state()), &terms, state.challenges_of(task)))
+    let penalties = state.challenges_of(task).filter_map(|(number, _)| state.penalties.get(&(*task, number)));
+    Ok(convert::challenges((*task, known.state()), &terms, state.challenges_of(task), penalties))
 }
 
 /// Why a settled result has nothing to deliver.

@@ -334,8 +334,13 @@ fn orders_and_payouts_are_the_states_own() {
     let payout = Subject::Payout(EpochId(3));
     assert_eq!(of_state(&running, &payout), None);
     let refunds = Table::new();
-    let nothing =
-        Settled { contexts: [].into_iter(), parses: [].into_iter(), refunds: &refunds, forfeits: &refunds };
+    let nothing = Settled {
+        contexts: [].into_iter(),
+        parses: [].into_iter(),
+        refunds: &refunds,
+        forfeits: &refunds,
+        slashes: &Table::new(),
+    };
     let set = instructions(EpochId(3), nothing, &Table::new(), &[]).unwrap();
     let expected = set.digest();
     let account = |stage| EpochAccount { stage, ..EpochAccount::default() };

@@ -8,7 +8,7 @@
 //! | one under a review, after the end or once too often | refused |
 //! | one of another result, by the accused, or without its bond | refused |
 //! | the same dispute without a new exhibit | refused |
-//! | a finding of a majority: the result is wrong | the task is rejected, its lock goes back |
+//! | a finding of a majority: the result is wrong | a penalty is recorded, the task rejected, its lock goes back |
 //! | a finding of a majority: the result stands | the task goes on with the time that it had left |
 //! | no finding in time | the task times out, its lock goes back |
 //!
@@ -33,6 +33,7 @@ use crate::execution::{aggregate, coordinate, training};
 use crate::lifecycle::training::{Position, plan};
 use crate::lifecycle::{Stage, Task, TaskState};
 use crate::settlement::challenge::{self, Challenge};
+use crate::settlement::penalty::{self, Wrong};
 
 impl State {
     /// The challenges of a task with their numbers, in order.
@@ -131,7 +132,7 @@ pub(super) fn record(
     let finding = &endorsed.body;
     let task = finding.task;
     let known = find(state, &task)?;
-    let Stage::Challenged { challenge: number, verdict, .. } = &known.stage else {
+    let Stage::Challenged { challenge: number, aggregate, verdict, .. } = &known.stage else {
         let ruled = state.challenges.get(&(task, finding.challenge)).is_some();
         return if ruled { Ok(vec![]) } else { Err(Code::IllegalTransition.into()) };
     };
@@ -153,7 +154,17 @@ pub(super) fn record(
     }
     let mut events = ruled(state, at, known, *number, ruling);
     match ruling {
-        Ruling::Confirmed(_) => {
+        Ruling::Confirmed(code) => {
+            let wrong = Wrong {
+                envelope: &known.envelope,
+                aggregate,
+                verdict: verdict.as_ref(),
+                filing: challenge.filings.last().map_or(Digest::ZERO, Filing::lock_purpose),
+                dispute: challenge.dispute,
+            };
+            let policy = policy_of(state, known)?;
+            let penalty = penalty::record(&state.governance, policy, &wrong, finding, code)?;
+            events.push(Event::PenaltyRecorded { penalty, epoch: epoch_at(state, at) });
             events.extend(close(state, at, known, TaskState::Rejected, Code::ChallengeConfirmed));
         }
         Ruling::NotConfirmed(_) => {

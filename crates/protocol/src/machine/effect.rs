@@ -78,6 +78,7 @@ pub(super) fn begun(state: &State, event: &Event) -> Vec<Effect> {
         Event::AdmissionRefused { .. }
         | Event::ChallengeRuled { ruling: Ruling::Confirmed(_), .. }
         | Event::BondResolved { .. }
+        | Event::PenaltyRecorded { .. }
         | Event::ParseSettled { .. }
         | Event::ParseClosed { .. }
         | Event::TaskTransitioned { .. }
@@ -132,6 +133,7 @@ pub(super) fn ended(event: &Event) -> Vec<Effect> {
         | Event::FailureReported { .. }
         | Event::RoundRecorded { verify_by: None, .. }
         | Event::BondResolved { .. }
+        | Event::PenaltyRecorded { .. }
         | Event::SettlementFinalized { .. }
         | Event::ResultDelivered { .. }
         | Event::EpochClosed { .. }

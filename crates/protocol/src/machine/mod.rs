@@ -34,6 +34,7 @@ use crate::admission::request::AdmissionRequest;
 use crate::artifact::adjustment::{Adjustment, EndorsedAdjustment};
 use crate::artifact::challenge::{Bond, EndorsedFinding, Filing, Ruling};
 use crate::artifact::parse::{ParseOrder, ParseSettlement, SignedParse, SignedTicket};
+use crate::artifact::penalty::Penalty;
 use crate::artifact::training::{EndorsedRound, Round};
 use crate::artifact::{
     EndorsedLock, SettlementContext, SignedAggregate, SignedDividends, SignedReceipt, SignedSlice,
@@ -74,6 +75,8 @@ pub struct State {
     pub rounds: Table<(TaskId, u32), Round>,
     /// Challenges by task, each counted from one.
     pub challenges: Table<(TaskId, u32), Challenge>,
+    /// Penalties, by task and the challenge that they follow from.
+    pub penalties: Table<(TaskId, u32), Penalty>,
     /// Epochs that have something to pay.
     pub epochs: Table<EpochId, EpochAccount>,
     /// Contributor money by Vault.
@@ -105,6 +108,7 @@ impl State {
             parses: Table::new(),
             rounds: Table::new(),
             challenges: Table::new(),
+            penalties: Table::new(),
             epochs: Table::new(),
             leases: Table::new(),
             due: Table::new(),
@@ -158,6 +162,7 @@ impl State {
             self.parses.digest(),
             self.rounds.digest(),
             self.challenges.digest(),
+            self.penalties.digest(),
             self.epochs.digest(),
             self.contributors.digest(),
             self.leases.digest(),
@@ -570,6 +575,13 @@ pub enum Event {
         /// The epoch whose payout resolves it.
         epoch: EpochId,
     },
+    /// A result was wrong, and this is who answers for it.
+    PenaltyRecorded {
+        /// The record.
+        penalty: Penalty,
+        /// The epoch whose payout has it executed.
+        epoch: EpochId,
+    },
 }
 
 impl Event {
@@ -587,6 +599,7 @@ impl Event {
             | Self::ParseClosed { task, .. }
             | Self::ResultDelivered { task, .. } => Some(*task),
             Self::TaskAdmitted { envelope, .. } => Some(envelope.task),
+            Self::PenaltyRecorded { penalty, .. } => Some(penalty.task),
             Self::ParseAdmitted { order, .. } => Some(order.task),
             Self::ParseRecorded { statement, .. } => Some(statement.body.task),
             Self::ParseSettled { settlement, .. } => Some(settlement.task),

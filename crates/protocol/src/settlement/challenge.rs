@@ -51,7 +51,7 @@ pub enum ChallengeState {
     Approved,
     /// Closed; nobody is held responsible.
     ClosedWithoutPenalty,
-    /// The shares of the task are withheld.
+    /// A record says who answers; the shares of the task are withheld.
     PenaltyRecorded,
     /// Disputed again, with something new.
     Reopened,

@@ -13,6 +13,7 @@ use symphony_types::key::{Document, Payout, Signed};
 use symphony_types::table::{Table, Value};
 
 use crate::artifact::parse::ParseSettlement;
+use crate::artifact::penalty::Slash;
 use crate::artifact::{DividendRequest, RecipientClass, SettlementContext, Share, SignedDividends};
 use crate::governance::Governance;
 
@@ -37,10 +38,12 @@ pub struct PayoutInstructionSet {
     pub carries: Vec<Carry>,
     /// Roots to anchor.
     pub anchors: Vec<(TaskId, Digest)>,
+    /// Penalties to execute, by reference in ascending order.
+    pub slashes: Vec<Slash>,
 }
 
 impl Document for PayoutInstructionSet {
-    const TAG: &'static str = "symphony/payout-instruction-set/v1";
+    const TAG: &'static str = "symphony/payout-instruction-set/v2";
 }
 
 impl PayoutInstructionSet {
@@ -56,6 +59,7 @@ impl PayoutInstructionSet {
             treasury: Sym::ZERO,
             carries: Vec::new(),
             anchors: Vec::new(),
+            slashes: Vec::new(),
         }
     }
 
@@ -175,6 +179,8 @@ pub struct EpochAccount {
     pub refunds: Table<TaskId, Refund>,
     /// Bonds of challenges that are lost to the treasury, by the name that they are resolved by.
     pub forfeits: Table<TaskId, Refund>,
+    /// Penalties that are executed with its payout, by reference.
+    pub slashes: Table<Digest, Slash>,
     /// Parses admitted in it, by Vault.
     pub parses: Table<VaultId, u64>,
     /// Where the epoch is.
@@ -183,8 +189,13 @@ pub struct EpochAccount {
 
 impl Value for EpochAccount {
     fn digest(&mut self) -> Digest {
-        let tables =
-            [self.settled.digest(), self.refunds.digest(), self.forfeits.digest(), self.parses.digest()];
+        let tables = [
+            self.settled.digest(),
+            self.refunds.digest(),
+            self.forfeits.digest(),
+            self.slashes.digest(),
+            self.parses.digest(),
+        ];
         Digest::of("symphony/epoch-account/v2", &(tables, &self.stage))
     }
 }
@@ -289,6 +300,8 @@ pub struct Settled<'a, C, P> {
     pub refunds: &'a Table<TaskId, Refund>,
     /// Bonds that are lost.
     pub forfeits: &'a Table<TaskId, Refund>,
+    /// Penalties that are executed.
+    pub slashes: &'a Table<Digest, Slash>,
 }
 
 /// Builds the instruction set of a closing epoch from what was settled in it and the Vaults' statements.
@@ -328,6 +341,7 @@ pub fn instructions<'a>(
         charged: Sym::ZERO,
         refunded: refund.amount,
     }));
+    set.slashes.extend(settled.slashes.values());
     for forfeit in settled.forfeits.values() {
         set.settlements.push(EscrowSettlement {
             task: forfeit.task,

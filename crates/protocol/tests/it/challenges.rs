@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use symphony_protocol::artifact::challenge::{
     Dismissal, Dispute, Filing, Finding, Replay, ReplayRefusal, Ruling, SignedReplayRefusal,
 };
+use symphony_protocol::artifact::penalty::{Capacity, Fault, Penalty};
 use symphony_protocol::artifact::training::Round;
 use symphony_protocol::artifact::{
     AggregateHeader, Decision, LockFact, Outcome, RecipientClass, SliceHeader, TaskRequest,
@@ -17,12 +18,12 @@ use symphony_protocol::lifecycle::{Stage, TaskState};
 use symphony_protocol::machine::{Command, Effect, Event, disputed_result};
 use symphony_protocol::settlement::challenge::{Challenge, ChallengeState, bond_ms};
 use symphony_protocol::settlement::payout::EpochStage;
-use symphony_types::amount::Sym;
+use symphony_types::amount::{SYM_UNIT, Sym};
 use symphony_types::canonical::to_bytes;
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
 use symphony_types::id::{LockRef, PolicyVersion, TaskId};
-use symphony_types::key::Vault;
+use symphony_types::key::{Document as _, Vault};
 use symphony_types::limits::{EXHIBITS_MAX, FILINGS_PER_TASK_MAX, GROUNDS_CHARS_MAX};
 
 use crate::flow::assert_nothing_is_left;
@@ -232,6 +233,7 @@ fn every_review_ends_its_task_and_leaves_nothing_behind() {
                 Act::Refuse | Act::Mumble | Act::Sleep => (Sym::ZERO, BOND),
             };
             assert_eq!(world.bonds(&task), [bond], "{dispute:?} {from:?} {review:?}");
+            assert_eq!(world.state.penalties.contains_key(&(task, 1)), review == Act::Refuse);
             let paid = world.state.epochs.values().any(|epoch| !epoch.settled.is_empty());
             assert_eq!(paid, ending == TaskState::Completed);
         }
@@ -395,6 +397,77 @@ fn a_filing_names_what_it_disputes() {
         assert_eq!(refused, Err(Code::EvidenceMismatch));
     }
     assert_eq!(world.task_state(&task), Some(TaskState::AwaitingSettlement));
+}
+
+/// R140, R141, R143: a confirmed challenge leaves a record that names what it rests on, aggregator and verifier apart; the stake of
+/// whoever a signature convicts is slashed with the payout, of nobody else, and nobody shares the fee.
+#[test]
+fn a_wrong_result_has_a_penalty() {
+    let verifier = || (Capacity::Verifier, actor("verifier"), Sym(900 * SYM_UNIT));
+    let aggregator = || (Capacity::Aggregator, actor("aggregator"), Sym::ZERO);
+    let executor = |letter: &str| {
+        let vault = vault(&format!("vault-{letter}"));
+        (Capacity::Executor(vault), actor(&format!("executor-{letter}")), Sym::ZERO)
+    };
+    for (dispute, from) in DISPUTES {
+        let (world, task) =
+            play(dispute, from, Act::Refuse, Disturbance { twice: true, ..Disturbance::default() });
+        let penalty = world.state.penalties[&(task, 1)].clone();
+        let liable = penalty.liable.iter().cloned();
+        let liable: Vec<_> = liable.map(|one| (one.capacity, one.actor, one.amount)).collect();
+        let (fault, expected) = match (dispute, from) {
+            (Dispute::Evidence, TaskState::AwaitingSettlement) => {
+                (Fault::InvalidAttestation, vec![aggregator(), verifier()])
+            }
+            (Dispute::Evidence, _) => (Fault::InvalidAttestation, vec![aggregator()]),
+            (Dispute::Round(_), _) => {
+                let all = ["a", "b", "c"].map(executor);
+                (Fault::InvalidResult, [vec![aggregator()], all.to_vec()].concat())
+            }
+        };
+        assert_eq!((penalty.fault, liable), (fault, expected), "{dispute:?} {from:?}");
+        let filed = &world.state.challenges[&(task, 1)].filings[0];
+        assert_eq!((penalty.filing, penalty.result), (filed.digest(), filed.result));
+        assert_eq!(penalty.envelope, world.task(&task).envelope.digest());
+        assert_eq!(penalty.withheld, world.task(&task).envelope.locked);
+        assert_eq!(penalty.verdict.is_some(), from == TaskState::AwaitingSettlement);
+        let sets = world.state.epochs.values().filter_map(|account| match &account.stage {
+            EpochStage::Confirmed(evidence) => Some(evidence.instructions.clone()),
+            _ => None,
+        });
+        let slashes: Vec<_> = sets.flat_map(|set| set.slashes).collect();
+        assert_eq!(slashes, penalty.slashes().collect::<Vec<_>>());
+        let convicted = (dispute, from) == (Dispute::Evidence, TaskState::AwaitingSettlement);
+        let account = stage::account("verifier");
+        let of: Vec<_> = slashes.iter().map(|slash| (slash.account, slash.amount)).collect();
+        assert_eq!(of, if convicted { vec![(account, Sym(900 * SYM_UNIT))] } else { vec![] });
+    }
+}
+
+/// A filing that was confirmed, and the penalty.
+pub(crate) fn confirmed() -> (Filing, Penalty) {
+    let (dispute, from) = DISPUTES[0];
+    let (world, task) = play(dispute, from, Act::Refuse, Disturbance::default());
+    (world.state.challenges[&(task, 1)].filings[0].clone(), world.state.penalties[&(task, 1)].clone())
+}
+
+/// R143: each class of faults has its price.
+#[test]
+fn a_fault_has_a_class() {
+    for (code, fault, price) in [
+        (Code::AttestationMissing, Fault::InvalidAttestation, 900),
+        (Code::AttestationFailed, Fault::InvalidAttestation, 900),
+        (Code::PlatformRefused, Fault::InvalidAttestation, 900),
+        (Code::CodeInactive, Fault::InvalidAttestation, 900),
+        (Code::ConsentInvalid, Fault::ConsentOrBudget, 700),
+        (Code::ReservationUnknown, Fault::ConsentOrBudget, 700),
+        (Code::ReplayDiffers, Fault::InvalidResult, 500),
+        (Code::ResultRejected, Fault::InvalidResult, 500),
+        (Code::AggregationFailed, Fault::InvalidResult, 500),
+    ] {
+        assert_eq!(Fault::of(code), fault, "{code}");
+        assert_eq!(stage::policy().challenges.penalty(fault), Sym(price * SYM_UNIT));
+    }
 }
 
 fn review() -> impl Strategy<Value = Act> {

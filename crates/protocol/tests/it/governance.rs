@@ -119,7 +119,7 @@ fn shares_stay_in_their_bands() {
 #[test]
 fn an_unsound_policy_is_refused() {
     type Change = (&'static str, fn(&mut Policy));
-    let changes: [Change; 13] = [
+    let changes: [Change; 14] = [
         ("deadline", |policy| policy.deadlines.prepare_ms = 0),
         ("deadline", |policy| policy.deadlines.execute_ms = 0),
         ("deadline", |policy| policy.deadlines.aggregate_ms = 0),
@@ -132,6 +132,7 @@ fn an_unsound_policy_is_refused() {
         ("epsilon", |policy| policy.privacy.count_epsilon = Epsilon(0)),
         ("whole", |policy| policy.shares.treasury = Bps(u16::MAX)),
         ("bond", |policy| policy.challenges.bond = Sym::ZERO),
+        ("penalty", |policy| policy.challenges.penalties.consent_or_budget = Sym(1_000_000 * SYM_UNIT + 1)),
         ("bond", |policy| policy.challenges.bond = Sym(10_000 * SYM_UNIT + 1)),
     ];
     for (word, change) in changes {

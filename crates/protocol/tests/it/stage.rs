@@ -9,8 +9,8 @@ use symphony_protocol::governance::Governance;
 use symphony_protocol::governance::approval::{EnclaveCode, Platform, Purpose};
 use symphony_protocol::governance::epoch::Calendar;
 use symphony_protocol::governance::policy::{
-    ChallengePolicy, ComputePolicy, Deadlines, ParsePolicy, Policy, Privacy, ProposalPolicy, QueryFees,
-    Shares, TrainPolicy,
+    ChallengePolicy, ComputePolicy, Deadlines, ParsePolicy, Penalties, Policy, Privacy, ProposalPolicy,
+    QueryFees, Shares, TrainPolicy,
 };
 use symphony_protocol::governance::registry::{Actor, Registry, Role, VaultRecord, VerifierRecord};
 use symphony_protocol::governance::semantics::*;
@@ -129,7 +129,14 @@ pub(crate) fn policy() -> Policy {
             timelock_ms: TIMELOCK_MS,
             open_max: 4,
         },
-        challenges: ChallengePolicy { bond: BOND },
+        challenges: ChallengePolicy {
+            bond: BOND,
+            penalties: Penalties {
+                invalid_result: Sym(500 * SYM_UNIT),
+                invalid_attestation: Sym(900 * SYM_UNIT),
+                consent_or_budget: Sym(700 * SYM_UNIT),
+            },
+        },
     }
 }
 

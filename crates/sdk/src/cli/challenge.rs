@@ -56,6 +56,19 @@ fn table(list: &ChallengeList) -> String {
             ]);
         }
     }
+    for penalty in &list.penalties {
+        for liable in &penalty.liable {
+            table.add_row([
+                &penalty.challenge.to_string(),
+                &penalty.fault,
+                "penalty_recorded",
+                &format!("{} {}", liable.capacity, liable.actor),
+                &penalty.code,
+                &show::sym(liable.amount_base),
+                &penalty.record,
+            ]);
+        }
+    }
     format!(
         "task    {}\nstate   {}\nbond    {}\n{table}",
         list.task_id,

@@ -29,6 +29,27 @@ shapes! {
         /// How long that lock must still last when it is filed.
         bond_ms: u64,
         policy_version: u32,
+        penalties: Vec<Penalty>,
+    }
+
+    /// A result was wrong.
+    Penalty {
+        challenge: u32,
+        record: String,
+        fault: String,
+        code: String,
+        #[serde(with = "base_units")]
+        withheld_base: Sym,
+        liable: Vec<Liability>,
+    }
+
+    /// One who answers for it.
+    Liability {
+        capacity: String,
+        vault_id: String,
+        actor: String,
+        #[serde(with = "base_units")]
+        amount_base: Sym,
     }
 
     /// One dispute, with everything that was filed and found.

@@ -422,12 +422,13 @@ pub(crate) fn settled(keys: &Keys, governance: Governance, evidence: Evidence) -
         })
     });
     let statements: Vec<_> = statements.collect();
-    let refunds = Table::new();
+    let (refunds, slashes) = (Table::new(), Table::new());
     let settled = payout::Settled {
         contexts: [&context].into_iter(),
         parses: [].into_iter(),
         refunds: &refunds,
         forfeits: &refunds,
+        slashes: &slashes,
     };
     let instructions = instructions(epoch, settled, &contributors, &statements).unwrap();
     let confirmation = keys.payout.sign(PayoutConfirmation {

@@ -336,7 +336,7 @@ fn parties(
         gateway: PrivateKey::from_seed(&node_seed("gateway", "gateway.seed")?).public(),
         payout: PrivateKey::from_seed(&node_seed("payout", "payout.seed")?).public(),
         payout_account: account("payout", "wallet.seed")?,
-        slasher_account: account("master-1", "slasher-wallet.seed")?,
+        slasher_account: account("payout", "slasher-wallet.seed")?,
         recorder_account: recorder.public().account(),
         treasury: treasury.iter().map(PrivateKey::public).collect(),
         measurement: measured(program, played.map(|played| played.class.as_str()))?,

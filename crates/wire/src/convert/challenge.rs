@@ -3,12 +3,14 @@
 use std::collections::BTreeSet;
 
 use symphony_protocol::artifact::challenge::{Dispute, Filing, Ruling};
+use symphony_protocol::artifact::penalty::{Capacity, Penalty};
 use symphony_protocol::lifecycle::TaskState;
 use symphony_protocol::settlement::challenge::{Challenge, ChallengeState};
 use symphony_types::amount::Sym;
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
 use symphony_types::id::{ActorId, LockRef, PolicyVersion, TaskId};
+use symphony_types::key::Document as _;
 use symphony_types::time::OrderedMillis;
 
 use super::{Refused, digest};
@@ -50,6 +52,7 @@ pub fn challenges<'a>(
     (task, state): (TaskId, TaskState),
     terms: &Disputable,
     challenges: impl Iterator<Item = (u32, &'a Challenge)>,
+    penalties: impl Iterator<Item = &'a Penalty>,
 ) -> v1::ChallengeList {
     v1::ChallengeList {
         task_id: task.0.0.to_vec(),
@@ -59,6 +62,7 @@ pub fn challenges<'a>(
         bond_base: terms.bond.0,
         bond_ms: terms.bond_ms,
         policy_version: terms.policy.0,
+        penalties: penalties.map(penalty).collect(),
     }
 }
 
@@ -96,6 +100,26 @@ fn challenge(number: u32, known: &Challenge) -> v1::Challenge {
         state: known.state().map_or("", ChallengeState::as_str).to_owned(),
         filings: filings.collect(),
         steps: known.steps.iter().map(step).collect(),
+    }
+}
+
+fn penalty(penalty: &Penalty) -> v1::Penalty {
+    let liable = penalty.liable.iter().map(|liable| v1::Liability {
+        capacity: liable.capacity.as_str().to_owned(),
+        vault_id: match &liable.capacity {
+            Capacity::Executor(vault) => vault.to_string(),
+            Capacity::Aggregator | Capacity::Verifier => String::new(),
+        },
+        actor: liable.actor.to_string(),
+        amount_base: liable.amount.0,
+    });
+    v1::Penalty {
+        challenge: penalty.challenge,
+        record: penalty.digest().0.to_vec(),
+        fault: penalty.fault.as_str().to_owned(),
+        code: penalty.code.as_str().to_owned(),
+        withheld_base: penalty.withheld.0,
+        liable: liable.collect(),
     }
 }
 

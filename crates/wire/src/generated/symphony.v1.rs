@@ -3155,6 +3155,42 @@ pub struct ChallengeList {
     /// that says so: the task's
     #[prost(uint32, tag = "7")]
     pub policy_version: u32,
+    #[prost(message, repeated, tag = "8")]
+    pub penalties: ::prost::alloc::vec::Vec<Penalty>,
+}
+/// A result was wrong. All documents that it rests on are named in the record.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Penalty {
+    /// the number of the one that was confirmed
+    #[prost(uint32, tag = "1")]
+    pub challenge: u32,
+    /// digest of the record
+    #[prost(bytes = "vec", tag = "2")]
+    pub record: ::prost::alloc::vec::Vec<u8>,
+    /// invalid_result, invalid_attestation, consent_or_budget
+    #[prost(string, tag = "3")]
+    pub fault: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub code: ::prost::alloc::string::String,
+    /// the lock that nobody shares
+    #[prost(uint64, tag = "5")]
+    pub withheld_base: u64,
+    #[prost(message, repeated, tag = "6")]
+    pub liable: ::prost::alloc::vec::Vec<Liability>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Liability {
+    /// aggregator, verifier, executor
+    #[prost(string, tag = "1")]
+    pub capacity: ::prost::alloc::string::String,
+    /// of an executor
+    #[prost(string, tag = "2")]
+    pub vault_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub actor: ::prost::alloc::string::String,
+    /// taken of its stake at most; 0: named, and not convicted
+    #[prost(uint64, tag = "4")]
+    pub amount_base: u64,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Challenge {

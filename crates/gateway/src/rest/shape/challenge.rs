@@ -63,6 +63,33 @@ answers! {
         bond_ms: u64 = same;
         /// The policy that says so: the task's.
         policy_version: u32 = same;
+        penalties: Vec<Penalty> = each;
+    }
+
+    /// A result was wrong. All documents that it rests on are named in the record.
+    Penalty {
+        /// The number of the challenge that was confirmed.
+        challenge: u32 = same;
+        /// Digest of the record.
+        record: String = hex::encode;
+        /// `invalid_result`, `invalid_attestation` or `consent_or_budget`.
+        fault: String = same;
+        /// What is wrong, by the catalogue.
+        code: String = same;
+        /// The lock that nobody shares, in base units of SYM.
+        withheld_base: String = amount;
+        liable: Vec<Liability> = each;
+    }
+
+    /// One who answers for it.
+    Liability {
+        /// `aggregator`, `verifier` or `executor`.
+        capacity: String = same;
+        /// Of an executor.
+        vault_id: String = same;
+        actor: String = same;
+        /// Taken of its stake at most, in base units of SYM; 0 where it is named and not convicted.
+        amount_base: String = amount;
     }
 
     /// One dispute, with everything that was filed and found.
