@@ -131,8 +131,7 @@ impl State {
         self.due.len()
     }
 
-    /// When time alone moves a request or task; `None` when it is finished. The Vaults answer until `prepare_by`; the
-    /// runner that reports gets as long again.
+    /// When time alone moves a request or task; `None` when it is finished. The Vaults answer until `prepare_by`; the runner that reports gets as long again.
     fn due(&self, task: &TaskId) -> Option<OrderedMillis> {
         match &self.requests.get(task)?.answer {
             Answer::Preparing(admission) => {
@@ -147,8 +146,7 @@ impl State {
         }
     }
 
-    /// Whether the index of what is due says what requests and tasks say. It holds in every state that the rules have
-    /// made.
+    /// Whether the index of what is due says what requests and tasks say. It holds in every state that the rules have made.
     pub fn due_agrees(&self) -> bool {
         let due = self.requests.keys().filter_map(|task| Some(((self.due(task)?, *task), ())));
         self.due == due.collect()
@@ -206,8 +204,8 @@ pub enum Answer {
     },
 }
 
-/// A command and the master through which it was ordered. What the command makes owed is leased to that master: it is
-/// alive, and it has the bulk that the command is about.
+/// A command and the master through which it was ordered. What the command makes owed is leased to that master: it is alive, and it has the bulk that
+/// the command is about.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Order {
     /// The master. Whoever places orders makes sure that it is the one that asked.
@@ -651,8 +649,7 @@ pub enum Cause {
     Upheld,
 }
 
-/// What the outside owes. Each is leased to one master, may run twice all the same, and reports back as a command; the
-/// key is the effect itself: a task or epoch and a step.
+/// What the outside owes. Each is leased to one master, may run twice all the same, and reports back as a command; the key is the effect itself: a task or epoch and a step.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Effect {
     /// Ask the Vaults; report `RecordPreparations`.

@@ -1,3 +1,5 @@
+//! A penalty is executed once, takes what is there, and stops nobody (R143, R172).
+
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
