@@ -206,6 +206,10 @@ async fn a_result_is_disputed() {
     let evidence = json!({ "grounds": "a signature does not hold", "result": "cd".repeat(32) });
     let list = read(stage.post(&path, JSON, evidence.to_string()).send().await.unwrap()).await;
     assert_eq!(list["challenges"][0]["round"], 0);
+    assert_eq!(
+        list["challenges"][0]["filings"][0]["bond_lock_ref"], "",
+        "the masters say that a bond is missing"
+    );
     let known = stage.request(Method::GET, &path).send().await.unwrap();
     let known = read(known).await;
     assert_eq!((&known["task_state"], &known["bond_base"]), (&json!("completed"), &json!("20")));
