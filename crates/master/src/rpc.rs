@@ -14,6 +14,7 @@ use symphony_protocol::artifact::{Plan, TaskRequest, Work};
 use symphony_protocol::evidence::EndorsedBundle;
 use symphony_protocol::lifecycle::Stage;
 use symphony_protocol::machine::{Answer, Command, State, fingerprint};
+use symphony_protocol::settlement::challenge::filed;
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
 use symphony_types::id::{AccountId, ActorId, LockRef, TaskId, VaultId};
@@ -79,10 +80,7 @@ impl Service {
             Some(known) if known == fingerprint(&request, lock) => {}
             Some(_) => return Err(plain(Code::IdempotencyConflict)),
             None => {
-                let fact = admission::fact(&self.node, lock).await.map_err(|fault| match fault {
-                    Fault::Refused(code, detail) => refusal(code, detail),
-                    Fault::Again(detail) => refusal(Code::Undecided, detail),
-                })?;
+                let fact = admission::fact(&self.node, lock).await.map_err(unseen)?;
                 let command = Command::SubmitTask { request, lock, fact };
                 self.node.order(command).await.map_err(|error| refusal(error.code, error.detail))?;
             }
@@ -301,10 +299,13 @@ impl Platform for Service {
         request: Request<v1::ChallengeFiling>,
     ) -> Result<Response<v1::ChallengeList>, Status> {
         let caller = self.caller(request.metadata(), "FileChallenge")?;
-        let filing = convert::filing(&caller.actor, request.into_inner()).map_err(refused)?;
+        let (filing, lock) = convert::filing(&caller.actor, request.into_inner()).map_err(refused)?;
         let task = filing.task;
-        let command = Command::Challenge { filing };
-        self.node.order(command).await.map_err(|error| refusal(error.code, error.detail))?;
+        if !filed(self.node.state().challenges_of(&task).map(|(_, known)| known), &filing) {
+            let fact = admission::fact(&self.node, lock).await.map_err(unseen)?;
+            let command = Command::Challenge { filing, lock, fact };
+            self.node.order(command).await.map_err(|error| refusal(error.code, error.detail))?;
+        }
         Ok(Response::new(views::challenges(&self.node.state(), &caller.actor, &task).map_err(plain)?))
     }
 
@@ -502,6 +503,14 @@ async fn watch(
 fn possible(state: &State, asked: &TaskRequest) -> Option<u32> {
     let Work::Training(request) = &asked.work else { return None };
     rounds_possible(&state.governance, &asked.scope, &request.training, now()).ok()
+}
+
+/// Why masters do not show a lock.
+fn unseen(fault: Fault) -> Status {
+    match fault {
+        Fault::Refused(code, detail) => refusal(code, detail),
+        Fault::Again(detail) => refusal(Code::Undecided, detail),
+    }
 }
 
 fn plain(code: Code) -> Status {

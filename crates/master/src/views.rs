@@ -4,7 +4,8 @@ use symphony_protocol::admission::request::SCHEMA;
 use symphony_protocol::artifact::{Outcome, SignedSlice, TaskClass, Versions};
 use symphony_protocol::evidence::EvidenceBundle;
 use symphony_protocol::lifecycle::{Stage, Task};
-use symphony_protocol::machine::{Answer, State};
+use symphony_protocol::machine::{Answer, State, disputed_result};
+use symphony_protocol::settlement::challenge::bond_ms;
 use symphony_protocol::settlement::payout::{EpochStage, PayoutEvidence};
 use symphony_types::catalogue::Code;
 use symphony_types::id::{ActorId, EpochId, TaskId};
@@ -133,7 +134,16 @@ pub fn challenges(state: &State, actor: &ActorId, task: &TaskId) -> Result<v1::C
         return Err(Code::Forbidden);
     }
     let known = state.tasks.get(task).ok_or(Code::NotFound)?;
-    Ok(convert::challenges((*task, known.state()), state.challenges_of(task)))
+    let policy = known.envelope.versions.policy;
+    let governed = state.governance.policy_of(policy)?;
+    let terms = convert::Disputable {
+        result: disputed_result(known),
+        bond: governed.challenges.bond,
+        bond_ms: bond_ms(&state.governance, governed),
+        policy,
+    };
+    let penalties = state.challenges_of(task).filter_map(|(number, _)| state.penalties.get(&(*task, number)));
+    Ok(convert::challenges((*task, known.state()), &terms, state.challenges_of(task), penalties))
 }
 
 /// Why a settled result has nothing to deliver.

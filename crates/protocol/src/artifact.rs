@@ -24,6 +24,7 @@ pub mod challenge;
 pub mod compute;
 pub mod module;
 pub mod parse;
+pub mod penalty;
 mod plan;
 pub mod selection;
 mod settled;

@@ -3,6 +3,7 @@
 
 pub mod budget;
 pub mod campaign;
+pub mod challenge;
 pub mod client;
 pub mod computation;
 pub mod council;

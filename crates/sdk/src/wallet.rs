@@ -31,6 +31,7 @@ use thiserror::Error;
 
 use crate::client::{Client, ClientError};
 use crate::secret::{self, SecretError};
+use crate::shape::challenge::ChallengeList;
 use crate::shape::{DividendEntry, Quote};
 
 /// A transaction was not executed, or that is not known.
@@ -126,6 +127,24 @@ impl Wallet {
             amount: worst_case.total,
             policy_version: PolicyVersion(quote.policy_version),
             expires: OrderedMillis(quote.lock_until_ms).plus(LOCK_MARGIN_MS),
+        };
+        let executed = self.execute(client, &format!("lock-{purpose}"), call).await?;
+        Ok(lock_ref(self.account(), executed.sequence))
+    }
+
+    /// Locks the bond of a challenge; the wallet's signature covers all that is filed. The same filing twice is one lock.
+    /// **Errors**: [`WalletError`].
+    pub async fn bond(
+        &self,
+        client: &Client,
+        purpose: Digest,
+        terms: &ChallengeList,
+    ) -> Result<LockRef, WalletError> {
+        let call = Call::EscrowLock {
+            request: purpose,
+            amount: terms.bond_base,
+            policy_version: PolicyVersion(terms.policy_version),
+            expires: now().plus(terms.bond_ms).plus(LOCK_MARGIN_MS),
         };
         let executed = self.execute(client, &format!("lock-{purpose}"), call).await?;
         Ok(lock_ref(self.account(), executed.sequence))

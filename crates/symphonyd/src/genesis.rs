@@ -18,7 +18,8 @@ use symphony_protocol::governance::epoch::Calendar;
 use symphony_protocol::governance::hardware::HardwareRules;
 use symphony_protocol::governance::meaning::Meanings;
 use symphony_protocol::governance::policy::{
-    ComputePolicy, Deadlines, ParsePolicy, Policy, Privacy, ProposalPolicy, QueryFees, Shares, TrainPolicy,
+    ChallengePolicy, ComputePolicy, Deadlines, ParsePolicy, Penalties, Policy, Privacy, ProposalPolicy,
+    QueryFees, Shares, TrainPolicy,
 };
 use symphony_protocol::governance::registry::{Actor, Registry, Role, VaultRecord, VerifierRecord};
 use symphony_protocol::governance::semantics::{
@@ -248,6 +249,14 @@ pub(crate) fn policy(profile: Profile) -> Result<Policy> {
             voting_ms: 600_000,
             timelock_ms: 2_000,
             open_max: 16,
+        },
+        challenges: ChallengePolicy {
+            bond: sym(20),
+            penalties: Penalties {
+                invalid_result: sym(10_000),
+                invalid_attestation: sym(10_000),
+                consent_or_budget: sym(20_000),
+            },
         },
     })
 }

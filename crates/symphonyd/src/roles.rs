@@ -201,6 +201,7 @@ pub(crate) fn payout(start: Start) -> Result<Life> {
     let payout = PayoutConfig {
         key: key(&config, "payout.seed")?,
         wallet: key(&config, "wallet.seed")?,
+        slasher: key(&config, "slasher-wallet.seed")?,
         chain: network.place(&network.ledger)?,
         chain_name: network.chain.name().to_string(),
         folder: config.folder.join("data"),

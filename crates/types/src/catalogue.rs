@@ -131,6 +131,10 @@ catalogue! {
     ChallengeConfirmed "SET-0012" 409 FailedPrecondition false "a challenge of the result was confirmed";
     ReplayDiffers "SET-0013" 409 FailedPrecondition false "computed again, a round has another outcome";
     ReviewTimeout "SET-0014" 409 FailedPrecondition true "the masters came to no finding on a challenge in time";
+    BondMissing "SET-0015" 402 FailedPrecondition false "no bond is locked for the challenge";
+    BondUnfit "SET-0016" 402 FailedPrecondition false "the bond is of another amount, ends too soon, or belongs to another challenge or account";
+    OwnChallenge "SET-0017" 403 PermissionDenied false "nobody challenges what would be held against itself";
+    EvidenceMismatch "SET-0018" 409 FailedPrecondition false "what the challenge disputes does not hash to what the task has";
     RecordInvalid "VLT-0001" 422 InvalidArgument false "a record does not fit the governed schema";
     SubjectUnknown "VLT-0002" 404 NotFound false "the vault does not hold this person";
     ReservationUnknown "VLT-0003" 409 FailedPrecondition false "there is no such reservation";

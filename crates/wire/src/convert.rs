@@ -20,7 +20,7 @@ mod selection;
 mod statistic;
 mod training;
 
-pub use challenge::{challenges, filing};
+pub use challenge::{Disputable, challenges, filing};
 pub use compute::module;
 pub use reconcile::{adjustment, reconciliation};
 

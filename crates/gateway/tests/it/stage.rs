@@ -346,6 +346,7 @@ impl Platform for Master {
             challenger: "brand".to_owned(),
             grounds: filing.grounds,
             exhibits: filing.exhibits,
+            bond_lock_ref: filing.bond_lock_ref,
             ..ChallengeEntry::default()
         };
         let steps = ["opened", "reviewing"].map(|state| ChallengeStep { state: state.to_owned(), at_ms: 5 });
@@ -357,13 +358,15 @@ impl Platform for Master {
             steps: steps.into(),
         };
         let (task_id, task_state) = (filing.task_id, "challenged".to_owned());
-        Ok(Response::new(ChallengeList { task_id, task_state, challenges: vec![challenge] }))
+        let (challenges, result) = (vec![challenge], filing.result);
+        Ok(Response::new(ChallengeList { task_id, task_state, challenges, result, ..Default::default() }))
     }
 
     async fn list_challenges(&self, request: Request<TaskRef>) -> Answer<ChallengeList> {
         self.meet(&request, "ListChallenges")?;
         let task_id = request.into_inner().task_id;
-        Ok(Response::new(ChallengeList { task_id, task_state: "completed".to_owned(), challenges: vec![] }))
+        let (task_state, bond_base) = ("completed".to_owned(), 20);
+        Ok(Response::new(ChallengeList { task_id, task_state, bond_base, ..Default::default() }))
     }
 
     async fn list_vaults(&self, request: Request<ListVaultsRequest>) -> Answer<VaultList> {

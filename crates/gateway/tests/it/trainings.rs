@@ -179,7 +179,8 @@ async fn a_result_is_disputed() {
     let stage = Stage::open().await;
     let task = hex::encode(TASK);
     let path = format!("/v1/tasks/{task}/challenges");
-    let body = json!({ "round": 3, "grounds": "another model", "exhibits": ["ab".repeat(32)] });
+    let body = json!({ "round": 3, "grounds": "another model", "exhibits": ["ab".repeat(32)],
+        "result": "cd".repeat(32), "bond_lock_ref": "ef".repeat(32) });
     let response = stage.post(&path, JSON, body.to_string()).send().await.unwrap();
     assert_eq!(response.status(), 200);
     let list = read(response).await;
@@ -187,19 +188,29 @@ async fn a_result_is_disputed() {
     assert_eq!((&list["task_id"], &list["task_state"]), (&json!(task), &json!("challenged")));
     assert_eq!((&known["round"], &known["state"]), (&json!(3), &json!("reviewing")));
     assert_eq!(known["filings"][0]["exhibits"], json!(["ab".repeat(32)]));
+    assert_eq!(known["filings"][0]["bond_lock_ref"], "ef".repeat(32));
+    assert_eq!(list["result"], "cd".repeat(32));
     assert_eq!(known["steps"][0], json!({ "state": "opened", "at_ms": 5 }));
     for bad in [
-        json!({ "round": 0, "grounds": "x" }),
-        json!({ "round": 1 }),
-        json!({ "grounds": "x", "exhibits": ["ab"] }),
-        json!({ "grounds": "x", "bond": 1 }),
+        json!({ "round": 0, "grounds": "x", "result": "cd".repeat(32) }),
+        json!({ "round": 1, "result": "cd".repeat(32) }),
+        json!({ "grounds": "x" }),
+        json!({ "grounds": "x", "result": "cd" }),
+        json!({ "grounds": "x", "exhibits": ["ab"], "result": "cd".repeat(32) }),
+        json!({ "grounds": "x", "result": "cd".repeat(32), "bond": 1 }),
+        json!({ "grounds": "x", "result": "cd".repeat(32), "bond_lock_ref": "ef" }),
     ] {
         let refused = stage.post(&path, JSON, bad.to_string()).send().await.unwrap();
         assert_eq!(refused.status(), 400, "{bad}");
     }
-    let evidence = json!({ "grounds": "a signature does not hold" });
+    let evidence = json!({ "grounds": "a signature does not hold", "result": "cd".repeat(32) });
     let list = read(stage.post(&path, JSON, evidence.to_string()).send().await.unwrap()).await;
     assert_eq!(list["challenges"][0]["round"], 0);
+    assert_eq!(
+        list["challenges"][0]["filings"][0]["bond_lock_ref"], "",
+        "the masters say that a bond is missing"
+    );
     let known = stage.request(Method::GET, &path).send().await.unwrap();
-    assert_eq!(read(known).await["task_state"], "completed");
+    let known = read(known).await;
+    assert_eq!((&known["task_state"], &known["bond_base"]), (&json!("completed"), &json!("20")));
 }

@@ -78,6 +78,7 @@ fn balanced(locks: u64, subsidies: u64, payees: u64, vaults: usize, drawn: u64) 
         treasury,
         carries,
         anchors,
+        slashes: vec![],
     }
 }
 

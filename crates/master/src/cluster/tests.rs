@@ -11,7 +11,8 @@ use symphony_protocol::governance::approval::{EnclaveCode, Platform, Purpose};
 use symphony_protocol::governance::epoch::Calendar;
 use symphony_protocol::governance::meaning::Meanings;
 use symphony_protocol::governance::policy::{
-    ComputePolicy, Deadlines, ParsePolicy, Policy, Privacy, ProposalPolicy, QueryFees, Shares, TrainPolicy,
+    ChallengePolicy, ComputePolicy, Deadlines, ParsePolicy, Policy, Privacy, ProposalPolicy, QueryFees,
+    Shares, TrainPolicy,
 };
 use symphony_protocol::governance::registry::{Registry, VerifierRecord};
 use symphony_protocol::governance::semantics::Semantics;
@@ -99,6 +100,7 @@ fn policy() -> Policy {
         node_pay: Sym::ZERO,
         software_admitted: true,
         proposals: ProposalPolicy::NONE,
+        challenges: ChallengePolicy::LEAST,
     }
 }
 
@@ -332,7 +334,13 @@ fn orders_and_payouts_are_the_states_own() {
     let payout = Subject::Payout(EpochId(3));
     assert_eq!(of_state(&running, &payout), None);
     let refunds = Table::new();
-    let nothing = Settled { contexts: [].into_iter(), parses: [].into_iter(), refunds: &refunds };
+    let nothing = Settled {
+        contexts: [].into_iter(),
+        parses: [].into_iter(),
+        refunds: &refunds,
+        forfeits: &refunds,
+        slashes: &Table::new(),
+    };
     let set = instructions(EpochId(3), nothing, &Table::new(), &[]).unwrap();
     let expected = set.digest();
     let account = |stage| EpochAccount { stage, ..EpochAccount::default() };

@@ -4,6 +4,7 @@
 mod follower;
 mod minting;
 pub mod payout;
+mod slashing;
 pub mod verifier;
 
 use symphony_protocol::governance::Governance;

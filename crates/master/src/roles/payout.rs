@@ -1,5 +1,6 @@
 //! The payout service: turns an epoch's instruction set into chain transactions and sees them confirmed (R169-R173). Signed
-//! bytes are durable before the first submit, so that whatever crashes, the same bytes go out again and nobody is paid twice.
+//! bytes are durable before the first submit, so that whatever crashes, the same bytes go out again and nobody is paid twice. What
+//! the epoch has to slash follows its batches (R143).
 
 use std::future::Future;
 use std::net::{SocketAddr, TcpListener};
@@ -26,6 +27,7 @@ use tokio::sync::Mutex;
 use tonic::service::Routes;
 use tonic::{Request, Response, Status};
 
+use super::slashing::slash;
 use super::{from_masters, minting};
 use crate::batches::batches;
 use crate::chain::{LedgerChain, LedgerChannel};
@@ -45,6 +47,8 @@ pub struct PayoutConfig {
     pub key: PrivateKey<Payout>,
     /// Signs batches as the payout account of the chain.
     pub wallet: PrivateKey<Wallet>,
+    /// Signs slashes as the one account of the chain that may.
+    pub slasher: PrivateKey<Wallet>,
     /// Keys in force.
     pub governance: Governance,
     /// The host of the ledger.
@@ -55,6 +59,7 @@ pub(super) struct Service {
     pub(super) governance: Governance,
     key: PrivateKey<Payout>,
     outbox: Outbox,
+    slasher: Outbox,
     pub(super) chain: LedgerChain,
     /// One transaction at a time: sequence numbers of one account follow each other.
     turn: Mutex<()>,
@@ -85,6 +90,8 @@ impl Service {
             let name = batch.batch_id.to_string();
             last = Some(self.execute(&name, Call::Payout(batch)).await.context("executing a batch")?);
         }
+        let _turn = self.turn.lock().await;
+        slash(&self.slasher, &self.chain, &instructions.slashes, now()).await.context("slashing stake")?;
         let receipt = last.context("an epoch has a batch")?;
         Ok(PayoutConfirmation {
             epoch: instructions.epoch,
@@ -103,6 +110,7 @@ pub async fn run(config: PayoutConfig, shutdown: impl Future<Output = ()>) -> Re
     let channel = tls::connect(address, &config.credentials, Peer { role: NodeRole::Chain, node })?;
     let client = ChainNodeClient::new(channel).max_encoding_message_size(SEALED_BYTES_MAX);
     let service = Arc::new(Service {
+        slasher: Outbox::open(config.slasher, ChainId::new(&config.chain_name)?, config.folder.clone())?,
         outbox: Outbox::open(config.wallet, ChainId::new(&config.chain_name)?, config.folder)?,
         governance: config.governance,
         key: config.key,

@@ -4,9 +4,10 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
+use symphony_types::amount::Sym;
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
-use symphony_types::id::{ActorId, TaskId, VaultId};
+use symphony_types::id::{ActorId, LockRef, TaskId, VaultId};
 use symphony_types::key::{Document, Endorsed, Master, Signed, Vault};
 
 use super::Decision;
@@ -31,6 +32,8 @@ pub struct Filing {
     pub challenger: ActorId,
     /// What.
     pub dispute: Dispute,
+    /// Digest of the aggregate that is disputed: of the last one of a training (R140).
+    pub result: Digest,
     /// Why, in words: at most [`GROUNDS_CHARS_MAX`](symphony_types::limits::GROUNDS_CHARS_MAX) characters.
     pub grounds: String,
     /// SHA-256 of each exhibit, in ascending order: at most
@@ -39,7 +42,28 @@ pub struct Filing {
 }
 
 impl Document for Filing {
-    const TAG: &'static str = "symphony/challenge-filing/v1";
+    const TAG: &'static str = "symphony/challenge-filing/v2";
+}
+
+impl Filing {
+    /// What the lock of its bond names: all of it, so that no node can file something else with that lock.
+    pub fn lock_purpose(&self) -> Digest {
+        self.digest()
+    }
+
+    /// The name under which the chain resolves its bond, as it does a task's lock.
+    pub fn bond(&self) -> TaskId {
+        TaskId(Digest::of("symphony/challenge-bond/v1", &self.digest()))
+    }
+}
+
+/// What a filing has locked until it is ruled on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bond {
+    /// The lock, on the challenger's account.
+    pub lock: LockRef,
+    /// All of it.
+    pub amount: Sym,
 }
 
 /// What became of computing a disputed round again.
@@ -101,6 +125,13 @@ pub enum Ruling {
     Confirmed(Code),
     /// The result stands.
     NotConfirmed(Dismissal),
+}
+
+impl Ruling {
+    /// Whether the bond is lost: the masters looked again, and the result stands. Where nobody could tell, it goes back.
+    pub const fn costs_bond(self) -> bool {
+        matches!(self, Self::NotConfirmed(Dismissal::Supported | Dismissal::Repeated))
+    }
 }
 
 /// Why a challenge is not confirmed.

@@ -3,7 +3,7 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use symphony_types::amount::{Bps, Sym};
+use symphony_types::amount::{Bps, SYM_UNIT, Sym};
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
 use symphony_types::epsilon::Epsilon;
@@ -13,6 +13,7 @@ use symphony_types::time::OrderedMillis;
 
 use super::Governance;
 use crate::artifact::SelectionRule;
+use crate::artifact::penalty::Fault;
 use crate::artifact::training::Environment;
 
 /// One version of the policy.
@@ -46,6 +47,49 @@ pub struct Policy {
     pub software_admitted: bool,
     /// How the council changes what governs.
     pub proposals: ProposalPolicy,
+    /// What a challenge takes.
+    pub challenges: ChallengePolicy,
+}
+
+/// What a challenge takes of whoever files it (R139, R143).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChallengePolicy {
+    /// What a filing locks, and loses when the masters look again and the result stands.
+    pub bond: Sym,
+    /// What is taken of the stake of whoever a wrong result is proven against.
+    pub penalties: Penalties,
+}
+
+/// What a fault costs, by class (R143).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Penalties {
+    /// Of a result that what was computed does not support.
+    pub invalid_result: Sym,
+    /// Of an attestation that does not hold.
+    pub invalid_attestation: Sym,
+    /// Of work that consent or budget did not allow.
+    pub consent_or_budget: Sym,
+}
+
+impl ChallengePolicy {
+    /// The least that can be locked, and nobody's stake is taken.
+    pub const LEAST: Self = Self {
+        bond: Sym(1),
+        penalties: Penalties {
+            invalid_result: Sym::ZERO,
+            invalid_attestation: Sym::ZERO,
+            consent_or_budget: Sym::ZERO,
+        },
+    };
+
+    /// What a fault costs.
+    pub const fn penalty(&self, fault: Fault) -> Sym {
+        match fault {
+            Fault::InvalidResult => self.penalties.invalid_result,
+            Fault::InvalidAttestation => self.penalties.invalid_attestation,
+            Fault::ConsentOrBudget => self.penalties.consent_or_budget,
+        }
+    }
 }
 
 /// How proposals are voted on (R191).
@@ -300,6 +344,14 @@ impl Policy {
         if !part(quorum) || !part(majority) || majority.0 <= Bps::WHOLE.0 / 2 || voting_ms == 0 {
             return Err("the council decides by a quorum and more than half of the votes, in some time");
         }
+        if self.challenges.bond == Sym::ZERO || self.challenges.bond > BOND_MAX {
+            return Err("a challenge has a bond that somebody can lock");
+        }
+        let Penalties { invalid_result, invalid_attestation, consent_or_budget } = self.challenges.penalties;
+        if [invalid_result, invalid_attestation, consent_or_budget].iter().any(|amount| *amount > PENALTY_MAX)
+        {
+            return Err("a penalty exceeds what one fault may cost");
+        }
         if self.train.round_ms == 0 || self.train.minimum_cohort == 0 {
             return Err("the length of a round and the minimum cohort must be positive");
         }
@@ -355,5 +407,9 @@ impl Policy {
     }
 }
 
+/// The largest bond of a challenge: more would leave disputes to the rich. Ten thousand SYM.
+const BOND_MAX: Sym = Sym(10_000 * SYM_UNIT);
+/// The most that one fault costs. A million SYM.
+const PENALTY_MAX: Sym = Sym(1_000_000 * SYM_UNIT);
 /// The most payees that may be asked for before a Vault's dividends are paid (D7).
 const PAYEES_MIN_MAX: u32 = 10_000;

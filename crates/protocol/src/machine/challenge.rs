@@ -6,29 +6,34 @@
 //! | a filing against a result that is verified or awaits its end | the task is challenged, and looked at again |
 //! | the same filing again | a repetition: nothing happens |
 //! | one under a review, after the end or once too often | refused |
+//! | one of another result, by the accused, or without its bond | refused |
 //! | the same dispute without a new exhibit | refused |
-//! | a finding of a majority: the result is wrong | the task is rejected, its lock goes back |
+//! | a finding of a majority: the result is wrong | a penalty is recorded, the task rejected, its lock goes back |
 //! | a finding of a majority: the result stands | the task goes on with the time that it had left |
 //! | no finding in time | the task times out, its lock goes back |
+//!
+//! Whatever ends a review resolves the bond of its filing in the same decision, so that no bond outlives its task.
 
 use alloc::vec;
 use alloc::vec::Vec;
 
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
-use symphony_types::id::TaskId;
+use symphony_types::id::{LockRef, TaskId};
+use symphony_types::key::Document as _;
 use symphony_types::limits::FILINGS_PER_TASK_MAX;
 use symphony_types::time::OrderedMillis;
 
-use super::decide::{close, find, policy_of, transition};
+use super::decide::{close, epoch_at, find, policy_of, transition};
 use super::{Cause, Event, Refusal, State};
-use crate::artifact::TaskEnvelope;
 use crate::artifact::challenge::{Dismissal, Dispute, EndorsedFinding, Filing, Replay, Ruling};
 use crate::artifact::training::Round;
+use crate::artifact::{EndorsedLock, TaskEnvelope};
 use crate::execution::{aggregate, coordinate, training};
 use crate::lifecycle::training::{Position, plan};
 use crate::lifecycle::{Stage, Task, TaskState};
 use crate::settlement::challenge::{self, Challenge};
+use crate::settlement::penalty::{self, Wrong};
 
 impl State {
     /// The challenges of a task with their numbers, in order.
@@ -61,8 +66,14 @@ impl State {
 }
 
 /// Takes a filing. **Errors**: `ADM-0004`, those of [`challenge::check`] and [`challenge::may_file`]; `SET-0009` when the
-/// result is not there yet, final or under a review, `SET-0011` when it has been disputed too often.
-pub(super) fn file(state: &State, at: OrderedMillis, filing: &Filing) -> Result<Vec<Event>, Refusal> {
+/// result is not there yet, final or under a review, `SET-0011` when it has been disputed too often, `SET-0017` by the
+/// accused, `SET-0018` of another result, and those of [`challenge::bonded`].
+pub(super) fn file(
+    state: &State,
+    at: OrderedMillis,
+    filing: &Filing,
+    (lock, fact): (LockRef, Option<&EndorsedLock>),
+) -> Result<Vec<Event>, Refusal> {
     let task = filing.task;
     let known = find(state, &task)?;
     if challenge::filed(state.challenges_of(&task).map(|(_, known)| known), filing) {
@@ -84,11 +95,29 @@ pub(super) fn file(state: &State, at: OrderedMillis, filing: &Filing) -> Result<
     }
     let earlier = state.challenges_of(&task).find(|(_, known)| known.dispute == filing.dispute);
     challenge::may_file(earlier.map(|(_, known)| known), filing)?;
+    if disputed_result(known) != Some(filing.result) {
+        return Err(Code::EvidenceMismatch.into());
+    }
+    if challenge::accused(&state.governance, filing.dispute, &known.envelope).contains(&filing.challenger) {
+        return Err(Code::OwnChallenge.into());
+    }
+    let policy = policy_of(state, known)?;
+    // What fewer than a majority of the masters saw on the chain is not confirmed (R195).
+    let seen = fact.filter(|fact| state.governance.registry.endorsed(*fact)).map(|fact| &fact.body);
+    if seen.is_some_and(|seen| seen.lock != lock) {
+        return Err(Code::BondUnfit.into());
+    }
+    let bond = challenge::bonded(&state.governance, policy, filing, seen, at)?;
     let number = earlier.map(|(number, _)| number);
     let next = || u32::try_from(state.challenges_of(&task).count() + 1).unwrap_or(u32::MAX);
-    let review_by = at.plus(policy_of(state, known)?.deadlines.review_ms);
+    let review_by = at.plus(policy.deadlines.review_ms);
     Ok(vec![
-        Event::ChallengeFiled { number: number.unwrap_or_else(next), filing: filing.clone(), review_by },
+        Event::ChallengeFiled {
+            number: number.unwrap_or_else(next),
+            filing: filing.clone(),
+            bond,
+            review_by,
+        },
         transition(state, at, task, from, TaskState::Challenged, Cause::Disputed),
     ])
 }
@@ -103,7 +132,7 @@ pub(super) fn record(
     let finding = &endorsed.body;
     let task = finding.task;
     let known = find(state, &task)?;
-    let Stage::Challenged { challenge: number, verdict, .. } = &known.stage else {
+    let Stage::Challenged { challenge: number, aggregate, verdict, .. } = &known.stage else {
         let ruled = state.challenges.get(&(task, finding.challenge)).is_some();
         return if ruled { Ok(vec![]) } else { Err(Code::IllegalTransition.into()) };
     };
@@ -123,9 +152,19 @@ pub(super) fn record(
     if !state.governance.registry.endorsed(endorsed) {
         return Err(Code::Undecided.into());
     }
-    let mut events = vec![Event::ChallengeRuled { task, number: *number, ruling }];
+    let mut events = ruled(state, at, known, *number, ruling);
     match ruling {
-        Ruling::Confirmed(_) => {
+        Ruling::Confirmed(code) => {
+            let wrong = Wrong {
+                envelope: &known.envelope,
+                aggregate,
+                verdict: verdict.as_ref(),
+                filing: challenge.filings.last().map_or(Digest::ZERO, Filing::lock_purpose),
+                dispute: challenge.dispute,
+            };
+            let policy = policy_of(state, known)?;
+            let penalty = penalty::record(&state.governance, policy, &wrong, finding, code)?;
+            events.push(Event::PenaltyRecorded { penalty, epoch: epoch_at(state, at) });
             events.extend(close(state, at, known, TaskState::Rejected, Code::ChallengeConfirmed));
         }
         Ruling::NotConfirmed(_) => {
@@ -134,6 +173,23 @@ pub(super) fn record(
         }
     }
     Ok(events)
+}
+
+/// Digest of the aggregate that a filing may dispute, while one may.
+pub fn disputed_result(known: &Task) -> Option<Digest> {
+    match &known.stage {
+        Stage::Verifying { aggregate, .. }
+        | Stage::AwaitingSettlement { aggregate, .. }
+        | Stage::Challenged { aggregate, .. } => Some(aggregate.body.digest()),
+        Stage::Accepted
+        | Stage::Resolving
+        | Stage::Computing
+        | Stage::Training { .. }
+        | Stage::Aggregating { .. }
+        | Stage::Completed { .. }
+        | Stage::Rejected { .. }
+        | Stage::TimedOut { .. } => None,
+    }
 }
 
 /// How many runs of a task that is no training can be made again: that of a module, or of a statistic.
@@ -163,19 +219,30 @@ fn plausible(state: &State, known: &Task, replay: &Round) -> Result<(), Code> {
 /// A review that took too long: nobody says that the result stands, so nothing of it is paid.
 pub(super) fn due(state: &State, at: OrderedMillis, known: &Task, number: u32) -> Vec<Event> {
     let ruling = Ruling::NotConfirmed(Dismissal::OutOfTime);
-    let mut events = vec![Event::ChallengeRuled { task: known.envelope.task, number, ruling }];
+    let mut events = ruled(state, at, known, number, ruling);
     events.extend(close(state, at, known, TaskState::TimedOut, Code::ReviewTimeout));
+    events
+}
+
+/// The end of a review, with that of its bond.
+fn ruled(state: &State, at: OrderedMillis, known: &Task, number: u32, ruling: Ruling) -> Vec<Event> {
+    let task = known.envelope.task;
+    let bond = state.challenges.get(&(task, number)).and_then(Challenge::held);
+    let resolved =
+        |bond| Event::BondResolved { task, bond, lost: ruling.costs_bond(), epoch: epoch_at(state, at) };
+    let mut events = vec![Event::ChallengeRuled { task, number, ruling }];
+    events.extend(bond.map(resolved));
     events
 }
 
 /// What an event does to challenges, and to the stage of their task.
 pub(super) fn evolve(state: &mut State, at: OrderedMillis, event: &Event) {
     match event {
-        Event::ChallengeFiled { number, filing, review_by } => {
+        Event::ChallengeFiled { number, filing, bond, review_by } => {
             let key = (filing.task, *number);
             let mut challenge =
                 state.challenges.get(&key).cloned().unwrap_or_else(|| Challenge::new(filing.dispute));
-            challenge.file(filing.clone(), at);
+            challenge.file(filing.clone(), *bond, at);
             state.challenges.insert(key, challenge);
             if let Some(task) = state.tasks.get_mut(&filing.task) {
                 let left_ms = task.timer().map_or(0, |end| end.0.saturating_sub(at.0));

@@ -47,7 +47,9 @@ fn judge(state: &State, at: OrderedMillis, order: &Order) -> Result<Vec<Event>, 
         Command::RecordRound { round } => training::record(state, at, round),
         Command::RecordFailure { failure } => record_failure(state, at, failure),
         Command::RecordVerdict { verdict } => record_verdict(state, at, verdict),
-        Command::Challenge { filing } => challenge::file(state, at, filing),
+        Command::Challenge { filing, lock, fact } => {
+            challenge::file(state, at, filing, (*lock, fact.as_ref()))
+        }
         Command::RecordFinding { finding } => challenge::record(state, at, finding),
         Command::RecordDelivery { task } => record_delivery(state, at, task),
         Command::AdvanceTime => advance(state, at, &order.by),

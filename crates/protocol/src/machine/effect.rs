@@ -77,6 +77,8 @@ pub(super) fn begun(state: &State, event: &Event) -> Vec<Effect> {
         Event::Governed { event } => moving::begun(event),
         Event::AdmissionRefused { .. }
         | Event::ChallengeRuled { ruling: Ruling::Confirmed(_), .. }
+        | Event::BondResolved { .. }
+        | Event::PenaltyRecorded { .. }
         | Event::ParseSettled { .. }
         | Event::ParseClosed { .. }
         | Event::TaskTransitioned { .. }
@@ -130,6 +132,8 @@ pub(super) fn ended(event: &Event) -> Vec<Effect> {
         | Event::TaskTransitioned { .. }
         | Event::FailureReported { .. }
         | Event::RoundRecorded { verify_by: None, .. }
+        | Event::BondResolved { .. }
+        | Event::PenaltyRecorded { .. }
         | Event::SettlementFinalized { .. }
         | Event::ResultDelivered { .. }
         | Event::EpochClosed { .. }

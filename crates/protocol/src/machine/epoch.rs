@@ -76,7 +76,13 @@ pub(super) fn dividends(
     }
     let contexts = account.settled.keys().filter_map(|task| state.context(task));
     let parses = account.settled.keys().filter_map(|task| state.parse_settlement(task));
-    let settled = payout::Settled { contexts, parses, refunds: &account.refunds };
+    let settled = payout::Settled {
+        contexts,
+        parses,
+        refunds: &account.refunds,
+        forfeits: &account.forfeits,
+        slashes: &account.slashes,
+    };
     let instructions = payout::instructions(epoch, settled, &state.contributors, statements)?;
     Ok(vec![Event::PayoutIssued { instructions, statements: statements.to_vec() }])
 }

@@ -103,6 +103,16 @@ fn apply(state: &mut State, at: OrderedMillis, event: &Event) {
             set(state, task, stage);
             book_refund(state, *epoch, *refund);
         }
+        Event::BondResolved { bond, lost: false, epoch, .. } => book_refund(state, *epoch, *bond),
+        Event::BondResolved { bond, lost: true, epoch, .. } => {
+            state.epochs.get_or_default(*epoch).forfeits.insert(bond.task, *bond);
+        }
+        Event::PenaltyRecorded { penalty, epoch } => {
+            for slash in penalty.slashes() {
+                state.epochs.get_or_default(*epoch).slashes.insert(slash.reference, slash);
+            }
+            state.penalties.insert((penalty.task, penalty.challenge), penalty.clone());
+        }
         Event::SettlementFinalized { context, root } => settle(state, context, *root),
         Event::ResultDelivered { task, at } => {
             if let Some(Task { stage: Stage::Completed { delivered_at, .. }, .. }) = state.tasks.get_mut(task)

@@ -32,8 +32,9 @@ use symphony_types::time::OrderedMillis;
 use crate::admission::envelope::PrepareAnswer;
 use crate::admission::request::AdmissionRequest;
 use crate::artifact::adjustment::{Adjustment, EndorsedAdjustment};
-use crate::artifact::challenge::{EndorsedFinding, Filing, Ruling};
+use crate::artifact::challenge::{Bond, EndorsedFinding, Filing, Ruling};
 use crate::artifact::parse::{ParseOrder, ParseSettlement, SignedParse, SignedTicket};
+use crate::artifact::penalty::Penalty;
 use crate::artifact::training::{EndorsedRound, Round};
 use crate::artifact::{
     EndorsedLock, SettlementContext, SignedAggregate, SignedDividends, SignedReceipt, SignedSlice,
@@ -50,6 +51,7 @@ use crate::settlement::payout::{
 };
 
 pub use adjustment::{AdjustmentRecord, Adjustments, Standing};
+pub use challenge::disputed_result;
 pub use decide::{decide, fingerprint};
 pub use effect::outstanding;
 pub use evolve::evolve;
@@ -73,6 +75,8 @@ pub struct State {
     pub rounds: Table<(TaskId, u32), Round>,
     /// Challenges by task, each counted from one.
     pub challenges: Table<(TaskId, u32), Challenge>,
+    /// Penalties, by task and the challenge that they follow from.
+    pub penalties: Table<(TaskId, u32), Penalty>,
     /// Epochs that have something to pay.
     pub epochs: Table<EpochId, EpochAccount>,
     /// Contributor money by Vault.
@@ -104,6 +108,7 @@ impl State {
             parses: Table::new(),
             rounds: Table::new(),
             challenges: Table::new(),
+            penalties: Table::new(),
             epochs: Table::new(),
             leases: Table::new(),
             due: Table::new(),
@@ -126,8 +131,7 @@ impl State {
         self.due.len()
     }
 
-    /// When time alone moves a request or task; `None` when it is finished. The Vaults answer until `prepare_by`; the
-    /// runner that reports gets as long again.
+    /// When time alone moves a request or task; `None` when it is finished. The Vaults answer until `prepare_by`; the runner that reports gets as long again.
     fn due(&self, task: &TaskId) -> Option<OrderedMillis> {
         match &self.requests.get(task)?.answer {
             Answer::Preparing(admission) => {
@@ -142,8 +146,7 @@ impl State {
         }
     }
 
-    /// Whether the index of what is due says what requests and tasks say. It holds in every state that the rules have
-    /// made.
+    /// Whether the index of what is due says what requests and tasks say. It holds in every state that the rules have made.
     pub fn due_agrees(&self) -> bool {
         let due = self.requests.keys().filter_map(|task| Some(((self.due(task)?, *task), ())));
         self.due == due.collect()
@@ -157,6 +160,7 @@ impl State {
             self.parses.digest(),
             self.rounds.digest(),
             self.challenges.digest(),
+            self.penalties.digest(),
             self.epochs.digest(),
             self.contributors.digest(),
             self.leases.digest(),
@@ -200,8 +204,8 @@ pub enum Answer {
     },
 }
 
-/// A command and the master through which it was ordered. What the command makes owed is leased to that master: it is
-/// alive, and it has the bulk that the command is about.
+/// A command and the master through which it was ordered. What the command makes owed is leased to that master: it is alive, and it has the bulk that
+/// the command is about.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Order {
     /// The master. Whoever places orders makes sure that it is the one that asked.
@@ -270,6 +274,10 @@ pub enum Command {
     Challenge {
         /// What, and why.
         filing: Filing,
+        /// The lock that the challenger names as its bond.
+        lock: LockRef,
+        /// That lock as the chain confirmed it to a majority of the masters, if it did.
+        fact: Option<EndorsedLock>,
     },
     /// The masters have looked at a disputed result again.
     RecordFinding {
@@ -446,6 +454,8 @@ pub enum Event {
         number: u32,
         /// What, and why.
         filing: Filing,
+        /// What its challenger has locked.
+        bond: Bond,
         /// When the finding is due.
         review_by: OrderedMillis,
     },
@@ -552,6 +562,24 @@ pub enum Event {
         /// In which epoch.
         epoch: EpochId,
     },
+    /// A filing is ruled on: its bond goes back, or is lost to the treasury.
+    BondResolved {
+        /// The task.
+        task: TaskId,
+        /// The bond, under the name that the chain resolves it by.
+        bond: Refund,
+        /// Whether it is lost.
+        lost: bool,
+        /// The epoch whose payout resolves it.
+        epoch: EpochId,
+    },
+    /// A result was wrong, and this is who answers for it.
+    PenaltyRecorded {
+        /// The record.
+        penalty: Penalty,
+        /// The epoch whose payout has it executed.
+        epoch: EpochId,
+    },
 }
 
 impl Event {
@@ -563,11 +591,13 @@ impl Event {
             | Self::TaskTransitioned { task, .. }
             | Self::SlicesAccepted { task, .. }
             | Self::ChallengeRuled { task, .. }
+            | Self::BondResolved { task, .. }
             | Self::FailureReported { task, .. }
             | Self::TaskClosed { task, .. }
             | Self::ParseClosed { task, .. }
             | Self::ResultDelivered { task, .. } => Some(*task),
             Self::TaskAdmitted { envelope, .. } => Some(envelope.task),
+            Self::PenaltyRecorded { penalty, .. } => Some(penalty.task),
             Self::ParseAdmitted { order, .. } => Some(order.task),
             Self::ParseRecorded { statement, .. } => Some(statement.body.task),
             Self::ParseSettled { settlement, .. } => Some(settlement.task),
@@ -619,8 +649,7 @@ pub enum Cause {
     Upheld,
 }
 
-/// What the outside owes. Each is leased to one master, may run twice all the same, and reports back as a command; the
-/// key is the effect itself: a task or epoch and a step.
+/// What the outside owes. Each is leased to one master, may run twice all the same, and reports back as a command; the key is the effect itself: a task or epoch and a step.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Effect {
     /// Ask the Vaults; report `RecordPreparations`.

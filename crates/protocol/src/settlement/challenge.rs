@@ -7,23 +7,34 @@
 //!
 //! A confirmed challenge ends its task: nothing of it is paid, and its lock goes back (R143). One that is not confirmed
 //! gives the task back the time that it had left; the same dispute is opened again with a new exhibit only (R138).
+//!
+//! Each filing has a bond of its own, which its ruling resolves:
+//!
+//! | ruling | the bond |
+//! |---|---|
+//! | confirmed | goes back |
+//! | the result stands: supported, or repeated | is lost to the treasury |
+//! | nobody could tell: not repeatable, or no finding in time | goes back |
 
+use alloc::vec;
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
-use symphony_types::id::VaultId;
+use symphony_types::id::{ActorId, VaultId};
 use symphony_types::limits::{EXHIBITS_MAX, GROUNDS_CHARS_MAX};
 use symphony_types::table::Value;
 use symphony_types::time::OrderedMillis;
 
+use super::payout::Refund;
 use crate::artifact::challenge::{
-    Dismissal, Dispute, Filing, Finding, Replay, ReplayRefusal, Ruling, SignedReplayRefusal,
+    Bond, Dismissal, Dispute, Filing, Finding, Replay, ReplayRefusal, Ruling, SignedReplayRefusal,
 };
 use crate::artifact::training::Round;
-use crate::artifact::{Decision, SignedSlice};
+use crate::artifact::{Decision, LockFact, SignedSlice, TaskEnvelope};
 use crate::governance::Governance;
+use crate::governance::policy::Policy;
 
 /// The states of a challenge, exactly (R136).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -40,7 +51,7 @@ pub enum ChallengeState {
     Approved,
     /// Closed; nobody is held responsible.
     ClosedWithoutPenalty,
-    /// The shares of the task are withheld.
+    /// A record says who answers; the shares of the task are withheld.
     PenaltyRecorded,
     /// Disputed again, with something new.
     Reopened,
@@ -94,6 +105,8 @@ pub struct Challenge {
     pub dispute: Dispute,
     /// What was filed: the first opened it, each other one reopened it.
     pub filings: Vec<Filing>,
+    /// What each filing has locked, in their order.
+    pub bonds: Vec<Bond>,
     /// How the filings ended, in their order; the last one may not have.
     pub rulings: Vec<Ruling>,
     /// Every state that it came to, and when.
@@ -105,7 +118,7 @@ impl Value for Challenge {}
 impl Challenge {
     /// A challenge without a filing.
     pub const fn new(dispute: Dispute) -> Self {
-        Self { dispute, filings: Vec::new(), rulings: Vec::new(), steps: Vec::new() }
+        Self { dispute, filings: Vec::new(), bonds: Vec::new(), rulings: Vec::new(), steps: Vec::new() }
     }
 
     /// Where it stands; `None` before the first filing.
@@ -114,11 +127,19 @@ impl Challenge {
     }
 
     /// Takes a filing under review.
-    pub fn file(&mut self, filing: Filing, at: OrderedMillis) {
+    pub fn file(&mut self, filing: Filing, bond: Bond, at: OrderedMillis) {
         let first = self.filings.is_empty();
         self.filings.push(filing);
+        self.bonds.push(bond);
         self.step(if first { ChallengeState::Opened } else { ChallengeState::Reopened }, at);
         self.step(ChallengeState::Reviewing, at);
+    }
+
+    /// The lock of the filing that is under review, as the chain is to resolve it; `None` when none is.
+    pub fn held(&self) -> Option<Refund> {
+        let place = self.rulings.len();
+        let (filing, bond) = (self.filings.get(place)?, self.bonds.get(place)?);
+        Some(Refund { task: filing.bond(), lock: bond.lock, amount: bond.amount })
     }
 
     /// Ends the review of the last filing.
@@ -170,6 +191,46 @@ pub fn check(governance: &Governance, filing: &Filing, rounds: u32) -> Result<()
 pub fn may_file(known: Option<&Challenge>, filing: &Filing) -> Result<(), Code> {
     let Some(known) = known else { return Ok(()) };
     if filing.exhibits.iter().any(|exhibit| !known.shown(exhibit)) { Ok(()) } else { Err(Code::NothingNew) }
+}
+
+/// Who would be held responsible: for what the evidence supports those that vouched for it, for a round or run those that
+/// made it (R141). None of them files the challenge.
+pub fn accused(governance: &Governance, dispute: Dispute, task: &TaskEnvelope) -> Vec<ActorId> {
+    let registry = &governance.registry;
+    let aggregator = registry.aggregator.clone();
+    match dispute {
+        Dispute::Evidence => vec![aggregator, registry.verifier.actor.clone()],
+        Dispute::Round(_) => {
+            let vaults = task.coordination.participating_vault_ids.iter();
+            let executors = vaults.filter_map(|vault| registry.vaults.get(vault));
+            executors.map(|vault| vault.executor.clone()).chain([aggregator]).collect()
+        }
+    }
+}
+
+/// How long the bond of a filing must be out of its owner's reach: through its review, and until the payout of the epoch after
+/// that, at the longest epochs that the network has had. **Units**: milliseconds.
+pub fn bond_ms(governance: &Governance, policy: &Policy) -> u64 {
+    let epoch_ms = governance.policies.values().map(|policy| policy.epoch_ms).max().unwrap_or(0);
+    policy.deadlines.review_ms.saturating_add(epoch_ms.saturating_mul(2))
+}
+
+/// The bond of a filing under its task's policy, by the lock that a majority of the masters saw.
+/// **Errors**: `SET-0015` without one; `SET-0016` for one of another amount, account, filing or end.
+pub fn bonded(
+    governance: &Governance,
+    policy: &Policy,
+    filing: &Filing,
+    fact: Option<&LockFact>,
+    at: OrderedMillis,
+) -> Result<Bond, Code> {
+    let fact = fact.ok_or(Code::BondMissing)?;
+    let account = governance.registry.actors.get(&filing.challenger).map(|actor| actor.account);
+    let fits = fact.purpose == filing.lock_purpose()
+        && account == Some(fact.owner)
+        && fact.amount == policy.challenges.bond
+        && fact.expires >= at.plus(bond_ms(governance, policy));
+    if fits { Ok(Bond { lock: fact.lock, amount: fact.amount }) } else { Err(Code::BondUnfit) }
 }
 
 /// What a finding means. `recorded` is the disputed round as the task has it.

@@ -6,5 +6,6 @@ pub mod challenge;
 pub mod finalize;
 pub mod parse;
 pub mod payout;
+pub mod penalty;
 pub mod reward;
 pub mod verdict;

@@ -13,6 +13,7 @@ use symphony_types::key::{Document, Payout, Signed};
 use symphony_types::table::{Table, Value};
 
 use crate::artifact::parse::ParseSettlement;
+use crate::artifact::penalty::Slash;
 use crate::artifact::{DividendRequest, RecipientClass, SettlementContext, Share, SignedDividends};
 use crate::governance::Governance;
 
@@ -37,10 +38,12 @@ pub struct PayoutInstructionSet {
     pub carries: Vec<Carry>,
     /// Roots to anchor.
     pub anchors: Vec<(TaskId, Digest)>,
+    /// Penalties to execute, by reference in ascending order.
+    pub slashes: Vec<Slash>,
 }
 
 impl Document for PayoutInstructionSet {
-    const TAG: &'static str = "symphony/payout-instruction-set/v1";
+    const TAG: &'static str = "symphony/payout-instruction-set/v2";
 }
 
 impl PayoutInstructionSet {
@@ -56,6 +59,7 @@ impl PayoutInstructionSet {
             treasury: Sym::ZERO,
             carries: Vec::new(),
             anchors: Vec::new(),
+            slashes: Vec::new(),
         }
     }
 
@@ -155,10 +159,10 @@ pub struct PayoutEvidence {
     pub confirmation: SignedConfirmation,
 }
 
-/// A lock that goes back whole.
+/// A lock that is resolved whole: it goes back, or a bond is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refund {
-    /// The task, or the task that a refused request would have become.
+    /// The task, or the task that a refused request would have become; of a bond, the name that it is resolved by.
     pub task: TaskId,
     /// The lock.
     pub lock: LockRef,
@@ -173,6 +177,10 @@ pub struct EpochAccount {
     pub settled: Table<TaskId, Digest>,
     /// Locks that go back whole, by task.
     pub refunds: Table<TaskId, Refund>,
+    /// Bonds of challenges that are lost to the treasury, by the name that they are resolved by.
+    pub forfeits: Table<TaskId, Refund>,
+    /// Penalties that are executed with its payout, by reference.
+    pub slashes: Table<Digest, Slash>,
     /// Parses admitted in it, by Vault.
     pub parses: Table<VaultId, u64>,
     /// Where the epoch is.
@@ -181,8 +189,14 @@ pub struct EpochAccount {
 
 impl Value for EpochAccount {
     fn digest(&mut self) -> Digest {
-        let tables = [self.settled.digest(), self.refunds.digest(), self.parses.digest()];
-        Digest::of("symphony/epoch-account/v1", &(tables, &self.stage))
+        let tables = [
+            self.settled.digest(),
+            self.refunds.digest(),
+            self.forfeits.digest(),
+            self.slashes.digest(),
+            self.parses.digest(),
+        ];
+        Digest::of("symphony/epoch-account/v2", &(tables, &self.stage))
     }
 }
 
@@ -284,6 +298,10 @@ pub struct Settled<'a, C, P> {
     pub parses: P,
     /// Locks that go back whole.
     pub refunds: &'a Table<TaskId, Refund>,
+    /// Bonds that are lost.
+    pub forfeits: &'a Table<TaskId, Refund>,
+    /// Penalties that are executed.
+    pub slashes: &'a Table<Digest, Slash>,
 }
 
 /// Builds the instruction set of a closing epoch from what was settled in it and the Vaults' statements.
@@ -323,6 +341,16 @@ pub fn instructions<'a>(
         charged: Sym::ZERO,
         refunded: refund.amount,
     }));
+    set.slashes.extend(settled.slashes.values());
+    for forfeit in settled.forfeits.values() {
+        set.settlements.push(EscrowSettlement {
+            task: forfeit.task,
+            lock: forfeit.lock,
+            charged: forfeit.amount,
+            refunded: Sym::ZERO,
+        });
+        set.treasury = plus(set.treasury, forfeit.amount)?;
+    }
     set.payees = payees
         .into_iter()
         .filter(|(_, amount)| *amount > Sym::ZERO)

@@ -289,11 +289,10 @@ pub(crate) fn again(world: &World, task: &TaskId, outcome: Outcome) -> Round {
     Round { slices, aggregate, ..recorded }
 }
 
-pub(crate) fn filing(task: &TaskId, round: u32) -> Command {
+pub(crate) fn filing(task: &TaskId, round: u32) -> Filing {
     let grounds = "I count otherwise".to_owned();
-    let dispute = Dispute::Round(round);
-    let filing = Filing { task: *task, challenger: actor("operator-a"), dispute, grounds, exhibits: vec![] };
-    Command::Challenge { filing }
+    let (dispute, result) = (Dispute::Round(round), Digest::ZERO);
+    Filing { task: *task, challenger: actor("operator-a"), dispute, result, grounds, exhibits: vec![] }
 }
 
 pub(crate) fn finding(world: &World, task: &TaskId, replay: Replay) -> Command {
@@ -312,9 +311,9 @@ fn disputed() -> (World, TaskId) {
         assert!(world.step(false));
     }
     for round in [0, 2] {
-        assert_eq!(world.order(&filing(&task, round)).unwrap_err().code, Code::Malformed, "run {round}");
+        assert_eq!(world.challenge(&filing(&task, round)), Err(Code::Malformed), "run {round}");
     }
-    world.order(&filing(&task, 1)).unwrap();
+    world.challenge(&filing(&task, 1)).unwrap();
     (world, task)
 }
 

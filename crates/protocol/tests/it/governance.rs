@@ -5,7 +5,7 @@ use symphony_protocol::artifact::PrivacyCharge;
 use symphony_protocol::governance::epoch::Calendar;
 use symphony_protocol::governance::policy::{Policy, QueryFees, Shares};
 use symphony_protocol::governance::pricing::{fee, worst_case};
-use symphony_types::amount::{Bps, Sym};
+use symphony_types::amount::{Bps, SYM_UNIT, Sym};
 use symphony_types::catalogue::Code;
 use symphony_types::epsilon::Epsilon;
 use symphony_types::id::{EpochId, PolicyVersion};
@@ -119,7 +119,7 @@ fn shares_stay_in_their_bands() {
 #[test]
 fn an_unsound_policy_is_refused() {
     type Change = (&'static str, fn(&mut Policy));
-    let changes: [Change; 11] = [
+    let changes: [Change; 14] = [
         ("deadline", |policy| policy.deadlines.prepare_ms = 0),
         ("deadline", |policy| policy.deadlines.execute_ms = 0),
         ("deadline", |policy| policy.deadlines.aggregate_ms = 0),
@@ -131,6 +131,9 @@ fn an_unsound_policy_is_refused() {
         ("minimum cardinality", |policy| policy.privacy.minimum_result_cardinality = 0),
         ("epsilon", |policy| policy.privacy.count_epsilon = Epsilon(0)),
         ("whole", |policy| policy.shares.treasury = Bps(u16::MAX)),
+        ("bond", |policy| policy.challenges.bond = Sym::ZERO),
+        ("penalty", |policy| policy.challenges.penalties.consent_or_budget = Sym(1_000_000 * SYM_UNIT + 1)),
+        ("bond", |policy| policy.challenges.bond = Sym(10_000 * SYM_UNIT + 1)),
     ];
     for (word, change) in changes {
         let mut governance = governance();

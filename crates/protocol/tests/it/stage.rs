@@ -10,7 +10,8 @@ use symphony_protocol::governance::approval::{EnclaveCode, Platform, Purpose};
 use symphony_protocol::governance::epoch::Calendar;
 use symphony_protocol::governance::meaning::Meanings;
 use symphony_protocol::governance::policy::{
-    ComputePolicy, Deadlines, ParsePolicy, Policy, Privacy, ProposalPolicy, QueryFees, Shares, TrainPolicy,
+    ChallengePolicy, ComputePolicy, Deadlines, ParsePolicy, Penalties, Policy, Privacy, ProposalPolicy,
+    QueryFees, Shares, TrainPolicy,
 };
 use symphony_protocol::governance::registry::{Actor, Registry, Role, VaultRecord, VerifierRecord};
 use symphony_protocol::governance::semantics::*;
@@ -128,6 +129,14 @@ pub(crate) fn policy() -> Policy {
             voting_ms: VOTING_MS,
             timelock_ms: TIMELOCK_MS,
             open_max: 4,
+        },
+        challenges: ChallengePolicy {
+            bond: BOND,
+            penalties: Penalties {
+                invalid_result: Sym(500 * SYM_UNIT),
+                invalid_attestation: Sym(900 * SYM_UNIT),
+                consent_or_budget: Sym(700 * SYM_UNIT),
+            },
         },
     }
 }
@@ -357,6 +366,9 @@ pub(crate) fn lock(request: &TaskRequest, amount: Sym) -> LockFact {
         expires: START.plus(30 * DAY_MS),
     }
 }
+
+/// What a challenge locks.
+pub(crate) const BOND: Sym = Sym(30 * SYM_UNIT);
 
 /// More than any campaign of the world costs.
 pub(crate) const PLENTY: Sym = Sym(1_000 * SYM_UNIT);

@@ -317,8 +317,8 @@ fn a_statistic_that_is_made_again_decides_a_dispute() {
         while !world.state.tasks.get(&task).is_some_and(awaits) {
             assert!(world.step(false));
         }
-        assert_eq!(world.order(&filing(&task, 2)).unwrap_err().code, Code::Malformed, "it has one run");
-        world.order(&filing(&task, 1)).unwrap();
+        assert_eq!(world.challenge(&filing(&task, 2)), Err(Code::Malformed), "it has one run");
+        world.challenge(&filing(&task, 1)).unwrap();
         let replay = again(&world, &task, answer(cells));
         world.order(&finding(&world.clone(), &task, Replay::Computed(replay))).unwrap();
         assert_eq!(world.task(&task).state(), state);

@@ -8,6 +8,8 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use symphony_protocol::admission::request::terms;
+use symphony_protocol::artifact::challenge::Filing;
+use symphony_protocol::artifact::penalty::Penalty;
 use symphony_protocol::artifact::statistic::Measure;
 use symphony_protocol::artifact::training::{Extra, Round, RoundOrder};
 use symphony_protocol::artifact::*;
@@ -111,6 +113,31 @@ fn encodings_conform() {
     );
     let read: TaskEnvelope = bcs::from_bytes(&bytes_of(file, "/envelope/document/canonical")).unwrap();
     assert_eq!(read, task.envelope);
+}
+
+/// R140, R143: `vectors/challenge.json`.
+#[test]
+fn challenges_conform() {
+    let (filing, penalty) = crate::challenges::confirmed();
+    let slashes = penalty
+        .slashes()
+        .map(|slash| json!({ "amount": slash.amount, "reference": slash.reference.to_hex() }));
+    let file = "challenge.json";
+    conforms(
+        file,
+        &json!({
+            "about": "the documents of a challenge, as in encodings.json; what the lock of its bond names, the name that the chain resolves it by, and what the staking contract is told",
+            "filing": { "value": filing, "document": document(&filing) },
+            "lock_purpose": filing.lock_purpose().to_hex(),
+            "bond": filing.bond().0.to_hex(),
+            "penalty": { "value": penalty, "document": document(&penalty) },
+            "slashes": slashes.collect::<Vec<_>>(),
+        }),
+    );
+    let read: Filing = bcs::from_bytes(&bytes_of(file, "/filing/document/canonical")).unwrap();
+    assert_eq!(read, filing);
+    let read: Penalty = bcs::from_bytes(&bytes_of(file, "/penalty/document/canonical")).unwrap();
+    assert_eq!(read, penalty);
 }
 
 /// R077, D12: `vectors/commitment.json`.

@@ -12,7 +12,8 @@ use symphony_protocol::governance::epoch::Calendar;
 use symphony_protocol::governance::log::{LogEntry, replay};
 use symphony_protocol::governance::meaning::Meanings;
 use symphony_protocol::governance::policy::{
-    ComputePolicy, Deadlines, ParsePolicy, Policy, Privacy, ProposalPolicy, QueryFees, Shares, TrainPolicy,
+    ChallengePolicy, ComputePolicy, Deadlines, ParsePolicy, Policy, Privacy, ProposalPolicy, QueryFees,
+    Shares, TrainPolicy,
 };
 use symphony_protocol::governance::registry::{Actor, Registry, VaultRecord, VerifierRecord};
 use symphony_protocol::governance::semantics::{
@@ -134,6 +135,7 @@ fn policy() -> Policy {
         node_pay: Sym::ZERO,
         software_admitted: true,
         proposals: ProposalPolicy::NONE,
+        challenges: ChallengePolicy::LEAST,
     }
 }
 
@@ -458,9 +460,14 @@ pub(crate) fn settled(keys: &Keys, governance: Governance, evidence: Evidence) -
         })
     });
     let statements: Vec<_> = statements.collect();
-    let refunds = Table::new();
-    let settled =
-        payout::Settled { contexts: [&context].into_iter(), parses: [].into_iter(), refunds: &refunds };
+    let (refunds, slashes) = (Table::new(), Table::new());
+    let settled = payout::Settled {
+        contexts: [&context].into_iter(),
+        parses: [].into_iter(),
+        refunds: &refunds,
+        forfeits: &refunds,
+        slashes: &slashes,
+    };
     let instructions = instructions(epoch, settled, &contributors, &statements).unwrap();
     let confirmation = keys.payout.sign(PayoutConfirmation {
         epoch,

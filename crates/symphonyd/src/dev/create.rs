@@ -335,7 +335,7 @@ fn parties(
         gateway: PrivateKey::from_seed(&node_seed("gateway", "gateway.seed")?).public(),
         payout: PrivateKey::from_seed(&node_seed("payout", "payout.seed")?).public(),
         payout_account: account("payout", "wallet.seed")?,
-        slasher_account: account("master-1", "slasher-wallet.seed")?,
+        slasher_account: account("payout", "slasher-wallet.seed")?,
         recorder_account: recorder.public().account(),
         treasury: treasury.iter().map(PrivateKey::public).collect(),
         measurement: measured(program, played.map(|played| played.class.as_str()))?,
@@ -404,6 +404,7 @@ fn override_policy(policy: &mut Policy, text: &str) -> Result<()> {
         "timelock" => &mut policy.proposals.timelock_ms,
         "epoch" => &mut policy.epoch_ms,
         "node_pay" => &mut policy.node_pay.0,
+        "bond" => &mut policy.challenges.bond.0,
         "subject_cap" => &mut policy.privacy.subject_cap.0,
         scope => {
             let scope = UsageScope::new(scope)?;

@@ -7,14 +7,15 @@ use std::collections::BTreeMap;
 use serde_json::json;
 use symphony_protocol::artifact::Outcome;
 use symphony_protocol::governance::change::Change;
+use symphony_sdk::challenge::Objection;
 use symphony_sdk::client::{ClientError, Upload};
 use symphony_sdk::computation::{ComputationSpec, Computed};
-use symphony_sdk::shape::challenge::ChallengeFiling;
 use symphony_sdk::shape::{AttributeEntry, Operand};
 use symphony_sdk::submission::{Submission as _, SubmissionError};
 use symphony_types::digest::Digest;
 use symphony_wasm::catalogue;
 
+use crate::challenges::refused;
 use crate::council::enact;
 use crate::network::{Network, TURN, VAULTS, code, eventually};
 use crate::trainings::{evaluated, name, populate, verified};
@@ -189,7 +190,8 @@ async fn a_disputed_run_is_made_again_on_the_second_engine() {
     populate(&network, "marketing").await;
     let submitter = network.submitter("luckin");
     let task = submitter.submit(&histogram(), &name("disputed"), |_| ()).await.unwrap().task_id;
-    let client = network.client("operator-vault-b");
+    let rival = network.submitter("brand-b");
+    let client = &rival.client;
     let in_state = async |state: &str| {
         let luckin = network.client("luckin");
         eventually(state, async || (luckin.task(task).await.ok()?.state == state).then_some(())).await;
@@ -201,9 +203,9 @@ async fn a_disputed_run_is_made_again_on_the_second_engine() {
     };
     let spent = budget().await;
     let ruled = async |exhibit: u8, filings: usize| {
-        let exhibits = vec![Digest::of_bytes(&[exhibit]).to_string()];
-        let filing = ChallengeFiling { round: Some(1), grounds: "I count otherwise".to_owned(), exhibits };
-        client.challenge(task, &filing).await.unwrap();
+        let exhibits = vec![Digest::of_bytes(&[exhibit])];
+        let objection = Objection { round: Some(1), grounds: "I count otherwise".to_owned(), exhibits };
+        rival.challenge(task, &objection).await.unwrap();
         eventually("the masters rule", async || {
             let challenge = client.challenges(task).await.ok()?.challenges.pop()?;
             let last = challenge.filings.get(filings - 1)?;
@@ -213,8 +215,8 @@ async fn a_disputed_run_is_made_again_on_the_second_engine() {
     };
     assert_eq!(ruled(1, 1).await, ("repeated".to_owned(), String::new()));
     assert_eq!(budget().await, spent, "nobody loses anything by a replay");
-    let no_round = ChallengeFiling { round: Some(2), grounds: "the second".to_owned(), exhibits: vec![] };
-    assert_eq!(code(client.challenge(task, &no_round).await), "ADM-0001", "a computation has one run");
+    let no_round = Objection { round: Some(2), grounds: "the second".to_owned(), exhibits: vec![] };
+    assert_eq!(refused(rival.challenge(task, &no_round).await), "ADM-0001", "a computation has one run");
     let withdrawn = json!({"subject": "shopper-1-0000", "scope": "marketing", "state": "withdrawn"});
     network.put("vault-b", Upload::Consents, "leave", &[withdrawn]).await;
     assert_eq!(ruled(2, 2).await, ("not_repeatable".to_owned(), String::new()));

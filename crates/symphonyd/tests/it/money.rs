@@ -282,7 +282,7 @@ fn no_two_keys_of_a_network_are_one() {
         "payout/keys/wallet.seed",
         "verifier/keys/verifier.seed",
         "master-1/keys/master.seed",
-        "master-1/keys/slasher-wallet.seed",
+        "payout/keys/slasher-wallet.seed",
         "master-1/keys/aggregator-wallet.seed",
         "treasury/signer-1.seed",
         "council/recorder-wallet.seed",

@@ -21,9 +21,9 @@ use crate::network::{Network, TURN, crowd, eventually, spec};
 
 const POLICY: &str = "challenge=200,epoch=1500,timelock=100,marketing=900000000,subject_cap=900000000";
 
-fn dearer(policy: &Policy) -> Policy {
+fn cheaper(policy: &Policy) -> Policy {
     let mut policy = policy.clone();
-    policy.fees.base = Sym(policy.fees.base.0 * 2);
+    policy.fees.base = Sym(policy.fees.base.0 / 2);
     policy.epoch_ms = 2_000;
     policy
 }
@@ -39,7 +39,7 @@ async fn a_policy_comes_into_force_everywhere() {
     let luckin = network.submitter("luckin");
     let first = luckin.run(&spec(), &RequestId::new("first").unwrap(), |_| {}).await.unwrap().task;
     let before = founded(&network).policies[&PolicyVersion(1)].clone();
-    let next = dearer(&before);
+    let next = cheaper(&before);
 
     // What is written is what is read, and says what it changes.
     let file = network.dir.join("next.toml");
@@ -74,7 +74,7 @@ async fn a_policy_comes_into_force_everywhere() {
         rewards.values().map(|amount| amount.as_str().unwrap().parse::<u64>().unwrap()).sum::<u64>()
     };
     let (one, two) = (first.task_id.to_string(), second.task_id.to_string());
-    assert_eq!(base(&one, "supposed") - base(&one, "actual"), next.fees.base.0 - before.fees.base.0);
+    assert_eq!(base(&one, "actual") - base(&one, "supposed"), before.fees.base.0 - next.fees.base.0);
     assert_eq!(told[&two]["supposed"], told[&two]["actual"], "it was charged by that policy");
 
     // What governed then, at the end of each epoch.

@@ -4,8 +4,8 @@
 use serde_json::json;
 use symphony_protocol::artifact::Outcome;
 use symphony_protocol::artifact::statistic::StatisticResult;
+use symphony_sdk::challenge::Objection;
 use symphony_sdk::client::Upload;
-use symphony_sdk::shape::challenge::ChallengeFiling;
 use symphony_sdk::shape::statistic::{ClampedSum, Histogram, Selection};
 use symphony_sdk::shape::{Operand, Task};
 use symphony_sdk::statistic::{Answered, Output, QueryResult, StatisticSpec};
@@ -179,7 +179,8 @@ async fn a_disputed_statistic_is_made_again() {
     let submitter = network.submitter("luckin");
     let spec = histogram(&["tea", "coffee"], 2);
     let task = submitter.submit(&spec, &name("disputed"), |_| ()).await.unwrap().task_id;
-    let client = network.client("operator-vault-b");
+    let rival = network.submitter("brand-b");
+    let client = &rival.client;
     let in_state = async |state: &str| {
         let luckin = network.client("luckin");
         eventually(state, async || (luckin.task(task).await.ok()?.state == state).then_some(())).await;
@@ -190,9 +191,9 @@ async fn a_disputed_statistic_is_made_again() {
         operator.budget("vault-a", "shopper-0-0000").await.unwrap().remove(0).committed_micro_epsilon
     };
     let spent = budget().await;
-    let exhibits = vec![Digest::of_bytes(&[1]).to_string()];
-    let filing = ChallengeFiling { round: Some(1), grounds: "I count otherwise".to_owned(), exhibits };
-    client.challenge(task, &filing).await.unwrap();
+    let exhibits = vec![Digest::of_bytes(&[1])];
+    let objection = Objection { round: Some(1), grounds: "I count otherwise".to_owned(), exhibits };
+    rival.challenge(task, &objection).await.unwrap();
     let ruling = eventually("the masters rule", async || {
         let challenge = client.challenges(task).await.ok()?.challenges.pop()?;
         let last = challenge.filings.last()?;

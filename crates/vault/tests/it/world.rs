@@ -14,7 +14,8 @@ use symphony_protocol::governance::approval::{EnclaveCode, Platform, Purpose};
 use symphony_protocol::governance::epoch::Calendar;
 use symphony_protocol::governance::meaning::Meanings;
 use symphony_protocol::governance::policy::{
-    ComputePolicy, Deadlines, ParsePolicy, Policy, Privacy, ProposalPolicy, QueryFees, Shares, TrainPolicy,
+    ChallengePolicy, ComputePolicy, Deadlines, ParsePolicy, Policy, Privacy, ProposalPolicy, QueryFees,
+    Shares, TrainPolicy,
 };
 use symphony_protocol::governance::registry::{Registry, VaultRecord, VerifierRecord};
 use symphony_protocol::governance::semantics::{
@@ -546,5 +547,6 @@ pub(crate) fn policy() -> Policy {
         node_pay: Sym::ZERO,
         software_admitted: true,
         proposals: ProposalPolicy::NONE,
+        challenges: ChallengePolicy::LEAST,
     }
 }

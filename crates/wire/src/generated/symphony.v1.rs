@@ -3128,6 +3128,12 @@ pub struct ChallengeFiling {
     /// SHA-256 of each, at most 16
     #[prost(bytes = "vec", repeated, tag = "4")]
     pub exhibits: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+    /// what is disputed, as `ChallengeList` names it
+    #[prost(bytes = "vec", tag = "5")]
+    pub result: ::prost::alloc::vec::Vec<u8>,
+    /// the lock of the bond, made by the challenger's account for this very filing
+    #[prost(bytes = "vec", tag = "6")]
+    pub bond_lock_ref: ::prost::alloc::vec::Vec<u8>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ChallengeList {
@@ -3137,6 +3143,54 @@ pub struct ChallengeList {
     pub task_state: ::prost::alloc::string::String,
     #[prost(message, repeated, tag = "3")]
     pub challenges: ::prost::alloc::vec::Vec<Challenge>,
+    /// digest of the aggregate that may be disputed; empty when none may
+    #[prost(bytes = "vec", tag = "4")]
+    pub result: ::prost::alloc::vec::Vec<u8>,
+    /// what a filing locks, exactly
+    #[prost(uint64, tag = "5")]
+    pub bond_base: u64,
+    /// how long the lock must still last when it is filed
+    #[prost(uint64, tag = "6")]
+    pub bond_ms: u64,
+    /// that says so: the task's
+    #[prost(uint32, tag = "7")]
+    pub policy_version: u32,
+    #[prost(message, repeated, tag = "8")]
+    pub penalties: ::prost::alloc::vec::Vec<Penalty>,
+}
+/// A result was wrong. All documents that it rests on are named in the record.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Penalty {
+    /// the number of the one that was confirmed
+    #[prost(uint32, tag = "1")]
+    pub challenge: u32,
+    /// digest of the record
+    #[prost(bytes = "vec", tag = "2")]
+    pub record: ::prost::alloc::vec::Vec<u8>,
+    /// invalid_result, invalid_attestation, consent_or_budget
+    #[prost(string, tag = "3")]
+    pub fault: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub code: ::prost::alloc::string::String,
+    /// the lock that nobody shares
+    #[prost(uint64, tag = "5")]
+    pub withheld_base: u64,
+    #[prost(message, repeated, tag = "6")]
+    pub liable: ::prost::alloc::vec::Vec<Liability>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Liability {
+    /// aggregator, verifier, executor
+    #[prost(string, tag = "1")]
+    pub capacity: ::prost::alloc::string::String,
+    /// of an executor
+    #[prost(string, tag = "2")]
+    pub vault_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub actor: ::prost::alloc::string::String,
+    /// taken of its stake at most; 0: named, and not convicted
+    #[prost(uint64, tag = "4")]
+    pub amount_base: u64,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Challenge {
@@ -3168,6 +3222,13 @@ pub struct ChallengeEntry {
     /// of a confirmed one: what is wrong
     #[prost(string, tag = "5")]
     pub code: ::prost::alloc::string::String,
+    /// held, returned, lost: the payout of the epoch does what is said
+    #[prost(string, tag = "6")]
+    pub bond: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "7")]
+    pub bond_base: u64,
+    #[prost(bytes = "vec", tag = "8")]
+    pub bond_lock_ref: ::prost::alloc::vec::Vec<u8>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ChallengeStep {

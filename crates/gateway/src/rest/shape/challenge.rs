@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use symphony_wire::v1;
 use utoipa::ToSchema;
 
-use super::{each, read, same};
+use super::{amount, each, read, same};
 use crate::problem::Problem;
 use crate::rest::request::hex32;
 
@@ -20,6 +20,11 @@ pub(crate) struct ChallengeFiling {
     /// SHA-256 of each exhibit, 64 hexadecimal digits; at most 16. The same dispute is opened again with a new one only.
     #[serde(default)]
     exhibits: Vec<String>,
+    /// What is disputed, as the list of the task's challenges names it; 64 hexadecimal digits.
+    result: String,
+    /// The lock of the bond, which the caller's account has made for this very filing.
+    #[serde(default)]
+    bond_lock_ref: Option<String>,
 }
 
 impl ChallengeFiling {
@@ -34,6 +39,11 @@ impl ChallengeFiling {
             round: self.round.unwrap_or(0),
             grounds: self.grounds,
             exhibits: exhibits.collect::<Result<_, _>>()?,
+            result: hex32("result", &self.result)?,
+            bond_lock_ref: match self.bond_lock_ref {
+                Some(lock) => hex32("bond_lock_ref", &lock)?,
+                None => Vec::new(),
+            },
         })
     }
 }
@@ -45,6 +55,41 @@ answers! {
         /// The state of the task.
         task_state: String = same;
         challenges: Vec<Challenge> = each;
+        /// Digest of what may be disputed; empty when nothing may.
+        result: String = hex::encode;
+        /// What a filing locks, exactly, in base units of SYM.
+        bond_base: String = amount;
+        /// How long that lock must still last when it is filed, in milliseconds.
+        bond_ms: u64 = same;
+        /// The policy that says so: the task's.
+        policy_version: u32 = same;
+        penalties: Vec<Penalty> = each;
+    }
+
+    /// A result was wrong. All documents that it rests on are named in the record.
+    Penalty {
+        /// The number of the challenge that was confirmed.
+        challenge: u32 = same;
+        /// Digest of the record.
+        record: String = hex::encode;
+        /// `invalid_result`, `invalid_attestation` or `consent_or_budget`.
+        fault: String = same;
+        /// What is wrong, by the catalogue.
+        code: String = same;
+        /// The lock that nobody shares, in base units of SYM.
+        withheld_base: String = amount;
+        liable: Vec<Liability> = each;
+    }
+
+    /// One who answers for it.
+    Liability {
+        /// `aggregator`, `verifier` or `executor`.
+        capacity: String = same;
+        /// Of an executor.
+        vault_id: String = same;
+        actor: String = same;
+        /// Taken of its stake at most, in base units of SYM; 0 where it is named and not convicted.
+        amount_base: String = amount;
     }
 
     /// One dispute, with everything that was filed and found.
@@ -70,6 +115,11 @@ answers! {
         ruling: String = same;
         /// Of a confirmed one: what is wrong, by the catalogue.
         code: String = same;
+        /// `held` under a review, `returned` or `lost`: the payout of the epoch does it.
+        bond: String = same;
+        /// In base units of SYM.
+        bond_base: String = amount;
+        bond_lock_ref: String = hex::encode;
     }
 
     /// A state, and when it was come to.

@@ -174,7 +174,13 @@ fn issued() -> (State, PayoutInstructionSet) {
         state.parses.insert(parse.order.task, parse);
     }
     let refunds = Table::new();
-    let all = Settled { contexts: [].into_iter(), parses: parses.iter(), refunds: &refunds };
+    let all = Settled {
+        contexts: [].into_iter(),
+        parses: parses.iter(),
+        refunds: &refunds,
+        forfeits: &refunds,
+        slashes: &Table::new(),
+    };
     let set = instructions(EPOCH, all, &Table::new(), &[]).unwrap();
     let stage = EpochStage::Issued(set.clone(), vec![]);
     state.epochs.insert(EPOCH, EpochAccount { stage, ..EpochAccount::default() });

@@ -16,7 +16,8 @@ use crate::artifact::selection::Selection;
 use crate::artifact::*;
 use crate::governance::epoch::Calendar;
 use crate::governance::policy::{
-    ComputePolicy, Deadlines, ParsePolicy, Privacy, ProposalPolicy, QueryFees, Shares, TrainPolicy,
+    ChallengePolicy, ComputePolicy, Deadlines, ParsePolicy, Privacy, ProposalPolicy, QueryFees, Shares,
+    TrainPolicy,
 };
 use crate::vault::consent::{Standing, Statement};
 
@@ -63,6 +64,7 @@ pub(crate) fn policy() -> Policy {
         node_pay: Sym::ZERO,
         software_admitted: true,
         proposals: ProposalPolicy::NONE,
+        challenges: ChallengePolicy::LEAST,
     }
 }
 
