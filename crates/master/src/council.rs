@@ -3,6 +3,7 @@
 
 use symphony_protocol::governance::approval::{Mark, Status as Standing};
 use symphony_protocol::governance::change::Change;
+use symphony_protocol::governance::membership::MemberStatus;
 use symphony_protocol::governance::proposal::{Motion, ProposalRecord, ProposalStage};
 use symphony_protocol::machine::{Command, State};
 use symphony_types::catalogue::Code;
@@ -91,6 +92,12 @@ pub(crate) fn view(state: &State) -> v1::GovernanceView {
             closing: closing.map(encode).unwrap_or_default(),
         }
     });
+    let enterprises = registry.vaults.iter().map(|(vault, record)| v1::EnterpriseEntry {
+        vault_id: vault.to_string(),
+        operator: record.operator.to_string(),
+        status: registry.status(vault).map_or("", MemberStatus::as_str).to_owned(),
+        since: Some(mark(registry.suspensions.get(vault).copied().unwrap_or(Mark::FOUNDED))),
+    });
     let rules = state.governance.hardware_at(state.governance.sequence);
     v1::GovernanceView {
         foundation: head.foundation.0.to_vec(),
@@ -102,6 +109,7 @@ pub(crate) fn view(state: &State) -> v1::GovernanceView {
         platforms: platforms.collect(),
         modules: modules.collect(),
         moves: moves.collect(),
+        enterprises: enterprises.collect(),
         council: council.collect(),
         proposals: state.proposals.iter().map(|(id, record)| proposal(id, record)).collect(),
         hardware_rules: rules.map(|rules| rules.digest().0.to_vec()).unwrap_or_default(),

@@ -290,6 +290,7 @@ fn registry(parties: &Parties) -> Result<Registry> {
         platforms: platforms(parties),
         modules: modules()?,
         moves: BTreeMap::new(),
+        suspensions: BTreeMap::new(),
         council: parties.council.clone(),
     })
 }

@@ -247,8 +247,10 @@ impl Enterprise {
         };
         let attributes = &self.governance.semantics.attributes;
         // What was reserved before the council decided is answered as it was.
-        if self.stays().is_err() && self.state().ledger.entry(&body.task).is_none() {
-            return refuse(Code::VaultMoving);
+        if let Err(problem) = self.stays().and_then(|()| self.serves())
+            && self.state().ledger.entry(&body.task).is_none()
+        {
+            return refuse(problem.code());
         }
         if body.attributes.iter().any(|name| !attributes.contains_key(name)) {
             return refuse(Code::AttributeUnknown);

@@ -151,6 +151,7 @@ impl Enterprise {
         let own = || person(&actor, &message.roles);
         let operation = message.operation.ok_or(Code::Malformed)?;
         if grows(&operation) {
+            self.serves()?;
             self.stays()?;
             self.ready()?;
         }
@@ -315,6 +316,7 @@ impl Enterprise {
         {
             let state = self.state();
             let scopes = &state.charter.policy_at(self.now())?.privacy.scope_limits;
+            let suspended = self.serves().is_err();
             let mut changes = Vec::with_capacity(batch.len());
             let mut news = false;
             for (line, consent) in batch {
@@ -324,6 +326,10 @@ impl Enterprise {
                 };
                 if !scopes.contains_key(&consent.scope) {
                     tally.refuse(line, Code::ScopeUnknown, None);
+                    continue;
+                }
+                if consent.state == ConsentState::Granted && suspended {
+                    tally.refuse(line, Code::VaultSuspended, None);
                     continue;
                 }
                 let statement = match consent.state {

@@ -28,6 +28,7 @@ fn state() -> State {
         measurements: BTreeMap::new(),
         modules: BTreeMap::new(),
         moves: BTreeMap::new(),
+        suspensions: BTreeMap::new(),
         platforms: BTreeMap::new(),
         council: BTreeMap::new(),
     };

@@ -31,7 +31,8 @@ pub struct Prepared {
     pub absent: Vec<(VaultId, Code)>,
 }
 
-/// Sorts the answers; a receipt that does not verify or does not fit counts as silence.
+/// Sorts the answers; a receipt that does not verify or does not fit counts as silence, and that of a Vault which has been suspended
+/// meanwhile not at all.
 pub fn prepared(
     governance: &Governance,
     admission: &AdmissionRequest,
@@ -45,6 +46,9 @@ pub fn prepared(
             PrepareAnswer::Receipt(_) | PrepareAnswer::Silent(_) => None,
         });
         match receipt {
+            _ if governance.registry.suspensions.contains_key(vault) => {
+                absent.push((vault.clone(), Code::VaultSuspended));
+            }
             Some(receipt) if !genuine(governance, admission, receipt) => {
                 absent.push((vault.clone(), Code::VaultUnavailable));
             }

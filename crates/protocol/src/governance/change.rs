@@ -93,6 +93,16 @@ pub enum Change {
         /// What it says.
         policy: Box<Policy>,
     },
+    /// Freezes an enterprise node, at once: nothing is dispatched to it, and what its Vault keeps is served to nobody (R061, R187).
+    SuspendNode {
+        /// Its Vault.
+        vault: VaultId,
+    },
+    /// Lets a suspended node take part again.
+    ReinstateNode {
+        /// Its Vault.
+        vault: VaultId,
+    },
 }
 
 impl Change {
@@ -109,10 +119,12 @@ impl Change {
             Self::SetHardwareRules { .. } => "set_hardware_rules",
             Self::AdoptPolicy { .. } => "adopt_policy",
             Self::MoveVault { .. } => "move_vault",
+            Self::SuspendNode { .. } => "suspend_node",
+            Self::ReinstateNode { .. } => "reinstate_node",
         }
     }
 
-    /// The digest of what it is about: the measurement, the platform, the rules, the module, the policy or the two Vaults.
+    /// The digest of what it is about: the measurement, the platform, the rules, the module, the policy, the Vault or the two Vaults.
     pub fn subject(&self) -> Digest {
         match self {
             Self::RegisterMeasurement { measurement, .. }
@@ -125,20 +137,27 @@ impl Change {
             Self::SetHardwareRules { rules } => rules.digest(),
             Self::AdoptPolicy { policy, .. } => policy.digest(),
             Self::MoveVault { from, to } => Digest::of("symphony/vault-move/v1", &(from, to)),
+            Self::SuspendNode { vault } | Self::ReinstateNode { vault } => {
+                Digest::of("symphony/node/v1", vault)
+            }
         }
     }
 
     /// Whether it only takes away, so that there is nothing to wait for.
     pub const fn revokes(&self) -> bool {
         match self {
-            Self::RevokeMeasurement { .. } | Self::RevokePlatform { .. } | Self::RevokeModule { .. } => true,
+            Self::RevokeMeasurement { .. }
+            | Self::RevokePlatform { .. }
+            | Self::RevokeModule { .. }
+            | Self::SuspendNode { .. } => true,
             Self::RegisterMeasurement { .. }
             | Self::ActivateMeasurement { .. }
             | Self::AdmitPlatform { .. }
             | Self::ApproveModule { .. }
             | Self::SetHardwareRules { .. }
             | Self::AdoptPolicy { .. }
-            | Self::MoveVault { .. } => false,
+            | Self::MoveVault { .. }
+            | Self::ReinstateNode { .. } => false,
         }
     }
 
@@ -190,6 +209,10 @@ impl Change {
             Self::MoveVault { from, to } => {
                 return if movable(governance, from, to) { Ok(()) } else { Err(Code::MoveUnfit) };
             }
+            Self::SuspendNode { vault } => {
+                registry.vaults.contains_key(vault) && !registry.suspensions.contains_key(vault)
+            }
+            Self::ReinstateNode { vault } => registry.suspensions.contains_key(vault),
         };
         if fits { Ok(()) } else { Err(Code::ChangeUnfit) }
     }
@@ -273,6 +296,12 @@ impl Governance {
             }
             Change::MoveVault { from, to } => {
                 registry.moves.insert(from.clone(), Move { to: to.clone(), since: mark });
+            }
+            Change::SuspendNode { vault } => {
+                registry.suspensions.insert(vault.clone(), mark);
+            }
+            Change::ReinstateNode { vault } => {
+                registry.suspensions.remove(vault);
             }
         }
     }

@@ -7,6 +7,7 @@ pub mod change;
 pub mod epoch;
 pub mod hardware;
 pub mod log;
+pub mod membership;
 pub mod policy;
 pub mod pricing;
 pub mod proposal;
@@ -95,6 +96,7 @@ impl Governance {
         self.check_council()?;
         self.hardware.values().try_for_each(|rules| self.check_hardware(rules))?;
         self.policies.values().try_for_each(|policy| self.check_policy(policy))?;
+        self.registry.check_suspensions()?;
         if self.calendar != Calendar::new(founded.version, policy.epoch_ms) {
             return Err("a network is founded with one policy version, which has the length of its epochs");
         }

@@ -40,6 +40,8 @@ pub struct Registry {
     pub modules: BTreeMap<Digest, ApprovedModule>,
     /// Vaults that everything moves away from, and where it goes (R081).
     pub moves: BTreeMap<VaultId, Move>,
+    /// Vaults that the council has suspended, since when, and by which proposal (R061, R187).
+    pub suspensions: BTreeMap<VaultId, Mark>,
     /// Who proposes changes and votes on them.
     pub council: BTreeMap<ActorId, PublicKey<Governance>>,
 }
@@ -78,10 +80,11 @@ impl Registry {
         keeper
     }
 
-    /// Whether a Vault can take part in a move: it is registered, and neither operator nor executor is suspended.
+    /// Whether a Vault can take part in a move: it is registered, and neither it nor its operator or executor is suspended.
     pub(super) fn able(&self, vault: &VaultId) -> bool {
         let active = |actor: &ActorId| self.actors.get(actor).is_some_and(|actor| !actor.suspended);
-        self.vaults.get(vault).is_some_and(|vault| active(&vault.operator) && active(&vault.executor))
+        let record = self.vaults.get(vault).filter(|_| !self.suspensions.contains_key(vault));
+        record.is_some_and(|vault| active(&vault.operator) && active(&vault.executor))
     }
 }
 

@@ -1,11 +1,18 @@
 //! What the council decides, in the machine: motions become events about proposals, an enacted change is enacted in the same
-//! step, and work that nobody may do any more ends there (R128, R129).
+//! step, and work that nobody may do any more ends there (R128, R129, R187).
 //!
 //! | a task when the code that it was admitted with is revoked | what becomes of it |
 //! |---|---|
 //! | other active code of its envelope can serve it | it goes on; nothing is sealed to the revoked code |
 //! | slices, rounds, the aggregation or the reading are still to be done | rejected: the lock goes back, reservations are released |
 //! | the work is done: verifying or awaiting settlement | it goes on, judged by what held when it was admitted |
+//!
+//! | a task when a Vault that has a share in it is suspended | what becomes of it |
+//! |---|---|
+//! | slices or rounds are still to be done, and the quorum holds without that Vault | it goes on; what that Vault still sends does not count |
+//! | slices or rounds are still to be done, and the quorum does not hold | rejected with `VLT-0022`: the lock goes back, reservations are released |
+//! | a document of that Vault is being read | rejected with `VLT-0022` |
+//! | the work is done: aggregating, verifying or awaiting settlement | it goes on, and what was earned by it is paid |
 
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
@@ -67,7 +74,7 @@ fn with_ends(
     all
 }
 
-/// The ends of all work that no active code of its order can do any more.
+/// The ends of all work that no active code of its order, or too few Vaults, can do any more.
 fn ends(state: &State, at: OrderedMillis, after: &Governance, closing: &BTreeSet<TaskId>) -> Vec<Event> {
     let mut events = Vec::new();
     // What is open is due some time; finished tasks are not looked at.
@@ -87,6 +94,10 @@ fn ends(state: &State, at: OrderedMillis, after: &Governance, closing: &BTreeSet
             };
             if !after.registry.can_serve(&known.envelope.coordination.measurements, wanted) {
                 events.extend(close(state, at, known, TaskState::Rejected, Code::CodeInactive));
+            } else if wanted.contains(&Purpose::Slices)
+                && !after.registry.quorate(&known.envelope.coordination)
+            {
+                events.extend(close(state, at, known, TaskState::Rejected, Code::VaultSuspended));
             }
         }
         if let Some(known) = state.parses.get(id) {
@@ -98,8 +109,11 @@ fn ends(state: &State, at: OrderedMillis, after: &Governance, closing: &BTreeSet
                 | ParseStage::Rejected(_)
                 | ParseStage::TimedOut(_) => &[],
             };
+            let suspended = after.registry.suspensions.contains_key(&known.order.ticket.vault);
             if !after.registry.can_serve(&known.order.measurements, wanted) {
                 events.extend(parse::close(state, at, known, TaskState::Rejected, Code::CodeInactive));
+            } else if wanted.contains(&Purpose::Slices) && suspended {
+                events.extend(parse::close(state, at, known, TaskState::Rejected, Code::VaultSuspended));
             }
         }
     }

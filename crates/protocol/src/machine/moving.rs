@@ -64,7 +64,9 @@ pub(super) fn begun(event: &ProposalEvent) -> Vec<Effect> {
             | Change::ApproveModule { .. }
             | Change::RevokeModule { .. }
             | Change::SetHardwareRules { .. }
-            | Change::AdoptPolicy { .. } => vec![],
+            | Change::AdoptPolicy { .. }
+            | Change::SuspendNode { .. }
+            | Change::ReinstateNode { .. } => vec![],
         },
         ProposalEvent::Opened { .. }
         | ProposalEvent::Voted { .. }

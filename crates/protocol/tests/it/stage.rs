@@ -225,6 +225,7 @@ fn registry() -> Registry {
         measurements: [(code("enclave"), EnclaveCode::founded(Purpose::Any))].into(),
         modules: [].into(),
         moves: [].into(),
+        suspensions: [].into(),
         platforms: [platform("platform")].map(|key| (key.platform(), Platform::founded(key))).into(),
         council: council(),
     }

@@ -194,6 +194,8 @@ fn wanted(change: &Change) -> Result<change::Change> {
             change::Change::AdoptPolicy { version, policy }
         }
         Change::MoveVault { from, to } => change::Change::MoveVault { from: from.clone(), to: to.clone() },
+        Change::SuspendNode { vault } => change::Change::SuspendNode { vault: vault.clone() },
+        Change::ReinstateNode { vault } => change::Change::ReinstateNode { vault: vault.clone() },
     })
 }
 
@@ -212,6 +214,9 @@ fn content(change: &change::Change) -> serde_json::Value {
             json!({"version": version.0, "policy": json!(policy)})
         }
         change::Change::MoveVault { from, to } => json!({"from": from.as_str(), "to": to.as_str()}),
+        change::Change::SuspendNode { vault } | change::Change::ReinstateNode { vault } => {
+            json!({"vault": vault.as_str()})
+        }
         change::Change::ApproveModule { about, declaration, source, recipe, .. } => json!({
             "about": about, "name": declaration.name.as_str(), "version": declaration.version,
             "source": source.to_hex(), "recipe": recipe.to_hex(),
@@ -300,10 +305,15 @@ fn view(governance: &GovernanceView) -> String {
         true => String::new(),
         false => format!("\n{}", table(["vault", "moves to", "status", "since entry"], moves)),
     };
+    let enterprises = governance
+        .enterprises
+        .iter()
+        .map(|one| [one.vault_id.clone(), one.operator.clone(), one.status.clone(), since(&one.since)]);
     format!(
-        "{}\n{}\n{}{moves}\nfoundation  {}\nentries     {}\nroot        {}\nhardware    {}",
+        "{}\n{}\n{}\n{}{moves}\nfoundation  {}\nentries     {}\nroot        {}\nhardware    {}",
         table(["enclave code", "status", "for", "since entry"], code),
         table(["machine", "class", "status", "since entry"], machines),
+        table(["vault", "enterprise", "status", "since entry"], enterprises),
         table(["council", "key"], council),
         governance.foundation,
         governance.sequence,

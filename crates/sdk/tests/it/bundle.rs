@@ -162,6 +162,7 @@ pub(crate) fn governance(keys: &Keys) -> Governance {
             measurements: [(Measurement(digest(20)), EnclaveCode::founded(Purpose::Any))].into(),
             modules: [].into(),
             moves: [].into(),
+            suspensions: [].into(),
             platforms: [keys.platform.public()].map(|key| (platform_id(&key), Platform::founded(key))).into(),
             council: (1..=3).map(member).map(|(name, key)| (name, key.public())).collect(),
         },

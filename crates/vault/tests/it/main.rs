@@ -22,5 +22,6 @@ mod segments;
 mod server;
 mod slice;
 mod statistic;
+mod suspension;
 mod torn;
 mod world;

@@ -116,6 +116,7 @@ impl World {
                 .collect(),
             modules: [].into(),
             moves: [].into(),
+            suspensions: [].into(),
             platforms: [(platform.platform(), Platform::founded(platform.public()))].into(),
             council: (1..=3).map(|number| (member(number), council_key(number).public())).collect(),
         };

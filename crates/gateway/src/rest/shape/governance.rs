@@ -28,6 +28,8 @@ answers! {
         modules: Vec<ModuleEntry> = each;
         /// Vaults that everything moves away from.
         moves: Vec<MoveEntry> = each;
+        /// Enterprises with their Vaults.
+        enterprises: Vec<EnterpriseEntry> = each;
         council: Vec<CouncilEntry> = each;
         /// Open ones and the last closed ones.
         proposals: Vec<ProposalEntry> = each;
@@ -69,6 +71,15 @@ answers! {
         closing: String = hex::encode;
     }
 
+    /// An enterprise with its Vault.
+    EnterpriseEntry {
+        vault_id: String = same;
+        operator: String = same;
+        /// `active` or `suspended`.
+        status: String = same;
+        since: Option<GovernanceMark> = |mark: Option<v1::GovernanceMark>| mark.map(GovernanceMark::from);
+    }
+
     /// When something came to hold, and by which proposal; zeros for what the network was founded with.
     GovernanceMark {
         sequence: u64 = same;
@@ -90,9 +101,10 @@ answers! {
         proposer: String = same;
         number: u64 = same;
         /// `register_measurement`, `activate_measurement`, `revoke_measurement`, `admit_platform`, `revoke_platform`,
-        /// `set_hardware_rules`, `approve_module`, `revoke_module`, `move_vault` or `adopt_policy`.
+        /// `set_hardware_rules`, `approve_module`, `revoke_module`, `move_vault`, `adopt_policy`, `suspend_node` or
+        /// `reinstate_node`.
         change: String = same;
-        /// The measurement, the platform, the rules, the module, the policy or the two Vaults.
+        /// The measurement, the platform, the rules, the module, the policy, the Vault or the two Vaults.
         subject: String = hex::encode;
         summary: String = same;
         /// `open`, `accepted`, `executed`, `rejected`, `withdrawn` or `expired`.

@@ -177,6 +177,18 @@ pub(crate) enum Change {
         #[arg(long)]
         version: u32,
     },
+    /// Freeze an enterprise node, at once
+    SuspendNode {
+        /// Its Vault
+        #[arg(value_parser = VaultId::new)]
+        vault: VaultId,
+    },
+    /// Let a suspended node take part again
+    ReinstateNode {
+        /// Its Vault
+        #[arg(value_parser = VaultId::new)]
+        vault: VaultId,
+    },
     /// Replace what is asked of trusted hardware
     SetHardware {
         /// The rules
