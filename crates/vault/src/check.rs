@@ -268,7 +268,8 @@ impl Check<'_> {
                 return;
             }
             let opened = people.key(subject).map(|key| {
-                let record = row.open(key, &self.keys.period(row.period).map_err(unreadable)?)?;
+                let period = self.keys.period(row.period).map_err(unreadable)?;
+                let record = row.open(key, &period)?;
                 let known = fingerprint(&name(self.keys, &record.subject, &record.request));
                 if known == entry.fingerprint { Ok(()) } else { Err(renamed()) }
             });
