@@ -5,10 +5,11 @@ use symphony_protocol::governance::approval::{Mark, Status as Standing};
 use symphony_protocol::governance::change::Change;
 use symphony_protocol::governance::membership::MemberStatus;
 use symphony_protocol::governance::proposal::{Motion, ProposalRecord, ProposalStage};
+use symphony_protocol::governance::registry::Registry;
 use symphony_protocol::machine::{Command, State};
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
-use symphony_types::id::GovernanceSequence;
+use symphony_types::id::{GovernanceSequence, VaultId};
 use symphony_types::limits::PROPOSAL_BYTES_MAX;
 use symphony_wasm::module::Module;
 use symphony_wire::documents::{decode, encode};
@@ -96,7 +97,7 @@ pub(crate) fn view(state: &State) -> v1::GovernanceView {
         vault_id: vault.to_string(),
         operator: record.operator.to_string(),
         status: registry.status(vault).map_or("", MemberStatus::as_str).to_owned(),
-        since: Some(mark(registry.suspensions.get(vault).copied().unwrap_or(Mark::FOUNDED))),
+        since: Some(mark(since(registry, vault))),
     });
     let rules = state.governance.hardware_at(state.governance.sequence);
     v1::GovernanceView {
@@ -151,6 +152,12 @@ pub(crate) async fn proof(
         consistency: path(consistency),
         head: encode(&head),
     })
+}
+
+/// Since when an enterprise stands where it stands.
+fn since(registry: &Registry, vault: &VaultId) -> Mark {
+    let admitted = registry.admissions.get(vault).map(|admission| admission.since);
+    registry.suspensions.get(vault).copied().or(admitted).unwrap_or(Mark::FOUNDED)
 }
 
 fn mark(mark: Mark) -> v1::GovernanceMark {

@@ -291,6 +291,7 @@ fn registry(parties: &Parties) -> Result<Registry> {
         modules: modules()?,
         moves: BTreeMap::new(),
         suspensions: BTreeMap::new(),
+        admissions: BTreeMap::new(),
         council: parties.council.clone(),
     })
 }

@@ -190,7 +190,8 @@ impl Enterprise {
 
     /// What the caller's roles allow here. **Errors**: `ADM-0003`.
     fn authority(&self, actor: &ActorId, roles: &[String]) -> Result<Authority, Problem> {
-        let registry = &self.governance.registry;
+        let followed = self.followed();
+        let registry = &followed.governance().registry;
         let operator = registry.vaults.get(&self.vault).map(|vault| &vault.operator);
         let has = |role: &str| roles.iter().any(|held| held == role);
         if has("operator") && operator == Some(actor) {

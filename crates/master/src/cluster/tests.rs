@@ -116,6 +116,7 @@ fn governance() -> Governance {
         modules: [].into(),
         moves: [].into(),
         suspensions: [].into(),
+        admissions: [].into(),
         platforms: (1..=9)
             .map(|of| platform(of).public())
             .map(|platform| (platform_id(&platform), Platform::founded(platform)))

@@ -29,6 +29,7 @@ fn state() -> State {
         modules: BTreeMap::new(),
         moves: BTreeMap::new(),
         suspensions: BTreeMap::new(),
+        admissions: BTreeMap::new(),
         platforms: BTreeMap::new(),
         council: BTreeMap::new(),
     };

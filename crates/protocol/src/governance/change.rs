@@ -19,6 +19,7 @@ use super::approval::{ApprovedModule, EnclaveCode, Machine, Platform, Purpose};
 use super::epoch::Activation;
 use super::hardware::HardwareRules;
 use super::log::LogEntry;
+use super::membership::Enterprise;
 use super::policy::Policy;
 use super::registry::Move;
 use super::semantics::AttributeLifecycle;
@@ -103,6 +104,11 @@ pub enum Change {
         /// Its Vault.
         vault: VaultId,
     },
+    /// Approves an enterprise: masters connect to its node, and its Vault takes part (R008).
+    AdmitEnterprise {
+        /// The enterprise.
+        enterprise: Box<Enterprise>,
+    },
 }
 
 impl Change {
@@ -121,10 +127,11 @@ impl Change {
             Self::MoveVault { .. } => "move_vault",
             Self::SuspendNode { .. } => "suspend_node",
             Self::ReinstateNode { .. } => "reinstate_node",
+            Self::AdmitEnterprise { .. } => "admit_enterprise",
         }
     }
 
-    /// The digest of what it is about: the measurement, the platform, the rules, the module, the policy, the Vault or the two Vaults.
+    /// The digest of what it is about: the measurement, the platform, the rules, the module, the policy, the enterprise, the Vault or the two Vaults.
     pub fn subject(&self) -> Digest {
         match self {
             Self::RegisterMeasurement { measurement, .. }
@@ -140,6 +147,7 @@ impl Change {
             Self::SuspendNode { vault } | Self::ReinstateNode { vault } => {
                 Digest::of("symphony/node/v1", vault)
             }
+            Self::AdmitEnterprise { enterprise } => enterprise.digest(),
         }
     }
 
@@ -157,7 +165,8 @@ impl Change {
             | Self::SetHardwareRules { .. }
             | Self::AdoptPolicy { .. }
             | Self::MoveVault { .. }
-            | Self::ReinstateNode { .. } => false,
+            | Self::ReinstateNode { .. }
+            | Self::AdmitEnterprise { .. } => false,
         }
     }
 
@@ -213,6 +222,7 @@ impl Change {
                 registry.vaults.contains_key(vault) && !registry.suspensions.contains_key(vault)
             }
             Self::ReinstateNode { vault } => registry.suspensions.contains_key(vault),
+            Self::AdmitEnterprise { enterprise } => return governance.admissible(enterprise),
         };
         if fits { Ok(()) } else { Err(Code::ChangeUnfit) }
     }
@@ -303,6 +313,7 @@ impl Governance {
             Change::ReinstateNode { vault } => {
                 registry.suspensions.remove(vault);
             }
+            Change::AdmitEnterprise { enterprise } => registry.admit(enterprise, mark),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Where an enterprise stands, and with that whether its Vault has a part in anything new (R008, R061, R184, R187).
 //!
 //! ```text
+//! (admit) -> active       after the time-lock: masters connect to its node, and tasks may name its Vault
 //! active -> suspended     with the vote that suffices: nothing is dispatched to it any more
 //! suspended -> active     after the time-lock: with what it kept, and what its people have not withdrawn
 //! ```
@@ -8,13 +9,21 @@
 //! What a suspended Vault keeps stays there and is served to nobody; its people can read, withdraw and erase, and consent anew at
 //! another Vault. No consent goes there by itself.
 
+use alloc::collections::BTreeSet;
+use alloc::string::String;
 use alloc::vec::Vec;
+use core::net::SocketAddr;
 
+use serde::{Deserialize, Serialize};
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
-use symphony_types::id::{ActorId, VaultId};
+use symphony_types::id::{AccountId, ActorId, NodeId, VaultId};
+use symphony_types::key::{PublicKey, Vault};
+use symphony_types::limits::VAULTS_MAX;
 
-use super::registry::{Registry, VaultRecord};
+use super::Governance;
+use super::approval::{Machine, Mark, Platform};
+use super::registry::{Actor, Registry, Role, VaultRecord};
 use crate::artifact::{CoordinationEnvelope, SignedSlice};
 
 /// Where an enterprise stands.
@@ -39,7 +48,105 @@ impl MemberStatus {
     }
 }
 
+/// A new enterprise with its Vault, as it asks to be admitted (R008, R184).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Enterprise {
+    /// Its Vault.
+    pub vault: VaultId,
+    /// Its node, as the certificate names it.
+    pub node: NodeId,
+    /// Where masters connect. **Shape**: an IP address and a port.
+    pub address: String,
+    /// Who operates the Vault.
+    pub operator: ActorId,
+    /// Where the operator is paid and stakes.
+    pub operator_account: AccountId,
+    /// Whom its slice enclave computes as.
+    pub executor: ActorId,
+    /// Where the executor is paid.
+    pub executor_account: AccountId,
+    /// The Vault's signing key.
+    pub key: PublicKey<Vault>,
+    /// The Vault's HPKE key, 32 bytes of X25519.
+    pub sealing_key: Vec<u8>,
+    /// The machine that hosts its enclave.
+    pub machine: Machine,
+}
+
+/// Since when an enterprise is admitted, and where its node is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Admission {
+    /// Since when, and by which proposal.
+    pub since: Mark,
+    /// Its node, as the certificate names it.
+    pub node: NodeId,
+    /// Where masters connect. **Shape**: an IP address and a port.
+    pub address: String,
+}
+
+impl Enterprise {
+    /// What names it in the log.
+    pub fn digest(&self) -> Digest {
+        Digest::of("symphony/enterprise/v1", self)
+    }
+
+    /// Whether it is new in everything that must be its own, and well-formed.
+    fn fits(&self, registry: &Registry) -> bool {
+        let free = |actor: &ActorId| !registry.actors.contains_key(actor);
+        let platform = registry.platforms.get(&self.machine.platform());
+        registry.vaults.len() < VAULTS_MAX
+            && !registry.vaults.contains_key(&self.vault)
+            && self.operator != self.executor
+            && free(&self.operator)
+            && free(&self.executor)
+            && self.sealing_key.len() == SEALING_KEY_LEN
+            && registry
+                .vaults
+                .values()
+                .all(|known| known.key != self.key && known.sealing_key != self.sealing_key)
+            && !registry.masters.contains_key(&self.node)
+            && registry
+                .admissions
+                .values()
+                .all(|known| known.node != self.node && known.address != self.address)
+            && self.address.parse::<SocketAddr>().is_ok()
+            && self.machine.is_sound()
+            && platform.is_none_or(|known| known.revoked.is_none())
+    }
+}
+
+/// Bytes of an X25519 key.
+const SEALING_KEY_LEN: usize = 32;
+
+impl Governance {
+    /// Whether an enterprise can be admitted. **Errors**: `ADM-0019` for a machine of a class that policy refuses (R130), `GOV-0012`
+    /// when it is not new in everything that must be its own, or malformed.
+    pub(super) fn admissible(&self, new: &Enterprise) -> Result<(), Code> {
+        if new.machine.quoting_key().is_some() && !self.software_admitted() {
+            return Err(Code::PlatformRefused);
+        }
+        if new.fits(&self.registry) { Ok(()) } else { Err(Code::ChangeUnfit) }
+    }
+}
+
 impl Registry {
+    /// Takes an enterprise that fits.
+    pub(super) fn admit(&mut self, new: &Enterprise, since: Mark) {
+        let actor = |account, role| {
+            let roles = BTreeSet::from([role]);
+            Actor { account, roles, scopes: BTreeSet::new(), suspended: false }
+        };
+        self.actors.insert(new.operator.clone(), actor(new.operator_account, Role::VaultOperator));
+        self.actors.insert(new.executor.clone(), actor(new.executor_account, Role::Executor));
+        let (operator, executor) = (new.operator.clone(), new.executor.clone());
+        let (key, sealing_key) = (new.key, new.sealing_key.clone());
+        self.vaults.insert(new.vault.clone(), VaultRecord { operator, executor, key, sealing_key });
+        let platform = Platform { machine: new.machine.clone(), admitted: since, revoked: None };
+        self.platforms.entry(new.machine.platform()).or_insert(platform);
+        let (node, address) = (new.node.clone(), new.address.clone());
+        self.admissions.insert(new.vault.clone(), Admission { since, node, address });
+    }
+
     /// Where the enterprise of a Vault stands; `None` where there is no such Vault.
     pub fn status(&self, vault: &VaultId) -> Option<MemberStatus> {
         let suspended = self.suspensions.contains_key(vault);
@@ -77,8 +184,12 @@ impl Registry {
         serving >= usize::from(coordination.minimum_vault_quorum)
     }
 
-    /// Whether only Vaults are suspended that there are. **Errors**: what is wrong.
-    pub(super) fn check_suspensions(&self) -> Result<(), &'static str> {
+    /// Whether a network can be founded with these enterprises: only Vaults are suspended that there are, and none was admitted before.
+    /// **Errors**: what is wrong.
+    pub(super) fn check_members(&self) -> Result<(), &'static str> {
+        if !self.admissions.is_empty() {
+            return Err("an enterprise is admitted before the network is founded");
+        }
         if self.suspensions.keys().all(|vault| self.vaults.contains_key(vault)) {
             return Ok(());
         }

@@ -96,7 +96,7 @@ impl Governance {
         self.check_council()?;
         self.hardware.values().try_for_each(|rules| self.check_hardware(rules))?;
         self.policies.values().try_for_each(|policy| self.check_policy(policy))?;
-        self.registry.check_suspensions()?;
+        self.registry.check_members()?;
         if self.calendar != Calendar::new(founded.version, policy.epoch_ms) {
             return Err("a network is founded with one policy version, which has the length of its epochs");
         }

@@ -12,6 +12,7 @@ use symphony_types::key::{
 };
 
 use super::approval::{ApprovedModule, EnclaveCode, Mark, Platform};
+use super::membership::Admission;
 
 /// Everyone who may act, with the keys and accounts that they act by.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +43,8 @@ pub struct Registry {
     pub moves: BTreeMap<VaultId, Move>,
     /// Vaults that the council has suspended, since when, and by which proposal (R061, R187).
     pub suspensions: BTreeMap<VaultId, Mark>,
+    /// Vaults that the council has admitted since the network was founded, and where their nodes are (R008).
+    pub admissions: BTreeMap<VaultId, Admission>,
     /// Who proposes changes and votes on them.
     pub council: BTreeMap<ActorId, PublicKey<Governance>>,
 }
@@ -58,12 +61,14 @@ impl Registry {
     }
 
     /// The Vault that a person's own data goes to: always the same for the same person (R014), until the council moves what that
-    /// Vault keeps; then the one that it goes to (R081).
+    /// Vault keeps; then the one that it goes to (R081). A Vault that was admitted later takes nobody away from those that the
+    /// network was founded with.
     pub fn assigned(&self, actor: &ActorId) -> Option<&VaultId> {
         let digest = Digest::of("symphony/vault-assignment/v1", actor);
         let number = u64::from_le_bytes(digest.0[..8].try_into().ok()?);
-        let vaults = u64::try_from(self.vaults.len()).ok()?;
-        let first = self.vaults.keys().nth(usize::try_from(number.checked_rem(vaults)?).ok()?)?;
+        let founded = self.vaults.keys().filter(|vault| !self.admissions.contains_key(*vault));
+        let vaults = u64::try_from(founded.clone().count()).ok()?;
+        let first = founded.into_iter().nth(usize::try_from(number.checked_rem(vaults)?).ok()?)?;
         Some(self.keeper(first))
     }
 

@@ -25,8 +25,10 @@ use super::decide::close;
 use super::{Event, ParseStage, Refusal, State, parse};
 use crate::governance::Governance;
 use crate::governance::approval::Purpose;
+use crate::governance::change::Change;
 use crate::governance::proposal::{self, Motion, ProposalEvent};
 use crate::lifecycle::{Stage, TaskState};
+use crate::settlement::payout::ContributorAccount;
 
 /// What a motion makes happen. **Errors**: those of [`proposal::decide`].
 pub(super) fn motion(state: &State, at: OrderedMillis, motion: &Motion) -> Result<Vec<Event>, Refusal> {
@@ -44,6 +46,9 @@ pub(super) fn evolve(state: &mut State, at: OrderedMillis, event: &ProposalEvent
     state.proposals.evolve(at, event);
     if let ProposalEvent::Executed { entry } = event {
         state.governance.enact(entry);
+        if let Change::AdmitEnterprise { enterprise } = &entry.proposal.body.change {
+            state.contributors.insert(enterprise.vault.clone(), ContributorAccount::default());
+        }
     }
 }
 

@@ -66,7 +66,8 @@ pub(super) fn begun(event: &ProposalEvent) -> Vec<Effect> {
             | Change::SetHardwareRules { .. }
             | Change::AdoptPolicy { .. }
             | Change::SuspendNode { .. }
-            | Change::ReinstateNode { .. } => vec![],
+            | Change::ReinstateNode { .. }
+            | Change::AdmitEnterprise { .. } => vec![],
         },
         ProposalEvent::Opened { .. }
         | ProposalEvent::Voted { .. }

@@ -226,6 +226,7 @@ fn registry() -> Registry {
         modules: [].into(),
         moves: [].into(),
         suspensions: [].into(),
+        admissions: [].into(),
         platforms: [platform("platform")].map(|key| (key.platform(), Platform::founded(key))).into(),
         council: council(),
     }

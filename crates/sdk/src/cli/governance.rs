@@ -196,6 +196,12 @@ fn wanted(change: &Change) -> Result<change::Change> {
         Change::MoveVault { from, to } => change::Change::MoveVault { from: from.clone(), to: to.clone() },
         Change::SuspendNode { vault } => change::Change::SuspendNode { vault: vault.clone() },
         Change::ReinstateNode { vault } => change::Change::ReinstateNode { vault: vault.clone() },
+        Change::AdmitEnterprise { file } => {
+            let bytes = std::fs::read(file).with_context(|| format!("reading {}", file.display()))?;
+            let enterprise = decode(&bytes)
+                .map_err(|error| Usage(format!("{} is no enterprise: {error}", file.display())))?;
+            change::Change::AdmitEnterprise { enterprise: Box::new(enterprise) }
+        }
     })
 }
 
@@ -217,6 +223,13 @@ fn content(change: &change::Change) -> serde_json::Value {
         change::Change::SuspendNode { vault } | change::Change::ReinstateNode { vault } => {
             json!({"vault": vault.as_str()})
         }
+        change::Change::AdmitEnterprise { enterprise } => json!({
+            "vault": enterprise.vault.as_str(), "node": enterprise.node.as_str(), "address": enterprise.address,
+            "operator": enterprise.operator.as_str(), "operator_account": enterprise.operator_account.to_string(),
+            "executor": enterprise.executor.as_str(), "executor_account": enterprise.executor_account.to_string(),
+            "key": Digest(*enterprise.key.as_bytes()).to_hex(), "class": enterprise.machine.class(),
+            "platform": enterprise.machine.platform().0.to_hex(),
+        }),
         change::Change::ApproveModule { about, declaration, source, recipe, .. } => json!({
             "about": about, "name": declaration.name.as_str(), "version": declaration.version,
             "source": source.to_hex(), "recipe": recipe.to_hex(),

@@ -117,6 +117,7 @@ impl World {
             modules: [].into(),
             moves: [].into(),
             suspensions: [].into(),
+            admissions: [].into(),
             platforms: [(platform.platform(), Platform::founded(platform.public()))].into(),
             council: (1..=3).map(|number| (member(number), council_key(number).public())).collect(),
         };

@@ -101,10 +101,10 @@ answers! {
         proposer: String = same;
         number: u64 = same;
         /// `register_measurement`, `activate_measurement`, `revoke_measurement`, `admit_platform`, `revoke_platform`,
-        /// `set_hardware_rules`, `approve_module`, `revoke_module`, `move_vault`, `adopt_policy`, `suspend_node` or
-        /// `reinstate_node`.
+        /// `set_hardware_rules`, `approve_module`, `revoke_module`, `move_vault`, `adopt_policy`, `suspend_node`,
+        /// `reinstate_node` or `admit_enterprise`.
         change: String = same;
-        /// The measurement, the platform, the rules, the module, the policy, the Vault or the two Vaults.
+        /// The measurement, the platform, the rules, the module, the policy, the enterprise, the Vault or the two Vaults.
         subject: String = hex::encode;
         summary: String = same;
         /// `open`, `accepted`, `executed`, `rejected`, `withdrawn` or `expired`.

@@ -8,24 +8,25 @@ use proptest::prelude::*;
 use symphony_protocol::admission::parse;
 use symphony_protocol::admission::request::terms;
 use symphony_protocol::artifact::parse::ParseTicket;
-use symphony_protocol::artifact::{RecipientClass, TaskRequest};
+use symphony_protocol::artifact::{RecipientClass, SignedSlice, TaskRequest};
 use symphony_protocol::governance::Governance;
+use symphony_protocol::governance::approval::Machine;
 use symphony_protocol::governance::change::Change;
 use symphony_protocol::governance::log::replay;
-use symphony_protocol::governance::membership::MemberStatus;
+use symphony_protocol::governance::membership::{Enterprise, MemberStatus};
 use symphony_protocol::governance::proposal::ProposalEvent;
+use symphony_protocol::governance::registry::{Role, VaultRecord};
 use symphony_protocol::lifecycle::{Stage, TaskState};
-use symphony_protocol::machine::{Answer, Command, Event, ParseStage, State};
+use symphony_protocol::machine::{Answer, Command, Event, ParseStage};
 use symphony_types::catalogue::Code;
-use symphony_types::id::{ActorId, TaskId, VaultId};
+use symphony_types::id::{ActorId, NodeId, TaskId, VaultId};
 use symphony_types::key::Vault;
 
 use super::tasks::decide;
-use super::{order, proposal, propose, vote};
 use crate::flow::assert_nothing_is_left;
 use crate::parse::{submission, ticket};
 use crate::rounds::propensity;
-use crate::stage::{PLENTY, START, TIMELOCK_MS, actor, campaign, governance, key, vault};
+use crate::stage::{PLENTY, START, account, actor, campaign, governance, key, platform, vault};
 use crate::world::{Disturbance, Script, World, slice};
 
 const VAULTS: [&str; 3] = ["vault-a", "vault-b", "vault-c"];
@@ -49,29 +50,21 @@ fn suspended(governance: &Governance) -> Vec<&str> {
 /// R184, R187: what the council may do with an enterprise, by where it stands, and where it stands then.
 #[test]
 fn the_table_of_an_enterprise_is_pinned() {
-    let mut frozen = governance();
-    let mut world = World::new(Script::default());
-    decide(&mut world, 1, suspend("vault-a"));
-    frozen.registry.suspensions.clone_from(&world.state.governance.registry.suspensions);
+    let mut frozen = World::new(Script::default());
+    decide(&mut frozen, 1, suspend("vault-a"));
     let mut rows = vec![];
-    for (was, known) in [("active", &governance()), ("suspended", &frozen)] {
-        for (name, change) in [("suspend_node", suspend("vault-a")), ("reinstate_node", reinstate("vault-a"))]
-        {
+    for (was, world) in [("active", World::new(Script::default())), ("suspended", frozen)] {
+        for change in [suspend("vault-a"), reinstate("vault-a")] {
+            let (name, mut world) = (change.as_str(), world.clone());
             let waits = if change.revokes() { "at once" } else { "after the time-lock" };
-            let becomes = change.check(known, START).map_or_else(
-                |code| code.to_string(),
-                |()| {
-                    let mut state = State::genesis(known.clone());
-                    let made = proposal(&state, 1, 1, change);
-                    order(&mut state, START, propose(&made)).unwrap();
-                    for by in 1..=3 {
-                        order(&mut state, START, vote(made.body.digest(), by, true)).unwrap();
-                    }
-                    order(&mut state, START.plus(TIMELOCK_MS), Command::AdvanceTime).unwrap();
-                    let status = state.governance.registry.status(&vault("vault-a")).unwrap();
+            let becomes = match change.check(&world.state.governance, world.now) {
+                Err(code) => code.to_string(),
+                Ok(()) => {
+                    decide(&mut world, 9, change);
+                    let status = world.state.governance.registry.status(&vault("vault-a")).unwrap();
                     format!("{} {waits}", status.as_str())
-                },
-            );
+                }
+            };
             rows.push(format!("{was:<10} {name:<16} {becomes}"));
         }
     }
@@ -283,7 +276,106 @@ fn a_training_goes_on_without_a_suspended_vault() {
     }
 }
 
-/// R187: a founding governance suspends nobody that is not there.
+/// An enterprise that is new in everything.
+fn newcomer(letter: &str) -> Enterprise {
+    Enterprise {
+        vault: vault(&format!("vault-{letter}")),
+        node: NodeId::new(&format!("enterprise-{letter}")).unwrap(),
+        address: format!("192.0.2.{}:4000", letter.as_bytes()[0]),
+        operator: actor(&format!("operator-{letter}")),
+        operator_account: account(&format!("operator-{letter}")),
+        executor: actor(&format!("executor-{letter}")),
+        executor_account: account(&format!("executor-{letter}")),
+        key: key::<Vault>(&format!("vault-{letter}")).public(),
+        sealing_key: vec![letter.as_bytes()[0]; 32],
+        machine: Machine::Software { key: platform(&format!("platform-{letter}")) },
+    }
+}
+
+fn admit(enterprise: &Enterprise) -> Change {
+    Change::AdmitEnterprise { enterprise: Box::new(enterprise.clone()) }
+}
+
+/// R008, R130: what is not new in everything that must be an enterprise's own, or malformed, is refused, and so is a machine that policy
+/// does not admit.
+#[test]
+fn only_what_is_new_is_admitted() {
+    let known = governance();
+    let good = newcomer("x");
+    assert_eq!(admit(&good).check(&known, START), Ok(()));
+    let record = known.registry.vaults[&vault("vault-a")].clone();
+    let bent: [fn(&mut Enterprise, &VaultRecord); 10] = [
+        |one, _| one.vault = vault("vault-a"),
+        |one, _| one.node = NodeId::new("master-1").unwrap(),
+        |one, _| one.address = "somewhere".into(),
+        |one, _| one.address = "192.0.2.1".into(),
+        |one, known| one.operator = known.operator.clone(),
+        |one, known| one.executor = known.executor.clone(),
+        |one, _| one.executor = one.operator.clone(),
+        |one, known| one.key = known.key,
+        |one, known| one.sealing_key = known.sealing_key.clone(),
+        |one, _| one.sealing_key.truncate(31),
+    ];
+    for bend in bent {
+        let mut one = good.clone();
+        bend(&mut one, &record);
+        assert_eq!(admit(&one).check(&known, START), Err(Code::ChangeUnfit), "{one:?}");
+    }
+    let mut production = known.clone();
+    production.policies.values_mut().for_each(|policy| policy.software_admitted = false);
+    assert_eq!(admit(&good).check(&production, START), Err(Code::PlatformRefused));
+    let mut world = World::new(Script::default());
+    decide(&mut world, 1, admit(&good));
+    let again = Enterprise { vault: vault("vault-y"), ..newcomer("y") };
+    for double in [
+        Enterprise { node: good.node.clone(), ..again.clone() },
+        Enterprise { address: good.address.clone(), ..again.clone() },
+    ] {
+        assert_eq!(admit(&double).check(&world.state.governance, world.now), Err(Code::ChangeUnfit));
+    }
+    assert_eq!(admit(&again).check(&world.state.governance, world.now), Ok(()));
+}
+
+/// R008, R014, R184: from its entry on an enterprise is in the registry with its roles, accounts, keys and machine, tasks may name its
+/// Vault, and nobody else's data goes there by itself; it may be suspended and reinstated like any other.
+#[test]
+fn an_admitted_enterprise_takes_part() {
+    let mut world = World::new(Script::default());
+    let new = newcomer("x");
+    let named =
+        TaskRequest { vaults: vec![vault("vault-a"), new.vault.clone()], quorum: 2, ..campaign("c1") };
+    let asked =
+        |world: &World| terms(&world.state.governance, &named, world.now).map(|terms| terms.vaults.len());
+    assert_eq!(asked(&world), Err(Code::VaultUnknown));
+    let people: Vec<ActorId> = (0..60).map(|number| actor(&format!("person-{number}"))).collect();
+    let assigned = |world: &World| -> Vec<_> {
+        people.iter().map(|person| world.state.governance.registry.assigned(person).cloned()).collect()
+    };
+    let before = assigned(&world);
+    decide(&mut world, 1, admit(&new));
+    assert_eq!(asked(&world), Ok(2));
+    assert_eq!(assigned(&world), before);
+    let registry = &world.state.governance.registry;
+    assert_eq!(registry.actors[&new.operator].account, new.operator_account);
+    assert!(registry.actors[&new.executor].roles.contains(&Role::Executor));
+    let admission = &registry.admissions[&new.vault];
+    assert_eq!((admission.node.as_str(), admission.address.as_str()), ("enterprise-x", "192.0.2.120:4000"));
+    assert!(registry.platforms[&new.machine.platform()].revoked.is_none());
+    assert!(world.state.contributors.contains_key(&new.vault));
+    decide(&mut world, 2, Change::SuspendNode { vault: new.vault.clone() });
+    assert_eq!(asked(&world), Err(Code::VaultSuspended));
+    decide(&mut world, 3, Change::ReinstateNode { vault: new.vault.clone() });
+    assert_eq!(asked(&world), Ok(2));
+    let entries: Vec<_> = world.state.proposals.log.entries().cloned().collect();
+    assert_eq!(
+        replay(&World::new(Script::default()).state.governance, &entries).unwrap(),
+        world.state.governance
+    );
+    world.crash();
+    assert!(world.state.contributors.contains_key(&new.vault));
+}
+
+/// R187: a founding governance suspends nobody that is not there, and admits nobody later.
 #[test]
 fn a_network_is_founded_with_vaults_that_are_there() {
     let mut founded = World::new(Script::default()).state.governance;
@@ -292,6 +384,10 @@ fn a_network_is_founded_with_vaults_that_are_there() {
     let mark = world.state.governance.registry.suspensions[&vault("vault-a")];
     founded.registry.suspensions.insert(vault("vault-a"), mark);
     assert_eq!(founded.check(), Ok(()));
+    let mut later = founded.clone();
+    decide(&mut world, 2, admit(&newcomer("x")));
+    later.registry.admissions.clone_from(&world.state.governance.registry.admissions);
+    assert!(later.check().is_err());
     founded.registry.suspensions.insert(vault("nowhere"), mark);
     assert!(founded.check().is_err());
 }
@@ -299,9 +395,10 @@ fn a_network_is_founded_with_vaults_that_are_there() {
 /// Walks through a journal and checks that nobody earned by work that came while it was suspended.
 fn assert_nobody_suspended_serves(world: &World) {
     let mut frozen: BTreeSet<VaultId> = BTreeSet::new();
-    let free = |frozen: &BTreeSet<VaultId>, vaults: &mut dyn Iterator<Item = &VaultId>| {
-        assert!(vaults.all(|vault| !frozen.contains(vault)), "a suspended vault serves: {frozen:?}");
+    let free = |frozen: &BTreeSet<VaultId>, vaults: &[&VaultId]| {
+        assert!(vaults.iter().all(|vault| !frozen.contains(*vault)), "a suspended vault serves: {frozen:?}");
     };
+    let of = |slices: &[SignedSlice]| slices.iter().map(|slice| slice.body.vault.clone()).collect::<Vec<_>>();
     for (_, event) in &world.log {
         match event {
             Event::Governed { event: ProposalEvent::Executed { entry } } => match &entry.proposal.body.change
@@ -311,15 +408,14 @@ fn assert_nobody_suspended_serves(world: &World) {
                 _ => {}
             },
             Event::TaskAdmitted { envelope, .. } => {
-                free(&frozen, &mut envelope.coordination.participating_vault_ids.iter());
+                let vaults: Vec<_> = envelope.coordination.participating_vault_ids.iter().collect();
+                free(&frozen, &vaults);
             }
-            Event::SlicesAccepted { slices, .. } => {
-                free(&frozen, &mut slices.iter().map(|slice| &slice.body.vault))
-            }
+            Event::SlicesAccepted { slices, .. } => free(&frozen, &of(slices).iter().collect::<Vec<_>>()),
             Event::RoundRecorded { round, .. } => {
-                free(&frozen, &mut round.slices.iter().map(|slice| &slice.body.vault));
+                free(&frozen, &of(&round.slices).iter().collect::<Vec<_>>());
             }
-            Event::ParseRecorded { statement, .. } => free(&frozen, &mut [&statement.body.vault].into_iter()),
+            Event::ParseRecorded { statement, .. } => free(&frozen, &[&statement.body.vault]),
             _ => {}
         }
     }

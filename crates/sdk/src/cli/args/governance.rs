@@ -177,6 +177,11 @@ pub(crate) enum Change {
         #[arg(long)]
         version: u32,
     },
+    /// Approve an enterprise: masters connect to its node, and its Vault takes part
+    AdmitEnterprise {
+        /// What it asks with, as `symphonyd enterprise` writes it
+        file: PathBuf,
+    },
     /// Freeze an enterprise node, at once
     SuspendNode {
         /// Its Vault
