@@ -101,8 +101,7 @@ const TRAINING: &str = "training";
 pub(crate) const TREASURY: &str = "treasury";
 
 /// The governance of a new network. **Errors**: an actor has no account, or a name is not valid.
-pub(crate) fn governance(parties: &Parties, profile: Profile) -> Result<Governance> {
-    let policy = policy(profile)?;
+pub(crate) fn governance(parties: &Parties, policy: Policy) -> Result<Governance> {
     Ok(Governance {
         calendar: Calendar::new(PolicyVersion(1), policy.epoch_ms),
         policies: BTreeMap::from([(PolicyVersion(1), policy)]),
@@ -162,7 +161,8 @@ fn sym(whole: u64) -> Sym {
     Sym(whole * SYM_UNIT)
 }
 
-fn policy(profile: Profile) -> Result<Policy> {
+/// The policy that a network of this profile is founded with. **Errors**: a name is not valid.
+pub(crate) fn policy(profile: Profile) -> Result<Policy> {
     Ok(Policy {
         fees: QueryFees {
             base: sym(10),

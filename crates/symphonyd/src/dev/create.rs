@@ -89,10 +89,9 @@ pub(super) fn network(
     // A production policy refuses bare secrets; here the passphrase lies beside them all the same.
     let passphrase = (profile == Profile::Production).then_some(PASSPHRASE);
     let parties = parties(dir, &masters, &vaults, (played.as_ref(), passphrase))?;
-    let mut governance = genesis::governance(&parties, profile)?;
-    for policy in governance.policies.values_mut() {
-        overrides.iter().try_for_each(|text| override_policy(policy, text))?;
-    }
+    let mut policy = genesis::policy(profile)?;
+    overrides.iter().try_for_each(|text| override_policy(&mut policy, text))?;
+    let governance = genesis::governance(&parties, policy)?;
     governance.check().map_err(|fault| anyhow::anyhow!("the policy is not sound: {fault}"))?;
     let first = genesis::chain(&parties, CHAIN, inflation_ms)?;
     let network = Network {
