@@ -96,8 +96,9 @@ pub(crate) fn view(state: &State) -> v1::GovernanceView {
     let enterprises = registry.vaults.iter().map(|(vault, record)| v1::EnterpriseEntry {
         vault_id: vault.to_string(),
         operator: record.operator.to_string(),
-        status: registry.status(vault).map_or("", MemberStatus::as_str).to_owned(),
+        status: state.status(vault, now()).map_or("", MemberStatus::as_str).to_owned(),
         since: Some(mark(since(registry, vault))),
+        until_epoch: registry.exits.get(vault).map_or(0, |exit| exit.until.0),
     });
     let rules = state.governance.hardware_at(state.governance.sequence);
     v1::GovernanceView {
@@ -157,7 +158,8 @@ pub(crate) async fn proof(
 /// Since when an enterprise stands where it stands.
 fn since(registry: &Registry, vault: &VaultId) -> Mark {
     let admitted = registry.admissions.get(vault).map(|admission| admission.since);
-    registry.suspensions.get(vault).copied().or(admitted).unwrap_or(Mark::FOUNDED)
+    let leaving = registry.exits.get(vault).map(|exit| exit.since);
+    registry.suspensions.get(vault).copied().or(leaving).or(admitted).unwrap_or(Mark::FOUNDED)
 }
 
 fn mark(mark: Mark) -> v1::GovernanceMark {

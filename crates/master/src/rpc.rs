@@ -13,7 +13,6 @@ use symphony_protocol::artifact::compute::ComputePlan;
 use symphony_protocol::artifact::{Plan, TaskRequest, Work};
 use symphony_protocol::evidence::EndorsedBundle;
 use symphony_protocol::governance::membership::MemberStatus;
-use symphony_protocol::governance::registry::Registry;
 use symphony_protocol::lifecycle::Stage;
 use symphony_protocol::machine::{Answer, Command, State, fingerprint};
 use symphony_types::catalogue::Code;
@@ -154,21 +153,20 @@ impl Service {
         let state = self.node.state();
         let registry = &state.governance.registry;
         let record = registry.vaults.get(vault).ok_or_else(|| plain(Code::VaultUnknown))?;
-        let suspended = registry.status(vault) == Some(MemberStatus::Suspended);
-        let elsewhere = registry.elsewhere(&caller.actor).filter(|_| suspended);
+        let elsewhere = registry.elsewhere(&caller.actor).filter(|_| registry.withheld(vault).is_some());
         Ok(v1::VaultEntry {
             vault_id: vault.to_string(),
             operator: record.operator.to_string(),
             sealing_key: record.sealing_key.clone(),
             reachable: self.node.peers.health(vault, now()).is_some(),
-            status: status_of(registry, vault),
+            status: status_of(&state, vault),
             elsewhere: elsewhere.map(ToString::to_string).unwrap_or_default(),
         })
     }
 }
 
-fn status_of(registry: &Registry, vault: &VaultId) -> String {
-    registry.status(vault).map_or("", MemberStatus::as_str).to_owned()
+fn status_of(state: &State, vault: &VaultId) -> String {
+    state.status(vault, now()).map_or("", MemberStatus::as_str).to_owned()
 }
 
 type TaskStream = Pin<Box<dyn Stream<Item = Result<v1::Task, Status>> + Send>>;
@@ -464,7 +462,7 @@ impl Platform for Service {
                 role: "enterprise".to_owned(),
                 reachable: health.is_some(),
                 seen_ms: health.map_or(0, |health| health.seen.0),
-                status: status_of(&governance.registry, vault),
+                status: status_of(&state, vault),
             }
         });
         let itself = self.node.health().await;

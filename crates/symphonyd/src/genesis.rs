@@ -292,6 +292,7 @@ fn registry(parties: &Parties) -> Result<Registry> {
         moves: BTreeMap::new(),
         suspensions: BTreeMap::new(),
         admissions: BTreeMap::new(),
+        exits: BTreeMap::new(),
         council: parties.council.clone(),
     })
 }

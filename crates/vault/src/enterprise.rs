@@ -247,7 +247,7 @@ impl Enterprise {
         };
         let attributes = &self.governance.semantics.attributes;
         // What was reserved before the council decided is answered as it was.
-        if let Err(problem) = self.stays().and_then(|()| self.serves())
+        if let Err(problem) = self.stays().and_then(|()| self.joins())
             && self.state().ledger.entry(&body.task).is_none()
         {
             return refuse(problem.code());

@@ -102,6 +102,22 @@ impl Enterprise {
         })
     }
 
+    /// Whether this Vault may take anything new. **Errors**: `VLT-0022` as [`Self::serves`], `VLT-0023` once its enterprise leaves.
+    pub(crate) fn joins(&self) -> Result<(), Problem> {
+        self.serves()?;
+        let followed = self.followed();
+        let exit = followed.governance().registry.exits.get(&self.vault);
+        exit.map_or(Ok(()), |exit| {
+            Err(Problem::refused(
+                Code::VaultLeaving,
+                format!(
+                    "this vault leaves the network and is held until epoch {}; register at another vault",
+                    exit.until
+                ),
+            ))
+        })
+    }
+
     /// Whether an order rests on the state of governance that this Vault knows. **Errors**: `ADM-0003`, `GOV-0014`.
     pub fn stands(&self, standing: &[u8], order: Digest) -> Result<(), Problem> {
         let standing: EndorsedStanding = documents::decode(standing)

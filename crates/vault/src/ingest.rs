@@ -151,7 +151,7 @@ impl Enterprise {
         let own = || person(&actor, &message.roles);
         let operation = message.operation.ok_or(Code::Malformed)?;
         if grows(&operation) {
-            self.serves()?;
+            self.joins()?;
             self.stays()?;
             self.ready()?;
         }
@@ -317,7 +317,7 @@ impl Enterprise {
         {
             let state = self.state();
             let scopes = &state.charter.policy_at(self.now())?.privacy.scope_limits;
-            let suspended = self.serves().is_err();
+            let closed = self.joins().err().map(|problem| problem.code());
             let mut changes = Vec::with_capacity(batch.len());
             let mut news = false;
             for (line, consent) in batch {
@@ -329,8 +329,8 @@ impl Enterprise {
                     tally.refuse(line, Code::ScopeUnknown, None);
                     continue;
                 }
-                if consent.state == ConsentState::Granted && suspended {
-                    tally.refuse(line, Code::VaultSuspended, None);
+                if let Some(code) = closed.filter(|_| consent.state == ConsentState::Granted) {
+                    tally.refuse(line, code, None);
                     continue;
                 }
                 let statement = match consent.state {

@@ -317,9 +317,9 @@ answers! {
         /// X25519 key that uploads are sealed to.
         sealing_key: String = hex::encode;
         reachable: bool = same;
-        /// `active` or `suspended`.
+        /// `active`, `suspended`, `leaving` or `left`.
         status: String = same;
-        /// Of a suspended one: the Vault at which the caller may register and consent anew.
+        /// Of one that is not active: the Vault at which the caller may register and consent anew.
         elsewhere: String = same;
     }
 
@@ -394,7 +394,7 @@ answers! {
         role: String = same;
         reachable: bool = same;
         seen_ms: u64 = same;
-        /// `active` or `suspended`.
+        /// `active`, `suspended`, `leaving` or `left`.
         status: String = same;
     }
 

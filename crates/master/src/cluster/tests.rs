@@ -117,6 +117,7 @@ fn governance() -> Governance {
         moves: [].into(),
         suspensions: [].into(),
         admissions: [].into(),
+        exits: [].into(),
         platforms: (1..=9)
             .map(|of| platform(of).public())
             .map(|platform| (platform_id(&platform), Platform::founded(platform)))

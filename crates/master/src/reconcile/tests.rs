@@ -30,6 +30,7 @@ fn state() -> State {
         moves: BTreeMap::new(),
         suspensions: BTreeMap::new(),
         admissions: BTreeMap::new(),
+        exits: BTreeMap::new(),
         platforms: BTreeMap::new(),
         council: BTreeMap::new(),
     };

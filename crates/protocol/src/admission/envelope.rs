@@ -32,7 +32,7 @@ pub struct Prepared {
 }
 
 /// Sorts the answers; a receipt that does not verify or does not fit counts as silence, and that of a Vault which has been suspended
-/// meanwhile not at all.
+/// or leaves meanwhile not at all.
 pub fn prepared(
     governance: &Governance,
     admission: &AdmissionRequest,
@@ -45,10 +45,11 @@ pub fn prepared(
             PrepareAnswer::Receipt(receipt) if receipt.body.vault == *vault => Some(receipt),
             PrepareAnswer::Receipt(_) | PrepareAnswer::Silent(_) => None,
         });
+        if let Some(code) = governance.registry.withheld(vault) {
+            absent.push((vault.clone(), code));
+            continue;
+        }
         match receipt {
-            _ if governance.registry.suspensions.contains_key(vault) => {
-                absent.push((vault.clone(), Code::VaultSuspended));
-            }
             Some(receipt) if !genuine(governance, admission, receipt) => {
                 absent.push((vault.clone(), Code::VaultUnavailable));
             }

@@ -11,7 +11,7 @@ use crate::governance::Governance;
 use crate::governance::approval::Purpose;
 
 /// The order that a ticket becomes. **Errors**: `ADM-0012` when the Vault is not approved, `ADM-0003` when the ticket is not
-/// its own or is out of time, `VLT-0018` when what it keeps moves, `VLT-0022` when it is suspended, `ADM-0019` and `GOV-0013` when no enclave may serve it.
+/// its own or is out of time, `VLT-0018` when what it keeps moves, `VLT-0022` when it is suspended, `VLT-0023` when it leaves, `ADM-0019` and `GOV-0013` when no enclave may serve it.
 pub fn judge(governance: &Governance, ticket: &SignedTicket, at: OrderedMillis) -> Result<ParseOrder, Code> {
     let body = &ticket.body;
     let vault = governance.registry.serving(&body.vault)?;

@@ -213,26 +213,26 @@ pub fn refundable(
     serves(governance, request, lock) && lock.expires >= at.plus(epoch_ms).plus(epoch_ms)
 }
 
-/// The Vaults that are asked, in ascending order: those that are named, without suspended ones, as long as the quorum holds
-/// without them (R187).
+/// The Vaults that are asked, in ascending order: those that are named, without suspended ones and those that leave, as long as
+/// the quorum holds without them (R187).
 fn vaults(governance: &Governance, request: &TaskRequest) -> Result<Vec<VaultId>, Code> {
     let (named, quorum) = (&request.vaults, usize::from(request.quorum));
     let distinct: BTreeSet<_> = named.iter().collect();
     if distinct.len() != named.len() || distinct.is_empty() {
         return Err(Code::Malformed);
     }
-    let mut serving = Vec::with_capacity(distinct.len());
+    let (mut serving, mut withheld) = (Vec::with_capacity(distinct.len()), Code::QuorumInvalid);
     for vault in &distinct {
         match governance.registry.serving(vault) {
             Ok(_) => serving.push(VaultId::clone(vault)),
-            Err(Code::VaultSuspended) => {}
+            Err(code @ (Code::VaultSuspended | Code::VaultLeaving)) => withheld = code,
             Err(code) => return Err(code),
         }
     }
     if quorum == 0 || quorum > distinct.len() {
         return Err(Code::QuorumInvalid);
     }
-    if quorum > serving.len() { Err(Code::VaultSuspended) } else { Ok(serving) }
+    if quorum > serving.len() { Err(withheld) } else { Ok(serving) }
 }
 
 /// When slices must be in: of a training, the last of all rounds.

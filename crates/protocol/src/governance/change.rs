@@ -19,7 +19,7 @@ use super::approval::{ApprovedModule, EnclaveCode, Machine, Platform, Purpose};
 use super::epoch::Activation;
 use super::hardware::HardwareRules;
 use super::log::LogEntry;
-use super::membership::Enterprise;
+use super::membership::{Enterprise, Exit};
 use super::policy::Policy;
 use super::registry::Move;
 use super::semantics::AttributeLifecycle;
@@ -109,6 +109,11 @@ pub enum Change {
         /// The enterprise.
         enterprise: Box<Enterprise>,
     },
+    /// Lets an enterprise leave: nothing new is given to its Vault, and after some epochs nothing holds it.
+    ReleaseEnterprise {
+        /// Its Vault.
+        vault: VaultId,
+    },
 }
 
 impl Change {
@@ -128,6 +133,7 @@ impl Change {
             Self::SuspendNode { .. } => "suspend_node",
             Self::ReinstateNode { .. } => "reinstate_node",
             Self::AdmitEnterprise { .. } => "admit_enterprise",
+            Self::ReleaseEnterprise { .. } => "release_enterprise",
         }
     }
 
@@ -144,9 +150,9 @@ impl Change {
             Self::SetHardwareRules { rules } => rules.digest(),
             Self::AdoptPolicy { policy, .. } => policy.digest(),
             Self::MoveVault { from, to } => Digest::of("symphony/vault-move/v1", &(from, to)),
-            Self::SuspendNode { vault } | Self::ReinstateNode { vault } => {
-                Digest::of("symphony/node/v1", vault)
-            }
+            Self::SuspendNode { vault }
+            | Self::ReinstateNode { vault }
+            | Self::ReleaseEnterprise { vault } => Digest::of("symphony/node/v1", vault),
             Self::AdmitEnterprise { enterprise } => enterprise.digest(),
         }
     }
@@ -166,7 +172,8 @@ impl Change {
             | Self::AdoptPolicy { .. }
             | Self::MoveVault { .. }
             | Self::ReinstateNode { .. }
-            | Self::AdmitEnterprise { .. } => false,
+            | Self::AdmitEnterprise { .. }
+            | Self::ReleaseEnterprise { .. } => false,
         }
     }
 
@@ -223,13 +230,16 @@ impl Change {
             }
             Self::ReinstateNode { vault } => registry.suspensions.contains_key(vault),
             Self::AdmitEnterprise { enterprise } => return governance.admissible(enterprise),
+            Self::ReleaseEnterprise { vault } => {
+                registry.vaults.contains_key(vault) && !registry.exits.contains_key(vault)
+            }
         };
         if fits { Ok(()) } else { Err(Code::ChangeUnfit) }
     }
 }
 
-/// Whether everything that a Vault keeps can go to another: both are there and able, neither is left already, and there are
-/// enclaves that may have it (R081).
+/// Whether everything that a Vault keeps can go to another: both are there and able, neither is left already, the other stays, and
+/// there are enclaves that may have it (R081).
 fn movable(governance: &Governance, from: &VaultId, to: &VaultId) -> bool {
     let registry = &governance.registry;
     let left = |vault: &VaultId| registry.moves.contains_key(vault);
@@ -238,6 +248,7 @@ fn movable(governance: &Governance, from: &VaultId, to: &VaultId) -> bool {
         && registry.able(to)
         && !left(from)
         && !left(to)
+        && !registry.exits.contains_key(to)
         && governance.admits_enclaves()
         && registry.can_serve(&registry.active_code(), &[Purpose::Slices])
 }
@@ -314,6 +325,10 @@ impl Governance {
                 registry.suspensions.remove(vault);
             }
             Change::AdmitEnterprise { enterprise } => registry.admit(enterprise, mark),
+            Change::ReleaseEnterprise { vault } => {
+                let exit = Exit::new(mark, self.calendar.epoch_of(entry.at));
+                registry.exits.insert(vault.clone(), exit);
+            }
         }
     }
 }

@@ -4,6 +4,8 @@
 //! (admit) -> active       after the time-lock: masters connect to its node, and tasks may name its Vault
 //! active -> suspended     with the vote that suffices: nothing is dispatched to it any more
 //! suspended -> active     after the time-lock: with what it kept, and what its people have not withdrawn
+//! active -> leaving       after the time-lock: its Vault gets nothing new, and ends what it has
+//! leaving -> left         after some epochs, when nothing is open and nothing unpaid
 //! ```
 //!
 //! What a suspended Vault keeps stays there and is served to nobody; its people can read, withdraw and erase, and consent anew at
@@ -17,7 +19,7 @@ use core::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
-use symphony_types::id::{AccountId, ActorId, NodeId, VaultId};
+use symphony_types::id::{AccountId, ActorId, EpochId, NodeId, VaultId};
 use symphony_types::key::{PublicKey, Vault};
 use symphony_types::limits::VAULTS_MAX;
 
@@ -33,17 +35,23 @@ pub enum MemberStatus {
     Active,
     /// The council has frozen it.
     Suspended,
+    /// It ends what it has and gets nothing new.
+    Leaving,
+    /// Nothing holds it any more.
+    Left,
 }
 
 impl MemberStatus {
     /// Every status.
-    pub const ALL: [Self; 2] = [Self::Active, Self::Suspended];
+    pub const ALL: [Self; 4] = [Self::Active, Self::Suspended, Self::Leaving, Self::Left];
 
     /// The word that stands in the API.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Active => "active",
             Self::Suspended => "suspended",
+            Self::Leaving => "leaving",
+            Self::Left => "left",
         }
     }
 }
@@ -83,6 +91,25 @@ pub struct Admission {
     /// Where masters connect. **Shape**: an IP address and a port.
     pub address: String,
 }
+
+/// Since when an enterprise leaves, and until when.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exit {
+    /// Since when, and by which proposal.
+    pub since: Mark,
+    /// The last epoch that it is held in.
+    pub until: EpochId,
+}
+
+impl Exit {
+    /// The exit that begins in an epoch. A lock outlives its task by two epochs, and what is earned in one is paid in the next.
+    pub const fn new(since: Mark, epoch: EpochId) -> Self {
+        Self { since, until: EpochId(epoch.0.saturating_add(EXIT_EPOCHS)) }
+    }
+}
+
+/// Whole epochs that an enterprise is held after the one in which it is released.
+pub const EXIT_EPOCHS: u64 = 4;
 
 impl Enterprise {
     /// What names it in the log.
@@ -147,15 +174,28 @@ impl Registry {
         self.admissions.insert(new.vault.clone(), Admission { since, node, address });
     }
 
-    /// Where the enterprise of a Vault stands; `None` where there is no such Vault.
-    pub fn status(&self, vault: &VaultId) -> Option<MemberStatus> {
-        let suspended = self.suspensions.contains_key(vault);
-        let status = if suspended { MemberStatus::Suspended } else { MemberStatus::Active };
+    /// Where the enterprise of a Vault stands in an epoch, but for what may still hold it; `None` where there is no such Vault.
+    pub fn status(&self, vault: &VaultId, epoch: EpochId) -> Option<MemberStatus> {
+        let status = match (self.suspensions.get(vault), self.exits.get(vault)) {
+            (Some(_), _) => MemberStatus::Suspended,
+            (None, Some(exit)) if exit.until < epoch => MemberStatus::Left,
+            (None, Some(_)) => MemberStatus::Leaving,
+            (None, None) => MemberStatus::Active,
+        };
         self.vaults.contains_key(vault).then_some(status)
     }
 
+    /// Why nothing new is given to a Vault; `None` while it stands as it was admitted.
+    pub fn withheld(&self, vault: &VaultId) -> Option<Code> {
+        match (self.suspensions.get(vault), self.exits.get(vault)) {
+            (Some(_), _) => Some(Code::VaultSuspended),
+            (None, Some(_)) => Some(Code::VaultLeaving),
+            (None, None) => None,
+        }
+    }
+
     /// A Vault that new work may be given to. **Errors**: `ADM-0012` when it is not approved or its operator may not act, `VLT-0018`
-    /// when what it keeps moves, `VLT-0022` when it is suspended.
+    /// when what it keeps moves, `VLT-0022` when it is suspended, `VLT-0023` when it leaves.
     pub fn serving(&self, vault: &VaultId) -> Result<&VaultRecord, Code> {
         let record = self.vaults.get(vault).ok_or(Code::VaultUnknown)?;
         if self.actors.get(&record.operator).is_none_or(|operator| operator.suspended) {
@@ -164,7 +204,7 @@ impl Registry {
         if self.moves.contains_key(vault) {
             return Err(Code::VaultMoving);
         }
-        if self.suspensions.contains_key(vault) { Err(Code::VaultSuspended) } else { Ok(record) }
+        self.withheld(vault).map_or(Ok(record), Err)
     }
 
     /// Where a person may register while its own Vault is suspended: always the same for the same person and the same Vaults that
@@ -184,11 +224,11 @@ impl Registry {
         serving >= usize::from(coordination.minimum_vault_quorum)
     }
 
-    /// Whether a network can be founded with these enterprises: only Vaults are suspended that there are, and none was admitted before.
+    /// Whether a network can be founded with these enterprises: only Vaults are suspended that there are, and none comes or goes.
     /// **Errors**: what is wrong.
     pub(super) fn check_members(&self) -> Result<(), &'static str> {
-        if !self.admissions.is_empty() {
-            return Err("an enterprise is admitted before the network is founded");
+        if !self.admissions.is_empty() || !self.exits.is_empty() {
+            return Err("an enterprise is admitted, or leaves, before the network is founded");
         }
         if self.suspensions.keys().all(|vault| self.vaults.contains_key(vault)) {
             return Ok(());

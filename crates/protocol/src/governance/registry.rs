@@ -12,7 +12,7 @@ use symphony_types::key::{
 };
 
 use super::approval::{ApprovedModule, EnclaveCode, Mark, Platform};
-use super::membership::Admission;
+use super::membership::{Admission, Exit};
 
 /// Everyone who may act, with the keys and accounts that they act by.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +45,8 @@ pub struct Registry {
     pub suspensions: BTreeMap<VaultId, Mark>,
     /// Vaults that the council has admitted since the network was founded, and where their nodes are (R008).
     pub admissions: BTreeMap<VaultId, Admission>,
+    /// Vaults whose enterprises leave, since when, and how long that takes.
+    pub exits: BTreeMap<VaultId, Exit>,
     /// Who proposes changes and votes on them.
     pub council: BTreeMap<ActorId, PublicKey<Governance>>,
 }
@@ -66,9 +68,9 @@ impl Registry {
     pub fn assigned(&self, actor: &ActorId) -> Option<&VaultId> {
         let digest = Digest::of("symphony/vault-assignment/v1", actor);
         let number = u64::from_le_bytes(digest.0[..8].try_into().ok()?);
-        let founded = self.vaults.keys().filter(|vault| !self.admissions.contains_key(*vault));
+        let mut founded = self.vaults.keys().filter(|vault| !self.admissions.contains_key(*vault));
         let vaults = u64::try_from(founded.clone().count()).ok()?;
-        let first = founded.into_iter().nth(usize::try_from(number.checked_rem(vaults)?).ok()?)?;
+        let first = founded.nth(usize::try_from(number.checked_rem(vaults)?).ok()?)?;
         Some(self.keeper(first))
     }
 

@@ -18,7 +18,7 @@ use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use symphony_types::catalogue::Code;
-use symphony_types::id::TaskId;
+use symphony_types::id::{TaskId, VaultId};
 use symphony_types::time::OrderedMillis;
 
 use super::decide::close;
@@ -26,6 +26,7 @@ use super::{Event, ParseStage, Refusal, State, parse};
 use crate::governance::Governance;
 use crate::governance::approval::Purpose;
 use crate::governance::change::Change;
+use crate::governance::membership::MemberStatus;
 use crate::governance::proposal::{self, Motion, ProposalEvent};
 use crate::lifecycle::{Stage, TaskState};
 use crate::settlement::payout::ContributorAccount;
@@ -49,6 +50,26 @@ pub(super) fn evolve(state: &mut State, at: OrderedMillis, event: &ProposalEvent
         if let Change::AdmitEnterprise { enterprise } = &entry.proposal.body.change {
             state.contributors.insert(enterprise.vault.clone(), ContributorAccount::default());
         }
+    }
+}
+
+impl State {
+    /// Where the enterprise of a Vault stands at a moment: one that leaves is held as long as a task that it has a part in is open, or
+    /// its people have earned what is not paid. `None` where there is no such Vault.
+    pub fn status(&self, vault: &VaultId, at: OrderedMillis) -> Option<MemberStatus> {
+        let status = self.governance.registry.status(vault, self.governance.epoch_of(at))?;
+        let open = || {
+            let open = self.due.keys().filter_map(|(_, id)| self.tasks.get(id));
+            let mut parts = open.map(|task| &task.envelope.coordination.participating_vault_ids);
+            parts.any(|vaults| vaults.contains(vault))
+        };
+        let reading = || {
+            let mut open = self.due.keys().filter_map(|(_, id)| self.parses.get(id));
+            open.any(|parse| parse.order.ticket.vault == *vault)
+        };
+        let unpaid = || self.contributors.get(vault).is_some_and(|account| !account.pending.is_empty());
+        let held = status == MemberStatus::Left && (open() || reading() || unpaid());
+        Some(if held { MemberStatus::Leaving } else { status })
     }
 }
 

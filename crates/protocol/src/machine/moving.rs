@@ -67,7 +67,8 @@ pub(super) fn begun(event: &ProposalEvent) -> Vec<Effect> {
             | Change::AdoptPolicy { .. }
             | Change::SuspendNode { .. }
             | Change::ReinstateNode { .. }
-            | Change::AdmitEnterprise { .. } => vec![],
+            | Change::AdmitEnterprise { .. }
+            | Change::ReleaseEnterprise { .. } => vec![],
         },
         ProposalEvent::Opened { .. }
         | ProposalEvent::Voted { .. }

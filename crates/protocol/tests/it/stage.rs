@@ -227,6 +227,7 @@ fn registry() -> Registry {
         moves: [].into(),
         suspensions: [].into(),
         admissions: [].into(),
+        exits: [].into(),
         platforms: [platform("platform")].map(|key| (key.platform(), Platform::founded(key))).into(),
         council: council(),
     }

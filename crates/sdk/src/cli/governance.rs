@@ -196,6 +196,7 @@ fn wanted(change: &Change) -> Result<change::Change> {
         Change::MoveVault { from, to } => change::Change::MoveVault { from: from.clone(), to: to.clone() },
         Change::SuspendNode { vault } => change::Change::SuspendNode { vault: vault.clone() },
         Change::ReinstateNode { vault } => change::Change::ReinstateNode { vault: vault.clone() },
+        Change::ReleaseEnterprise { vault } => change::Change::ReleaseEnterprise { vault: vault.clone() },
         Change::AdmitEnterprise { file } => {
             let bytes = std::fs::read(file).with_context(|| format!("reading {}", file.display()))?;
             let enterprise = decode(&bytes)
@@ -220,7 +221,9 @@ fn content(change: &change::Change) -> serde_json::Value {
             json!({"version": version.0, "policy": json!(policy)})
         }
         change::Change::MoveVault { from, to } => json!({"from": from.as_str(), "to": to.as_str()}),
-        change::Change::SuspendNode { vault } | change::Change::ReinstateNode { vault } => {
+        change::Change::SuspendNode { vault }
+        | change::Change::ReinstateNode { vault }
+        | change::Change::ReleaseEnterprise { vault } => {
             json!({"vault": vault.as_str()})
         }
         change::Change::AdmitEnterprise { enterprise } => json!({

@@ -57,6 +57,7 @@ shapes! {
         operator: String,
         status: String,
         since: Option<GovernanceMark>,
+        until_epoch: u64,
     }
 
     /// When something came to hold, and by which proposal.

@@ -164,6 +164,7 @@ pub(crate) fn governance(keys: &Keys) -> Governance {
             moves: [].into(),
             suspensions: [].into(),
             admissions: [].into(),
+            exits: [].into(),
             platforms: [keys.platform.public()].map(|key| (platform_id(&key), Platform::founded(key))).into(),
             council: (1..=3).map(member).map(|(name, key)| (name, key.public())).collect(),
         },

@@ -137,6 +137,17 @@ async fn an_enterprise_is_admitted_while_the_network_runs() {
     assert_eq!((task.state.as_str(), task.returned), ("completed", 110));
     let now: Vec<_> = network.masters().iter().map(|master| network.pid(master)).collect();
     assert_eq!(now, masters, "no master was started again");
+
+    enact(&network, Change::ReleaseEnterprise { vault: VaultId::new("vault-d").unwrap() }).await;
+    assert_eq!(code(luckin.client.quote(&asked.task()).await), "VLT-0023");
+    let status = async || {
+        let known = own.governance().await.ok()?.enterprises;
+        known.into_iter().find(|one| one.vault_id == "vault-d")
+    };
+    let leaving = status().await.unwrap();
+    assert_eq!(leaving.status, "leaving");
+    eventually("nothing holds it any more", async || (status().await?.status == "left").then_some(())).await;
+    assert!(own.status().await.unwrap().epoch_id > leaving.until_epoch);
     drop(joined);
 }
 

@@ -124,3 +124,27 @@ async fn a_suspended_vault_computes_nothing() {
     assert_eq!(compute(0).await.unwrap().bundle, done.bundle);
     compute(1).await.unwrap();
 }
+
+/// R008, R065: a Vault whose enterprise leaves takes nothing new, and ends what it has: people read and withdraw, and a task that it
+/// reserved for is computed.
+#[tokio::test]
+async fn a_leaving_vault_ends_what_it_has() {
+    let program = program("symphony-enclave");
+    let code = measure::program(&program).unwrap();
+    let world = World::with(&[code]);
+    world.populate(3).await;
+    let elsewhere = TempDir::new().unwrap();
+    let aggregator = agent(&world, &program, elsewhere.path(), "aggregator", EnclaveRole::Aggregator);
+    let slice = Arc::new(agent(&world, &program, world.path(), "acme-executor", EnclaveRole::Slice));
+    let receipt = world.prepare(1, 10, 5_000).await;
+    let order = assign(&world, &aggregator, &slice, 1, &receipt);
+    world.vault().follow(&told(&world, &[], Change::ReleaseEnterprise { vault: vault_id() })).unwrap();
+    let leaving = Code::VaultLeaving.as_str();
+    assert_eq!(world.ask(OPERATOR, "late", put_records(&coffee(0))).await.code, leaving);
+    let anew = world.ask(("p1", "producer"), "anew", granted("p1")).await;
+    assert_eq!((anew.accepted, anew.refused[0].code.as_str()), (0, leaving));
+    assert_eq!(world.prepare(2, 10, 5_000).await.body.refusal, Some(Code::VaultLeaving));
+    assert_eq!(consent_of(&world, "p0").await, ["granted"]);
+    Arc::clone(world.vault()).assign(Arc::clone(&slice), order).await.unwrap();
+    world.withdraw("p0").await;
+}

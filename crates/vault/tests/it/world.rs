@@ -118,6 +118,7 @@ impl World {
             moves: [].into(),
             suspensions: [].into(),
             admissions: [].into(),
+            exits: [].into(),
             platforms: [(platform.platform(), Platform::founded(platform.public()))].into(),
             council: (1..=3).map(|number| (member(number), council_key(number).public())).collect(),
         };

@@ -2981,10 +2981,10 @@ pub struct VaultEntry {
     pub sealing_key: ::prost::alloc::vec::Vec<u8>,
     #[prost(bool, tag = "4")]
     pub reachable: bool,
-    /// active or suspended
+    /// active, suspended, leaving or left
     #[prost(string, tag = "5")]
     pub status: ::prost::alloc::string::String,
-    /// of a suspended one: the Vault at which the caller may register and consent anew
+    /// of one that is not active: the Vault at which the caller may register and consent anew
     #[prost(string, tag = "6")]
     pub elsewhere: ::prost::alloc::string::String,
 }
@@ -3119,7 +3119,7 @@ pub struct NodeHealth {
     pub reachable: bool,
     #[prost(uint64, tag = "4")]
     pub seen_ms: u64,
-    /// active or suspended
+    /// active, suspended, leaving or left
     #[prost(string, tag = "5")]
     pub status: ::prost::alloc::string::String,
 }
@@ -3235,11 +3235,14 @@ pub struct EnterpriseEntry {
     pub vault_id: ::prost::alloc::string::String,
     #[prost(string, tag = "2")]
     pub operator: ::prost::alloc::string::String,
-    /// active or suspended
+    /// active, suspended, leaving or left
     #[prost(string, tag = "3")]
     pub status: ::prost::alloc::string::String,
     #[prost(message, optional, tag = "4")]
     pub since: ::core::option::Option<GovernanceMark>,
+    /// the last epoch that one is held in that leaves
+    #[prost(uint64, tag = "5")]
+    pub until_epoch: u64,
 }
 /// Everything that one Vault kept goes to another.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -75,9 +75,11 @@ answers! {
     EnterpriseEntry {
         vault_id: String = same;
         operator: String = same;
-        /// `active` or `suspended`.
+        /// `active`, `suspended`, `leaving` or `left`.
         status: String = same;
         since: Option<GovernanceMark> = |mark: Option<v1::GovernanceMark>| mark.map(GovernanceMark::from);
+        /// The last epoch that one is held in that leaves.
+        until_epoch: u64 = same;
     }
 
     /// When something came to hold, and by which proposal; zeros for what the network was founded with.
@@ -102,7 +104,7 @@ answers! {
         number: u64 = same;
         /// `register_measurement`, `activate_measurement`, `revoke_measurement`, `admit_platform`, `revoke_platform`,
         /// `set_hardware_rules`, `approve_module`, `revoke_module`, `move_vault`, `adopt_policy`, `suspend_node`,
-        /// `reinstate_node` or `admit_enterprise`.
+        /// `reinstate_node`, `admit_enterprise` or `release_enterprise`.
         change: String = same;
         /// The measurement, the platform, the rules, the module, the policy, the enterprise, the Vault or the two Vaults.
         subject: String = hex::encode;

@@ -13,7 +13,7 @@ use symphony_protocol::governance::Governance;
 use symphony_protocol::governance::approval::Machine;
 use symphony_protocol::governance::change::Change;
 use symphony_protocol::governance::log::replay;
-use symphony_protocol::governance::membership::{Enterprise, MemberStatus};
+use symphony_protocol::governance::membership::{EXIT_EPOCHS, Enterprise, MemberStatus};
 use symphony_protocol::governance::proposal::ProposalEvent;
 use symphony_protocol::governance::registry::{Role, VaultRecord};
 use symphony_protocol::lifecycle::{Stage, TaskState};
@@ -39,6 +39,10 @@ fn reinstate(name: &str) -> Change {
     Change::ReinstateNode { vault: vault(name) }
 }
 
+fn release(name: &str) -> Change {
+    Change::ReleaseEnterprise { vault: vault(name) }
+}
+
 fn asking(name: &str, quorum: u16) -> TaskRequest {
     TaskRequest { quorum, ..campaign(name) }
 }
@@ -50,28 +54,39 @@ fn suspended(governance: &Governance) -> Vec<&str> {
 /// R184, R187: what the council may do with an enterprise, by where it stands, and where it stands then.
 #[test]
 fn the_table_of_an_enterprise_is_pinned() {
-    let mut frozen = World::new(Script::default());
-    decide(&mut frozen, 1, suspend("vault-a"));
+    let after = |changes: &[Change]| {
+        let mut world = World::new(Script::default());
+        for (number, change) in (1..).zip(changes) {
+            decide(&mut world, number, change.clone());
+        }
+        world
+    };
+    let worlds = [
+        ("active", after(&[])),
+        ("suspended", after(&[suspend("vault-a")])),
+        ("leaving", after(&[release("vault-a")])),
+        ("leaving, suspended", after(&[release("vault-a"), suspend("vault-a")])),
+    ];
     let mut rows = vec![];
-    for (was, world) in [("active", World::new(Script::default())), ("suspended", frozen)] {
-        for change in [suspend("vault-a"), reinstate("vault-a")] {
+    for (was, world) in worlds {
+        for change in [suspend("vault-a"), reinstate("vault-a"), release("vault-a")] {
             let (name, mut world) = (change.as_str(), world.clone());
             let waits = if change.revokes() { "at once" } else { "after the time-lock" };
             let becomes = match change.check(&world.state.governance, world.now) {
                 Err(code) => code.to_string(),
                 Ok(()) => {
                     decide(&mut world, 9, change);
-                    let status = world.state.governance.registry.status(&vault("vault-a")).unwrap();
+                    let status = world.state.status(&vault("vault-a"), world.now).unwrap();
                     format!("{} {waits}", status.as_str())
                 }
             };
-            rows.push(format!("{was:<10} {name:<16} {becomes}"));
+            rows.push(format!("{was:<19} {name:<19} {becomes}"));
         }
     }
-    let nobody = [suspend("nowhere"), reinstate("nowhere")].map(|change| change.check(&governance(), START));
-    assert_eq!(nobody, [Err(Code::ChangeUnfit); 2]);
-    assert_eq!(governance().registry.status(&vault("nowhere")), None);
-    assert_eq!(MemberStatus::ALL.map(MemberStatus::as_str), ["active", "suspended"]);
+    let nobody = [suspend("nowhere"), reinstate("nowhere"), release("nowhere")];
+    assert_eq!(nobody.map(|change| change.check(&governance(), START)), [Err(Code::ChangeUnfit); 3]);
+    assert_eq!(World::new(Script::default()).state.status(&vault("nowhere"), START), None);
+    assert_eq!(MemberStatus::ALL.map(MemberStatus::as_str), ["active", "suspended", "leaving", "left"]);
     insta::assert_snapshot!(rows.join("\n"));
 }
 
@@ -375,6 +390,44 @@ fn an_admitted_enterprise_takes_part() {
     assert!(world.state.contributors.contains_key(&new.vault));
 }
 
+/// R008, R187: an enterprise that leaves gets nothing new and ends what it has, which is paid; it is held for the cooldown, and for as
+/// long as a task of it is open or what its people earned is not paid. What it keeps may move to another, and nothing to it.
+#[test]
+fn an_enterprise_leaves_after_its_cooldown() {
+    let mut world = World::new(Script::default());
+    let request = asking("c1", 3);
+    let task = request.task();
+    world.submit(&request, PLENTY).unwrap();
+    until(&mut world, &task, STAGES[0].1);
+    decide(&mut world, 1, release("vault-b"));
+    let (here, status) = (vault("vault-b"), |world: &World, at| world.state.status(&vault("vault-b"), at));
+    let asked =
+        |quorum| terms(&world.state.governance, &asking("c2", quorum), START).map(|terms| terms.vaults);
+    assert_eq!(asked(2), Ok(vec![vault("vault-a"), vault("vault-c")]));
+    assert_eq!(asked(3), Err(Code::VaultLeaving));
+    let read = key::<Vault>("vault-b").sign(ticket("p1"));
+    let judged = parse::judge(&world.state.governance, &read, START);
+    assert_eq!(judged.map(|order| order.task), Err(Code::VaultLeaving));
+    let to = |from: &str, to: &str| Change::MoveVault { from: vault(from), to: vault(to) };
+    assert_eq!(to("vault-a", "vault-b").check(&world.state.governance, START), Err(Code::MoveUnfit));
+    assert_eq!(to("vault-b", "vault-a").check(&world.state.governance, START), Ok(()));
+    let exit = world.state.governance.registry.exits[&here].clone();
+    let over = world.state.governance.end_of(exit.until);
+    assert_eq!(exit.until.0, world.state.governance.epoch_of(world.now).0 + EXIT_EPOCHS);
+    assert_eq!(status(&world, over.minus(1)), Some(MemberStatus::Leaving));
+    assert_eq!(status(&world, over), Some(MemberStatus::Leaving), "its task is open");
+    world.run(Disturbance::default());
+    assert_eq!(world.task(&task).state(), TaskState::Completed);
+    assert_eq!(paid(&world, &task), VAULTS);
+    assert_nothing_is_left(&world);
+    assert_eq!(status(&world, over.minus(1)), Some(MemberStatus::Leaving));
+    assert_eq!(status(&world, over), Some(MemberStatus::Left));
+    decide(&mut world, 2, suspend("vault-b"));
+    assert_eq!(status(&world, over), Some(MemberStatus::Suspended));
+    decide(&mut world, 3, reinstate("vault-b"));
+    assert_eq!(status(&world, over), Some(MemberStatus::Left), "there is no way back");
+}
+
 /// R187: a founding governance suspends nobody that is not there, and admits nobody later.
 #[test]
 fn a_network_is_founded_with_vaults_that_are_there() {
@@ -394,7 +447,7 @@ fn a_network_is_founded_with_vaults_that_are_there() {
 
 /// Walks through a journal and checks that nobody earned by work that came while it was suspended.
 fn assert_nobody_suspended_serves(world: &World) {
-    let mut frozen: BTreeSet<VaultId> = BTreeSet::new();
+    let (mut frozen, mut leaving): (BTreeSet<VaultId>, BTreeSet<VaultId>) = Default::default();
     let free = |frozen: &BTreeSet<VaultId>, vaults: &[&VaultId]| {
         assert!(vaults.iter().all(|vault| !frozen.contains(*vault)), "a suspended vault serves: {frozen:?}");
     };
@@ -405,11 +458,13 @@ fn assert_nobody_suspended_serves(world: &World) {
             {
                 Change::SuspendNode { vault } => assert!(frozen.insert(vault.clone())),
                 Change::ReinstateNode { vault } => assert!(frozen.remove(vault)),
+                Change::ReleaseEnterprise { vault } => assert!(leaving.insert(vault.clone())),
                 _ => {}
             },
             Event::TaskAdmitted { envelope, .. } => {
                 let vaults: Vec<_> = envelope.coordination.participating_vault_ids.iter().collect();
                 free(&frozen, &vaults);
+                free(&leaving, &vaults);
             }
             Event::SlicesAccepted { slices, .. } => free(&frozen, &of(slices).iter().collect::<Vec<_>>()),
             Event::RoundRecorded { round, .. } => {
@@ -425,23 +480,27 @@ fn assert_nobody_suspended_serves(world: &World) {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
 
-    /// R061, R184, R187: whatever is suspended and reinstated while whatever is asked, nobody serves while it is suspended, every task
-    /// ends, nothing stays locked, reserved or owed, and the log alone tells who is suspended.
+    /// R061, R184, R187: whatever is suspended, reinstated and released while whatever is asked, nobody serves while it is suspended or
+    /// joins a task once it leaves, every task ends, nothing stays locked, reserved or owed, and the log alone tells who is suspended.
     #[test]
     fn no_history_lets_a_suspended_vault_serve(
-        steps in vec((0..8_u8, 0..3_usize, 0..5_usize), 1..24),
+        steps in vec((0..9_u8, 0..3_usize, 0..5_usize), 1..24),
     ) {
         let mut world = World::new(Script::default());
         let (mut number, mut asked) = (0, 0);
         for (what, who, steps) in steps {
             let name = VAULTS[who];
-            let change = if what == 0 { suspend(name) } else { reinstate(name) };
+            let change = match what {
+                0 => suspend(name),
+                1 => reinstate(name),
+                _ => release(name),
+            };
             match what {
-                0 | 1 if change.check(&world.state.governance, world.now).is_ok() => {
+                0 | 1 | 8 if change.check(&world.state.governance, world.now).is_ok() => {
                     number += 1;
                     decide(&mut world, number, change);
                 }
-                0 | 1 => prop_assert_eq!(change.check(&world.state.governance, world.now), Err(Code::ChangeUnfit)),
+                0 | 1 | 8 => prop_assert_eq!(change.check(&world.state.governance, world.now), Err(Code::ChangeUnfit)),
                 2..=4 => {
                     asked += 1;
                     let request = match what {

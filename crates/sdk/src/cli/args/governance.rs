@@ -182,6 +182,12 @@ pub(crate) enum Change {
         /// What it asks with, as `symphonyd enterprise` writes it
         file: PathBuf,
     },
+    /// Let an enterprise leave: its Vault gets nothing new, and after some epochs nothing holds it
+    ReleaseEnterprise {
+        /// Its Vault
+        #[arg(value_parser = VaultId::new)]
+        vault: VaultId,
+    },
     /// Freeze an enterprise node, at once
     SuspendNode {
         /// Its Vault
