@@ -312,6 +312,7 @@ mod tests {
             operator: "o".to_owned(),
             sealing_key: vec![key],
             reachable,
+            ..VaultEntry::default()
         };
         let mut list = VaultList { vaults: vec![entry(1, false)] };
         assert!(!list.agrees(&VaultList { vaults: vec![entry(2, false)] }));
@@ -320,5 +321,8 @@ mod tests {
         assert!(list.agrees(&seen));
         list.join(seen);
         assert!(list.vaults[0].reachable);
+        // R061: whether a Vault is suspended is nobody's word alone.
+        let frozen = VaultEntry { status: "suspended".to_owned(), ..entry(1, true) };
+        assert!(!list.agrees(&VaultList { vaults: vec![frozen] }));
     }
 }

@@ -3,11 +3,13 @@
 
 use symphony_protocol::governance::approval::{Mark, Status as Standing};
 use symphony_protocol::governance::change::Change;
+use symphony_protocol::governance::membership::MemberStatus;
 use symphony_protocol::governance::proposal::{Motion, ProposalRecord, ProposalStage};
+use symphony_protocol::governance::registry::Registry;
 use symphony_protocol::machine::{Command, State};
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
-use symphony_types::id::GovernanceSequence;
+use symphony_types::id::{GovernanceSequence, VaultId};
 use symphony_types::limits::PROPOSAL_BYTES_MAX;
 use symphony_wasm::module::Module;
 use symphony_wire::documents::{decode, encode};
@@ -91,6 +93,13 @@ pub(crate) fn view(state: &State) -> v1::GovernanceView {
             closing: closing.map(encode).unwrap_or_default(),
         }
     });
+    let enterprises = registry.vaults.iter().map(|(vault, record)| v1::EnterpriseEntry {
+        vault_id: vault.to_string(),
+        operator: record.operator.to_string(),
+        status: state.status(vault, now()).map_or("", MemberStatus::as_str).to_owned(),
+        since: Some(mark(since(registry, vault))),
+        until_epoch: registry.exits.get(vault).map_or(0, |exit| exit.until.0),
+    });
     let rules = state.governance.hardware_at(state.governance.sequence);
     v1::GovernanceView {
         foundation: head.foundation.0.to_vec(),
@@ -102,6 +111,7 @@ pub(crate) fn view(state: &State) -> v1::GovernanceView {
         platforms: platforms.collect(),
         modules: modules.collect(),
         moves: moves.collect(),
+        enterprises: enterprises.collect(),
         council: council.collect(),
         proposals: state.proposals.iter().map(|(id, record)| proposal(id, record)).collect(),
         hardware_rules: rules.map(|rules| rules.digest().0.to_vec()).unwrap_or_default(),
@@ -143,6 +153,13 @@ pub(crate) async fn proof(
         consistency: path(consistency),
         head: encode(&head),
     })
+}
+
+/// Since when an enterprise stands where it stands.
+fn since(registry: &Registry, vault: &VaultId) -> Mark {
+    let admitted = registry.admissions.get(vault).map(|admission| admission.since);
+    let leaving = registry.exits.get(vault).map(|exit| exit.since);
+    registry.suspensions.get(vault).copied().or(leaving).or(admitted).unwrap_or(Mark::FOUNDED)
 }
 
 fn mark(mark: Mark) -> v1::GovernanceMark {

@@ -66,11 +66,14 @@ pub async fn assign(node: &Arc<Node>, task: &TaskId) -> Result<(), Fault> {
         return Ok(());
     };
     let envelope = &known.envelope;
-    let vaults = &envelope.coordination.participating_vault_ids;
+    // What a suspended Vault would send counts no more (R187).
+    let suspended = &state.governance.registry.suspensions;
+    let vaults = envelope.coordination.participating_vault_ids.iter();
+    let vaults: Vec<_> = vaults.filter(|vault| !suspended.contains_key(*vault)).cloned().collect();
     let report_by = envelope.execute_by.minus(REPORT_MARGIN_MS);
     // When nothing can come in any more, no keys are made for it.
     let slices = match left(report_by) {
-        Some(_) => slices(node, &state, envelope, vaults, report_by).await,
+        Some(_) => slices(node, &state, envelope, &vaults, report_by).await,
         None => Ok(vec![]),
     };
     let slices = match slices {

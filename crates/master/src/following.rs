@@ -150,7 +150,9 @@ fn changes(event: &Event) -> bool {
 }
 
 async fn spread(node: Arc<Node>) {
-    let vaults = node.peers.vaults().map(|vault| patiently(vault.as_str(), || bring(&node, vault)));
+    node.peers.admit(&node.state().governance.registry);
+    let followers = node.peers.vaults();
+    let vaults = followers.iter().map(|vault| patiently(vault.as_str(), || bring(&node, vault)));
     let verifier = patiently("verifier", || bring_verifier(&node));
     tokio::join!(join_all(vaults), verifier);
 }

@@ -219,6 +219,7 @@ pub async fn run(config: MasterConfig, shutdown: impl Future<Output = ()>) -> Re
     };
     anyhow::ensure!(orderer.state().leases_agree(), "invariant: what is owed is leased, and nothing else");
     let peers = Peers::new(&config.peers, &config.credentials)?;
+    peers.admit(&orderer.state().governance.registry);
     let chain = LedgerChain::new(LedgerChannel(peers.chain()));
     let listener = config.listener;
     listener.set_nonblocking(true)?;
@@ -422,11 +423,12 @@ async fn health(node: Arc<Node>) {
     loop {
         ticks.tick().await;
         let state = node.state();
-        let rounds = node
-            .peers
-            .vaults()
-            .map(|vault| node.peers.ask_health(&state.governance, vault, challenge(), now()));
-        for (vault, answer) in node.peers.vaults().zip(futures::future::join_all(rounds).await) {
+        // Also those whose admission this master did not order itself, but took over with a state of the others.
+        node.peers.admit(&state.governance.registry);
+        let vaults = node.peers.vaults();
+        let rounds =
+            vaults.iter().map(|vault| node.peers.ask_health(&state.governance, vault, challenge(), now()));
+        for (vault, answer) in vaults.iter().zip(futures::future::join_all(rounds).await) {
             match answer {
                 Ok(health) if health.governance < state.governance.sequence => {
                     if let Err(fault) = following::bring(&node, vault).await {

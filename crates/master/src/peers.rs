@@ -1,11 +1,13 @@
 //! Channels to the other nodes, and what the last health round said of each Vault.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::net::SocketAddr;
+use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use symphony_protocol::artifact::Bucket;
 use symphony_protocol::governance::Governance;
+use symphony_protocol::governance::registry::Registry;
 use symphony_types::catalogue::Code;
 use symphony_types::id::{GovernanceSequence, NodeId, UsageScope, VaultId};
 use symphony_types::limits::SEALED_BYTES_MAX;
@@ -35,11 +37,12 @@ const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
 /// The other nodes.
 pub struct Peers {
     masters: BTreeMap<NodeId, Channel>,
-    vaults: BTreeMap<VaultId, Channel>,
+    vaults: RwLock<BTreeMap<VaultId, Channel>>,
     verifier: Channel,
     payout: Channel,
     chain: Channel,
     health: Mutex<BTreeMap<VaultId, Health>>,
+    credentials: Credentials,
 }
 
 /// What a Vault last said of itself.
@@ -73,12 +76,33 @@ impl Peers {
             .collect::<Result<_, TlsError>>()?;
         Ok(Self {
             masters,
-            vaults,
+            vaults: RwLock::new(vaults),
             verifier: channel(NodeRole::Verifier, &addresses.verifier)?,
             payout: channel(NodeRole::Payout, &addresses.payout)?,
             chain: channel(NodeRole::Chain, &addresses.chain)?,
             health: Mutex::default(),
+            credentials: credentials.clone(),
         })
+    }
+
+    /// Makes a channel to every enterprise that the council has admitted and none is for: to the node that governance names, at the
+    /// place that it names, and to nobody before (R008).
+    pub fn admit(&self, registry: &Registry) {
+        for (vault, admission) in &registry.admissions {
+            let mut vaults = self.vaults.write().unwrap_or_else(PoisonError::into_inner);
+            if vaults.contains_key(vault) {
+                continue;
+            }
+            let peer = Peer { role: NodeRole::Enterprise, node: admission.node.clone() };
+            let address = admission.address.parse::<SocketAddr>().map_err(|error| error.to_string());
+            let channel = address.and_then(|address| {
+                tls::connect(address, &self.credentials, peer).map_err(|error| error.to_string())
+            });
+            match channel {
+                Ok(channel) => drop(vaults.insert(vault.clone(), channel)),
+                Err(error) => tracing::error!(%vault, error, "an admitted enterprise cannot be reached"),
+            }
+        }
     }
 
     /// The other masters with an address.
@@ -94,8 +118,9 @@ impl Peers {
 
     /// A client of one Vault. **Errors**: `ADM-0012` for one without an address.
     pub fn vault(&self, vault: &VaultId) -> Result<VaultNodeClient<Channel>, Code> {
-        let channel = self.vaults.get(vault).ok_or(Code::VaultUnknown)?;
-        Ok(VaultNodeClient::new(channel.clone())
+        let vaults = self.vaults.read().unwrap_or_else(PoisonError::into_inner);
+        let channel = vaults.get(vault).cloned().ok_or(Code::VaultUnknown)?;
+        Ok(VaultNodeClient::new(channel)
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX))
     }
@@ -116,8 +141,8 @@ impl Peers {
     }
 
     /// The Vaults with an address.
-    pub fn vaults(&self) -> impl Iterator<Item = &VaultId> {
-        self.vaults.keys()
+    pub fn vaults(&self) -> Vec<VaultId> {
+        self.vaults.read().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
     }
 
     /// What a Vault last said, if it is not too long ago.

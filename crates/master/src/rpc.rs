@@ -12,6 +12,7 @@ use symphony_protocol::admission::training::rounds_possible;
 use symphony_protocol::artifact::compute::ComputePlan;
 use symphony_protocol::artifact::{Plan, TaskRequest, Work};
 use symphony_protocol::evidence::EndorsedBundle;
+use symphony_protocol::governance::membership::MemberStatus;
 use symphony_protocol::lifecycle::Stage;
 use symphony_protocol::machine::{Answer, Command, State, fingerprint};
 use symphony_protocol::settlement::challenge::filed;
@@ -146,16 +147,24 @@ impl Service {
         }
     }
 
-    fn entry(&self, vault: &VaultId) -> Result<v1::VaultEntry, Status> {
+    fn entry(&self, caller: &Caller, vault: &VaultId) -> Result<v1::VaultEntry, Status> {
         let state = self.node.state();
-        let record = state.governance.registry.vaults.get(vault).ok_or_else(|| plain(Code::VaultUnknown))?;
+        let registry = &state.governance.registry;
+        let record = registry.vaults.get(vault).ok_or_else(|| plain(Code::VaultUnknown))?;
+        let elsewhere = registry.elsewhere(&caller.actor).filter(|_| registry.withheld(vault).is_some());
         Ok(v1::VaultEntry {
             vault_id: vault.to_string(),
             operator: record.operator.to_string(),
             sealing_key: record.sealing_key.clone(),
             reachable: self.node.peers.health(vault, now()).is_some(),
+            status: status_of(&state, vault),
+            elsewhere: elsewhere.map(ToString::to_string).unwrap_or_default(),
         })
     }
+}
+
+fn status_of(state: &State, vault: &VaultId) -> String {
+    state.status(vault, now()).map_or("", MemberStatus::as_str).to_owned()
 }
 
 type TaskStream = Pin<Box<dyn Stream<Item = Result<v1::Task, Status>> + Send>>;
@@ -322,9 +331,9 @@ impl Platform for Service {
         &self,
         request: Request<v1::ListVaultsRequest>,
     ) -> Result<Response<v1::VaultList>, Status> {
-        self.caller(request.metadata(), "ListVaults")?;
+        let caller = self.caller(request.metadata(), "ListVaults")?;
         let state = self.node.state();
-        let vaults = state.governance.registry.vaults.keys().map(|vault| self.entry(vault));
+        let vaults = state.governance.registry.vaults.keys().map(|vault| self.entry(&caller, vault));
         Ok(Response::new(v1::VaultList { vaults: vaults.collect::<Result<_, _>>()? }))
     }
 
@@ -336,7 +345,7 @@ impl Platform for Service {
         let state = self.node.state();
         let vault = state.governance.registry.assigned(&caller.actor);
         let vault = vault.ok_or_else(|| plain(Code::VaultUnknown))?;
-        Ok(Response::new(self.entry(vault)?))
+        Ok(Response::new(self.entry(&caller, vault)?))
     }
 
     async fn relay_to_vault(
@@ -454,6 +463,7 @@ impl Platform for Service {
                 role: "enterprise".to_owned(),
                 reachable: health.is_some(),
                 seen_ms: health.map_or(0, |health| health.seen.0),
+                status: status_of(&state, vault),
             }
         });
         let itself = self.node.health().await;

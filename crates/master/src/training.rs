@@ -129,7 +129,7 @@ async fn run(
     position: Position,
     failing: &mut Failing,
 ) -> Result<Ran, Fault> {
-    let vaults = taking_part(&known.envelope, position.round, failing)?;
+    let vaults = taking_part(state, &known.envelope, position.round, failing)?;
     let ordered = order(node, known, position, vaults).await?;
     let order = &ordered.order;
     let begins = round::begins(node, state, known, &position).await?;
@@ -152,10 +152,17 @@ async fn run(
     Ok(Ran::Recorded)
 }
 
-/// The Vaults of a round: all that take part, without those that have failed lately. **Errors**: [`Fault::Again`] when the
-/// quorum does not hold without them; then they are asked again.
-fn taking_part(envelope: &TaskEnvelope, round: u32, failing: &mut Failing) -> Result<Vec<VaultId>, Fault> {
-    let out = |vault: &VaultId| failing.get(vault).is_some_and(|failed| failed.again > round);
+/// The Vaults of a round: all that take part, without suspended ones and those that have failed lately. **Errors**: [`Fault::Again`]
+/// when the quorum does not hold without the latter; then they are asked again.
+fn taking_part(
+    state: &State,
+    envelope: &TaskEnvelope,
+    round: u32,
+    failing: &mut Failing,
+) -> Result<Vec<VaultId>, Fault> {
+    let suspended = &state.governance.registry.suspensions;
+    let failed = |vault: &VaultId| failing.get(vault).is_some_and(|failed| failed.again > round);
+    let out = |vault: &VaultId| suspended.contains_key(vault) || failed(vault);
     let all = envelope.coordination.participating_vault_ids.iter();
     let vaults: Vec<_> = all.filter(|vault| !out(vault)).cloned().collect();
     if vaults.len() >= usize::from(envelope.coordination.minimum_vault_quorum) {

@@ -176,6 +176,10 @@ shapes! {
         operator: String,
         sealing_key: String,
         reachable: bool,
+        #[serde(default)]
+        status: String,
+        #[serde(default)]
+        elsewhere: String,
     }
 
     /// Versions, state and health of the network.
@@ -245,6 +249,8 @@ shapes! {
         role: String,
         reachable: bool,
         seen_ms: u64,
+        #[serde(default)]
+        status: String,
     }
 
     /// What became of an upload.

@@ -32,6 +32,10 @@ pub(crate) struct NodeConfig {
     /// The Vault of an enterprise node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vault: Option<VaultId>,
+    /// The governance log that the council admitted the Vault in, as `symphony governance log --out` writes it; for the first start of
+    /// a Vault that the network was founded without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub governance_log: Option<PathBuf>,
     /// The measured enclave program; `symphony-enclave` beside this program when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enclave: Option<PathBuf>,
@@ -175,6 +179,7 @@ impl NodeConfig {
             &mut config.wiretap,
             &mut config.passphrase_file,
             &mut config.standby,
+            &mut config.governance_log,
         ] {
             *file = file.take().map(|file| base.join(file));
         }

@@ -300,6 +300,9 @@ fn registry(parties: &Parties) -> Result<Registry> {
         platforms: platforms(parties),
         modules: modules()?,
         moves: BTreeMap::new(),
+        suspensions: BTreeMap::new(),
+        admissions: BTreeMap::new(),
+        exits: BTreeMap::new(),
         council: parties.council.clone(),
     })
 }

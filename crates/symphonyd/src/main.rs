@@ -6,6 +6,7 @@ mod certificates;
 mod check;
 mod config;
 mod dev;
+mod enterprise;
 mod genesis;
 mod keys;
 mod ledger;
@@ -51,6 +52,8 @@ enum Command {
     Token(token::Args),
     /// Lists, replaces and revokes the certificates of a development network, while it runs
     Certificates(certificates::Args),
+    /// Makes the folder of an enterprise that asks a development network to be admitted
+    Enterprise(enterprise::Args),
     /// Rebuilds the state from a master's journal and compares the state hash
     Replay(replay::Args),
     /// Show what another policy would have changed in refusals and rewards, by replay of a master's journal
@@ -91,6 +94,7 @@ fn main() -> Result<()> {
         Command::Dev(args) => dev::run(&args),
         Command::Token(args) => token::run(&args),
         Command::Certificates(args) => certificates::run(&args),
+        Command::Enterprise(args) => enterprise::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Simulate(args) => simulate::run(&args),
         Command::Audit(args) => audit::run(&args),

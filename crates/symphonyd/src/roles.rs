@@ -242,8 +242,15 @@ pub(crate) fn vault(start: Start) -> Result<Life> {
     let executors = config.executors()?;
     let place = config.place()?;
     let keeping = config.keeping(&place)?;
+    // After the first start the Vault has it, and the file may be gone.
+    let log = config.governance_log.as_ref().filter(|file| file.exists());
+    let log = log.map(|file| -> Result<_> {
+        let bytes = fs::read(file).with_context(|| format!("reading {}", file.display()))?;
+        decode(&bytes).with_context(|| format!("reading {}", file.display()))
+    });
     let vault = VaultConfig {
         keeping,
+        log: log.transpose()?,
         vault: config.vault.clone().context("an enterprise node's configuration names its vault")?,
         enclave_program: config.enclave_program()?,
         reader_program: config.reader_program()?,

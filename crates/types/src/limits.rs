@@ -18,6 +18,8 @@ pub const MEANINGS_MAX: usize = 256;
 pub const LOCAL_COLUMNS_MAX: usize = 32;
 /// Vaults that one task may ask.
 pub const VAULTS_PER_TASK_MAX: usize = 64;
+/// Vaults of a network, those that were left or are suspended among them.
+pub const VAULTS_MAX: usize = 1_024;
 /// Operands of one composition.
 pub const OPERANDS_MAX: usize = 16;
 /// Values of one set-membership test.

@@ -250,8 +250,10 @@ impl Enterprise {
         let followed = self.followed();
         let (_, meaning) = followed.governance().meanings.last();
         // What was reserved before the council decided is answered as it was.
-        if self.stays().is_err() && self.state().ledger.entry(&body.task).is_none() {
-            return refuse(Code::VaultMoving);
+        if let Err(problem) = self.stays().and_then(|()| self.joins())
+            && self.state().ledger.entry(&body.task).is_none()
+        {
+            return refuse(problem.code());
         }
         if body.attributes.iter().any(|name| !meaning.attributes.contains_key(name)) {
             return refuse(Code::AttributeUnknown);

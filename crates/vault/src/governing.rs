@@ -88,6 +88,38 @@ impl Enterprise {
         Ok(())
     }
 
+    /// Whether this Vault may serve what it keeps (R061, R187). **Errors**: `VLT-0022` while the council has suspended it.
+    pub(crate) fn serves(&self) -> Result<(), Problem> {
+        let followed = self.followed();
+        let since = followed.governance().registry.suspensions.get(&self.vault);
+        since.map_or(Ok(()), |mark| {
+            Err(Problem::refused(
+                Code::VaultSuspended,
+                format!(
+                    "this vault is suspended since entry {} of the governance log; you can read, withdraw and erase here, and \
+                     register and consent anew at another vault",
+                    mark.sequence
+                ),
+            ))
+        })
+    }
+
+    /// Whether this Vault may take anything new. **Errors**: `VLT-0022` as [`Self::serves`], `VLT-0023` once its enterprise leaves.
+    pub(crate) fn joins(&self) -> Result<(), Problem> {
+        self.serves()?;
+        let followed = self.followed();
+        let exit = followed.governance().registry.exits.get(&self.vault);
+        exit.map_or(Ok(()), |exit| {
+            Err(Problem::refused(
+                Code::VaultLeaving,
+                format!(
+                    "this vault leaves the network and is held until epoch {}; register at another vault",
+                    exit.until
+                ),
+            ))
+        })
+    }
+
     /// Whether an order rests on the state of governance that this Vault knows. **Errors**: `ADM-0003`, `GOV-0014`.
     pub fn stands(&self, standing: &[u8], order: Digest) -> Result<(), Problem> {
         let standing: EndorsedStanding = documents::decode(standing)

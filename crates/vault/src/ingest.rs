@@ -152,6 +152,7 @@ impl Enterprise {
         let own = || person(&actor, &message.roles);
         let operation = message.operation.ok_or(Code::Malformed)?;
         if grows(&operation) {
+            self.joins()?;
             self.stays()?;
             self.ready()?;
         }
@@ -190,7 +191,8 @@ impl Enterprise {
 
     /// What the caller's roles allow here. **Errors**: `ADM-0003`.
     fn authority(&self, actor: &ActorId, roles: &[String]) -> Result<Authority, Problem> {
-        let registry = &self.governance.registry;
+        let followed = self.followed();
+        let registry = &followed.governance().registry;
         let operator = registry.vaults.get(&self.vault).map(|vault| &vault.operator);
         let has = |role: &str| roles.iter().any(|held| held == role);
         if has("operator") && operator == Some(actor) {
@@ -318,6 +320,7 @@ impl Enterprise {
         {
             let state = self.state();
             let scopes = &state.charter.policy_at(self.now())?.privacy.scope_limits;
+            let closed = self.joins().err().map(|problem| problem.code());
             let mut changes = Vec::with_capacity(batch.len());
             let mut news = false;
             for (line, consent) in batch {
@@ -327,6 +330,10 @@ impl Enterprise {
                 };
                 if !scopes.contains_key(&consent.scope) {
                     tally.refuse(line, Code::ScopeUnknown, None);
+                    continue;
+                }
+                if let Some(code) = closed.filter(|_| consent.state == ConsentState::Granted) {
+                    tally.refuse(line, code, None);
                     continue;
                 }
                 let statement = match consent.state {

@@ -112,6 +112,8 @@ impl Enterprise {
     }
 
     async fn step(&self, agent: &Agent, ask: Ask, cargo: Cargo) -> Result<(Told, Cargo), Problem> {
+        // A move waits until the council lets both Vaults serve again.
+        self.serves()?;
         match ask {
             Ask::Invite { from } => self.invite(agent, &from),
             Ask::Offer { invitation, receipt } => self.offer(agent, &invitation, receipt, &cargo.boot).await,

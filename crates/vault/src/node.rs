@@ -9,12 +9,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context as _, bail};
 use symphony_consensus::orderer::Clock;
 use symphony_protocol::governance::Governance;
+use symphony_protocol::governance::log::LogUpdate;
 use symphony_reader::host::{Config as ReaderConfig, Reader};
 use symphony_standby::place::Place;
 use symphony_tee::boot::Identity;
 use symphony_tee::machine::EnclaveMachine;
 use symphony_tee::report::EnclaveRole;
-use symphony_types::id::{NodeId, VaultId};
+use symphony_types::id::{ActorId, NodeId, VaultId};
 use symphony_types::limits::SEALED_BYTES_MAX;
 use symphony_types::time::OrderedMillis;
 use symphony_wire::tls::{self, Credentials, NodeRole};
@@ -48,8 +49,10 @@ pub struct VaultConfig {
     pub machine: EnclaveMachine,
     /// Enclaves that share the segments of a slice.
     pub executors: usize,
-    /// What governs.
+    /// What governs, as the network was founded.
     pub governance: Governance,
+    /// The log that the council admitted this Vault in, where the network was founded without it.
+    pub log: Option<LogUpdate>,
     /// What the Vault takes at most (R080).
     pub quota: Quota,
     /// How secrets and segments are kept.
@@ -59,9 +62,6 @@ pub struct VaultConfig {
 /// Runs until `shutdown`. **Errors**: what the node cannot start or go on without.
 pub async fn run(config: VaultConfig, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
     let VaultConfig { vault, node, network, place, listener, credentials, governance, .. } = config;
-    let Some(record) = governance.registry.vaults.get(&vault) else {
-        bail!("governance does not know vault {vault}");
-    };
     if config.keeping.custody.bare() {
         if !governance.software_admitted() {
             bail!(
@@ -71,11 +71,9 @@ pub async fn run(config: VaultConfig, shutdown: impl Future<Output = ()>) -> any
         }
         tracing::warn!(vault = %vault, "the vault's secrets are bare files: development only");
     }
-    let actor = record.executor.clone();
-    let registered = (record.key, record.sealing_key.clone());
+    let log = config.log;
     let (program, machine, folder) = (config.enclave_program, config.machine, place.folder().to_owned());
     let executors = config.executors;
-    let identity = Identity { chain: network.clone(), node, actor, role: EnclaveRole::Slice };
     let (quota, keeping) = (config.quota, config.keeping);
     let reader = Reader::start(ReaderConfig::new(config.reader_program)).context("measuring the reader")?;
     for missing in reader.missing() {
@@ -84,15 +82,14 @@ pub async fn run(config: VaultConfig, shutdown: impl Future<Output = ()>) -> any
     let opened = tokio::task::spawn_blocking(move || -> anyhow::Result<(Enterprise, Agent)> {
         let enterprise =
             Enterprise::kept(place, vault, (&network, governance), clock(), quota, reader, keeping)?;
+        let actor = enterprise.registered(log.as_ref())?;
+        let identity = Identity { chain: network, node, actor, role: EnclaveRole::Slice };
         let modules = enterprise.approved_modules()?;
         let config = AgentConfig { program, identity, machine, folder, modules, executors };
         Ok((enterprise, Agent::start(config).context("starting the slice enclave")?))
     });
     let (enterprise, agent) = opened.await??;
     enterprise.adopt_versions().await.context("taking the versions that the council adopted")?;
-    if registered != (enterprise.keys.signing.public(), enterprise.keys.sealing.public().to_vec()) {
-        bail!("governance has other keys for this vault than its folder");
-    }
     let (enterprise, agent) = (Arc::new(enterprise), Arc::new(agent));
     let door = VaultNodeServer::new(Door::new(Arc::clone(&enterprise), agent))
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
@@ -108,6 +105,26 @@ pub async fn run(config: VaultConfig, shutdown: impl Future<Output = ()>) -> any
         () = expire(&enterprise) => Ok(()),
         () = back_up(&enterprise) => Ok(()),
         () = retain(&enterprise) => Ok(()),
+    }
+}
+
+impl Enterprise {
+    /// Whom the Vault's enclave computes as by governance, which knows the Vault's keys; `log` is followed first. **Errors**: it does
+    /// not verify, or governance does not know the Vault, or by other keys.
+    fn registered(&self, log: Option<&LogUpdate>) -> anyhow::Result<ActorId> {
+        if let Some(log) = log {
+            self.follow(log).context("following the governance log that the node was given")?;
+        }
+        let followed = self.followed();
+        let Some(record) = followed.governance().registry.vaults.get(&self.vault) else {
+            bail!("governance does not know vault {}", self.vault);
+        };
+        if (record.key, record.sealing_key.as_slice())
+            != (self.keys.signing.public(), self.keys.sealing.public().as_slice())
+        {
+            bail!("governance has other keys for this vault than its folder");
+        }
+        Ok(record.executor.clone())
     }
 }
 

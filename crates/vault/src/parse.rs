@@ -138,6 +138,7 @@ impl Enterprise {
             return Err(Problem::refused(Code::Forbidden, "the order rests on no ticket of this vault"));
         }
         self.stays()?;
+        self.serves()?;
         let place = self.desks.acquire().await.map_err(closing)?;
         let opened = match self.take_out(&order.body).await? {
             Ok(opened) => opened,

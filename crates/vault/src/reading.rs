@@ -1,6 +1,7 @@
 //! What a person may read of itself: budget, consents, records, dividends (R063, R069, R077, R079).
 //!
-//! The operator may read a person's budget statement and nothing else of it.
+//! The operator may read a person's budget statement and nothing else of it. While the Vault is suspended the operator reads nothing of
+//! records or of what was found in them.
 
 use std::collections::BTreeMap;
 
@@ -71,7 +72,12 @@ impl Enterprise {
         let subject = self.own(authority, subject)?;
         let (state, now) = (self.state(), self.now());
         let consents = state.consents.of_subject(subject);
-        let consents = consents.filter_map(|(scope, word)| consent(scope.as_str(), word, now)).collect();
+        let mut consents: Vec<_> =
+            consents.filter_map(|(scope, word)| consent(scope.as_str(), word, now)).collect();
+        if self.serves().is_err() {
+            let granted = consents.iter_mut().filter(|entry| entry.state == GRANTED);
+            granted.for_each(|entry| entry.state = "suspended".to_owned());
+        }
         Ok(VaultAnswer { consents, ..VaultAnswer::default() })
     }
 
@@ -104,6 +110,7 @@ impl Enterprise {
         if *authority != Authority::Operator {
             return Err(Code::Forbidden.into());
         }
+        self.serves()?;
         let everybody = self.readable(&(0..self.state().subjects.len()).map(SubjectIndex).collect());
         let mut candidates: BTreeMap<AttributeName, (CandidateEntry, SubjectSet)> = BTreeMap::new();
         self.store.read()?.each_record(&self.keys, &self.slots, &everybody, |subject, _, record| {
@@ -137,7 +144,10 @@ impl Enterprise {
         subject: &str,
     ) -> Result<VaultAnswer, Problem> {
         let subject = match authority {
-            Authority::Operator => self.enrolled(subject)?,
+            Authority::Operator => {
+                self.serves()?;
+                self.enrolled(subject)?
+            }
             Authority::Own(_) => self.own(authority, subject)?,
         };
         let view = self.store.read()?;
@@ -248,7 +258,7 @@ fn movement(line: &Movement) -> BudgetMovement {
 fn consent(scope: &str, word: Standing, now: OrderedMillis) -> Option<ConsentEntry> {
     let (state, since, expires) = match word {
         Standing::Silent => return None,
-        Standing::Granted { since, expires } if word.allows(now) => ("granted", since, expires),
+        Standing::Granted { since, expires } if word.allows(now) => (GRANTED, since, expires),
         Standing::Granted { since, expires } => ("expired", since, expires),
         Standing::Withdrawn { since } => ("withdrawn", since, None),
     };
@@ -260,6 +270,8 @@ fn consent(scope: &str, word: Standing, now: OrderedMillis) -> Option<ConsentEnt
     })
 }
 
+/// Of a consent that holds.
+const GRANTED: &str = "granted";
 /// Records of one answer.
 const RECORDS_MAX: u32 = 1_000;
 /// Local columns of one answer.

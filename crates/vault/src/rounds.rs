@@ -84,6 +84,7 @@ impl Enterprise {
         authorize::endorsed(&order, &self.governance.registry.masters)?;
         authorize::round(&order.body, &self.vault)?;
         let _one_at_a_time = self.computing.lock().await;
+        self.serves()?;
         let envelope = &order.body.envelope;
         self.check_receipt(envelope)?;
         let policy = self.appraise(envelope, &order.body.aggregator_boot)?;
@@ -119,7 +120,7 @@ impl Enterprise {
             self.appraise(envelope, helper)?;
         }
         let members = self.store.read()?.round(released(&order.body))?.ok_or(Code::Forbidden)?;
-        if !self.same_people(&order.body, members)? {
+        if self.serves().is_err() || !self.same_people(&order.body, members)? {
             let (task, round, vault) = (envelope.task, order.body.round, self.vault.clone());
             return Ok(Err(self.keys.signing.sign(ReplayRefusal { task, round, vault })));
         }

@@ -55,6 +55,7 @@ impl Enterprise {
             return Err(Problem::refused(Code::EnvelopeInvalid, "an order for a review is computed as one"));
         }
         let _one_at_a_time = self.computing.lock().await;
+        self.serves()?;
         let earlier = self.store.read()?.transcript(&assignment.body.envelope.task)?;
         if let Some(transcript) = earlier.as_ref().filter(|t| t.assignment == assignment.body.digest()) {
             return Ok(transcript.clone());
@@ -105,7 +106,8 @@ impl Enterprise {
         let earlier = self.store.read()?.transcript(&task)?.ok_or(Code::Forbidden)?;
         let module = self.module(&order.envelope);
         let approved = !matches!(&module, Err(problem) if problem.code() == Code::ModuleUnknown);
-        if !approved || !self.all_consent(&task)? || self.unended(&task).is_err() {
+        let served = approved && self.serves().is_ok() && self.unended(&task).is_ok();
+        if !served || !self.all_consent(&task)? {
             let refusal = ReplayRefusal { task, round: RUN, vault: self.vault.clone() };
             return Ok(Err(self.keys.signing.sign(refusal)));
         }

@@ -317,6 +317,10 @@ answers! {
         /// X25519 key that uploads are sealed to.
         sealing_key: String = hex::encode;
         reachable: bool = same;
+        /// `active`, `suspended`, `leaving` or `left`.
+        status: String = same;
+        /// Of one that is not active: the Vault at which the caller may register and consent anew.
+        elsewhere: String = same;
     }
 
     /// Versions, state and health of the network.
@@ -390,6 +394,8 @@ answers! {
         role: String = same;
         reachable: bool = same;
         seen_ms: u64 = same;
+        /// `active`, `suspended`, `leaving` or `left`.
+        status: String = same;
     }
 
     /// A line that a Vault did not take.
@@ -423,7 +429,7 @@ answers! {
     /// A person's consent for one scope.
     ConsentEntry {
         usage_scope: String = same;
-        /// `granted`, `withdrawn` or `expired`.
+        /// `granted`, `withdrawn`, `expired` or `suspended`: granted, and of no effect while the Vault is suspended.
         state: String = same;
         since_ms: u64 = same;
         /// 0: never.

@@ -70,7 +70,8 @@ impl Master {
 
     fn entry(&self) -> VaultEntry {
         let sealing_key = self.word(self.vault.public(), SealingKey::from_seed(&[66; 32]).public()).to_vec();
-        VaultEntry { vault_id: VAULT.into(), operator: "shop".into(), sealing_key, reachable: true }
+        let (vault_id, operator) = (VAULT.into(), "shop".into());
+        VaultEntry { vault_id, operator, sealing_key, reachable: true, ..VaultEntry::default() }
     }
 
     /// The Vault's part: opens, checks the gateway's signature, answers sealed.

@@ -118,6 +118,9 @@ fn governance() -> Governance {
         measurements: [(Measurement(digest(20)), EnclaveCode::founded(Purpose::Any))].into(),
         modules: [].into(),
         moves: [].into(),
+        suspensions: [].into(),
+        admissions: [].into(),
+        exits: [].into(),
         platforms: (1..=9)
             .map(|of| platform(of).public())
             .map(|platform| (platform_id(&platform), Platform::founded(platform)))

@@ -29,6 +29,9 @@ fn state() -> State {
         measurements: BTreeMap::new(),
         modules: BTreeMap::new(),
         moves: BTreeMap::new(),
+        suspensions: BTreeMap::new(),
+        admissions: BTreeMap::new(),
+        exits: BTreeMap::new(),
         platforms: BTreeMap::new(),
         council: BTreeMap::new(),
     };

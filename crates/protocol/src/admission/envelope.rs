@@ -31,7 +31,8 @@ pub struct Prepared {
     pub absent: Vec<(VaultId, Code)>,
 }
 
-/// Sorts the answers; a receipt that does not verify or does not fit counts as silence.
+/// Sorts the answers; a receipt that does not verify or does not fit counts as silence, and that of a Vault which has been suspended
+/// or leaves meanwhile not at all.
 pub fn prepared(
     governance: &Governance,
     admission: &AdmissionRequest,
@@ -44,6 +45,10 @@ pub fn prepared(
             PrepareAnswer::Receipt(receipt) if receipt.body.vault == *vault => Some(receipt),
             PrepareAnswer::Receipt(_) | PrepareAnswer::Silent(_) => None,
         });
+        if let Some(code) = governance.registry.withheld(vault) {
+            absent.push((vault.clone(), code));
+            continue;
+        }
         match receipt {
             Some(receipt) if !genuine(governance, admission, receipt) => {
                 absent.push((vault.clone(), Code::VaultUnavailable));

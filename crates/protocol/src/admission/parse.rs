@@ -11,16 +11,10 @@ use crate::governance::Governance;
 use crate::governance::approval::Purpose;
 
 /// The order that a ticket becomes. **Errors**: `ADM-0012` when the Vault is not approved, `ADM-0003` when the ticket is not
-/// its own or is out of time, `VLT-0018` when what it keeps moves, `ADM-0019` and `GOV-0013` when no enclave may serve it.
+/// its own or is out of time, `VLT-0018` when what it keeps moves, `VLT-0022` when it is suspended, `VLT-0023` when it leaves, `ADM-0019` and `GOV-0013` when no enclave may serve it.
 pub fn judge(governance: &Governance, ticket: &SignedTicket, at: OrderedMillis) -> Result<ParseOrder, Code> {
     let body = &ticket.body;
-    let vault = governance.registry.vaults.get(&body.vault).ok_or(Code::VaultUnknown)?;
-    if governance.registry.actors.get(&vault.operator).is_none_or(|operator| operator.suspended) {
-        return Err(Code::VaultUnknown);
-    }
-    if governance.registry.moves.contains_key(&body.vault) {
-        return Err(Code::VaultMoving);
-    }
+    let vault = governance.registry.serving(&body.vault)?;
     if !ticket.verify(&vault.key) || body.expires <= at {
         return Err(Code::Forbidden);
     }

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 use symphony_types::catalogue::Code;
-use symphony_types::id::{ActorId, EpochId, SchemaVersion, VaultId};
+use symphony_types::id::{EpochId, SchemaVersion, VaultId};
 use symphony_types::limits::FILINGS_PER_TASK_MAX;
 use symphony_types::time::OrderedMillis;
 
@@ -83,10 +83,7 @@ pub struct Terms {
 /// cap and platform.
 pub fn terms(governance: &Governance, request: &TaskRequest, at: OrderedMillis) -> Result<Terms, Code> {
     identity::submitter(governance, &request.submitter, &request.scope, at)?;
-    let vaults = vaults(governance, &request.vaults)?;
-    if request.quorum == 0 || usize::from(request.quorum) > vaults.len() {
-        return Err(Code::QuorumInvalid);
-    }
+    let vaults = vaults(governance, request)?;
     if governance.registry.aggregator == request.submitter {
         return Err(Code::Forbidden);
     }
@@ -216,25 +213,26 @@ pub fn refundable(
     serves(governance, request, lock) && lock.expires >= at.plus(epoch_ms).plus(epoch_ms)
 }
 
-fn vaults(governance: &Governance, asked: &[VaultId]) -> Result<Vec<VaultId>, Code> {
-    let distinct: BTreeSet<_> = asked.iter().collect();
-    if distinct.len() != asked.len() || distinct.is_empty() {
+/// The Vaults that are asked, in ascending order: those that are named, without suspended ones and those that leave, as long as
+/// the quorum holds without them (R187).
+fn vaults(governance: &Governance, request: &TaskRequest) -> Result<Vec<VaultId>, Code> {
+    let (named, quorum) = (&request.vaults, usize::from(request.quorum));
+    let distinct: BTreeSet<_> = named.iter().collect();
+    if distinct.len() != named.len() || distinct.is_empty() {
         return Err(Code::Malformed);
     }
+    let (mut serving, mut withheld) = (Vec::with_capacity(distinct.len()), Code::QuorumInvalid);
     for vault in &distinct {
-        let record = governance.registry.vaults.get(*vault).ok_or(Code::VaultUnknown)?;
-        if suspended(governance, &record.operator) {
-            return Err(Code::VaultUnknown);
-        }
-        if governance.registry.moves.contains_key(*vault) {
-            return Err(Code::VaultMoving);
+        match governance.registry.serving(vault) {
+            Ok(_) => serving.push(VaultId::clone(vault)),
+            Err(code @ (Code::VaultSuspended | Code::VaultLeaving)) => withheld = code,
+            Err(code) => return Err(code),
         }
     }
-    Ok(distinct.into_iter().cloned().collect())
-}
-
-fn suspended(governance: &Governance, operator: &ActorId) -> bool {
-    governance.registry.actors.get(operator).is_none_or(|actor| actor.suspended)
+    if quorum == 0 || quorum > distinct.len() {
+        return Err(Code::QuorumInvalid);
+    }
+    if quorum > serving.len() { Err(withheld) } else { Ok(serving) }
 }
 
 /// When slices must be in: of a training, the last of all rounds.

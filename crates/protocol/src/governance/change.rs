@@ -20,6 +20,7 @@ use super::epoch::Activation;
 use super::hardware::HardwareRules;
 use super::log::LogEntry;
 use super::meaning::Amendment;
+use super::membership::{Enterprise, Exit};
 use super::policy::Policy;
 use super::registry::Move;
 use super::semantics::{AttributeLifecycle, Semantics};
@@ -101,6 +102,26 @@ pub enum Change {
         /// What becomes different.
         amendment: Box<Amendment>,
     },
+    /// Freezes an enterprise node, at once: nothing is dispatched to it, and what its Vault keeps is served to nobody (R061, R187).
+    SuspendNode {
+        /// Its Vault.
+        vault: VaultId,
+    },
+    /// Lets a suspended node take part again.
+    ReinstateNode {
+        /// Its Vault.
+        vault: VaultId,
+    },
+    /// Approves an enterprise: masters connect to its node, and its Vault takes part (R008).
+    AdmitEnterprise {
+        /// The enterprise.
+        enterprise: Box<Enterprise>,
+    },
+    /// Lets an enterprise leave: nothing new is given to its Vault, and after some epochs nothing holds it.
+    ReleaseEnterprise {
+        /// Its Vault.
+        vault: VaultId,
+    },
 }
 
 impl Change {
@@ -118,10 +139,14 @@ impl Change {
             Self::AdoptPolicy { .. } => "adopt_policy",
             Self::AmendMeaning { .. } => "amend_meaning",
             Self::MoveVault { .. } => "move_vault",
+            Self::SuspendNode { .. } => "suspend_node",
+            Self::ReinstateNode { .. } => "reinstate_node",
+            Self::AdmitEnterprise { .. } => "admit_enterprise",
+            Self::ReleaseEnterprise { .. } => "release_enterprise",
         }
     }
 
-    /// The digest of what it is about: the measurement, the platform, the rules, the module, the policy, the amendment or the two Vaults.
+    /// The digest of what it is about: the measurement, the platform, the rules, the module, the policy, the amendment, the enterprise, the Vault or the two Vaults.
     pub fn subject(&self) -> Digest {
         match self {
             Self::RegisterMeasurement { measurement, .. }
@@ -135,13 +160,20 @@ impl Change {
             Self::AdoptPolicy { policy, .. } => policy.digest(),
             Self::AmendMeaning { amendment, .. } => amendment.digest(),
             Self::MoveVault { from, to } => Digest::of("symphony/vault-move/v1", &(from, to)),
+            Self::SuspendNode { vault }
+            | Self::ReinstateNode { vault }
+            | Self::ReleaseEnterprise { vault } => Digest::of("symphony/node/v1", vault),
+            Self::AdmitEnterprise { enterprise } => enterprise.digest(),
         }
     }
 
     /// Whether it only takes away, so that there is nothing to wait for.
     pub const fn revokes(&self) -> bool {
         match self {
-            Self::RevokeMeasurement { .. } | Self::RevokePlatform { .. } | Self::RevokeModule { .. } => true,
+            Self::RevokeMeasurement { .. }
+            | Self::RevokePlatform { .. }
+            | Self::RevokeModule { .. }
+            | Self::SuspendNode { .. } => true,
             Self::RegisterMeasurement { .. }
             | Self::ActivateMeasurement { .. }
             | Self::AdmitPlatform { .. }
@@ -149,7 +181,10 @@ impl Change {
             | Self::SetHardwareRules { .. }
             | Self::AdoptPolicy { .. }
             | Self::AmendMeaning { .. }
-            | Self::MoveVault { .. } => false,
+            | Self::MoveVault { .. }
+            | Self::ReinstateNode { .. }
+            | Self::AdmitEnterprise { .. }
+            | Self::ReleaseEnterprise { .. } => false,
         }
     }
 
@@ -204,13 +239,21 @@ impl Change {
             Self::MoveVault { from, to } => {
                 return if movable(governance, from, to) { Ok(()) } else { Err(Code::MoveUnfit) };
             }
+            Self::SuspendNode { vault } => {
+                registry.vaults.contains_key(vault) && !registry.suspensions.contains_key(vault)
+            }
+            Self::ReinstateNode { vault } => registry.suspensions.contains_key(vault),
+            Self::AdmitEnterprise { enterprise } => return governance.admissible(enterprise),
+            Self::ReleaseEnterprise { vault } => {
+                registry.vaults.contains_key(vault) && !registry.exits.contains_key(vault)
+            }
         };
         if fits { Ok(()) } else { Err(Code::ChangeUnfit) }
     }
 }
 
-/// Whether everything that a Vault keeps can go to another: both are there and able, neither is left already, and there are
-/// enclaves that may have it (R081).
+/// Whether everything that a Vault keeps can go to another: both are there and able, neither is left already, the other stays, and
+/// there are enclaves that may have it (R081).
 fn movable(governance: &Governance, from: &VaultId, to: &VaultId) -> bool {
     let registry = &governance.registry;
     let left = |vault: &VaultId| registry.moves.contains_key(vault);
@@ -219,6 +262,7 @@ fn movable(governance: &Governance, from: &VaultId, to: &VaultId) -> bool {
         && registry.able(to)
         && !left(from)
         && !left(to)
+        && !registry.exits.contains_key(to)
         && governance.admits_enclaves()
         && registry.can_serve(&registry.active_code(), &[Purpose::Slices])
 }
@@ -293,6 +337,17 @@ impl Governance {
             }
             Change::MoveVault { from, to } => {
                 registry.moves.insert(from.clone(), Move { to: to.clone(), since: mark });
+            }
+            Change::SuspendNode { vault } => {
+                registry.suspensions.insert(vault.clone(), mark);
+            }
+            Change::ReinstateNode { vault } => {
+                registry.suspensions.remove(vault);
+            }
+            Change::AdmitEnterprise { enterprise } => registry.admit(enterprise, mark),
+            Change::ReleaseEnterprise { vault } => {
+                let exit = Exit::new(mark, self.calendar.epoch_of(entry.at));
+                registry.exits.insert(vault.clone(), exit);
             }
         }
     }

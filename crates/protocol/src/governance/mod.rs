@@ -8,6 +8,7 @@ pub mod epoch;
 pub mod hardware;
 pub mod log;
 pub mod meaning;
+pub mod membership;
 pub mod policy;
 pub mod pricing;
 pub mod proposal;
@@ -111,6 +112,7 @@ impl Governance {
         }
         self.hardware.values().try_for_each(|rules| self.check_hardware(rules))?;
         self.policies.values().try_for_each(|policy| self.check_policy(policy))?;
+        self.registry.check_members()?;
         if self.calendar != Calendar::new(founded.version, policy.epoch_ms) {
             return Err("a network is founded with one policy version, which has the length of its epochs");
         }

@@ -12,6 +12,7 @@ use symphony_types::key::{
 };
 
 use super::approval::{ApprovedModule, EnclaveCode, Mark, Platform};
+use super::membership::{Admission, Exit};
 
 /// Everyone who may act, with the keys and accounts that they act by.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +41,12 @@ pub struct Registry {
     pub modules: BTreeMap<Digest, ApprovedModule>,
     /// Vaults that everything moves away from, and where it goes (R081).
     pub moves: BTreeMap<VaultId, Move>,
+    /// Vaults that the council has suspended, since when, and by which proposal (R061, R187).
+    pub suspensions: BTreeMap<VaultId, Mark>,
+    /// Vaults that the council has admitted since the network was founded, and where their nodes are (R008).
+    pub admissions: BTreeMap<VaultId, Admission>,
+    /// Vaults whose enterprises leave, since when, and how long that takes.
+    pub exits: BTreeMap<VaultId, Exit>,
     /// Who proposes changes and votes on them.
     pub council: BTreeMap<ActorId, PublicKey<Governance>>,
 }
@@ -56,12 +63,14 @@ impl Registry {
     }
 
     /// The Vault that a person's own data goes to: always the same for the same person (R014), until the council moves what that
-    /// Vault keeps; then the one that it goes to (R081).
+    /// Vault keeps; then the one that it goes to (R081). A Vault that was admitted later takes nobody away from those that the
+    /// network was founded with.
     pub fn assigned(&self, actor: &ActorId) -> Option<&VaultId> {
         let digest = Digest::of("symphony/vault-assignment/v1", actor);
         let number = u64::from_le_bytes(digest.0[..8].try_into().ok()?);
-        let vaults = u64::try_from(self.vaults.len()).ok()?;
-        let first = self.vaults.keys().nth(usize::try_from(number.checked_rem(vaults)?).ok()?)?;
+        let mut founded = self.vaults.keys().filter(|vault| !self.admissions.contains_key(*vault));
+        let vaults = u64::try_from(founded.clone().count()).ok()?;
+        let first = founded.nth(usize::try_from(number.checked_rem(vaults)?).ok()?)?;
         Some(self.keeper(first))
     }
 
@@ -78,10 +87,11 @@ impl Registry {
         keeper
     }
 
-    /// Whether a Vault can take part in a move: it is registered, and neither operator nor executor is suspended.
+    /// Whether a Vault can take part in a move: it is registered, and neither it nor its operator or executor is suspended.
     pub(super) fn able(&self, vault: &VaultId) -> bool {
         let active = |actor: &ActorId| self.actors.get(actor).is_some_and(|actor| !actor.suspended);
-        self.vaults.get(vault).is_some_and(|vault| active(&vault.operator) && active(&vault.executor))
+        let record = self.vaults.get(vault).filter(|_| !self.suspensions.contains_key(vault));
+        record.is_some_and(|vault| active(&vault.operator) && active(&vault.executor))
     }
 }
 

@@ -23,6 +23,7 @@ use crate::artifact::{
 use crate::execution::aggregate::EndorsedAggregate;
 use crate::execution::failure::{self, SignedFailure, Step};
 use crate::execution::{aggregate, coordinate};
+use crate::governance::membership;
 use crate::lifecycle::{Stage, Task, TaskState};
 use crate::settlement::finalize::Settled;
 use crate::settlement::payout::Refund;
@@ -150,6 +151,8 @@ fn record_slices(
     slices: &[SignedSlice],
 ) -> Result<Vec<Event>, Refusal> {
     let known = find(state, task)?;
+    // What a suspended Vault did too late counts no more (R187).
+    let slices = &membership::served(&state.governance.registry, slices);
     if let Stage::Aggregating { slices: accepted, aggregate_by } = &known.stage {
         return replace_slices(state, known, (accepted, *aggregate_by), slices);
     }

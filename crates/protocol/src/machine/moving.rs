@@ -65,7 +65,11 @@ pub(super) fn begun(event: &ProposalEvent) -> Vec<Effect> {
             | Change::RevokeModule { .. }
             | Change::SetHardwareRules { .. }
             | Change::AdoptPolicy { .. }
-            | Change::AmendMeaning { .. } => vec![],
+            | Change::AmendMeaning { .. }
+            | Change::SuspendNode { .. }
+            | Change::ReinstateNode { .. }
+            | Change::AdmitEnterprise { .. }
+            | Change::ReleaseEnterprise { .. } => vec![],
         },
         ProposalEvent::Opened { .. }
         | ProposalEvent::Voted { .. }

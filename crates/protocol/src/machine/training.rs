@@ -6,6 +6,7 @@
 //! | the next, as the plan allows it, endorsed | recorded; the last one goes to the verifier |
 //! | before the next, or the task is past its rounds | a repetition: nothing happens |
 //! | after the next | refused: it cannot be judged yet |
+//! | the next, with the part of a Vault that has been suspended | refused: it is done again without that one |
 //! | the next, on another learner, with too few slices or not what the plan allows | refused, and held against nobody |
 
 use alloc::vec;
@@ -39,7 +40,7 @@ impl State {
 }
 
 /// Takes a round. **Errors**: `ADM-0004`, `EXE-0007` for one that is not next, `EXE-0001` and `EXE-0009` for one that is not
-/// what the plan allows, `GOV-0005` without the word of a majority.
+/// what the plan allows, `VLT-0022`, `GOV-0005` without the word of a majority.
 pub(super) fn record(
     state: &State,
     at: OrderedMillis,
@@ -57,6 +58,10 @@ pub(super) fn record(
     let envelope = &known.envelope;
     if envelope.execute_by <= at {
         return Ok(close(state, at, known, TaskState::TimedOut, Code::StageTimeout));
+    }
+    let suspended = &state.governance.registry.suspensions;
+    if round.slices.iter().any(|slice| suspended.contains_key(&slice.body.vault)) {
+        return Err(Code::VaultSuspended.into());
     }
     let accepted = training::accepted(&state.governance, envelope, position, &round.slices)?;
     if accepted != round.slices {

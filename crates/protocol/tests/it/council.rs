@@ -1,6 +1,7 @@
 //! The council changes what governs while tasks run: proposals by their printed table, measurements that come and go, a log
 //! that proves itself, and nodes that follow it (R120, R128, R129, R130, R191, R194).
 
+mod actors;
 mod followers;
 mod meanings;
 pub(crate) mod moves;

@@ -118,7 +118,7 @@ impl World {
         for vault in &envelope.coordination.participating_vault_ids {
             let place = (*task, vault.clone());
             let serves = position.round <= self.script.course.until[index(vault)];
-            if !serves || !self.reserved.contains_key(&place) {
+            if !serves || self.suspended(vault) || !self.reserved.contains_key(&place) {
                 continue;
             }
             // A round draws once, however often it is ordered.

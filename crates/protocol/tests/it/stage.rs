@@ -235,6 +235,9 @@ fn registry() -> Registry {
         measurements: [(code("enclave"), EnclaveCode::founded(Purpose::Any))].into(),
         modules: [].into(),
         moves: [].into(),
+        suspensions: [].into(),
+        admissions: [].into(),
+        exits: [].into(),
         platforms: [platform("platform")].map(|key| (key.platform(), Platform::founded(key))).into(),
         council: council(),
     }

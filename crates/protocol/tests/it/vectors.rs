@@ -17,7 +17,9 @@ use symphony_protocol::execution::training::{
     aggregate_nonce as round_aggregate_nonce, slice_nonce as round_nonce,
 };
 use symphony_protocol::execution::{aggregate::aggregate_nonce, coordinate::slice_nonce};
+use symphony_protocol::governance::approval::Machine;
 use symphony_protocol::governance::change::Change;
+use symphony_protocol::governance::membership::Enterprise;
 use symphony_protocol::governance::pricing::fee;
 use symphony_protocol::lifecycle::training::Position;
 use symphony_protocol::settlement::finalize::settlement_root;
@@ -29,8 +31,8 @@ use symphony_types::amount::{Sym, split};
 use symphony_types::canonical::to_bytes;
 use symphony_types::digest::Digest;
 use symphony_types::epsilon::Epsilon;
-use symphony_types::id::{RequestId, SchemaVersion, SubjectId, VaultId};
-use symphony_types::key::{Document, Vault};
+use symphony_types::id::{ActorId, NodeId, RequestId, SchemaVersion, SubjectId, VaultId};
+use symphony_types::key::{Document, SoftwarePlatform, Vault, Wallet};
 use symphony_types::merkle;
 use symphony_types::subjects::SubjectIndex;
 use symphony_types::time::{OrderedMillis, RecordMillis};
@@ -225,6 +227,41 @@ fn moves_conform() {
     assert_eq!(stored.body, after);
     let moved: Vec<Item> = bcs::from_bytes(&bytes_of("move.json", "/items/bytes")).unwrap();
     assert_eq!(moved, items);
+}
+
+/// R008, R184, R187: `vectors/enterprise.json`.
+#[test]
+fn enterprises_conform() {
+    let account = |name: &str| key::<Wallet>(name).public().account();
+    let name = |text: &str| ActorId::new(text).unwrap();
+    let vault = VaultId::new("vault-d").unwrap();
+    let enterprise = Enterprise {
+        vault: vault.clone(),
+        node: NodeId::new("enterprise-vault-d").unwrap(),
+        address: "192.0.2.7:4000".into(),
+        operator: name("operator:vault-d"),
+        operator_account: account("operator"),
+        executor: name("executor:vault-d"),
+        executor_account: account("executor"),
+        key: key::<Vault>("vault-d").public(),
+        sealing_key: vec![7; 32],
+        machine: Machine::Software { key: key::<SoftwarePlatform>("machine").public() },
+    };
+    let said = |change: &Change| json!({"subject": change.subject(), "bytes": hex::encode(to_bytes(change))});
+    let admit = Change::AdmitEnterprise { enterprise: Box::new(enterprise.clone()) };
+    conforms(
+        "enterprise.json",
+        &json!({
+            "about": "an enterprise as the council admits it, and what else the council decides of one",
+            "enterprise": {"digest": enterprise.digest(), "value": enterprise},
+            "admit_enterprise": said(&admit),
+            "suspend_node": said(&Change::SuspendNode { vault: vault.clone() }),
+            "reinstate_node": said(&Change::ReinstateNode { vault: vault.clone() }),
+            "release_enterprise": said(&Change::ReleaseEnterprise { vault }),
+        }),
+    );
+    let stored: Change = bcs::from_bytes(&bytes_of("enterprise.json", "/admit_enterprise/bytes")).unwrap();
+    assert_eq!(stored, admit);
 }
 
 /// R062, R078: `vectors/backup.json`.

@@ -413,7 +413,7 @@ impl World {
         let Answer::Preparing(admission) = &self.state.requests[task].answer else { panic!("not asked") };
         let mut answers = vec![];
         for vault in &admission.vaults {
-            let act = self.script.prepare[index(vault)];
+            let act = if self.suspended(vault) { Act::Refuse } else { self.script.prepare[index(vault)] };
             let asked = admission.preparation(vault);
             if matches!(act, Act::Serve | Act::Mumble) && !self.committed.contains(&(*task, vault.clone())) {
                 self.reserved.insert((*task, vault.clone()), asked.deadline);
@@ -433,7 +433,7 @@ impl World {
         let mut silent = 0;
         for vault in &envelope.coordination.participating_vault_ids {
             let place = (*task, vault.clone());
-            let act = self.script.slice[index(vault)];
+            let act = if self.suspended(vault) { Act::Refuse } else { self.script.slice[index(vault)] };
             if matches!(act, Act::Serve | Act::Mumble) && self.reserved.remove(&place).is_some() {
                 self.committed.insert(place.clone());
             }
@@ -449,6 +449,11 @@ impl World {
             Ok(_) => Command::RecordSlices { task: *task, slices },
             Err(code) => self.failure(task, Step::Slices, code),
         })
+    }
+
+    /// Whether a Vault follows the log to its own suspension: it takes nothing and computes nothing.
+    pub(crate) fn suspended(&self, vault: &VaultId) -> bool {
+        self.state.governance.registry.suspensions.contains_key(vault)
     }
 
     /// What an honest master reports of an aggregation: it looks at the aggregate first.

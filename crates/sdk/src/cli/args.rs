@@ -392,6 +392,8 @@ pub(crate) enum Vault {
     },
     /// Check a proof that a person is erased, without a network
     CheckErasure(ErasureProof),
+    /// The Vault of your own data, whether it is suspended, and where you may register meanwhile
+    Assigned,
     /// Where moves of everything from one Vault to another are
     MoveStatus {
         /// The Vault that is left: write what proves that nothing is left there to the file

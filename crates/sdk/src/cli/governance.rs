@@ -198,6 +198,15 @@ fn wanted(change: &Change) -> Result<change::Change> {
             change::Change::AmendMeaning { version: SemanticVersion(*version), amendment }
         }
         Change::MoveVault { from, to } => change::Change::MoveVault { from: from.clone(), to: to.clone() },
+        Change::SuspendNode { vault } => change::Change::SuspendNode { vault: vault.clone() },
+        Change::ReinstateNode { vault } => change::Change::ReinstateNode { vault: vault.clone() },
+        Change::ReleaseEnterprise { vault } => change::Change::ReleaseEnterprise { vault: vault.clone() },
+        Change::AdmitEnterprise { file } => {
+            let bytes = std::fs::read(file).with_context(|| format!("reading {}", file.display()))?;
+            let enterprise = decode(&bytes)
+                .map_err(|error| Usage(format!("{} is no enterprise: {error}", file.display())))?;
+            change::Change::AdmitEnterprise { enterprise: Box::new(enterprise) }
+        }
     })
 }
 
@@ -219,6 +228,18 @@ fn content(change: &change::Change) -> serde_json::Value {
             json!({"version": version.0, "amendment": json!(amendment)})
         }
         change::Change::MoveVault { from, to } => json!({"from": from.as_str(), "to": to.as_str()}),
+        change::Change::SuspendNode { vault }
+        | change::Change::ReinstateNode { vault }
+        | change::Change::ReleaseEnterprise { vault } => {
+            json!({"vault": vault.as_str()})
+        }
+        change::Change::AdmitEnterprise { enterprise } => json!({
+            "vault": enterprise.vault.as_str(), "node": enterprise.node.as_str(), "address": enterprise.address,
+            "operator": enterprise.operator.as_str(), "operator_account": enterprise.operator_account.to_string(),
+            "executor": enterprise.executor.as_str(), "executor_account": enterprise.executor_account.to_string(),
+            "key": Digest(*enterprise.key.as_bytes()).to_hex(), "class": enterprise.machine.class(),
+            "platform": enterprise.machine.platform().0.to_hex(),
+        }),
         change::Change::ApproveModule { about, declaration, source, recipe, .. } => json!({
             "about": about, "name": declaration.name.as_str(), "version": declaration.version,
             "source": source.to_hex(), "recipe": recipe.to_hex(),
@@ -307,10 +328,15 @@ fn view(governance: &GovernanceView) -> String {
         true => String::new(),
         false => format!("\n{}", table(["vault", "moves to", "status", "since entry"], moves)),
     };
+    let enterprises = governance
+        .enterprises
+        .iter()
+        .map(|one| [one.vault_id.clone(), one.operator.clone(), one.status.clone(), since(&one.since)]);
     format!(
-        "{}\n{}\n{}{moves}\nfoundation  {}\nentries     {}\nroot        {}\nhardware    {}",
+        "{}\n{}\n{}\n{}{moves}\nfoundation  {}\nentries     {}\nroot        {}\nhardware    {}",
         table(["enclave code", "status", "for", "since entry"], code),
         table(["machine", "class", "status", "since entry"], machines),
+        table(["vault", "enterprise", "status", "since entry"], enterprises),
         table(["council", "key"], council),
         governance.foundation,
         governance.sequence,

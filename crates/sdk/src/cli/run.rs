@@ -359,12 +359,12 @@ impl Session {
                 ("semantics", status.semantic_version.to_string()),
                 ("platform", status.platform_class.clone()),
             ];
-            let nodes = status
-                .nodes
-                .iter()
-                .map(|node| [node.node.clone(), node.role.clone(), show::yes(node.reachable).to_owned()]);
+            let nodes = status.nodes.iter().map(|node| {
+                let reachable = show::yes(node.reachable).to_owned();
+                [node.node.clone(), node.role.clone(), reachable, node.status.clone()]
+            });
             let facts = show::table(["", ""], facts.map(|(name, value)| [name.to_owned(), value]));
-            let nodes = show::table(["node", "role", "reachable"], nodes);
+            let nodes = show::table(["node", "role", "reachable", "status"], nodes);
             let (masters, ordering) =
                 (show::masters(&status.master_nodes), show::ordering(&status.master_nodes));
             format!("{facts}\n{masters}\n{ordering}\n{nodes}")

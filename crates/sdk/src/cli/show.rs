@@ -9,7 +9,9 @@ use symphony_protocol::artifact::module::Unit;
 use symphony_protocol::artifact::statistic::StatisticResult;
 use symphony_protocol::artifact::{AudienceResult, Outcome};
 use symphony_protocol::lifecycle::TaskState;
-use symphony_sdk::shape::{CandidateEntry, MasterHealth, Quote, RetentionEntry, Task, UploadReport};
+use symphony_sdk::shape::{
+    CandidateEntry, MasterHealth, Quote, RetentionEntry, Task, UploadReport, VaultEntry,
+};
 use symphony_sdk::submission::Step;
 use symphony_sdk::verify::Report;
 use symphony_types::amount::{SYM_DECIMALS, SYM_UNIT, Sym};
@@ -103,6 +105,19 @@ pub(super) fn ordering(masters: &[MasterHealth]) -> String {
         "misunderstood",
     ];
     table(head, rows)
+}
+
+/// The Vault of the caller's own data.
+pub(super) fn assigned(vault: &VaultEntry) -> String {
+    let rows = [
+        ("vault", vault.vault_id.clone()),
+        ("operator", vault.operator.clone()),
+        ("reachable", yes(vault.reachable).to_owned()),
+        ("status", vault.status.clone()),
+    ];
+    let meanwhile =
+        (!vault.elsewhere.is_empty()).then(|| ("register meanwhile at", vault.elsewhere.clone())).into_iter();
+    table(["", ""], rows.into_iter().chain(meanwhile).map(|(name, value)| [name.to_owned(), value]))
 }
 
 pub(super) fn quote(quote: &Quote) -> String {

@@ -18,6 +18,10 @@ impl Session {
     pub(super) async fn vault(&self, command: Vault) -> Result<ExitCode> {
         match command {
             Vault::Erase { person, out, everything: _ } => self.erase_person(&person, out.as_deref()).await?,
+            Vault::Assigned => {
+                let assigned = self.profile.client()?.assigned().await?;
+                show::print(self.json, &assigned, show::assigned);
+            }
             Vault::CheckErasure(proof) => return self.check_person(&proof),
             Vault::MoveStatus { vault, out } => return self.moves(vault.as_ref().zip(out.as_deref())).await,
             Vault::CheckMove(proof) => return self.check_move(&proof),

@@ -18,6 +18,8 @@ shapes! {
         modules: Vec<ModuleEntry>,
         #[serde(default)]
         moves: Vec<MoveEntry>,
+        #[serde(default)]
+        enterprises: Vec<EnterpriseEntry>,
         council: Vec<CouncilEntry>,
         proposals: Vec<ProposalEntry>,
         hardware_rules: String,
@@ -47,6 +49,15 @@ shapes! {
         status: String,
         since: Option<GovernanceMark>,
         closing: String,
+    }
+
+    /// An enterprise with its Vault.
+    EnterpriseEntry {
+        vault_id: String,
+        operator: String,
+        status: String,
+        since: Option<GovernanceMark>,
+        until_epoch: u64,
     }
 
     /// When something came to hold, and by which proposal.

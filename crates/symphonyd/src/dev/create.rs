@@ -122,6 +122,7 @@ pub(super) fn network(
             folder: ".".into(),
             listen: network.place(node)?.1,
             vault: vaults.iter().find(|vault| enterprise(vault).is_ok_and(|name| name == *node)).cloned(),
+            governance_log: None,
             enclave: None,
             reader: None,
             committee: votes.then(|| Path::new("..").join(committee::COMMITTEE_FILE)),

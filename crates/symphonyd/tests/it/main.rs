@@ -1,6 +1,7 @@
 //! The whole network as real processes on loopback, driven through its public interface.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, unreachable_pub)]
 
+mod actors;
 mod certificates;
 mod challenges;
 mod computes;

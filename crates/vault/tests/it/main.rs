@@ -23,5 +23,6 @@ mod segments;
 mod server;
 mod slice;
 mod statistic;
+mod suspension;
 mod torn;
 mod world;

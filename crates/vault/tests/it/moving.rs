@@ -475,6 +475,31 @@ async fn a_move_waits_for_tasks_and_for_room() {
     pair.looked_at(3);
 }
 
+/// R061, R081, R187: a move waits while one of its Vaults is suspended, and goes on from where it was.
+#[tokio::test]
+async fn a_move_waits_for_a_suspended_vault() {
+    let agents = agents();
+    let mut pair = Pair::new(&agents);
+    pair.populate(3).await;
+    pair.decide();
+    let decided = update(&pair.world, &[], moving());
+    let mut log = decided.entries;
+    for side in [vault_id(), south_id()] {
+        let frozen = update(&pair.world, &log, Change::SuspendNode { vault: side.clone() });
+        let back = update(&pair.world, &frozen.entries, Change::ReinstateNode { vault: side });
+        for vault in [pair.world.vault(), pair.south()] {
+            vault.follow(&frozen).unwrap();
+        }
+        assert_eq!(pair.carried(1).await.unwrap_err().code(), Code::VaultSuspended);
+        for vault in [pair.world.vault(), pair.south()] {
+            vault.follow(&back).unwrap();
+        }
+        log = back.entries;
+    }
+    pair.carried(1).await.unwrap();
+    pair.looked_at(3);
+}
+
 /// R055, R066, R068, R081: who is registered at the destination keeps its profile and has both Vaults' records and the sum of both
 /// budgets; who is erased there on the way is not brought back; what was earned at the source is still stated there.
 #[tokio::test]

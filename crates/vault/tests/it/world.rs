@@ -118,6 +118,9 @@ impl World {
                 .collect(),
             modules: [].into(),
             moves: [].into(),
+            suspensions: [].into(),
+            admissions: [].into(),
+            exits: [].into(),
             platforms: [(platform.platform(), Platform::founded(platform.public()))].into(),
             council: (1..=3).map(|number| (member(number), council_key(number).public())).collect(),
         };

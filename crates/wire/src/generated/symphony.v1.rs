@@ -473,7 +473,7 @@ pub struct BudgetMovement {
 pub struct ConsentEntry {
     #[prost(string, tag = "1")]
     pub usage_scope: ::prost::alloc::string::String,
-    /// granted, withdrawn, expired
+    /// granted, withdrawn, expired, suspended: granted, and of no effect while the Vault is suspended
     #[prost(string, tag = "2")]
     pub state: ::prost::alloc::string::String,
     #[prost(uint64, tag = "3")]
@@ -2981,6 +2981,12 @@ pub struct VaultEntry {
     pub sealing_key: ::prost::alloc::vec::Vec<u8>,
     #[prost(bool, tag = "4")]
     pub reachable: bool,
+    /// active, suspended, leaving or left
+    #[prost(string, tag = "5")]
+    pub status: ::prost::alloc::string::String,
+    /// of one that is not active: the Vault at which the caller may register and consent anew
+    #[prost(string, tag = "6")]
+    pub elsewhere: ::prost::alloc::string::String,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AssignVaultRequest {}
@@ -3113,6 +3119,9 @@ pub struct NodeHealth {
     pub reachable: bool,
     #[prost(uint64, tag = "4")]
     pub seen_ms: u64,
+    /// active, suspended, leaving or left
+    #[prost(string, tag = "5")]
+    pub status: ::prost::alloc::string::String,
 }
 /// A round of a training is computed again; without one, every master judges the evidence itself.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3277,6 +3286,24 @@ pub struct GovernanceView {
     pub modules: ::prost::alloc::vec::Vec<ModuleEntry>,
     #[prost(message, repeated, tag = "12")]
     pub moves: ::prost::alloc::vec::Vec<MoveEntry>,
+    #[prost(message, repeated, tag = "13")]
+    pub enterprises: ::prost::alloc::vec::Vec<EnterpriseEntry>,
+}
+/// An enterprise with its Vault.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EnterpriseEntry {
+    #[prost(string, tag = "1")]
+    pub vault_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub operator: ::prost::alloc::string::String,
+    /// active, suspended, leaving or left
+    #[prost(string, tag = "3")]
+    pub status: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "4")]
+    pub since: ::core::option::Option<GovernanceMark>,
+    /// the last epoch that one is held in that leaves
+    #[prost(uint64, tag = "5")]
+    pub until_epoch: u64,
 }
 /// Everything that one Vault kept goes to another.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

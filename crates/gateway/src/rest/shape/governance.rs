@@ -28,6 +28,8 @@ answers! {
         modules: Vec<ModuleEntry> = each;
         /// Vaults that everything moves away from.
         moves: Vec<MoveEntry> = each;
+        /// Enterprises with their Vaults.
+        enterprises: Vec<EnterpriseEntry> = each;
         council: Vec<CouncilEntry> = each;
         /// Open ones and the last closed ones.
         proposals: Vec<ProposalEntry> = each;
@@ -69,6 +71,17 @@ answers! {
         closing: String = hex::encode;
     }
 
+    /// An enterprise with its Vault.
+    EnterpriseEntry {
+        vault_id: String = same;
+        operator: String = same;
+        /// `active`, `suspended`, `leaving` or `left`.
+        status: String = same;
+        since: Option<GovernanceMark> = |mark: Option<v1::GovernanceMark>| mark.map(GovernanceMark::from);
+        /// The last epoch that one is held in that leaves.
+        until_epoch: u64 = same;
+    }
+
     /// When something came to hold, and by which proposal; zeros for what the network was founded with.
     GovernanceMark {
         sequence: u64 = same;
@@ -90,9 +103,10 @@ answers! {
         proposer: String = same;
         number: u64 = same;
         /// `register_measurement`, `activate_measurement`, `revoke_measurement`, `admit_platform`, `revoke_platform`,
-        /// `set_hardware_rules`, `approve_module`, `revoke_module`, `move_vault` or `adopt_policy`.
+        /// `set_hardware_rules`, `approve_module`, `revoke_module`, `move_vault`, `adopt_policy`, `suspend_node`,
+        /// `reinstate_node`, `admit_enterprise` or `release_enterprise`.
         change: String = same;
-        /// The measurement, the platform, the rules, the module, the policy or the two Vaults.
+        /// The measurement, the platform, the rules, the module, the policy, the enterprise, the Vault or the two Vaults.
         subject: String = hex::encode;
         summary: String = same;
         /// `open`, `accepted`, `executed`, `rejected`, `withdrawn` or `expired`.

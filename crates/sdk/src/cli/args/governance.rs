@@ -227,6 +227,29 @@ pub(crate) enum Change {
         #[arg(long)]
         version: u32,
     },
+    /// Approve an enterprise: masters connect to its node, and its Vault takes part
+    AdmitEnterprise {
+        /// What it asks with, as `symphonyd enterprise` writes it
+        file: PathBuf,
+    },
+    /// Let an enterprise leave: its Vault gets nothing new, and after some epochs nothing holds it
+    ReleaseEnterprise {
+        /// Its Vault
+        #[arg(value_parser = VaultId::new)]
+        vault: VaultId,
+    },
+    /// Freeze an enterprise node, at once
+    SuspendNode {
+        /// Its Vault
+        #[arg(value_parser = VaultId::new)]
+        vault: VaultId,
+    },
+    /// Let a suspended node take part again
+    ReinstateNode {
+        /// Its Vault
+        #[arg(value_parser = VaultId::new)]
+        vault: VaultId,
+    },
     /// Replace what is asked of trusted hardware
     SetHardware {
         /// The rules
