@@ -14,7 +14,7 @@ use symphony_protocol::governance::log::replay;
 use symphony_protocol::governance::meaning::between;
 use symphony_protocol::governance::semantics::{Attribute, AttributeLifecycle, Semantics};
 use symphony_protocol::lifecycle::{Stage, TaskState};
-use symphony_protocol::machine::{Command, State, decide, evolve};
+use symphony_protocol::machine::{State, decide, evolve};
 use symphony_types::amount::{SYM_UNIT, Sym};
 use symphony_types::canonical::to_bytes;
 use symphony_types::digest::Digest;
@@ -148,10 +148,11 @@ fn one(world: &mut World, number: u64, random: &mut Random) -> Option<TaskId> {
             task,
             challenger: actor("operator-a"),
             dispute: Dispute::Evidence,
+            result: Digest::ZERO,
             grounds: "the transcript gives other people".to_owned(),
             exhibits: vec![],
         };
-        world.order(&Command::Challenge { filing }).unwrap();
+        world.challenge(&filing).unwrap();
         while world.step(false) {}
     }
     Some(task)
