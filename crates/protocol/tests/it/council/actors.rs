@@ -150,7 +150,10 @@ fn until(world: &mut World, task: &TaskId, at: fn(&Stage) -> bool) {
     }
 }
 
-const STAGES: [(&str, fn(&Stage) -> bool); 3] = [
+/// A stage by its name.
+type Known = (&'static str, fn(&Stage) -> bool);
+
+const STAGES: [Known; 3] = [
     ("computing", |stage| matches!(stage, Stage::Computing)),
     ("aggregating", |stage| matches!(stage, Stage::Aggregating { .. })),
     ("verifying", |stage| matches!(stage, Stage::Verifying { .. })),
