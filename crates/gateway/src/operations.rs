@@ -43,11 +43,11 @@ pub(crate) struct VaultDirectory {
 }
 
 impl VaultDirectory {
-    /// `None` when the list is too old; otherwise the Vault, if it is listed.
-    fn find(&self, name: &str) -> Option<Option<SealedVault>> {
+    /// `None` when the list is too old, or does not have the Vault: it may have been admitted since.
+    fn find(&self, name: &str) -> Option<SealedVault> {
         let listed = self.listed.lock().unwrap_or_else(PoisonError::into_inner);
         let (at, vaults) = listed.as_ref()?;
-        (at.elapsed() < DIRECTORY_LIFETIME).then(|| vaults.get(name).cloned())
+        vaults.get(name).filter(|_| at.elapsed() < DIRECTORY_LIFETIME).cloned()
     }
 
     fn replace(&self, vaults: BTreeMap<String, SealedVault>) {
@@ -62,7 +62,7 @@ impl Gateway {
             return sealed_vault(self.assign_vault(caller).await?);
         }
         let found = match self.vaults.find(name) {
-            Some(found) => found,
+            Some(found) => Some(found),
             None => self.listed_vaults(caller).await?.remove(name),
         };
         found.ok_or_else(|| Problem::new(Code::VaultUnknown, "no approved vault has this name"))
