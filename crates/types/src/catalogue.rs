@@ -158,7 +158,7 @@ catalogue! {
     SegmentsUnavailable "VLT-0021" 503 Unavailable true "the store of the vault's segments does not answer; what is kept stays kept";
     VaultSuspended "VLT-0022" 409 FailedPrecondition false "the vault is suspended: it keeps what it has, and serves it to nobody but the people that it is of";
     VaultLeaving "VLT-0023" 409 FailedPrecondition false "the vault leaves the network: nothing new is given to it";
-    PolicyUnknown "GOV-0001" 422 InvalidArgument false "there is no such policy version";
+    PolicyUnknown "GOV-0001" 422 InvalidArgument false "there is no such version of the policy or of meaning";
     EpochOpen "GOV-0002" 409 FailedPrecondition true "the epoch is still open";
     Unavailable "GOV-0003" 503 Unavailable true "the service is not available";
     Internal "GOV-0004" 500 Internal false "an internal fault; the node's log has the details";

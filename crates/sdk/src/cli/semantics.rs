@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use serde_json::json;
 use symphony_protocol::governance::log::governance_digest;
 use symphony_protocol::governance::meaning::{Amendment, between};
-use symphony_sdk::semantics::{self, ExplainError};
+use symphony_sdk::semantics;
 use symphony_types::catalogue::Code;
 use symphony_types::id::{SemanticVersion, TaskId};
 
@@ -47,7 +47,7 @@ impl Session {
                 let bundle = self.profile.client()?.evidence(TaskId(task)).await?;
                 let resolution = match semantics::explain(&bundle, trusted) {
                     Ok(resolution) => resolution,
-                    Err(error @ (ExplainError::Unverified(_) | ExplainError::Unresolved(_))) => {
+                    Err(error) => {
                         eprintln!("{error}");
                         return Ok(ExitCode::from(UNVERIFIED));
                     }

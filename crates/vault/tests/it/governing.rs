@@ -7,8 +7,6 @@ use symphony_protocol::governance::change::Change;
 use symphony_protocol::governance::log::{Followed, LogEntry, LogUpdate, Standing};
 use symphony_protocol::governance::policy::Policy;
 use symphony_protocol::governance::proposal::{Proposal, Vote};
-use symphony_tee::measure;
-use symphony_tee::report::EnclaveRole;
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
 use symphony_types::epsilon::Epsilon;
@@ -16,12 +14,10 @@ use symphony_types::id::{GovernanceSequence, Measurement, PolicyVersion, UsageSc
 use symphony_types::key::Document as _;
 use symphony_types::time::OrderedMillis;
 use symphony_wire::documents::encode;
-use tempfile::TempDir;
 
 use crate::check::checked;
-use crate::world::{
-    OPERATOR, World, agent, assign, council_key, lines, member, policy, program, put_consents,
-};
+use crate::segments::Scene;
+use crate::world::{OPERATOR, World, council_key, lines, member, policy, put_consents};
 
 /// The whole log after a change, as the masters tell it.
 pub(crate) fn told(world: &World, before: &[LogEntry], change: Change) -> LogUpdate {
@@ -112,26 +108,19 @@ async fn an_order_rests_on_what_the_vault_knows() {
 /// is still handed out.
 #[tokio::test]
 async fn nothing_is_sealed_to_revoked_code() {
-    let program = program("symphony-enclave");
-    let code = measure::program(&program).unwrap();
-    let world = World::with(&[code]);
+    let scene = Scene::new(u32::MAX);
+    let world = &scene.world;
     world.populate(3).await;
-    let elsewhere = TempDir::new().unwrap();
-    let aggregator = agent(&world, &program, elsewhere.path(), "aggregator", EnclaveRole::Aggregator);
-    let slice = Arc::new(agent(&world, &program, world.path(), "acme-executor", EnclaveRole::Slice));
-    let orders = [1, 2].map(|name| (name, 5_000));
-    let mut assigned = Vec::new();
-    for (name, deadline) in orders {
-        let receipt = world.prepare(name, 10, deadline).await;
-        assigned.push(assign(&world, &aggregator, &slice, name, &receipt));
-    }
-    let done = Arc::clone(world.vault()).assign(Arc::clone(&slice), assigned[0].clone()).await.unwrap();
+    let code = world.governance.registry.active_code()[0];
+    let assigned = [scene.order(1).await, scene.order(2).await];
+    let done = Arc::clone(world.vault()).assign(Arc::clone(&scene.slice), assigned[0].clone()).await.unwrap();
     let spent = world.budget("p0").await;
-    world.vault().follow(&told(&world, &[], Change::RevokeMeasurement { measurement: code })).unwrap();
-    let refused = Arc::clone(world.vault()).assign(Arc::clone(&slice), assigned[1].clone()).await;
+    world.vault().follow(&told(world, &[], Change::RevokeMeasurement { measurement: code })).unwrap();
+    let refused = Arc::clone(world.vault()).assign(Arc::clone(&scene.slice), assigned[1].clone()).await;
     assert_eq!(refused.unwrap_err().code(), Code::AttestationFailed);
     assert_eq!(world.budget("p0").await, spent, "nothing is consumed");
-    let again = Arc::clone(world.vault()).assign(Arc::clone(&slice), assigned[0].clone()).await.unwrap();
+    let again =
+        Arc::clone(world.vault()).assign(Arc::clone(&scene.slice), assigned[0].clone()).await.unwrap();
     assert_eq!(again.bundle, done.bundle);
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use symphony_protocol::artifact::EndorsedAssignment;
 use symphony_types::catalogue::Code;
@@ -20,7 +20,7 @@ use symphony_wire::v1::{
 use tempfile::TempDir;
 
 use crate::backup::{lose, restored, taken, unwatched};
-use crate::segments::{Scene, checked, closing, segments, slots_used, tea};
+use crate::segments::{Scene, checked, closing, segments, slots_used, stopping, tea};
 use crate::world::*;
 
 const DAY: u64 = 86_400_000;
@@ -320,17 +320,7 @@ async fn a_stop_at_any_step_ends_everything_or_nothing() {
             world.reopen();
             filled(&world).await;
             world.at(3 * DAY);
-            let steps = Arc::new(Mutex::new(Vec::new()));
-            let noted = Arc::clone(&steps);
-            world.vault().watch_segments(Arc::new(move |step| {
-                let mut steps = noted.lock().unwrap_or_else(PoisonError::into_inner);
-                steps.push(step);
-                match steps.len() > stop_at {
-                    true if killed => panic!("stopped after {step:?}"),
-                    true => Err(std::io::Error::other("no more")),
-                    false => Ok(()),
-                }
-            }));
+            let steps = stopping(&world, stop_at, killed);
             let vault = Arc::clone(world.vault());
             let tried = tokio::spawn(async move { vault.retain().await }).await;
             world.vault().settle_segments();

@@ -22,6 +22,7 @@ use symphony_types::time::OrderedMillis;
 use symphony_vault::agent::Agent;
 use symphony_vault::check::{self, Part, Report};
 use symphony_vault::store::Transcript;
+use symphony_vault::tending::Step;
 use symphony_wire::documents;
 use symphony_wire::enclave::{Answer, Call, purpose};
 use symphony_wire::sealed::SealingKey;
@@ -308,6 +309,23 @@ async fn a_stop_at_any_step_loses_nothing_and_leaves_nothing_behind() {
     stopped_at_any_step(|_| ()).await;
 }
 
+/// Stops whatever the Vault does with segments after so many steps, which are noted: its thread dies, or the step fails.
+pub(crate) fn stopping(world: &World, stop_at: usize, killed: bool) -> Arc<Mutex<Vec<Step>>> {
+    let steps = Arc::new(Mutex::new(Vec::new()));
+    let noted = Arc::clone(&steps);
+    world.vault().watch_segments(Arc::new(move |step| {
+        let mut steps = noted.lock().unwrap_or_else(PoisonError::into_inner);
+        steps.push(step);
+        match steps.len() > stop_at {
+            // A thread that panics tidies nothing up; whatever else is asked of it fails as well.
+            true if killed => panic!("stopped after {step:?}"),
+            true => Err(std::io::Error::other("no more")),
+            false => Ok(()),
+        }
+    }));
+    steps
+}
+
 pub(crate) async fn stopped_at_any_step(place: impl Fn(&mut World)) {
     for killed in [true, false] {
         let mut seen = BTreeSet::new();
@@ -324,18 +342,7 @@ pub(crate) async fn stopped_at_any_step(place: impl Fn(&mut World)) {
                     .await;
             }
             world.vault().settle_segments();
-            let steps = Arc::new(Mutex::new(Vec::new()));
-            let noted = Arc::clone(&steps);
-            world.vault().watch_segments(Arc::new(move |step| {
-                let mut steps = noted.lock().unwrap_or_else(PoisonError::into_inner);
-                steps.push(step);
-                match steps.len() > stop_at {
-                    // A thread that panics tidies nothing up; whatever else is asked of it fails as well.
-                    true if killed => panic!("stopped after {step:?}"),
-                    true => Err(std::io::Error::other("no more")),
-                    false => Ok(()),
-                }
-            }));
+            let steps = stopping(&world, stop_at, killed);
             let last = put_records(&lines(4, |n| tea(24 + n)));
             let message = world.sealed(&world.message(OPERATOR, "last", last.clone()), &world.gateway);
             let answered = Arc::clone(world.vault()).operate(message).await;

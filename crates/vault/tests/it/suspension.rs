@@ -5,19 +5,16 @@ use std::sync::Arc;
 
 use symphony_protocol::governance::change::Change;
 use symphony_protocol::governance::log::LogUpdate;
-use symphony_tee::measure;
-use symphony_tee::report::EnclaveRole;
 use symphony_types::catalogue::Code;
 use symphony_types::id::GovernanceSequence;
 use symphony_wire::v1::vault_operation::Operation;
 use symphony_wire::v1::{ErasePerson, ReadAttributes, ReadCandidates, ReadConsents};
-use tempfile::TempDir;
 
 use crate::check::checked;
 use crate::governing::told;
+use crate::segments::Scene;
 use crate::world::{
-    OPERATOR, World, agent, assign, coffee, lines, program, put_consents, put_records, put_subjects,
-    read_records, task, vault_id,
+    OPERATOR, World, coffee, lines, put_consents, put_records, put_subjects, read_records, task, vault_id,
 };
 
 fn suspension(world: &World) -> LogUpdate {
@@ -98,29 +95,24 @@ async fn records_are_quarantined_and_stay_their_peoples() {
 /// what was reserved is released, and reinstated the slice is the one that it was.
 #[tokio::test]
 async fn a_suspended_vault_computes_nothing() {
-    let program = program("symphony-enclave");
-    let code = measure::program(&program).unwrap();
-    let world = World::with(&[code]);
+    let scene = Scene::new(u32::MAX);
+    let world = &scene.world;
     world.populate(3).await;
-    let elsewhere = TempDir::new().unwrap();
-    let aggregator = agent(&world, &program, elsewhere.path(), "aggregator", EnclaveRole::Aggregator);
-    let slice = Arc::new(agent(&world, &program, world.path(), "acme-executor", EnclaveRole::Slice));
     let mut orders = Vec::new();
     for name in [1, 2] {
-        let receipt = world.prepare(name, 10, 5_000).await;
-        orders.push(assign(&world, &aggregator, &slice, name, &receipt));
+        orders.push(scene.order(name).await);
     }
     let compute =
-        |number: usize| Arc::clone(world.vault()).assign(Arc::clone(&slice), orders[number].clone());
+        |number: usize| Arc::clone(world.vault()).assign(Arc::clone(&scene.slice), orders[number].clone());
     let done = compute(0).await.unwrap();
     let spent = world.budget("p0").await;
-    let update = suspension(&world);
+    let update = suspension(world);
     world.vault().follow(&update).unwrap();
     for number in [0, 1] {
         assert_eq!(compute(number).await.unwrap_err().code(), Code::VaultSuspended);
     }
     assert_eq!(world.budget("p0").await, spent, "nothing is consumed");
-    world.vault().follow(&reinstatement(&world, &update)).unwrap();
+    world.vault().follow(&reinstatement(world, &update)).unwrap();
     assert_eq!(compute(0).await.unwrap().bundle, done.bundle);
     compute(1).await.unwrap();
 }
@@ -129,22 +121,17 @@ async fn a_suspended_vault_computes_nothing() {
 /// reserved for is computed.
 #[tokio::test]
 async fn a_leaving_vault_ends_what_it_has() {
-    let program = program("symphony-enclave");
-    let code = measure::program(&program).unwrap();
-    let world = World::with(&[code]);
+    let scene = Scene::new(u32::MAX);
+    let world = &scene.world;
     world.populate(3).await;
-    let elsewhere = TempDir::new().unwrap();
-    let aggregator = agent(&world, &program, elsewhere.path(), "aggregator", EnclaveRole::Aggregator);
-    let slice = Arc::new(agent(&world, &program, world.path(), "acme-executor", EnclaveRole::Slice));
-    let receipt = world.prepare(1, 10, 5_000).await;
-    let order = assign(&world, &aggregator, &slice, 1, &receipt);
-    world.vault().follow(&told(&world, &[], Change::ReleaseEnterprise { vault: vault_id() })).unwrap();
+    let order = scene.order(1).await;
+    world.vault().follow(&told(world, &[], Change::ReleaseEnterprise { vault: vault_id() })).unwrap();
     let leaving = Code::VaultLeaving.as_str();
     assert_eq!(world.ask(OPERATOR, "late", put_records(&coffee(0))).await.code, leaving);
     let anew = world.ask(("p1", "producer"), "anew", granted("p1")).await;
     assert_eq!((anew.accepted, anew.refused[0].code.as_str()), (0, leaving));
     assert_eq!(world.prepare(2, 10, 5_000).await.body.refusal, Some(Code::VaultLeaving));
-    assert_eq!(consent_of(&world, "p0").await, ["granted"]);
-    Arc::clone(world.vault()).assign(Arc::clone(&slice), order).await.unwrap();
+    assert_eq!(consent_of(world, "p0").await, ["granted"]);
+    Arc::clone(world.vault()).assign(Arc::clone(&scene.slice), order).await.unwrap();
     world.withdraw("p0").await;
 }
