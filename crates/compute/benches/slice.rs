@@ -205,7 +205,7 @@ fn signals_of(slice: u32) -> SliceSignals {
     let signal = |person: u32| Signal {
         token: Digest::of_bytes(&person.to_le_bytes()).0,
         handle: handle(person),
-        latest: RecordMillis(u64::from(person % 1000)),
+        rank: u64::from(person % 1000),
     };
     let mut signals: Vec<Signal> = (first..first + SIGNALS).map(signal).collect();
     signals.sort_unstable();

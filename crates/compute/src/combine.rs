@@ -16,7 +16,6 @@ use symphony_protocol::artifact::{AudienceResult, Outcome, ResolvedQuery, Select
 use symphony_types::digest::Digest;
 use symphony_types::epsilon::Epsilon;
 use symphony_types::id::TaskId;
-use symphony_types::time::RecordMillis;
 
 use crate::keyed::Keyed;
 use crate::slice::{Signal, SliceSignals, merge};
@@ -64,7 +63,7 @@ pub fn combine(
     }
 }
 
-/// `count` of the people by the rule: uniformly by a keyed hash of the token, or latest first (R090).
+/// `count` of the people by the rule: uniformly by a keyed hash of the token, or highest rank first (R090).
 fn select(mut people: Vec<Signal>, count: usize, rule: SelectionRule, seed: &Digest) -> Vec<Signal> {
     if people.len() <= count {
         return people;
@@ -72,8 +71,8 @@ fn select(mut people: Vec<Signal>, count: usize, rule: SelectionRule, seed: &Dig
     let keyed = Keyed::new(&Digest::tagged(SELECTION_TAG, &seed.0).0);
     people.sort_by_cached_key(|signal| {
         let first = match rule {
-            SelectionRule::Random => Reverse(RecordMillis::default()),
-            SelectionRule::RecencyWeighted => Reverse(signal.latest),
+            SelectionRule::Random => Reverse(0),
+            SelectionRule::RecencyWeighted | SelectionRule::Largest(_) => Reverse(signal.rank),
         };
         (first, keyed.of(&signal.token))
     });

@@ -3,7 +3,7 @@
 //! Columnar: each operand becomes a bit per row, the conjunction is an `and` of bits, and only then rows are
 //! looked at. A person qualifies by one record that satisfies all operands, or by a selection over several
 //! conditions and what is measured (see [`Notes`]). What leaves is a signal per person: a
-//! token, a handle and a time, never a record. No record value is copied out of the material except that time.
+//! token, a handle and a rank, never a record. No record value is copied out of the material except that rank.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,6 @@ use symphony_protocol::governance::semantics::normalise;
 use symphony_types::digest::Digest;
 use symphony_types::id::{AttributeName, TaskId, VaultId};
 use symphony_types::limits::OPERANDS_MAX;
-use symphony_types::time::RecordMillis;
 use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::keyed::Keyed;
@@ -64,15 +63,15 @@ pub struct Signal {
     pub token: [u8; 32],
     /// What is delivered for the person.
     pub handle: String,
-    /// The latest qualifying time; zero when the query has no time window.
-    pub latest: RecordMillis,
+    /// How much there is of what people are ranked by, or the latest qualifying time in milliseconds; zero when the query has neither.
+    pub rank: u64,
 }
 
 impl Drop for Signal {
     fn drop(&mut self) {
         self.token.zeroize();
         self.handle.zeroize();
-        self.latest.0.zeroize();
+        self.rank.zeroize();
     }
 }
 
@@ -80,8 +79,8 @@ impl Drop for Signal {
 pub struct Selected {
     /// What is delivered for the person.
     pub handle: String,
-    /// The latest qualifying time; zero when the query has no time window.
-    pub latest: RecordMillis,
+    /// As of [`Signal`].
+    pub rank: u64,
 }
 
 /// A finished slice.
@@ -124,8 +123,7 @@ pub(crate) fn token_of(keyed: &Keyed, contact: &str) -> [u8; 32] {
     keyed.of(Zeroizing::new(normalise(contact)).as_bytes())
 }
 
-/// Whom records of the material select, in ascending order, with the latest qualifying time; zero when the query has no time
-/// window. Also who has no handle in the material.
+/// Whom records of the material select, in ascending order, with the rank of each, as of [`Signal`]. Also who has no handle in the material.
 ///
 /// **Errors**: as [`evaluate`].
 pub fn qualifying(
@@ -133,7 +131,7 @@ pub fn qualifying(
     material: &Material,
 ) -> Result<Zeroizing<Vec<(u32, u64)>>, SliceError> {
     let Some(operands) = query.who.one_record() else {
-        return Ok(Notes::read(query.inquiry(), material)?.qualifying(&query.who));
+        return Ok(Notes::read(query.inquiry(), material)?.qualifying(&query.who, query.ranked()));
     };
     if operands.is_empty() || operands.len() > OPERANDS_MAX {
         return Err(SliceError::Operands);
@@ -276,21 +274,21 @@ fn signals_of(
     let mut people: BTreeMap<[u8; 32], Signal> = BTreeMap::new();
     for (position, subject) in subjects.values().iter().enumerate() {
         let Ok(place) = qualifying.binary_search_by_key(subject, |(subject, _)| *subject) else { continue };
-        let (handle, latest) = (handles.value(position), RecordMillis(qualifying[place].1));
-        let signal = Signal { token: token_of(&keyed, handle), handle: handle.into(), latest };
+        let (handle, rank) = (handles.value(position), qualifying[place].1);
+        let signal = Signal { token: token_of(&keyed, handle), handle: handle.into(), rank };
         merge(&mut people, signal);
     }
-    for Selected { handle, latest } in selected {
-        merge(&mut people, Signal { token: token_of(&keyed, &handle), handle, latest });
+    for Selected { handle, rank } in selected {
+        merge(&mut people, Signal { token: token_of(&keyed, &handle), handle, rank });
     }
     people.into_values().collect()
 }
 
-/// Adds a signal, or joins it to the same person's: the latest time, and of two handles the lesser, so that the
+/// Adds a signal, or joins it to the same person's: the higher rank, and of two handles the lesser, so that the
 /// order of signals does not matter.
 pub(crate) fn merge(people: &mut BTreeMap<[u8; 32], Signal>, mut signal: Signal) {
     if let Some(known) = people.get_mut(&signal.token) {
-        known.latest = known.latest.max(signal.latest);
+        known.rank = known.rank.max(signal.rank);
         if signal.handle < known.handle {
             std::mem::swap(&mut known.handle, &mut signal.handle);
         }

@@ -26,8 +26,9 @@ use crate::slice::{SliceError, numbers, present, qualifying_rows, texts};
 pub struct Notes {
     holding: Zeroizing<Vec<u32>>,
     amounts: Zeroizing<Vec<u64>>,
-    /// The latest time of a record that satisfies a condition outside of every `not`.
-    latest: Zeroizing<Vec<u64>>,
+    /// What people are ranked by: the latest time of a record that satisfies a condition outside of every `not`, or how much there is
+    /// of what is measured.
+    ranks: Zeroizing<Vec<u64>>,
     /// Person, place among what is measured, and how much, in no order.
     measured: Zeroizing<Vec<(u32, u32, u64)>>,
     /// Person, group and how many records, in no order.
@@ -119,11 +120,15 @@ impl Notes {
 
     /// Notes when a person qualified.
     pub fn time(&mut self, person: u32, at: u64) {
+        self.rank(person, at);
+    }
+
+    fn rank(&mut self, person: u32, rank: u64) {
         let place = person as usize;
-        if self.latest.len() <= place {
-            self.latest.resize(place + 1, 0);
+        if self.ranks.len() <= place {
+            self.ranks.resize(place + 1, 0);
         }
-        self.latest[place] = at.max(self.latest[place]);
+        self.ranks[place] = rank.max(self.ranks[place]);
     }
 
     /// Notes how many records of a person are in a group of the plan.
@@ -183,8 +188,8 @@ impl Notes {
         }
     }
 
-    /// Who satisfies a condition by what is measured, once everything is noted.
-    fn reach(&mut self, who: &Selection<Qualification>) {
+    /// Who satisfies a condition by what is measured, and how much there is of what is at the place `ranked`, once everything is noted.
+    fn reach(&mut self, who: &Selection<Qualification>, ranked: Option<u32>) {
         self.shorten();
         let measures = who.measures();
         let measured = std::mem::take(&mut self.measured);
@@ -199,20 +204,28 @@ impl Notes {
                 *bits |= 1 << condition;
             }
             self.person(of_one[0].0, reached & !missed, 0);
+            if let Some(place) = ranked {
+                self.rank(of_one[0].0, value(place as usize));
+            }
         }
     }
 
-    /// Whom the selection selects, in ascending order, with the latest time that was noted.
-    pub fn qualifying(mut self, who: &Selection<Qualification>) -> Zeroizing<Vec<(u32, u64)>> {
-        self.reach(who);
+    /// Whom the selection selects, in ascending order, each with the latest time that was noted, or with how much there is of what is
+    /// measured at the place `ranked`.
+    pub fn qualifying(
+        mut self,
+        who: &Selection<Qualification>,
+        ranked: Option<u32>,
+    ) -> Zeroizing<Vec<(u32, u64)>> {
+        self.reach(who, ranked);
         let places = (0..self.holding.len()).filter(|place| self.selects(who, *place));
-        let latest = |place: usize| self.latest.get(place).copied().unwrap_or(0);
-        Zeroizing::new(places.map(|place| (place as u32, latest(place))).collect())
+        let rank = |place: usize| self.ranks.get(place).copied().unwrap_or(0);
+        Zeroizing::new(places.map(|place| (place as u32, rank(place))).collect())
     }
 
     /// What may be said to the aggregator of the people whom the plan selects (R088).
     pub fn sums(mut self, task: TaskId, vault: &VaultId, plan: &StatisticPlan, seed: [u8; 32]) -> Sums {
-        self.reach(&plan.who);
+        self.reach(&plan.who, None);
         let places = 0..self.holding.len();
         let selected = places.filter(|place| self.selects(&plan.who, *place));
         let people = selected.clone().count() as u64;

@@ -28,7 +28,6 @@ use symphony_types::digest::Digest;
 use symphony_types::key::Document as _;
 use symphony_types::limits::TEXT_LEN_MAX;
 use symphony_types::subjects::SubjectIndex;
-use symphony_types::time::RecordMillis;
 use symphony_wire::documents;
 use symphony_wire::enclave::{Dealt, Question, purpose};
 use zeroize::Zeroizing;
@@ -66,7 +65,7 @@ pub(crate) fn select<S: Station>(
         None => {
             let mut notes = Notes::read(query.inquiry(), material).map_err(unfit)?;
             let root = note(handler, host, order, (given, material.root()), &mut notes)?;
-            (notes.qualifying(&query.who), root)
+            (notes.qualifying(&query.who, query.ranked()), root)
         }
     };
     let mut selected = Vec::with_capacity(people.len());
@@ -74,15 +73,13 @@ pub(crate) fn select<S: Station>(
         let named: Vec<SubjectIndex> = people.iter().map(|(person, _)| SubjectIndex(*person)).collect();
         let handles = handles(handler, host, order, &named)?;
         let selection = handles.into_iter().zip(people);
-        selected.extend(
-            selection.map(|(handle, (_, latest))| Selected { handle, latest: RecordMillis(*latest) }),
-        );
+        selected.extend(selection.map(|(handle, (_, rank))| Selected { handle, rank: *rank }));
     }
     Ok((selected, root))
 }
 
-/// People by index, each with the latest time that counts.
-type Dated = Zeroizing<Vec<(u32, u64)>>;
+/// People by index, each with the rank that counts.
+type Ranked = Zeroizing<Vec<(u32, u64)>>;
 
 /// Who has a record in segments that satisfies all operands, together with those `qualifying` by records beside them, in ascending
 /// order and with their latest time; and the root of both.
@@ -92,7 +89,7 @@ fn one_record<S: Station>(
     order: &Assignment,
     given: (Given<'_>, Digest),
     qualifying: &[(u32, u64)],
-) -> Result<(Dated, Digest), Refusal> {
+) -> Result<(Ranked, Digest), Refusal> {
     let mut people: BTreeMap<u32, u64> = qualifying.iter().copied().collect();
     let root = each_found(handler, host, order, given, &mut |found| {
         for said in &found.people {

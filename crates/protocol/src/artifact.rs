@@ -104,6 +104,8 @@ pub struct AudienceQuery {
     pub output: AttributeName,
     /// The largest audience that the submitter wants.
     pub cap: u32,
+    /// A rule of the selection by which people are ranked when more are meant than the cap; policy chooses when absent (R090).
+    pub rank_by: Option<RuleName>,
     /// The time that recency is measured from; the time of admission when absent (R046).
     pub evaluate_at: Option<OrderedMillis>,
 }
@@ -242,17 +244,28 @@ pub struct ResolvedQuery {
 impl ResolvedQuery {
     /// What has to be known of each person.
     pub fn inquiry(&self) -> Inquiry<'_> {
-        Inquiry { who: &self.who, measure: &Measure::People, latest: self.who.window() }
+        let latest = if self.ranked().is_none() { self.who.window() } else { None };
+        Inquiry { who: &self.who, measure: &Measure::People, latest }
+    }
+
+    /// The place among what is measured by which people are ranked, if they are.
+    pub const fn ranked(&self) -> Option<u32> {
+        match self.selection {
+            SelectionRule::Largest(place) => Some(place),
+            SelectionRule::Random | SelectionRule::RecencyWeighted => None,
+        }
     }
 }
 
-/// The policy's rule for choosing among too many.
+/// The rule for choosing among too many: the policy's, unless the submitter ranks people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SelectionRule {
     /// Uniformly, by a keyed hash of the de-duplication token.
     Random,
     /// Latest qualifying record first, ties by the keyed hash.
     RecencyWeighted,
+    /// Whoever has most of this first, by its place in [`Selection::measures`], ties by the keyed hash. Never a policy's.
+    Largest(u32),
 }
 
 /// How slices are combined (R112).

@@ -33,6 +33,9 @@ pub struct CampaignSpec {
     pub output: String,
     /// Most people in the audience.
     pub cap: u32,
+    /// The rule of its conditions that says who comes first when more are meant; policy chooses when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rank_by: Option<String>,
     /// Recency is measured from here; from the admission when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evaluate_at_ms: Option<u64>,
@@ -55,6 +58,7 @@ impl CampaignSpec {
             who: self.who.clone(),
             output_attribute: self.output.clone(),
             audience_cap: self.cap,
+            rank_by: self.rank_by.clone(),
             evaluate_at_ms: self.evaluate_at_ms,
             training: None,
             compute: None,

@@ -54,6 +54,7 @@ impl Submission for ComputationSpec {
             who: None,
             output_attribute: String::new(),
             audience_cap: 0,
+            rank_by: None,
             evaluate_at_ms: self.evaluate_at_ms,
             training: None,
             statistic: None,

@@ -39,6 +39,8 @@ shapes! {
         who: Option<Selection>,
         output_attribute: String,
         audience_cap: u32,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        rank_by: Option<String>,
         #[serde(skip_serializing_if = "Option::is_none")]
         evaluate_at_ms: Option<u64>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -489,6 +491,7 @@ impl TaskSpec {
             who: self.who.as_ref().map(Selection::message),
             output_attribute: self.output_attribute.clone(),
             audience_cap: self.audience_cap,
+            rank_by: self.rank_by.clone().unwrap_or_default(),
             evaluate_at_ms: self.evaluate_at_ms,
             training: self.training.as_ref().map(Training::message),
             compute: self.compute.as_ref().map(Compute::message),

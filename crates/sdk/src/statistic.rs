@@ -62,6 +62,7 @@ impl Submission for StatisticSpec {
             who: None,
             output_attribute: String::new(),
             audience_cap: 0,
+            rank_by: None,
             evaluate_at_ms: self.evaluate_at_ms,
             training: None,
             compute: None,

@@ -234,6 +234,7 @@ impl Submission for TrainingSpec {
             who: None,
             output_attribute: String::new(),
             audience_cap: 0,
+            rank_by: None,
             evaluate_at_ms: self.evaluate_at_ms,
             training: Some(self.training()?),
             compute: None,

@@ -20,9 +20,10 @@ pub(crate) fn counted_of(condition: &Qualification) -> Vec<Selection> {
     if condition.measures.is_empty() {
         return vec![Selection::record(over)];
     }
+    // How much there is. Whether that is enough is decided where all records of a person are known.
     let each = condition.measures.iter().map(|measure| match measure.quantity {
-        Quantity::Records => Selection::records(over.clone(), measure.at_least),
-        Quantity::Sum => Selection::sum(over.clone(), &measure.attribute, measure.at_least),
+        Quantity::Records => Selection::records(over.clone(), 0),
+        Quantity::Sum => Selection::sum(over.clone(), &measure.attribute, 0),
     });
     each.collect()
 }

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use futures::stream::{self, StreamExt as _};
 use symphony_tee::measure;
 use symphony_tee::report::EnclaveRole;
 use symphony_vault::agent::Agent;
@@ -23,7 +24,6 @@ mod pairs;
 mod world;
 
 fn main() {
-    let number = |name, usual| std::env::var(name).ok().and_then(|n| n.parse().ok()).unwrap_or(usual);
     let people: u32 = number("SYMPHONY_BENCH_PEOPLE", 20_000);
     let records: u32 = number("SYMPHONY_BENCH_RECORDS", 200_000);
     let beside: u32 = number("SYMPHONY_BENCH_BESIDE", SEGMENT_ROWS - 96).min(SEGMENT_ROWS - 1);
@@ -54,6 +54,10 @@ fn main() {
         PAIRS,
     );
     print(&format!("analysis: an audience of {records} records of {people} people"), "record", &[row]);
+}
+
+fn number(name: &str, usual: u32) -> u32 {
+    std::env::var(name).ok().and_then(|number| number.parse().ok()).unwrap_or(usual)
 }
 
 struct Bench {
@@ -111,7 +115,7 @@ async fn upload(world: &World, people: u32, (records, beside): (u32, u32)) {
     let start = Instant::now();
     // The last of them are too few for a segment of their own and stay beside.
     let uploads = (0..records).step_by(STEP).map(|first| (first, (records - first).min(STEP as u32)));
-    for (first, count) in uploads.chain([(records, beside)]) {
+    let send = async |(first, count): (u32, u32)| {
         let content = lines(count, |n| {
             let n = first + n;
             let (person, merchant) = (n.wrapping_mul(2_654_435_761) % people, n % MERCHANTS);
@@ -123,7 +127,11 @@ async fn upload(world: &World, people: u32, (records, beside): (u32, u32)) {
         });
         let done = world.ask(OPERATOR, &format!("r{first}"), put_records(&content)).await;
         assert_eq!(done.accepted, u64::from(count), "{}", done.detail);
-    }
+    };
+    // While the Vault has one upload, the next ones are made and sealed, as by somebody who does not wait.
+    let uploaders = number("SYMPHONY_BENCH_UPLOADERS", 1) as usize;
+    stream::iter(uploads.map(send)).buffered(uploaders.max(1)).collect::<()>().await;
+    send((records, beside)).await;
     let records = records + beside;
     let uploaded = start.elapsed();
     world.vault().settle_segments();

@@ -91,7 +91,8 @@ fn work(spec: v1::TaskSpec) -> Result<Work, Refused> {
     let plain = spec.operands.is_empty()
         && spec.who.is_none()
         && spec.output_attribute.is_empty()
-        && spec.audience_cap == 0;
+        && spec.audience_cap == 0
+        && spec.rank_by.is_empty();
     let at = spec.evaluate_at_ms.map(OrderedMillis);
     match (spec.task_class.as_str(), spec.training, spec.compute, spec.statistic) {
         ("query", None, None, None) => Ok(Work::Audience(AudienceQuery {
@@ -103,6 +104,10 @@ fn work(spec: v1::TaskSpec) -> Result<Work, Refused> {
             output: AttributeName::new(&spec.output_attribute)
                 .map_err(|error| malformed(format!("output_attribute: {error}")))?,
             cap: spec.audience_cap,
+            rank_by: match spec.rank_by.as_str() {
+                "" => None,
+                rule => Some(RuleName::new(rule).map_err(|error| malformed(format!("rank_by: {error}")))?),
+            },
             evaluate_at: at,
         })),
         ("train", Some(_), None, None)
@@ -110,7 +115,7 @@ fn work(spec: v1::TaskSpec) -> Result<Work, Refused> {
         | ("query", None, None, Some(_))
             if !plain =>
         {
-            Err(malformed("operands, who, output_attribute and audience_cap are of audiences"))
+            Err(malformed("operands, who, output_attribute, audience_cap and rank_by are of audiences"))
         }
         ("query", None, None, Some(asked)) => Ok(Work::Statistic(statistic::request(asked, at)?)),
         ("train", Some(training), None, None) => {

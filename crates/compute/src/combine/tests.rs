@@ -25,13 +25,13 @@ fn query(minimum: u32, cap: u32, selection: SelectionRule) -> ResolvedQuery {
     }
 }
 
-/// A slice with these people and their times.
+/// A slice with these people and their ranks.
 fn slice(vault: usize, people: &BTreeMap<u16, u64>) -> SliceSignals {
     let mut signals: Vec<Signal> = people
         .iter()
-        .map(|(person, latest)| {
+        .map(|(person, rank)| {
             let handle = format!("p{person:05}@example.org");
-            Signal { token: token(&[1; 32], &handle), handle, latest: RecordMillis(*latest) }
+            Signal { token: token(&[1; 32], &handle), handle, rank: *rank }
         })
         .collect();
     signals.sort();
@@ -56,7 +56,11 @@ fn any_vaults() -> impl Strategy<Value = Vec<BTreeMap<u16, u64>>> {
 }
 
 fn any_rule() -> impl Strategy<Value = SelectionRule> {
-    prop_oneof![Just(SelectionRule::Random), Just(SelectionRule::RecencyWeighted)]
+    prop_oneof![
+        Just(SelectionRule::Random),
+        Just(SelectionRule::RecencyWeighted),
+        Just(SelectionRule::Largest(0))
+    ]
 }
 
 proptest! {
@@ -104,15 +108,19 @@ proptest! {
         }
     }
 
-    /// R090
+    /// R090: by the latest time and by what is measured alike.
     #[test]
-    fn recency_keeps_nobody_older_than_whom_it_leaves_out(people in proptest::collection::btree_map(0_u16..60, 0_u64..9, 1..60), cap in 1_u32..60) {
-        let query = query(0, cap, SelectionRule::RecencyWeighted);
+    fn a_ranking_keeps_nobody_lower_than_whom_it_leaves_out(
+        people in proptest::collection::btree_map(0_u16..60, 0_u64..9, 1..60),
+        cap in 1_u32..60,
+        rule in prop_oneof![Just(SelectionRule::RecencyWeighted), Just(SelectionRule::Largest(2))],
+    ) {
+        let query = query(0, cap, rule);
         let result = combine(task(), &query, vec![slice(0, &people)], EPSILON, &seed(1));
-        let time = |handle: &str| people[&handle[1..6].parse::<u16>().unwrap()];
-        let oldest_in = result.handles.iter().map(|handle| time(handle)).min().unwrap();
+        let rank = |handle: &str| people[&handle[1..6].parse::<u16>().unwrap()];
+        let lowest_in = result.handles.iter().map(|handle| rank(handle)).min().unwrap();
         let out = people.iter().filter(|(at, _)| !result.handles.contains(&format!("p{at:05}@example.org")));
-        prop_assert!(out.map(|(_, time)| *time).all(|time| time <= oldest_in));
+        prop_assert!(out.map(|(_, rank)| *rank).all(|rank| rank <= lowest_in));
     }
 }
 

@@ -10,7 +10,7 @@ use symphony_protocol::vault::record::Value;
 use symphony_types::id::{Commitment, RuleName};
 use symphony_types::merkle;
 use symphony_types::subjects::SubjectIndex;
-use symphony_types::time::OrderedMillis;
+use symphony_types::time::{OrderedMillis, RecordMillis};
 
 use super::*;
 use crate::material::{self, MaterialBuilder};
@@ -94,7 +94,7 @@ fn run(query: &ResolvedQuery, material: &Material) -> Result<Slice, SliceError> 
 }
 
 fn signals(slice: &Slice) -> BTreeSet<(String, u64)> {
-    slice.signals.signals.iter().map(|signal| (signal.handle.clone(), signal.latest.0)).collect()
+    slice.signals.signals.iter().map(|signal| (signal.handle.clone(), signal.rank)).collect()
 }
 
 fn row(subject: u32, merchant: &str, date: u64) -> Row {

@@ -33,6 +33,9 @@ pub(crate) struct TaskSpec {
     /// Of an audience: most people in the audience.
     #[serde(default)]
     audience_cap: u32,
+    /// Of an audience above its cap: the rule of its conditions by which people are ranked, highest sum or count or latest time first.
+    #[serde(default)]
+    rank_by: Option<String>,
     /// Recency is measured from here; now when absent.
     #[serde(default)]
     evaluate_at_ms: Option<u64>,
@@ -95,6 +98,7 @@ impl TaskSpec {
             who: self.who.map(Selection::into_message).transpose()?,
             output_attribute: self.output_attribute,
             audience_cap: self.audience_cap,
+            rank_by: self.rank_by.unwrap_or_default(),
             evaluate_at_ms: self.evaluate_at_ms,
             training: self.training.map(Training::into_message).transpose()?,
             compute: self.compute.map(Compute::into_message).transpose()?,

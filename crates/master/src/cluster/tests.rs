@@ -168,6 +168,7 @@ fn admission() -> AdmissionRequest {
             who: Selection::Record(vec![]),
             output: AttributeName::new("contact.handle").unwrap(),
             cap: 10,
+            rank_by: None,
             evaluate_at: None,
         }),
         recipient: vec![8; 32],

@@ -44,10 +44,14 @@ pub enum Asks<'a> {
 /// The resolution path of a plan under a version of meaning, in the order of the plan.
 ///
 /// **Errors**: `ADM-0008` for a name that the version does not have, or has not in use, or reads otherwise; `ADM-0009` across domains;
-/// `ADM-0010` for what may not be read so; `ADM-0001` when the plan says another privacy class.
+/// `ADM-0010` for what may not be read so; `ADM-0001` when the plan says another privacy class, or ranks people by
+/// what it does not measure.
 pub fn path<'a>(semantics: &'a Semantics, plan: &'a Plan) -> Result<Vec<Step<'a>>, Code> {
     let (named, evaluated_at, class) = match plan {
         Plan::Audience(query) => {
+            if query.ranked().is_some_and(|place| !query.who.ranks(place)) {
+                return Err(Code::Malformed);
+            }
             let mut named = selecting(&query.who);
             named.push(Named::Delivered(&query.output));
             (named, query.evaluated_at, query.combined_privacy_class)

@@ -23,7 +23,7 @@ use crate::governance::semantics::{
 
 /// Resolves a query at an ordered time. **Errors**: `ADM-0008` unknown or inactive, `ADM-0009` across domains,
 /// `ADM-0010` not queryable, `ADM-0014` cap out of range, `ADM-0001` an argument of the wrong kind, `ADM-0027` a selection that is
-/// too large, nested too deeply or reads nothing, or bounds that nothing meets.
+/// too large, nested too deeply or reads nothing, bounds that nothing meets, or a rule that ranks nobody.
 pub fn resolve(
     governance: &Governance,
     query: &AudienceQuery,
@@ -37,6 +37,10 @@ pub fn resolve(
     }
     let mut resolver = Resolver::new(semantics, evaluated_at);
     let who = resolver.selection(&query.who)?;
+    let selection = match &query.rank_by {
+        Some(rule) => who.ranking(rule).ok_or(Code::SettingOutOfRange)?,
+        None => privacy.selection,
+    };
     let output = resolver.delivered(&query.output)?;
     let class = resolver.finish()?;
     let resolved = ResolvedQuery {
@@ -45,7 +49,7 @@ pub fn resolve(
         combined_privacy_class: class.max(output.privacy_class),
         minimum_result_cardinality: privacy.minimum_result_cardinality,
         cap: query.cap,
-        selection: privacy.selection,
+        selection,
         evaluated_at,
     };
     let read = resolved.inquiry().attributes().len();

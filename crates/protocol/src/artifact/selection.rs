@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use symphony_types::id::{AttributeName, RuleName};
 
 use super::statistic::Measure;
-use super::{Operand, Predicate, ResolvedOperand};
+use super::{Operand, Predicate, ResolvedOperand, SelectionRule};
 
 /// Which people are meant: those of whom there is a record that a task reads, as far as they consent and have budget.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -159,10 +159,13 @@ impl Selection<Qualification> {
 
     /// The time that says how lately a person qualified: that of the first window outside of every `not`.
     pub fn window(&self) -> Option<&AttributeName> {
+        self.dated().map(|operand| &operand.attribute)
+    }
+
+    fn dated(&self) -> Option<&ResolvedOperand> {
         let positive = self.conditions(false).into_iter().filter(|(_, positive)| *positive);
         let mut operands = positive.flat_map(|(condition, _)| &condition.operands);
-        let window = operands.find(|operand| matches!(operand.predicate, Predicate::Between { .. }));
-        window.map(|operand| &operand.attribute)
+        operands.find(|operand| matches!(operand.predicate, Predicate::Between { .. }))
     }
 
     /// The bits of the conditions that stand outside of every `not`.
@@ -178,6 +181,25 @@ impl Selection<Qualification> {
             all.extend(condition.measures.iter().map(|measure| (place, measure)));
         }
         all
+    }
+
+    /// Whether people can be ranked by what is measured at this place: its condition stands outside of every `not`.
+    pub fn ranks(&self, place: u32) -> bool {
+        let measures = self.measures();
+        let measured = usize::try_from(place).ok().and_then(|place| measures.get(place));
+        measured.is_some_and(|(condition, _)| self.positive() >> condition & 1 == 1)
+    }
+
+    /// How people are ranked by a rule: by what it measures once in this tree and outside of every `not`, or by the latest time where it
+    /// is the one of [`Selection::window`].
+    pub fn ranking(&self, rule: &RuleName) -> Option<SelectionRule> {
+        let measures = self.measures();
+        let mut named = (0..).zip(&measures).filter(|(_, (_, measure))| measure.rule == *rule);
+        match (named.next(), named.next()) {
+            (Some((place, _)), None) if self.ranks(place) => Some(SelectionRule::Largest(place)),
+            (None, _) if self.dated()?.rule == *rule => Some(SelectionRule::RecencyWeighted),
+            _ => None,
+        }
     }
 }
 

@@ -364,6 +364,9 @@ impl Policy {
         if self.privacy.minimum_result_cardinality == 0 || self.privacy.count_epsilon == Epsilon::ZERO {
             return Err("the minimum cardinality and the count's epsilon must be positive");
         }
+        if matches!(self.privacy.selection, SelectionRule::Largest(_)) {
+            return Err("only a query ranks people by what it measures");
+        }
         Ok(())
     }
 }

@@ -3,6 +3,7 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use symphony_protocol::admission::envelope::PrepareAnswer;
+use symphony_protocol::admission::explain;
 use symphony_protocol::admission::request::terms;
 use symphony_protocol::artifact::selection::{Quantity, SELECTION_MEASURES_MAX, Selection};
 use symphony_protocol::artifact::statistic::Measure;
@@ -14,7 +15,7 @@ use symphony_protocol::machine::{Answer, Command, Effect, Event};
 use symphony_types::amount::Sym;
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
-use symphony_types::id::{EpochId, GovernanceSequence, LockRef, RequestId};
+use symphony_types::id::{EpochId, GovernanceSequence, LockRef, RequestId, RuleName};
 use symphony_types::key::{Document, Vault};
 use symphony_types::time::{DAY_MS, OrderedMillis, RecordMillis};
 
@@ -454,6 +455,57 @@ fn a_selection_binds_conditions_and_measures() {
     assert_eq!(query.who.one_record(), None);
     let selected: Vec<u32> = (0..4).filter(|holding| query.who.selects(*holding)).collect();
     assert_eq!(selected, [0b10]);
+}
+
+/// R018, R090: people are ranked by a rule of the selection that measures, once and outside of every `not`, or by its window; by nothing
+/// else, and where no rule is named as policy says.
+#[test]
+fn a_query_ranks_people_by_what_it_reads_of_them() {
+    let spent = |least| operand("commerce.amount_sum", Argument::AtLeast(least));
+    let brand = operand("commerce.brand_purchase", text("Luckin"));
+    let recency = operand("commerce.purchase_recency", Argument::Days(30));
+    let bought = operand("commerce.purchase_count", Argument::AtLeast(3));
+    let record = |operands: &[&Operand]| Selection::Record(operands.iter().copied().cloned().collect());
+    let not = |who| Selection::Not(Box::new(who));
+    let best = Selection::All(vec![not(record(&[&bought])), record(&[&brand, &recency, &spent(100)])]);
+    let twice = Selection::Any(vec![record(&[&spent(100)]), record(&[&brand, &spent(500)])]);
+    let ranked = |who: &Selection<Vec<Operand>>, rule: Option<&str>| {
+        let request = with(|request| {
+            asked(request).who = who.clone();
+            asked(request).rank_by = rule.map(|rule| RuleName::new(rule).unwrap());
+        });
+        terms(&governance(), &request, START)
+    };
+    let chosen = |rule| ranked(&best, rule).unwrap().plan.query().unwrap().selection;
+    assert_eq!(chosen(None), governance().policy_at(START).privacy.selection);
+    assert_eq!(chosen(Some("commerce.amount_sum")), SelectionRule::Largest(1));
+    assert_eq!(chosen(Some("commerce.purchase_recency")), SelectionRule::RecencyWeighted);
+    // In a `not`; no measure; not of this selection; unknown; measured twice.
+    for rule in
+        ["commerce.purchase_count", "commerce.brand_purchase", "commerce.amount_range", "commerce.nothing"]
+    {
+        assert_eq!(ranked(&best, Some(rule)).err(), Some(Code::SettingOutOfRange), "{rule}");
+    }
+    assert_eq!(ranked(&twice, Some("commerce.amount_sum")).err(), Some(Code::SettingOutOfRange));
+    // A ranking is part of what the lock pays for, and its time is read only where it ranks.
+    let request = |rule: Option<&str>| {
+        with(|request| asked(request).rank_by = rule.map(|rule| RuleName::new(rule).unwrap()))
+    };
+    assert_ne!(request(None).lock_purpose(), request(Some("commerce.purchase_recency")).lock_purpose());
+    let plan = ranked(&best, Some("commerce.amount_sum")).unwrap().plan;
+    assert_eq!(plan.query().unwrap().inquiry().latest, None);
+    // Evidence that ranks by what is not measured, or by what stands in a `not`, follows from no meaning; no policy ranks.
+    let governance = governance();
+    let meaning = governance.semantics_at(START);
+    assert_eq!(explain::path(meaning, &plan).map(|steps| steps.len()), Ok(5));
+    for place in [0, 2, u32::MAX] {
+        let mut plan = plan.clone();
+        query(&mut plan).selection = SelectionRule::Largest(place);
+        assert_eq!(explain::path(meaning, &plan).err(), Some(Code::Malformed), "{place}");
+    }
+    let mut policy = governance.policy_at(START).clone();
+    policy.privacy.selection = SelectionRule::Largest(0);
+    assert_eq!(policy.check(), Err("only a query ranks people by what it measures"));
 }
 
 /// R046: what several records are needed for is no condition on one: not of the cohort of a training, nor of what a sum is over.

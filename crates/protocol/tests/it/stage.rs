@@ -353,6 +353,7 @@ pub(crate) fn campaign(request: &str) -> TaskRequest {
             ]),
             output: attribute("identity.contact_handle"),
             cap: 5_000,
+            rank_by: None,
             evaluate_at: None,
         }),
         recipient: vec![9; 32],

@@ -208,6 +208,7 @@ fn spec(merchant: &str, now: u64) -> CampaignSpec {
         who: None,
         output: "identity.contact_handle".to_owned(),
         cap: 5_000,
+        rank_by: None,
         evaluate_at_ms: Some(now),
     }
 }

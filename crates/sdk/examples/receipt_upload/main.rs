@@ -260,6 +260,7 @@ fn spec() -> CampaignSpec {
         who: None,
         output: "identity.contact_handle".to_owned(),
         cap: 5_000,
+        rank_by: None,
         evaluate_at_ms: None,
     }
 }

@@ -190,7 +190,7 @@ fn write_people(folder: &Path, people: u32) -> (Vec<u64>, Vec<u64>) {
 }
 
 /// Purchases in the order of their time, as they come in.
-struct Purchases {
+pub(crate) struct Purchases {
     random: Random,
     rows: u64,
     made: u64,
@@ -200,7 +200,7 @@ struct Purchases {
 }
 
 impl Purchases {
-    fn new(rows: u64, people: u32) -> Self {
+    pub(crate) fn new(rows: u64, people: u32) -> Self {
         let numbered = |what: &str, count: u32| {
             Arc::new(StringArray::from_iter_values((0..count).map(|number| format!("{what} {number:02}"))))
         };
@@ -214,7 +214,7 @@ impl Purchases {
         }
     }
 
-    fn next_batch(&mut self) -> Option<RecordBatch> {
+    pub(crate) fn next_batch(&mut self) -> Option<RecordBatch> {
         let rows = (self.rows - self.made).min(BATCH_ROWS);
         if rows == 0 {
             return None;

@@ -23,7 +23,7 @@ impl Duck {
     /// `None` without a Python that has DuckDB.
     pub(crate) fn start(folder: &Path) -> Option<Self> {
         let python = std::env::var_os("SYMPHONY_VAULT_PYTHON")?;
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/campaign/duck.py");
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../segments/benches/campaign/duck.py");
         let mut child = Command::new(python)
             .arg(script)
             .arg(folder)

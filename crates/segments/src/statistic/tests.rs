@@ -206,21 +206,23 @@ proptest! {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
-    /// R079, R087, R090, R092: the same people, as lately, as over plain records, however segments are dealt out.
+    /// R079, R087, R090, R092: the same people, as lately or with as much, as over plain records, however segments are dealt out.
     #[test]
     fn a_selected_audience_is_that_of_the_plain_evaluation(
         records in records(80), permitted in permitted(), who in whom(), beside in 0..80_usize,
-        portions in 1..4_usize,
+        portions in 1..4_usize, ranked in proptest::option::of(0..3_u32),
     ) {
-        let inquiry = Inquiry { who: &who, measure: &Measured::People, latest: who.window() };
+        let ranked = ranked.filter(|place| who.ranks(*place));
+        let latest = if ranked.is_none() { who.window() } else { None };
+        let inquiry = Inquiry { who: &who, measure: &Measured::People, latest };
         let read = |records: &[Record]| {
             Notes::read(inquiry, &gathered(inquiry, records, &permitted)).expect("it fits")
         };
-        let expected = read(&records).qualifying(&who);
+        let expected = read(&records).qualifying(&who, ranked);
         let (beside, segmented) = records.split_at(beside.min(records.len()));
         let mut notes = read(beside);
         noted(&mut notes, &block_on(found(inquiry, segmented, &permitted, portions)), &permitted);
-        prop_assert_eq!(notes.qualifying(&who), expected);
+        prop_assert_eq!(notes.qualifying(&who, ranked), expected);
     }
 }
 

@@ -53,6 +53,7 @@ impl Workload {
                 who: Selection::Record(vec![city]),
                 output: AttributeName::new("identity.contact_handle")?,
                 cap: 100,
+                rank_by: None,
                 evaluate_at: None,
             }),
             recipient: vec![7; 32],

@@ -48,6 +48,7 @@ async fn whatever_way_it_came_in_one_campaign_finds_it() {
     assert!(!handles.contains(&gone));
     assert_eq!(handles, expected);
     regulars_are_found_by_several_purchases(&network).await;
+    the_best_customers_come_first(&network).await;
 }
 
 /// R046, R087, R092: who bought three times for 17.40 together within a hundred days, and never elsewhere.
@@ -89,6 +90,47 @@ async fn regulars_are_found_by_several_purchases(network: &Network) {
     assert_eq!(found.audience.unwrap().handles, expected);
     let both = CampaignSpec { operands: spec().operands, ..asked };
     assert_eq!(code(network.client("luckin").quote(&both.task()).await), "ADM-0001");
+}
+
+/// R090: of more people than are wanted those who spent most, in whichever Vault they are; a ranking by what nobody asked is refused.
+async fn the_best_customers_come_first(network: &Network) {
+    let people = crowd(30);
+    for (index, vault) in VAULTS.iter().enumerate() {
+        let lines: Vec<Value> = people
+            .iter()
+            .filter(|of| of.vault == index)
+            .map(|of| {
+                json!({
+                    "request_id": format!("spent-{}", of.number), "subject": subject(of),
+                    "commerce.merchant": "Books & Co", "commerce.purchase_date": now_ms() - 86_400_000,
+                    // In another order than their numbers.
+                    "commerce.amount": format!("{}.00", 10 + of.number * 7 % 30),
+                })
+            })
+            .collect();
+        let report = network.put(vault, Upload::Records, "spent", &lines).await;
+        assert_eq!(report.refused_total, 0, "{report:?}");
+    }
+    let rule = |rule: &str| Operand { rule: rule.to_owned(), ..Operand::default() };
+    let spent = vec![
+        Operand { text: Some("Books & Co".to_owned()), ..rule("commerce.merchant_purchase") },
+        Operand { at_least: Some(1), ..rule("commerce.amount_sum") },
+    ];
+    let ranked = |rule: &str| CampaignSpec {
+        operands: spent.clone(),
+        cap: 12,
+        rank_by: Some(rule.to_owned()),
+        ..spec()
+    };
+    let best = ranked("commerce.amount_sum");
+    let found = network.submitter("luckin").run(&best, &request("best"), |_| {}).await.unwrap();
+    let mut expected: Vec<&Person> = people.iter().collect();
+    expected.sort_by_key(|of| std::cmp::Reverse(of.number * 7 % 30));
+    let mut expected: Vec<String> = expected[..12].iter().map(|of| contact(of)).collect();
+    expected.sort();
+    assert_eq!(found.audience.unwrap().handles, expected);
+    let unread = ranked("commerce.purchase_count");
+    assert_eq!(code(network.client("luckin").quote(&unread.task()).await), "ADM-0027");
 }
 
 /// R014, R076, R077

@@ -127,6 +127,7 @@ fn plans(world: &World) -> Vec<Plan> {
     };
     let regulars = measured("cafe luna", Quantity::Records, 2);
     let spenders = measured("cafe luna", Quantity::Sum, 700);
+    let spends = measured("tea house", Quantity::Sum, 1);
     let elsewhere = measured("kiosk", Quantity::Sum, 300);
     let tree = Selection::All(vec![
         Selection::Any(vec![regulars.clone(), spenders]),
@@ -147,6 +148,8 @@ fn plans(world: &World) -> Vec<Plan> {
         audience(lately(), SelectionRule::RecencyWeighted, 3),
         audience(tree, SelectionRule::RecencyWeighted, 100),
         audience(not(at("kiosk")), SelectionRule::Random, 4),
+        audience(Selection::Any(vec![spends.clone(), regulars.clone()]), SelectionRule::Largest(0), 3),
+        audience(Selection::Any(vec![spends, regulars.clone()]), SelectionRule::Largest(1), 3),
         plan(not(at("tea house")), Measure::People, 2),
         plan(Selection::Any(vec![regulars, elsewhere]), spent(), 2),
         plan(not(at("nowhere")), beyond, 2),

@@ -2430,6 +2430,9 @@ pub struct TaskSpec {
     /// of an audience in place of operands
     #[prost(message, optional, tag = "12")]
     pub who: ::core::option::Option<Selection>,
+    /// of an audience above its cap: the rule of it that says who comes first; policy chooses when empty
+    #[prost(string, tag = "13")]
+    pub rank_by: ::prost::alloc::string::String,
 }
 /// Numbers about selected people, noised. `protocol::artifact::statistic` has the limits.
 #[derive(Clone, PartialEq, ::prost::Message)]
