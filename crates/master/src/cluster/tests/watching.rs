@@ -134,7 +134,7 @@ fn pages_have_an_order_that_stays() {
     assert_eq!(told(&second), [4, 5, 6]);
     state.due.remove(&(OrderedMillis(102), numbered(6)));
     assert_eq!(told(&page(&state, &second.next)), [7], "the place that was told is gone");
-    assert_eq!(page(&state, &second.next).next, [], "and nothing follows");
+    assert!(page(&state, &second.next).next.is_empty(), "and nothing follows");
     for wrong in [&first.next[1..], &[first.next.as_slice(), &[0]].concat()] {
         assert_eq!(list(&state, &actor("rival"), &asked("", wrong, 3)), Err(Code::Malformed));
     }
