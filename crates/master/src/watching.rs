@@ -46,7 +46,7 @@ pub(crate) fn list(state: &State, actor: &ActorId, asked: &v1::TasksRequest) -> 
     let due = state.due.keys().skip_while(|due| after.is_some_and(|after| **due <= after));
     let open = due.filter_map(|(until, id)| {
         let task = state.tasks.get(id)?;
-        wanted.contains(&task.state()).then(|| ((*until, *id), task))
+        wanted.contains(&task.state()).then_some(((*until, *id), task))
     });
     let page: Vec<_> = open.take(limit).collect();
     let next = page.last().filter(|_| page.len() == limit).map_or_else(Vec::new, |(place, _)| bytes(place));
