@@ -138,8 +138,12 @@ impl Report {
         self.pinned && !self.judged.is_empty() && own.iter().all(|check| check.fault.is_none())
     }
 
-    /// The first check that fails of those that every master makes again when the evidence is disputed.
+    /// The first check that fails of those that every master makes again when the evidence is disputed, if the registered verifier
+    /// accepted exactly this evidence. Else a master may lack a part of it now, and have it in a review.
     pub fn disputable(&self) -> Option<&Check> {
+        if self.failed().any(|check| [VERDICT, ACCEPTED].contains(&check.name)) {
+            return None;
+        }
         let judged = self.checks.get(self.judged.clone()).unwrap_or_default();
         judged.iter().find(|check| check.fault.is_some())
     }
@@ -305,7 +309,7 @@ impl<'a> Shown<'a> {
     fn verdict(&self, report: &mut Report, governance: &Governance) {
         let Self { evidence, verdict, .. } = self;
         report.check(
-            "verdict-signature",
+            VERDICT,
             "the registered verifier, who did not compute the result, decided on this task",
             verdict::check(governance, &evidence.envelope.body, verdict).map_err(told),
         );
@@ -318,7 +322,7 @@ impl<'a> Shown<'a> {
             ),
         );
         report.check(
-            "verdict-evidence",
+            ACCEPTED,
             "the verifier looked at exactly this evidence",
             held(verdict.body.evidence == evidence.digest(), "the verdict is about other evidence"),
         );
@@ -396,6 +400,9 @@ fn told(code: Code) -> String {
 
 /// The check of the order's endorsements: no digest covers them, so that whoever brought the bundle can have changed them.
 const ORDER: &str = "envelope-signature";
+/// The checks that the verifier spoke, and of what.
+const VERDICT: &str = "verdict-signature";
+const ACCEPTED: &str = "verdict-evidence";
 const DECODE: &str = "the bytes are the canonical form of one evidence bundle";
 const DECODE_CANDIDATE: &str = "the bytes are the canonical form of the evidence bundle of one candidate";
 const NOT_SETTLED: &str = "this is the evidence of a candidate, which is not final";

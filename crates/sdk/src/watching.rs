@@ -4,8 +4,8 @@
 //! | what the evidence shows | verdict | disputed |
 //! |---|---|---|
 //! | every check passes | `holds` | no |
-//! | a majority of the masters vouches for it, and a check fails that each of them makes again in a dispute | `wrong` | yes |
-//! | nobody vouches for it, or another check fails | `doubtful` | no: whoever brought it could have made it, and the bond would be lost |
+//! | a majority of the masters vouches for it, the verifier accepted it, and a check fails that each master makes again in a dispute | `wrong` | yes |
+//! | nobody vouches for it, the verifier accepted something else, or another check fails | `doubtful` | no: whoever brought it could have made it, and the bond would be lost |
 //!
 //! What holds is looked at once; what is doubtful is fetched again with each pass. A dispute is noted, with its exhibit, before its bond
 //! is locked, and the masters' own list of filings is asked before it is filed: neither a crash nor lost notes make a second one.

@@ -266,6 +266,9 @@ async fn evidence_that_proves_nothing_costs_no_bond() {
     let mut nobodys = good.clone();
     nobodys.evidence.envelope.endorsements.clear();
     assert_eq!(nobodys.digest(), good.digest(), "no digest covers who endorses the order");
+    // What the verifier accepted is not there whole: masters that lack a part of it find it in a review.
+    let mut lacking = good.clone();
+    lacking.evidence.result.slices[1].1.report.clear();
     let mut rejected = good.clone();
     let mut verdict = rejected.verdict.body.clone();
     verdict.decision = Decision::Rejected(Code::ResultRejected);
@@ -278,6 +281,7 @@ async fn evidence_that_proves_nothing_costs_no_bond() {
         ("bundle-signature", encode(&stranger.endorsed(tampered()))),
         ("governance-pinned", encode(&stranger.endorsed(elsewhere))),
         ("envelope-signature", vouched(nobodys)),
+        ("slice-attestations", vouched(lacking)),
         ("verdict-accepted", vouched(rejected)),
     ];
     for (name, bytes) in cases {
