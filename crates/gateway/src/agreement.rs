@@ -8,8 +8,8 @@ use symphony_types::digest::Digest;
 use symphony_wire::evidence;
 use symphony_wire::v1::{
     ChainAccount, ChainBytes, ChallengeList, EvidenceBundle, GovernanceLog, GovernanceProof, GovernanceView,
-    ProposalEntry, Quote, Reconciliation, SealedResponse, SealedStep, Task, TaskResult, VaultAnswer,
-    VaultCoverage, VaultEntry, VaultList,
+    ProposalEntry, Quote, Reconciliation, SealedResponse, SealedStep, Task, TaskList, TaskResult,
+    VaultAnswer, VaultCoverage, VaultEntry, VaultList,
 };
 
 use crate::confirm::Agree;
@@ -19,6 +19,13 @@ const CLOCKS_APART_MS: u64 = 5_000;
 
 /// A task is equal in every field: all of them follow from the state.
 impl Agree for Task {
+    fn agrees(&self, other: &Self) -> bool {
+        self == other
+    }
+}
+
+/// A page is equal in every field: all of them follow from the state.
+impl Agree for TaskList {
     fn agrees(&self, other: &Self) -> bool {
         self == other
     }

@@ -16,8 +16,8 @@ use symphony_wire::v1::{
     EvidenceBundle, GovernanceLog, GovernanceLogRequest, GovernanceMotion, GovernanceProof,
     GovernanceProofRequest, GovernanceRequest, GovernanceView, ListVaultsRequest, ProposalEntry, Quote,
     Reconciliation, ReconciliationRequest, SealedRequest, SealedResponse, SealedStep,
-    Status as PlatformStatus, StatusRequest, StepRef, SubmitParseRequest, SubmitTaskRequest, Task, TaskRef,
-    TaskResult, TaskSpec, VaultAnswer, VaultEntry, VaultList, VaultOperation,
+    Status as PlatformStatus, StatusRequest, StepRef, SubmitParseRequest, SubmitTaskRequest, Task, TaskList,
+    TaskRef, TaskResult, TaskSpec, TasksRequest, VaultAnswer, VaultEntry, VaultList, VaultOperation,
 };
 use tonic::{Request, Response, Status};
 
@@ -83,6 +83,16 @@ impl Platform for Users {
     async fn get_evidence(&self, request: Request<TaskRef>) -> Result<Response<EvidenceBundle>, Status> {
         let caller = caller_of(&request)?;
         back(self.0.get_evidence(&caller, request.into_inner()).await)
+    }
+
+    async fn get_candidate(&self, request: Request<TaskRef>) -> Result<Response<EvidenceBundle>, Status> {
+        let caller = caller_of(&request)?;
+        back(self.0.get_candidate(&caller, request.into_inner()).await)
+    }
+
+    async fn list_tasks(&self, request: Request<TasksRequest>) -> Result<Response<TaskList>, Status> {
+        let caller = caller_of(&request)?;
+        back(self.0.list_tasks(&caller, request.into_inner()).await)
     }
 
     async fn file_challenge(

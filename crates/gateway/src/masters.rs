@@ -15,7 +15,8 @@ use symphony_wire::v1::{
     EvidenceBundle, GovernanceLog, GovernanceLogRequest, GovernanceMotion, GovernanceProof,
     GovernanceProofRequest, GovernanceRequest, GovernanceView, ListVaultsRequest, ProposalEntry, Quote,
     Reconciliation, ReconciliationRequest, SealedRequest, SealedResponse, SealedStep, StepRef,
-    SubmitParseRequest, SubmitTaskRequest, Task, TaskRef, TaskResult, TaskSpec, VaultEntry, VaultList,
+    SubmitParseRequest, SubmitTaskRequest, Task, TaskList, TaskRef, TaskResult, TaskSpec, TasksRequest,
+    VaultEntry, VaultList,
 };
 use tonic::{Request, Response, Status};
 
@@ -199,6 +200,24 @@ impl Gateway {
     ) -> Result<EvidenceBundle, Problem> {
         self.confirm((READ, CALL_TIMEOUT), caller, "GetEvidence", task, |mut master, request| async move {
             heard(master.get_evidence(request).await)
+        })
+        .await
+    }
+
+    pub(crate) async fn get_candidate(
+        &self,
+        caller: &Caller,
+        task: TaskRef,
+    ) -> Result<EvidenceBundle, Problem> {
+        self.confirm((READ, CALL_TIMEOUT), caller, "GetCandidate", task, |mut master, request| async move {
+            heard(master.get_candidate(request).await)
+        })
+        .await
+    }
+
+    pub(crate) async fn list_tasks(&self, caller: &Caller, asked: TasksRequest) -> Result<TaskList, Problem> {
+        self.confirm((READ, CALL_TIMEOUT), caller, "ListTasks", asked, |mut master, request| async move {
+            heard(master.list_tasks(request).await)
         })
         .await
     }

@@ -71,6 +71,8 @@ pub enum Subject {
     Anchoring(EpochId, TaskId),
     /// What a comparison with the chain or a Vault has shown.
     Adjustment(Box<Adjustment>),
+    /// What a client checks before the result is final.
+    Candidate(TaskId),
 }
 
 /// The parts of an assignment that the asking master's aggregator made, with what they are for.

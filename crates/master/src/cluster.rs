@@ -37,7 +37,7 @@ use tonic::{Request, Response, Status};
 use crate::blobs::{BLOBS_PER_KIND_MAX, Kind, Place};
 use crate::claim::{self, Claim, Handed, Subject};
 use crate::node::Node;
-use crate::{admission, bulk, helping, parse, reconcile, review, round, settlement, views};
+use crate::{admission, bulk, helping, parse, reconcile, review, round, settlement, views, watching};
 
 /// How long a question waits for this master to see what the other one sees.
 const CATCH_UP: Duration = Duration::from_millis(1_500);
@@ -170,6 +170,9 @@ impl Service {
                 }
                 Subject::Bundle(task) => {
                     views::settled(&self.node, task, vec![]).await.ok_or(UNSEEN)?.digest()
+                }
+                Subject::Candidate(task) => {
+                    watching::candidate(&self.node, task, vec![]).await.ok_or(UNSEEN)?.digest()
                 }
                 Subject::Dividends(epoch, vault, staked) => {
                     self.dividends(&state, *epoch, vault, staked).await?
@@ -308,6 +311,7 @@ fn of_state(state: &State, subject: &Subject) -> Option<Digest> {
         | Subject::Evidence(_)
         | Subject::ParseEvidence(_)
         | Subject::Bundle(_)
+        | Subject::Candidate(_)
         | Subject::Dividends(..)
         | Subject::Lock(_)
         | Subject::RoundOrder(_)

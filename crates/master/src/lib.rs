@@ -35,3 +35,4 @@ pub mod rpc;
 pub mod settlement;
 pub mod training;
 pub mod views;
+mod watching;

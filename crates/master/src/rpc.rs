@@ -37,7 +37,7 @@ use crate::claim::{Claim, Subject};
 use crate::effects::Fault;
 use crate::endorsing::endorsements;
 use crate::node::{Node, now};
-use crate::{admission, chain, council, parse, reconcile, round, views};
+use crate::{admission, chain, council, parse, reconcile, round, views, watching};
 
 /// How long a submission waits for the Vaults before it answers "pending".
 const ADMISSION_WAIT: Duration = Duration::from_secs(20);
@@ -303,6 +303,23 @@ impl Platform for Service {
         Ok(Response::new(v1::EvidenceBundle { bundle: documents::encode(&bundle) }))
     }
 
+    async fn get_candidate(
+        &self,
+        request: Request<v1::TaskRef>,
+    ) -> Result<Response<v1::EvidenceBundle>, Status> {
+        let caller = self.caller(request.metadata(), "GetCandidate")?;
+        let id = convert::task_id(request.get_ref()).map_err(refused)?;
+        watching::open(&self.node.state(), &caller.actor, &id).map_err(plain)?;
+        let bundle = watching::endorsed(&self.node, &id).await.map_err(unseen)?;
+        Ok(Response::new(v1::EvidenceBundle { bundle: documents::encode(&bundle) }))
+    }
+
+    async fn list_tasks(&self, request: Request<v1::TasksRequest>) -> Result<Response<v1::TaskList>, Status> {
+        let caller = self.caller(request.metadata(), "ListTasks")?;
+        let list = watching::list(&self.node.state(), &caller.actor, request.get_ref());
+        Ok(Response::new(list.map_err(plain)?))
+    }
+
     async fn file_challenge(
         &self,
         request: Request<v1::ChallengeFiling>,
@@ -408,11 +425,7 @@ impl Platform for Service {
     ) -> Result<Response<v1::Reconciliation>, Status> {
         let caller = self.caller(request.metadata(), "GetReconciliation")?;
         // Records name tasks of others, so they are for those whom governance knows.
-        let state = self.node.state();
-        let actor = state.governance.registry.actors.get(&caller.actor);
-        if actor.is_none_or(|actor| actor.suspended) {
-            return Err(plain(Code::Forbidden));
-        }
+        views::registered(&self.node.state(), &caller.actor).map_err(plain)?;
         let asked = request.into_inner();
         if asked.compare {
             reconcile::at_once(&self.node).await;
@@ -515,7 +528,7 @@ fn possible(state: &State, asked: &TaskRequest) -> Option<u32> {
     rounds_possible(&state.governance, &asked.scope, &request.training, now()).ok()
 }
 
-/// Why masters do not show a lock.
+/// Why masters do not show a lock, or do not stand behind a document.
 fn unseen(fault: Fault) -> Status {
     match fault {
         Fault::Refused(code, detail) => refusal(code, detail),

@@ -127,12 +127,18 @@ fn admitted(state: &State, task: &Task) -> v1::Task {
     view
 }
 
+/// Whether governance knows an actor that may act: who disputes results, and sees what is told of those of others. **Errors**:
+/// `ADM-0003`.
+pub(crate) fn registered(state: &State, actor: &ActorId) -> Result<(), Code> {
+    match state.governance.registry.actors.get(actor) {
+        Some(actor) if !actor.suspended => Ok(()),
+        Some(_) | None => Err(Code::Forbidden),
+    }
+}
+
 /// The challenges of a task, for whoever may file one. **Errors**: `ADM-0003`, `ADM-0004`.
 pub fn challenges(state: &State, actor: &ActorId, task: &TaskId) -> Result<v1::ChallengeList, Code> {
-    let registered = state.governance.registry.actors.get(actor).is_some_and(|actor| !actor.suspended);
-    if !registered {
-        return Err(Code::Forbidden);
-    }
+    registered(state, actor)?;
     let known = state.tasks.get(task).ok_or(Code::NotFound)?;
     let policy = known.envelope.versions.policy;
     let governed = state.governance.policy_of(policy)?;
@@ -159,7 +165,7 @@ pub const fn code_of(outcome: &Outcome) -> Option<Code> {
 }
 
 /// The word for a class of tasks.
-const fn class_word(class: TaskClass) -> &'static str {
+pub(crate) const fn class_word(class: TaskClass) -> &'static str {
     match class {
         TaskClass::Parse => "parse",
         TaskClass::Query => "query",

@@ -566,7 +566,7 @@ pub(crate) async fn patiently<T, F: Future<Output = Result<T, ClientError>>>(
 }
 
 /// Whether the same request may soon be answered.
-fn passing(error: &ClientError) -> bool {
+pub(crate) fn passing(error: &ClientError) -> bool {
     match error {
         ClientError::Refused(problem) => problem.passing(),
         ClientError::Unreachable(_) | ClientError::Garbled(_) => true,

@@ -24,5 +24,6 @@ pub mod training;
 pub mod treasury;
 pub mod verify;
 pub mod wallet;
+pub mod watching;
 
 mod own;

@@ -22,6 +22,7 @@ pub mod governance;
 pub mod reconcile;
 pub mod statistic;
 pub mod training;
+pub mod watching;
 
 use compute::Compute;
 use statistic::{Selection, Statistic};

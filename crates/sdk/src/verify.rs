@@ -1,5 +1,8 @@
 //! The evidence of a settled task, checked by somebody who trusts no node and has no network (R118, R134, R135, R208).
 //!
+//! A result that awaits its end has a bundle of its own kind, with the same checks of the result and none of a settlement (R139): what
+//! passes them holds so far, and is not final.
+//!
 //! Everything is recomputed from the bundle: signatures, attestation, receipts, fee, shares, root, payout. What remains
 //! to be believed is the governance inside it, whose digest is printed so that it can be pinned: keys, prices and approved
 //! code all come from there.
@@ -7,15 +10,16 @@
 mod payout;
 
 use std::cell::RefCell;
+use std::ops::Range;
 
 use serde::Serialize;
 use symphony_attest::appraise::Tier;
 use symphony_attest::claims::Class;
-use symphony_protocol::artifact::{Attestation, Decision};
-use symphony_protocol::evidence::{EndorsedBundle, EvidenceBundle};
+use symphony_protocol::artifact::{Attestation, Decision, Evidence, SignedVerdict};
+use symphony_protocol::evidence::{CandidateBundle, EndorsedBundle, EndorsedCandidate, EvidenceBundle};
 use symphony_protocol::governance::Governance;
 pub use symphony_protocol::governance::log::governance_digest;
-use symphony_protocol::governance::log::replay;
+use symphony_protocol::governance::log::{LogEntry, replay};
 use symphony_protocol::settlement::finalize::{self, Settled};
 use symphony_protocol::settlement::verdict;
 use symphony_protocol::verification::{Expectation, findings};
@@ -37,11 +41,31 @@ pub struct Check {
     pub fault: Option<String>,
 }
 
+/// How a result stands of which a bundle is about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Finality {
+    /// The bytes are no bundle.
+    #[default]
+    Unknown,
+    /// It was settled.
+    Final,
+    /// It may still be disputed, and becomes final then unless it is.
+    Candidate {
+        /// When.
+        final_ms: u64,
+    },
+}
+
 /// What a bundle proves.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Report {
     /// The task, in hexadecimal digits; empty when the bundle cannot be read.
     pub task: String,
+    /// Digest of the aggregate that it is about, as challenges name it; empty likewise.
+    pub result: String,
+    /// Whether the result is final.
+    pub finality: Finality,
     /// The digest of the governance that the network was founded with.
     pub governance: String,
     /// How many changes of it everything was judged by.
@@ -56,6 +80,9 @@ pub struct Report {
     pub enclaves: Vec<EnclaveStanding>,
     /// The checks, in order. Those that could not be made after a failure are left out.
     pub checks: Vec<Check>,
+    /// Which of the checks are the verifier's own, and those that every master makes again when the evidence is disputed.
+    #[serde(skip)]
+    judged: Range<usize>,
 }
 
 /// What stands behind one attestation.
@@ -104,47 +131,49 @@ impl Report {
         self.checks.iter().filter(|check| check.fault.is_some())
     }
 
+    /// Whether a majority of the masters of the expected governance vouches for what the bundle shows, whatever that is: the checks
+    /// of the bundle itself and of its order pass. Without it, whoever brought the bundle may have made it.
+    pub fn vouched(&self) -> bool {
+        let own = self.checks.get(..self.judged.start).unwrap_or_default();
+        self.pinned && !self.judged.is_empty() && own.iter().all(|check| check.fault.is_none())
+    }
+
+    /// The first check that fails of those that every master makes again when the evidence is disputed, if the registered verifier
+    /// accepted exactly this evidence. Else a master may lack a part of it now, and have it in a review.
+    pub fn disputable(&self) -> Option<&Check> {
+        if self.failed().any(|check| [VERDICT, ACCEPTED].contains(&check.name)) {
+            return None;
+        }
+        let judged = self.checks.get(self.judged.clone()).unwrap_or_default();
+        judged.iter().find(|check| check.fault.is_some())
+    }
+
     fn check(&mut self, name: &'static str, proves: &'static str, result: Result<(), String>) {
         self.checks.push(Check { name, proves, fault: result.err() });
     }
 }
 
-/// Makes every check of a bundle. `trusted` is the governance that the caller expects.
+/// Makes every check of the bundle of a settled task; that of a candidate is none. `trusted` is the governance that the caller
+/// expects.
 pub fn verify(bytes: &[u8], trusted: Option<Digest>) -> Report {
     let mut report = Report::default();
     let bundle: EndorsedBundle = match decode(bytes) {
         Ok(bundle) => bundle,
         Err(error) => {
-            report.check("decode", DECODE, Err(error.to_string()));
+            let of_candidate = decode::<EndorsedCandidate>(bytes).is_ok();
+            let fault = if of_candidate { NOT_SETTLED.to_owned() } else { error.to_string() };
+            report.check("decode", DECODE, Err(fault));
             return report;
         }
     };
     report.check("decode", DECODE, Ok(()));
     let body = &bundle.body;
-    report.check(
-        "bundle-signature",
-        "a majority of the registered masters vouches for every bit of this bundle",
-        held(body.governance.registry.endorsed(&bundle), "no majority of the registered masters endorses it"),
-    );
-    let digest = governance_digest(&body.governance);
-    report.task = body.context.task.to_string();
-    report.governance = digest.to_string();
-    report.software = body.context.software;
+    report.finality = Finality::Final;
     report.paid = body.payout.is_some();
-    if let Some(trusted) = trusted {
-        report.pinned = digest == trusted;
-        let fault = format!("the bundle's governance is {digest}");
-        report.check(
-            "governance-pinned",
-            "this is the governance that was expected",
-            held(report.pinned, &fault),
-        );
-    }
-    let sound = body.governance.check().map_err(str::to_owned);
-    let judgeable = sound.is_ok();
-    report.check("governance-sound", "policies are complete and every share is inside its band", sound);
-    if judgeable && let Some(governed) = governed_by(&mut report, body) {
-        result_checks(&mut report, body, &governed);
+    let endorsed = body.governance.registry.endorsed(&bundle);
+    let shown = Shown::of_settled(body);
+    if let Some(governed) = shown.judged(&mut report, endorsed, trusted) {
+        shown.verdict(&mut report, &governed);
         if let Some(settled) = settled_by(&mut report, body) {
             settlement_checks(&mut report, body, &settled);
             if let Some(evidence) = &body.payout {
@@ -155,22 +184,149 @@ pub fn verify(bytes: &[u8], trusted: Option<Digest>) -> Report {
     report
 }
 
-/// What governed when the task was admitted: the founding governance and every change that the council enacted since, each
-/// counted again (R128, R129). `None` when it cannot be told.
-fn governed_by(report: &mut Report, bundle: &EvidenceBundle) -> Option<Governance> {
-    let admitted = bundle.evidence.envelope.body.versions.governance;
-    let governed = replay(&bundle.governance, &bundle.changes).map_err(told).and_then(|governed| {
-        held(governed.sequence == admitted, "the changes are not those before the task's admission")?;
-        Ok(governed)
-    });
-    report.sequence = admitted.0;
-    let told = governed.as_ref().map(|_| ()).map_err(Clone::clone);
-    report.check(
-        "governance-log",
-        "the council voted for every change before the task was admitted, and nothing else was changed",
-        told,
-    );
-    governed.ok()
+/// Makes every check of the bundle of a candidate, as [`verify`] does of a settled task.
+pub fn candidate(bytes: &[u8], trusted: Option<Digest>) -> Report {
+    let mut report = Report::default();
+    let bundle: EndorsedCandidate = match decode(bytes) {
+        Ok(bundle) => bundle,
+        Err(error) => {
+            report.check("decode", DECODE_CANDIDATE, Err(error.to_string()));
+            return report;
+        }
+    };
+    report.check("decode", DECODE_CANDIDATE, Ok(()));
+    let body = &bundle.body;
+    report.finality = Finality::Candidate { final_ms: body.final_at.0 };
+    let endorsed = body.governance.registry.endorsed(&bundle);
+    let shown = Shown::of_candidate(body);
+    if let Some(governed) = shown.judged(&mut report, endorsed, trusted) {
+        shown.verdict(&mut report, &governed);
+    }
+    report
+}
+
+/// Makes the checks of whichever of the two bundles the bytes are.
+pub fn either(bytes: &[u8], trusted: Option<Digest>) -> Report {
+    if decode::<EndorsedCandidate>(bytes).is_ok() {
+        candidate(bytes, trusted)
+    } else {
+        verify(bytes, trusted)
+    }
+}
+
+/// What the bundle of a candidate shows, and that of a settled task as well.
+struct Shown<'a> {
+    network: &'a str,
+    governance: &'a Governance,
+    changes: &'a [LogEntry],
+    evidence: &'a Evidence,
+    verdict: &'a SignedVerdict,
+}
+
+impl<'a> Shown<'a> {
+    fn of_settled(bundle: &'a EvidenceBundle) -> Self {
+        let EvidenceBundle { network, governance, changes, evidence, verdict, .. } = bundle;
+        Self { network, governance, changes, evidence, verdict }
+    }
+
+    fn of_candidate(bundle: &'a CandidateBundle) -> Self {
+        let CandidateBundle { network, governance, changes, evidence, verdict, final_at: _ } = bundle;
+        Self { network, governance, changes, evidence, verdict }
+    }
+
+    /// Whether the bundle is what it says, and whether the result is right; what governed it, unless that cannot be told.
+    fn judged(&self, report: &mut Report, endorsed: bool, trusted: Option<Digest>) -> Option<Governance> {
+        report.check(
+            "bundle-signature",
+            "a majority of the registered masters vouches for every bit of this bundle",
+            held(endorsed, "no majority of the registered masters endorses it"),
+        );
+        let digest = governance_digest(self.governance);
+        let envelope = &self.evidence.envelope.body;
+        report.task = envelope.task.to_string();
+        report.result = self.evidence.result.aggregate.0.body.digest().to_string();
+        report.governance = digest.to_string();
+        report.software = envelope.coordination.software_admitted;
+        if let Some(trusted) = trusted {
+            report.pinned = digest == trusted;
+            let fault = format!("the bundle's governance is {digest}");
+            report.check(
+                "governance-pinned",
+                "this is the governance that was expected",
+                held(report.pinned, &fault),
+            );
+        }
+        let sound = self.governance.check().map_err(str::to_owned);
+        let judgeable = sound.is_ok();
+        report.check("governance-sound", "policies are complete and every share is inside its band", sound);
+        if !judgeable {
+            return None;
+        }
+        let governed = self.governed(report)?;
+        self.result(report, &governed);
+        Some(governed)
+    }
+
+    /// What governed when the task was admitted: the founding governance and every change that the council enacted since, each
+    /// counted again (R128, R129). `None` when it cannot be told.
+    fn governed(&self, report: &mut Report) -> Option<Governance> {
+        let admitted = self.evidence.envelope.body.versions.governance;
+        let governed = replay(self.governance, self.changes).map_err(told).and_then(|governed| {
+            held(governed.sequence == admitted, "the changes are not those before the task's admission")?;
+            Ok(governed)
+        });
+        report.sequence = admitted.0;
+        let told = governed.as_ref().map(|_| ()).map_err(Clone::clone);
+        report.check(
+            "governance-log",
+            "the council voted for every change before the task was admitted, and nothing else was changed",
+            told,
+        );
+        governed.ok()
+    }
+
+    /// The verifier's own checks again.
+    fn result(&self, report: &mut Report, governance: &Governance) {
+        let enclaves = RefCell::new(Vec::new());
+        let judge = |attestation: &Attestation, expectation: &Expectation| {
+            let judged = governed::judge_standing(self.network, governance, attestation, expectation);
+            let (appraised, standing) = judged?;
+            enclaves.borrow_mut().push(EnclaveStanding::of(expectation, &standing));
+            Ok(appraised)
+        };
+        let findings = findings(governance, self.evidence, &judge);
+        report.enclaves = enclaves.into_inner();
+        let own = findings.iter().take_while(|finding| finding.check == ORDER).count();
+        let first = report.checks.len() + own;
+        for finding in findings {
+            let fault = finding.fault.map(|(code, detail)| format!("{code}: {detail}"));
+            report.checks.push(Check { name: finding.check, proves: finding.proves, fault });
+        }
+        report.judged = first..report.checks.len();
+    }
+
+    /// What the verifier said.
+    fn verdict(&self, report: &mut Report, governance: &Governance) {
+        let Self { evidence, verdict, .. } = self;
+        report.check(
+            VERDICT,
+            "the registered verifier, who did not compute the result, decided on this task",
+            verdict::check(governance, &evidence.envelope.body, verdict).map_err(told),
+        );
+        report.check(
+            "verdict-accepted",
+            "the verifier accepted the result",
+            held(
+                verdict.body.decision == Decision::Accepted && verdict.body.reasons.is_empty(),
+                "it was rejected",
+            ),
+        );
+        report.check(
+            ACCEPTED,
+            "the verifier looked at exactly this evidence",
+            held(verdict.body.evidence == evidence.digest(), "the verdict is about other evidence"),
+        );
+    }
 }
 
 /// What governed when the task was settled, as far as policies and epochs go (R188, R190). `None` when it cannot be told.
@@ -188,42 +344,6 @@ fn settled_by(report: &mut Report, bundle: &EvidenceBundle) -> Option<Governance
         told,
     );
     governed.ok()
-}
-
-/// Whether the result is right: the verifier's own checks again, then the verdict.
-fn result_checks(report: &mut Report, bundle: &EvidenceBundle, governance: &Governance) {
-    let EvidenceBundle { evidence, verdict, .. } = bundle;
-    let enclaves = RefCell::new(Vec::new());
-    let judge = |attestation: &Attestation, expectation: &Expectation| {
-        let judged = governed::judge_standing(&bundle.network, governance, attestation, expectation);
-        let (appraised, standing) = judged?;
-        enclaves.borrow_mut().push(EnclaveStanding::of(expectation, &standing));
-        Ok(appraised)
-    };
-    let findings = findings(governance, evidence, &judge);
-    report.enclaves = enclaves.into_inner();
-    for finding in findings {
-        let fault = finding.fault.map(|(code, detail)| format!("{code}: {detail}"));
-        report.checks.push(Check { name: finding.check, proves: finding.proves, fault });
-    }
-    report.check(
-        "verdict-signature",
-        "the registered verifier, who did not compute the result, decided on this task",
-        verdict::check(governance, &evidence.envelope.body, verdict).map_err(told),
-    );
-    report.check(
-        "verdict-accepted",
-        "the verifier accepted the result",
-        held(
-            verdict.body.decision == Decision::Accepted && verdict.body.reasons.is_empty(),
-            "it was rejected",
-        ),
-    );
-    report.check(
-        "verdict-evidence",
-        "the verifier looked at exactly this evidence",
-        held(verdict.body.evidence == evidence.digest(), "the verdict is about other evidence"),
-    );
 }
 
 /// Whether the settlement follows from the result.
@@ -278,4 +398,11 @@ fn told(code: Code) -> String {
     format!("{code}: {}", code.title())
 }
 
+/// The check of the order's endorsements: no digest covers them, so that whoever brought the bundle can have changed them.
+const ORDER: &str = "envelope-signature";
+/// The checks that the verifier spoke, and of what.
+const VERDICT: &str = "verdict-signature";
+const ACCEPTED: &str = "verdict-evidence";
 const DECODE: &str = "the bytes are the canonical form of one evidence bundle";
+const DECODE_CANDIDATE: &str = "the bytes are the canonical form of the evidence bundle of one candidate";
+const NOT_SETTLED: &str = "this is the evidence of a candidate, which is not final";

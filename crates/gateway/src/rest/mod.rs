@@ -14,6 +14,7 @@ mod request;
 mod shape;
 mod tasks;
 mod vaults;
+mod watching;
 
 pub use description::openapi;
 
@@ -40,12 +41,13 @@ pub(crate) fn slow(gateway: &Arc<Gateway>) -> Router {
 fn quick_routes() -> Routes {
     OpenApiRouter::new()
         .routes(routes!(tasks::quote))
-        .routes(routes!(tasks::submit))
+        .routes(routes!(tasks::submit, watching::list))
         .routes(routes!(tasks::task))
         .routes(routes!(tasks::events))
         .routes(routes!(tasks::result))
         .routes(routes!(tasks::step))
         .routes(routes!(tasks::evidence))
+        .routes(routes!(watching::candidate))
         .routes(routes!(challenges::list, challenges::file))
         .routes(routes!(vaults::list))
         .routes(routes!(vaults::assigned))

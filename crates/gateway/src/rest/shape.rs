@@ -172,6 +172,7 @@ mod governance;
 mod reconcile;
 mod statistic;
 mod training;
+mod watching;
 
 pub(crate) use chain::ChainAccount;
 pub(crate) use challenge::{ChallengeFiling, ChallengeList};
@@ -181,6 +182,7 @@ pub(crate) use reconcile::Reconciliation;
 use statistic::{Selection, Statistic};
 pub(crate) use training::SealedStep;
 use training::{Training, TrainingProgress};
+pub(crate) use watching::TaskList;
 
 /// Applies a field's conversion; gives the closures of [`answers`] their argument's type.
 fn read<A, B>(value: A, conversion: impl FnOnce(A) -> B) -> B {

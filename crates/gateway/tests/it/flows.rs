@@ -79,6 +79,28 @@ async fn a_task_is_followed_to_its_result_and_evidence() {
     assert_eq!(serde_json::from_str::<Value>(&status).unwrap()["masters"], 1);
 }
 
+/// R139, R208: a page is asked for in words that are one, and by whom the token names; a candidate comes as bytes.
+#[tokio::test]
+async fn what_may_be_disputed_is_listed_page_by_page() {
+    let stage = Stage::open().await;
+    for wrong in ["after=xyz", "after=abc", "limit=-1", "limit=many", "status=challenged"] {
+        let refused = stage.get(&format!("/v1/tasks?{wrong}")).send().await.unwrap();
+        assert_eq!(refused.status(), 400, "{wrong}");
+        assert!(refused.text().await.unwrap().contains("ADM-0001"), "{wrong}");
+    }
+    assert!(stage.seen.lock().unwrap().callers.is_empty(), "no master was asked");
+    let nobody = stage.client.get(format!("{}/v1/tasks", stage.url)).send().await.unwrap();
+    assert_eq!(nobody.status(), 401);
+    assert_eq!(stage.get("/v1/tasks").send().await.unwrap().status(), 200);
+    let path = format!("/v1/tasks/{}/candidate", hex::encode(TASK));
+    let candidate = stage.get(&path).send().await.unwrap();
+    assert_eq!(candidate.headers()["content-type"], "application/octet-stream");
+    let seen = stage.seen.lock().unwrap();
+    let named: Vec<_> =
+        seen.callers.iter().map(|(method, by)| (method.as_str(), by.actor.as_str())).collect();
+    assert_eq!(named, [("ListTasks", ACTOR), ("GetCandidate", ACTOR)]);
+}
+
 /// R014, R002, R209
 #[tokio::test]
 async fn a_bulk_upload_is_cut_sealed_and_counted() {

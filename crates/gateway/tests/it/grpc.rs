@@ -3,8 +3,8 @@
 use prost::Message;
 use symphony_wire::v1::vault_operation::Operation;
 use symphony_wire::v1::{
-    DrawReceipt, ParseReceipt, PutReceipt, ReadBudget, SealedOperation, SubmitParseRequest, Task, TaskRef,
-    VaultAnswer, VaultOperation,
+    DrawReceipt, EvidenceBundle, ParseReceipt, PutReceipt, ReadBudget, SealedOperation, SubmitParseRequest,
+    Task, TaskList, TaskRef, TasksRequest, VaultAnswer, VaultOperation,
 };
 
 use crate::stage::{ACTOR, Stage, TASK, VAULT, token};
@@ -39,6 +39,22 @@ async fn a_call_goes_on_in_the_callers_name() {
     let answer: Task = message(call(&stage, "Platform/GetTask", Some(token(|_| {})), task).await).await;
     assert_eq!(answer.state, "dispatched");
     assert_eq!(stage.seen.lock().unwrap().callers[0].1.actor.as_str(), ACTOR);
+}
+
+/// R139, R208: a list of what may be disputed, and the evidence of one.
+#[tokio::test]
+async fn what_may_be_disputed_is_listed_over_grpc() {
+    let stage = Stage::open().await;
+    let asked = TasksRequest { state: "verifying".to_owned(), after: vec![1, 2], limit: 9 }.encode_to_vec();
+    let list: TaskList =
+        message(call(&stage, "Platform/ListTasks", Some(token(|_| {})), asked.clone()).await).await;
+    assert_eq!((list.tasks[0].state.as_str(), list.next.as_slice()), ("verifying", [1, 2].as_slice()));
+    let task = TaskRef { task_id: TASK.to_vec() }.encode_to_vec();
+    let candidate: EvidenceBundle =
+        message(call(&stage, "Platform/GetCandidate", Some(token(|_| {})), task).await).await;
+    assert_eq!(candidate.bundle, [4, 5, 6]);
+    let nobody = call(&stage, "Platform/ListTasks", None, asked).await;
+    assert_eq!(nobody.headers()["symphony-code"], "ADM-0002");
 }
 
 /// R203, R210

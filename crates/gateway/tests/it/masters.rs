@@ -37,6 +37,13 @@ async fn serves_the_truth(stage: &Stage) {
     assert_eq!(read(stage.get(&format!("{path}/result"))).await["sealed"], "abababab");
     let evidence = stage.get(&format!("{path}/evidence")).send().await.unwrap();
     assert_eq!(evidence.bytes().await.unwrap().as_ref(), [1, 2, 3]);
+    let candidate = stage.get(&format!("{path}/candidate")).send().await.unwrap();
+    assert_eq!(candidate.bytes().await.unwrap().as_ref(), [4, 5, 6], "R139");
+    let listed = read(stage.get("/v1/tasks?state=challenged&after=0a0b&limit=7")).await;
+    let entry = json!({
+        "task_id": hex::encode(TASK), "task_class": "query", "state": "challenged", "until_ms": 7, "since_ms": 3
+    });
+    assert_eq!(listed, json!({ "tasks": [entry], "next": "0a0b" }), "R139, R208");
     for route in ["/v1/chain/transactions", "/v1/chain/queries"] {
         let answer = stage.post(route, OCTETS, vec![9, 8]).send().await.unwrap();
         assert_eq!(answer.bytes().await.unwrap().as_ref(), [9, 8]);

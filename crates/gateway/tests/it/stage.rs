@@ -340,6 +340,20 @@ impl Platform for Master {
         Ok(Response::new(EvidenceBundle { bundle: self.word(vec![1, 2, 3], vec![6, 6, 6]) }))
     }
 
+    async fn get_candidate(&self, request: Request<TaskRef>) -> Answer<EvidenceBundle> {
+        self.meet(&request, "GetCandidate")?;
+        Ok(Response::new(EvidenceBundle { bundle: self.word(vec![4, 5, 6], vec![6, 6, 6]) }))
+    }
+
+    async fn list_tasks(&self, request: Request<TasksRequest>) -> Answer<TaskList> {
+        self.meet(&request, "ListTasks")?;
+        let TasksRequest { state, after, limit } = request.into_inner();
+        let task_class = self.word("query", "train").to_owned();
+        let (task_id, until_ms) = (TASK.to_vec(), u64::from(limit));
+        let tasks = vec![TaskEntry { task_id, task_class, state, until_ms, since_ms: 3 }];
+        Ok(Response::new(TaskList { tasks, next: after }))
+    }
+
     async fn file_challenge(&self, request: Request<ChallengeFiling>) -> Answer<ChallengeList> {
         self.meet(&request, "FileChallenge")?;
         let filing = request.into_inner();

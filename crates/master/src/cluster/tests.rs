@@ -37,6 +37,7 @@ use crate::claim::{envelope, preparation};
 mod hardware;
 mod reconciliation;
 mod rounds;
+mod watching;
 
 const NETWORK: &str = "test";
 

@@ -96,12 +96,8 @@ pub(crate) enum Command {
         #[arg(long)]
         wait: bool,
     },
-    /// Follow a task to its end
-    Watch {
-        /// Task id, 64 hexadecimal digits
-        #[arg(value_parser = digest)]
-        task: Digest,
-    },
+    /// Follow a task to its end; without one, check the evidence of every result that is not final yet
+    Watch(Watch),
     /// Open the result of a completed task
     Result {
         /// Task id, 64 hexadecimal digits
@@ -204,7 +200,7 @@ pub(crate) enum Command {
     /// What names mean, and how those of a task were resolved
     #[command(subcommand)]
     Semantics(governance::Semantics),
-    /// Check an evidence bundle, without a network and without trust in any node
+    /// Check an evidence bundle, without a network and without trust in any node; ends with 5 where all holds so far, but is not final
     Verify {
         /// The bundle
         file: PathBuf,
@@ -236,6 +232,28 @@ pub(crate) enum Command {
     Status,
     /// The catalogue of refusals
     Errors,
+}
+
+#[derive(Args)]
+pub(crate) struct Watch {
+    /// Task id, 64 hexadecimal digits
+    #[arg(value_parser = digest)]
+    pub(crate) task: Option<Digest>,
+    /// Dispute what does not pass, with a bond each time; without it, what is found is only told
+    #[arg(long, requires = "cursor", conflicts_with = "task")]
+    pub(crate) challenge: bool,
+    /// Keep what was looked at and disputed in this file, and its exhibits beside it
+    #[arg(long, value_name = "FILE", conflicts_with = "task")]
+    pub(crate) cursor: Option<PathBuf>,
+    /// Pass over results that came to await their end before, in milliseconds since 1970
+    #[arg(long, value_name = "MS", default_value_t, conflicts_with = "task")]
+    pub(crate) since: u64,
+    /// End after one pass
+    #[arg(long, conflicts_with_all = ["task", "seconds"])]
+    pub(crate) once: bool,
+    /// End after this time; without it and --once, never
+    #[arg(long = "for", value_name = "SECONDS", conflicts_with = "task")]
+    pub(crate) seconds: Option<u64>,
 }
 
 #[derive(Subcommand)]
@@ -459,6 +477,9 @@ pub(crate) enum Evidence {
         /// Task id, 64 hexadecimal digits
         #[arg(value_parser = digest)]
         task: Digest,
+        /// Of a result that awaits its end, which anybody who may dispute it may have: it is not final
+        #[arg(long)]
+        candidate: bool,
         /// The file to write
         #[arg(long, short)]
         out: PathBuf,

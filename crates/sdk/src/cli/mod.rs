@@ -20,3 +20,4 @@ mod show;
 mod tee;
 mod train;
 mod vault;
+mod watch;

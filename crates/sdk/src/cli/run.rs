@@ -17,8 +17,9 @@ use symphony_sdk::replay::on_journal;
 use symphony_sdk::shape::{ConsentEntry, TaskResult};
 use symphony_sdk::statistic::{QueryResult, QuerySpec};
 use symphony_sdk::submission::{self, Submission as _, SubmissionError};
-use symphony_sdk::verify::verify;
+use symphony_sdk::verify::{Finality, either};
 use symphony_sdk::wallet::WalletError;
+use symphony_sdk::watching::WatchError;
 use symphony_types::digest::Digest;
 use symphony_types::id::{RequestId, TaskId};
 
@@ -37,6 +38,8 @@ pub(super) const ASSIGNED: &str = "assigned";
 pub(super) const REFUSED: u8 = 1;
 const USAGE: u8 = 2;
 pub(super) const UNVERIFIED: u8 = 3;
+/// Every check of a candidate passes, and it may still be disputed.
+const NOT_FINAL: u8 = 5;
 
 /// Carries out a command and tells how it ended.
 pub(crate) async fn main(cli: Cli) -> ExitCode {
@@ -81,6 +84,10 @@ pub(super) fn refusal<'a>(error: &'a (dyn std::error::Error + 'static)) -> Optio
         .or_else(|| match error.downcast_ref::<ModelError>() {
             Some(ModelError::Client(error)) => Some(error),
             _ => None,
+        })
+        .or_else(|| match error.downcast_ref::<WatchError>() {
+            Some(WatchError::Client(error)) => Some(error),
+            _ => None,
         });
     match client {
         Some(ClientError::Refused(problem)) => Some(problem),
@@ -94,7 +101,7 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Quote { spec } => session.quote(&spec).await?,
         Command::Lock { spec, request_id } => session.lock(&spec, &request_id).await?,
         Command::Submit { spec, request_id, wait } => session.submit(&spec, request_id, wait).await?,
-        Command::Watch { task } => session.watch(TaskId(task)).await?,
+        Command::Watch(watch) => return session.watch(watch).await,
         Command::Result { task, out } => session.result(TaskId(task), out.as_deref()).await?,
         Command::Task { task } => {
             show::print(cli.json, &session.profile.client()?.task(TaskId(task)).await?, show::task);
@@ -123,8 +130,12 @@ async fn run(cli: Cli) -> Result<ExitCode> {
             let recipient = Recipient::create(session.profile.recipient_file()?)?;
             session.key("recipient", &hex::encode(recipient.public()));
         }
-        Command::Evidence(args::Evidence::Export { task, out }) => {
-            let bundle = session.profile.client()?.evidence(TaskId(task)).await?;
+        Command::Evidence(args::Evidence::Export { task, candidate, out }) => {
+            let client = session.profile.client()?;
+            let bundle = match candidate {
+                true => client.candidate(TaskId(task)).await?,
+                false => client.evidence(TaskId(task)).await?,
+            };
             std::fs::write(&out, &bundle).with_context(|| format!("writing {}", out.display()))?;
             show::print(cli.json, &json!({"file": out, "bytes": bundle.len()}), |_| {
                 format!("{} bytes in {}", bundle.len(), out.display())
@@ -191,13 +202,6 @@ impl Session {
             let result = answered.result.as_ref().map(shown);
             format!("{}\n{}", show::task(&answered.task), result.unwrap_or_default())
         });
-        Ok(())
-    }
-
-    async fn watch(&self, task: TaskId) -> Result<()> {
-        let mut progress = Progress::new();
-        let task = self.profile.client()?.watch(task, |task| progress.show(task)).await?;
-        show::print(self.json, &task, show::task);
         Ok(())
     }
 
@@ -340,9 +344,13 @@ impl Session {
     fn verify(&self, file: &Path, governance: Option<Digest>) -> Result<ExitCode> {
         let bytes =
             std::fs::read(file).map_err(|error| Usage(format!("reading {}: {error}", file.display())))?;
-        let report = verify(&bytes, governance);
+        let report = either(&bytes, governance);
         show::print(self.json, &report, show::report);
-        Ok(if report.passed() { ExitCode::SUCCESS } else { ExitCode::from(UNVERIFIED) })
+        Ok(match report.finality {
+            _ if !report.passed() => ExitCode::from(UNVERIFIED),
+            Finality::Final => ExitCode::SUCCESS,
+            Finality::Candidate { .. } | Finality::Unknown => ExitCode::from(NOT_FINAL),
+        })
     }
 
     async fn status(&self) -> Result<()> {

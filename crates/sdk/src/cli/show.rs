@@ -13,7 +13,7 @@ use symphony_sdk::shape::{
     CandidateEntry, MasterHealth, Quote, RetentionEntry, Task, UploadReport, VaultEntry,
 };
 use symphony_sdk::submission::Step;
-use symphony_sdk::verify::Report;
+use symphony_sdk::verify::{Finality, Report};
 use symphony_types::amount::{SYM_DECIMALS, SYM_UNIT, Sym};
 
 use super::train;
@@ -260,10 +260,17 @@ pub(super) fn report(report: &Report) -> String {
         let mark = if class == kind { String::new() } else { format!("{class}, plays ") };
         lines.push(format!("            {place}: {mark}{kind}, {tier}"));
     }
-    if !report.paid {
+    if !report.paid && report.finality == Finality::Final {
         lines.push("payout      not part of this bundle".to_owned());
     }
-    lines.push(if report.passed() { "verified" } else { "NOT VERIFIED" }.to_owned());
+    lines.push(match report.finality {
+        _ if !report.passed() => "NOT VERIFIED".to_owned(),
+        Finality::Final => "verified".to_owned(),
+        Finality::Candidate { final_ms } => {
+            format!("holds so far, NOT FINAL: it may be disputed until {final_ms} (milliseconds since 1970)")
+        }
+        Finality::Unknown => "NOT VERIFIED".to_owned(),
+    });
     lines.join("\n")
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use symphony_protocol::artifact::selection::Selection;
 use symphony_protocol::artifact::training::Environment;
 use symphony_protocol::artifact::*;
-use symphony_protocol::evidence::EvidenceBundle;
+use symphony_protocol::evidence::{CandidateBundle, EvidenceBundle};
 use symphony_protocol::execution::{aggregate::aggregate_nonce, coordinate::slice_nonce};
 use symphony_protocol::governance::approval::{EnclaveCode, Platform, Purpose};
 use symphony_protocol::governance::epoch::Calendar;
@@ -490,4 +490,12 @@ pub(crate) fn settled(keys: &Keys, governance: Governance, evidence: Evidence) -
         root,
         payout,
     }
+}
+
+/// The result of [`bundle`] before it is final, of evidence that a node has changed before the verifier accepted it.
+pub(crate) fn candidate(keys: &Keys, change: impl FnOnce(&mut Evidence)) -> CandidateBundle {
+    let EvidenceBundle { network, governance, changes, mut evidence, verdict, .. } = bundle(keys);
+    change(&mut evidence);
+    let verdict = keys.verifier.sign(Verdict { evidence: evidence.digest(), ..verdict.body });
+    CandidateBundle { final_at: OrderedMillis(130_000), network, governance, changes, evidence, verdict }
 }

@@ -15,3 +15,4 @@ mod receipts;
 mod trained;
 mod trains;
 mod verify;
+mod watching;

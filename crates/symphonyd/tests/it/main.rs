@@ -32,3 +32,4 @@ mod trainings;
 mod transport;
 mod trickle;
 mod upgrade;
+mod watching;

@@ -2966,6 +2966,42 @@ pub struct EvidenceBundle {
     #[prost(bytes = "vec", tag = "1")]
     pub bundle: ::prost::alloc::vec::Vec<u8>,
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TasksRequest {
+    /// verifying, awaiting_settlement or challenged; empty: all three
+    #[prost(string, tag = "1")]
+    pub state: ::prost::alloc::string::String,
+    /// `next` of an earlier page; empty: from the first
+    #[prost(bytes = "vec", tag = "2")]
+    pub after: ::prost::alloc::vec::Vec<u8>,
+    /// at most 256, and as many where it is zero
+    #[prost(uint32, tag = "3")]
+    pub limit: u32,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct TaskList {
+    #[prost(message, repeated, tag = "1")]
+    pub tasks: ::prost::alloc::vec::Vec<TaskEntry>,
+    /// where the next page begins; empty: there is none now
+    #[prost(bytes = "vec", tag = "2")]
+    pub next: ::prost::alloc::vec::Vec<u8>,
+}
+/// What anybody who may dispute a result is told of a task of others.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TaskEntry {
+    #[prost(bytes = "vec", tag = "1")]
+    pub task_id: ::prost::alloc::vec::Vec<u8>,
+    #[prost(string, tag = "2")]
+    pub task_class: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub state: ::prost::alloc::string::String,
+    /// when that state ends by itself: of awaiting_settlement, when the result is final
+    #[prost(uint64, tag = "4")]
+    pub until_ms: u64,
+    /// when it came to that state
+    #[prost(uint64, tag = "5")]
+    pub since_ms: u64,
+}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListVaultsRequest {}
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -3880,6 +3916,36 @@ pub mod platform_client {
             req.extensions_mut().insert(GrpcMethod::new("symphony.v1.Platform", "GetEvidence"));
             self.inner.unary(req, path, codec).await
         }
+        /// The same of a result that awaits its end, for every registered actor: marked as not final, and without a settlement.
+        pub async fn get_candidate(
+            &mut self,
+            request: impl tonic::IntoRequest<super::TaskRef>,
+        ) -> std::result::Result<tonic::Response<super::EvidenceBundle>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/symphony.v1.Platform/GetCandidate");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("symphony.v1.Platform", "GetCandidate"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Tasks whose result may be disputed, or is, in the order in which their windows end; for every registered actor.
+        pub async fn list_tasks(
+            &mut self,
+            request: impl tonic::IntoRequest<super::TasksRequest>,
+        ) -> std::result::Result<tonic::Response<super::TaskList>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/symphony.v1.Platform/ListTasks");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("symphony.v1.Platform", "ListTasks"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Disputes the result of a task before it is final. The same filing again changes nothing.
         pub async fn file_challenge(
             &mut self,
@@ -4145,6 +4211,16 @@ pub mod platform_server {
             &self,
             request: tonic::Request<super::TaskRef>,
         ) -> std::result::Result<tonic::Response<super::EvidenceBundle>, tonic::Status>;
+        /// The same of a result that awaits its end, for every registered actor: marked as not final, and without a settlement.
+        async fn get_candidate(
+            &self,
+            request: tonic::Request<super::TaskRef>,
+        ) -> std::result::Result<tonic::Response<super::EvidenceBundle>, tonic::Status>;
+        /// Tasks whose result may be disputed, or is, in the order in which their windows end; for every registered actor.
+        async fn list_tasks(
+            &self,
+            request: tonic::Request<super::TasksRequest>,
+        ) -> std::result::Result<tonic::Response<super::TaskList>, tonic::Status>;
         /// Disputes the result of a task before it is final. The same filing again changes nothing.
         async fn file_challenge(
             &self,
@@ -4551,6 +4627,74 @@ pub mod platform_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = GetEvidenceSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/symphony.v1.Platform/GetCandidate" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetCandidateSvc<T: Platform>(pub Arc<T>);
+                    impl<T: Platform> tonic::server::UnaryService<super::TaskRef> for GetCandidateSvc<T> {
+                        type Response = super::EvidenceBundle;
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        fn call(&mut self, request: tonic::Request<super::TaskRef>) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move { <T as Platform>::get_candidate(&inner, request).await };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetCandidateSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/symphony.v1.Platform/ListTasks" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListTasksSvc<T: Platform>(pub Arc<T>);
+                    impl<T: Platform> tonic::server::UnaryService<super::TasksRequest> for ListTasksSvc<T> {
+                        type Response = super::TaskList;
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        fn call(&mut self, request: tonic::Request<super::TasksRequest>) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move { <T as Platform>::list_tasks(&inner, request).await };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListTasksSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
