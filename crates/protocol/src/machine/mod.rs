@@ -53,7 +53,7 @@ use crate::settlement::payout::{
 pub use adjustment::{AdjustmentRecord, Adjustments, Standing};
 pub use challenge::disputed_result;
 pub use decide::{decide, fingerprint};
-pub use effect::outstanding;
+pub use effect::{Effect, outstanding};
 pub use evolve::evolve;
 pub use lease::{Lease, effect_for};
 pub use moving::MoveClosing;
@@ -647,33 +647,6 @@ pub enum Cause {
     Disputed,
     /// The result stands.
     Upheld,
-}
-
-/// What the outside owes. Each is leased to one master, may run twice all the same, and reports back as a command; the key is the effect itself: a task or epoch and a step.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Effect {
-    /// Ask the Vaults; report `RecordPreparations`.
-    PrepareTask(TaskId),
-    /// Free what a dead task reserved; nothing to report, the reservation's deadline does the same.
-    ReleaseBudget(TaskId, Vec<VaultId>),
-    /// Assign the slices; report `RecordSlices` or `RecordFailure`.
-    AssignSlices(TaskId),
-    /// Combine; report `RecordAggregate` or `RecordFailure`.
-    Aggregate(TaskId),
-    /// Have the rounds of a training computed; report `RecordRound` for each, or `RecordFailure`.
-    Train(TaskId),
-    /// Have the Vault read; report `RecordParse`.
-    Parse(TaskId),
-    /// Verify; report `RecordVerdict`.
-    Verify(TaskId),
-    /// Look at a disputed result again; report `RecordFinding`.
-    Review(TaskId),
-    /// Ask the Vaults for their dividends; report `RecordDividends`.
-    CloseDividends(EpochId),
-    /// Have the batch done; report `RecordPayout`.
-    Pay(EpochId),
-    /// Carry what a Vault keeps to the one that it moves to; report `RecordMove`.
-    Move(VaultId),
 }
 
 /// A command that will not happen.
