@@ -37,7 +37,7 @@ use crate::claim::{Claim, Subject};
 use crate::effects::Fault;
 use crate::endorsing::endorsements;
 use crate::node::{Node, now};
-use crate::{admission, chain, council, parse, reconcile, round, views};
+use crate::{admission, candidates, chain, council, parse, reconcile, round, views};
 
 /// How long a submission waits for the Vaults before it answers "pending".
 const ADMISSION_WAIT: Duration = Duration::from_secs(20);
@@ -418,6 +418,19 @@ impl Platform for Service {
             reconcile::at_once(&self.node).await;
         }
         Ok(Response::new(reconcile::view(&self.node, asked.from, asked.limit)))
+    }
+
+    async fn get_candidates(
+        &self,
+        request: Request<v1::CandidatePoolRequest>,
+    ) -> Result<Response<v1::CandidatePool>, Status> {
+        let caller = self.caller(request.metadata(), "GetCandidates")?;
+        let state = self.node.state();
+        let actor = state.governance.registry.actors.get(&caller.actor);
+        if actor.is_none_or(|actor| actor.suspended) {
+            return Err(plain(Code::Forbidden));
+        }
+        Ok(Response::new(candidates::view(&state, request.into_inner().epoch).map_err(plain)?))
     }
 
     async fn submit_motion(

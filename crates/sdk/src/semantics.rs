@@ -6,14 +6,17 @@ use symphony_protocol::artifact::Predicate;
 use symphony_protocol::artifact::selection::Quantity;
 use symphony_protocol::evidence::EndorsedBundle;
 use symphony_protocol::governance::Governance;
+use symphony_protocol::governance::candidate::LocalKind;
 use symphony_protocol::governance::log::replay;
 use symphony_protocol::governance::meaning::Amendment;
-use symphony_protocol::governance::semantics::Semantics;
+use symphony_protocol::governance::semantics::{Semantics, ValueType};
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
+use symphony_types::id::AttributeName;
 use symphony_wire::documents::decode;
 use thiserror::Error;
 
+use crate::shape::candidates::{CandidatePool, PooledCandidate};
 use crate::verify::verify;
 
 /// A text is not what it should be.
@@ -28,6 +31,46 @@ pub struct MeaningError {
 /// word is known.
 pub fn read(text: &str) -> Result<Semantics, MeaningError> {
     toml::from_str(text).map_err(|source| MeaningError { what: "version of meaning", source })
+}
+
+/// A candidate cannot be made an attribute of as an amendment does it.
+#[derive(Debug, Error)]
+pub enum PromotionError {
+    /// Too few Vaults have it, or none.
+    #[error("no candidate {0} of enough vaults is in the pool of epoch {1}")]
+    Unknown(AttributeName, u64),
+    /// The amendment brings no such attribute.
+    #[error("the amendment has no attribute {0}")]
+    Absent(AttributeName),
+    /// What Vaults have are values of another type.
+    #[error("the values that vaults have under {0} are of kind {1}, and the attribute is of type {2:?}")]
+    OtherType(AttributeName, String, ValueType),
+}
+
+/// What a proposal says of itself that makes an attribute of a candidate: why, and what Vaults found (R051). **Errors**:
+/// [`PromotionError`].
+pub fn promoted(
+    pool: &CandidatePool,
+    name: &AttributeName,
+    amendment: &Amendment,
+    summary: &str,
+) -> Result<String, PromotionError> {
+    let attribute = amendment.attributes.get(name).ok_or_else(|| PromotionError::Absent(name.clone()))?;
+    let mut known = pool.candidates.iter().filter(|one| one.name == name.as_str()).peekable();
+    let first = known.peek().map(|one| one.kind.clone());
+    let first = first.ok_or_else(|| PromotionError::Unknown(name.clone(), pool.epoch))?;
+    let fits = |one: &&PooledCandidate| {
+        LocalKind::ALL.iter().any(|kind| kind.as_str() == one.kind && kind.value_type() == attribute.value)
+    };
+    let found = known.find(fits);
+    let found = found.ok_or_else(|| PromotionError::OtherType(name.clone(), first, attribute.value))?;
+    let PooledCandidate { kind, vaults, people, records, agreement, epochs, .. } = found;
+    let (percent, epoch) = (agreement / 100, pool.epoch);
+    let metrics = format!(
+        "candidate {name} in epoch {epoch}: {kind}, {vaults} vaults, about {people} people, {records} records, \
+         {percent} % of this kind, {epochs} epochs in a row"
+    );
+    Ok(if summary.is_empty() { metrics } else { format!("{summary} ({metrics})") })
 }
 
 /// Writes a version of meaning as [`read`] takes it.

@@ -14,6 +14,7 @@ use symphony_protocol::governance::Governance;
 use symphony_protocol::governance::approval::{
     ApprovedModule, EnclaveCode, Machine, Mark, Platform, Purpose,
 };
+use symphony_protocol::governance::candidate::CandidatePolicy;
 use symphony_protocol::governance::epoch::Calendar;
 use symphony_protocol::governance::hardware::HardwareRules;
 use symphony_protocol::governance::meaning::Meanings;
@@ -258,6 +259,15 @@ pub(crate) fn policy(profile: Profile) -> Result<Policy> {
                 consent_or_budget: sym(20_000),
             },
         },
+        candidates: Some(CandidatePolicy {
+            scope: UsageScope::new("research")?,
+            epsilon: Epsilon(500_000),
+            names_per_person: 4,
+            records_per_person: 4,
+            people_min: 200,
+            vaults_min: 3,
+            epochs_kept: 8,
+        }),
     })
 }
 

@@ -161,6 +161,7 @@ macro_rules! answers {
     )*};
 }
 
+mod candidates;
 mod chain;
 mod challenge;
 mod compute;
@@ -169,6 +170,7 @@ mod reconcile;
 mod statistic;
 mod training;
 
+pub(crate) use candidates::CandidatePool;
 pub(crate) use chain::ChainAccount;
 pub(crate) use challenge::{ChallengeFiling, ChallengeList};
 use compute::{Compute, ModuleEntry};

@@ -123,6 +123,7 @@ pub(super) fn begun(state: &State, event: &Event) -> Vec<Effect> {
         | Event::ProtocolAnnounced { .. }
         | Event::ProtocolActivated { .. }
         | Event::MoveClosed { .. }
+        | Event::CandidatesReported { .. }
         | Event::AdjustmentRecorded { .. } => vec![],
     }
 }
@@ -170,6 +171,7 @@ pub(super) fn ended(event: &Event) -> Vec<Effect> {
         | Event::ProtocolAnnounced { .. }
         | Event::ProtocolActivated { .. }
         | Event::Governed { .. }
+        | Event::CandidatesReported { .. }
         | Event::AdjustmentRecorded { .. } => vec![],
     }
 }
