@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::join_all;
 use symphony_protocol::governance::candidate::SignedReport;
 use symphony_protocol::machine::{Command, State};
 use symphony_types::catalogue::Code;
@@ -36,12 +37,14 @@ pub(crate) async fn run(node: Arc<Node>) {
         if silent.0 != epoch {
             silent = (epoch, BTreeSet::new());
         }
-        for vault in node.peers.vaults() {
-            let known = state.candidates.contains_key(&(epoch, vault.clone()));
-            if known || silent.1.contains(&vault) || state.governance.registry.serving(&vault).is_err() {
-                continue;
-            }
-            match ask(&node, &vault, epoch).await {
+        let mut vaults = node.peers.vaults();
+        vaults.retain(|vault| {
+            let known = state.candidates.contains_key(&(epoch, vault.clone())) || silent.1.contains(vault);
+            !known && state.governance.registry.serving(vault).is_ok()
+        });
+        let answers = join_all(vaults.iter().map(|vault| ask(&node, vault, epoch))).await;
+        for (vault, answer) in vaults.into_iter().zip(answers) {
+            match answer {
                 Ok(true) => {}
                 Ok(false) => drop(silent.1.insert(vault)),
                 Err(fault) => tracing::debug!(%vault, %epoch, %fault, "a vault reports no candidates yet"),

@@ -426,8 +426,9 @@ impl Platform for Service {
     ) -> Result<Response<v1::CandidatePool>, Status> {
         let caller = self.caller(request.metadata(), "GetCandidates")?;
         let state = self.node.state();
-        let actor = state.governance.registry.actors.get(&caller.actor);
-        if actor.is_none_or(|actor| actor.suspended) {
+        let registry = &state.governance.registry;
+        let actor = registry.actors.get(&caller.actor).is_some_and(|actor| !actor.suspended);
+        if !actor && !registry.council.contains_key(&caller.actor) {
             return Err(plain(Code::Forbidden));
         }
         Ok(Response::new(candidates::view(&state, request.into_inner().epoch).map_err(plain)?))

@@ -197,3 +197,61 @@ fn asked(asks: &Asks<'_>) -> String {
         Asks::Delivers => "is delivered of those who are selected".to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use symphony_protocol::artifact::PrivacyClass;
+    use symphony_protocol::governance::semantics::{Attribute, AttributeLifecycle, Queryability};
+    use symphony_types::id::DomainName;
+
+    use super::*;
+
+    fn amendment(value: ValueType) -> Amendment {
+        let attribute = Attribute {
+            domain: DomainName::new("commerce").unwrap(),
+            value,
+            privacy_class: PrivacyClass::Low,
+            queryability: Queryability::DirectlyQueryable,
+            lifecycle: AttributeLifecycle::Registered,
+        };
+        let attributes = [(AttributeName::new("till.number").unwrap(), attribute)].into();
+        Amendment { attributes, ..Amendment::default() }
+    }
+
+    fn pool(kinds: &[&str]) -> CandidatePool {
+        let candidate = |kind: &&str| PooledCandidate {
+            name: "till.number".to_owned(),
+            kind: (*kind).to_owned(),
+            vaults: 3,
+            vaults_other: 2,
+            people: 700,
+            records: 900,
+            agreement: 8_150,
+            epochs: 4,
+        };
+        CandidatePool {
+            epoch: 7,
+            vaults_min: 2,
+            epochs: vec![7],
+            candidates: kinds.iter().map(candidate).collect(),
+        }
+    }
+
+    /// R051: a proposal says what Vaults found of the kind that the attribute is of, and is not made of what they have not, or have otherwise.
+    #[test]
+    fn a_proposal_says_what_was_found() {
+        let name = AttributeName::new("till.number").unwrap();
+        let said = promoted(&pool(&["number", "text"]), &name, &amendment(ValueType::Text), "tills").unwrap();
+        let found = "candidate till.number in epoch 7: text, 3 vaults, about 700 people, 900 records, 81 % of this kind, 4 epochs in a row";
+        assert_eq!(said, format!("tills ({found})"));
+        assert_eq!(promoted(&pool(&["text"]), &name, &amendment(ValueType::Text), "").unwrap(), found);
+        let unknown = promoted(&pool(&[]), &name, &amendment(ValueType::Text), "");
+        assert!(matches!(unknown, Err(PromotionError::Unknown(_, 7))));
+        let other = promoted(&pool(&["number"]), &name, &amendment(ValueType::Time), "");
+        assert!(
+            matches!(other, Err(PromotionError::OtherType(_, kind, ValueType::Time)) if kind == "number")
+        );
+        let absent = promoted(&pool(&["number"]), &name, &Amendment::default(), "");
+        assert!(matches!(absent, Err(PromotionError::Absent(_))));
+    }
+}

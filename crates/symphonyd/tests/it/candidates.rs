@@ -44,7 +44,7 @@ async fn purchases(network: &Network, people: &[Person], round: u32) -> Vec<Vec<
 
 /// The pools of all epochs that there are.
 async fn pools(network: &Network) -> Vec<CandidatePool> {
-    let client = network.client("luckin");
+    let client = network.client("council-1");
     let Ok(last) = client.candidate_pool(None).await else { return vec![] };
     let mut pools = Vec::new();
     for epoch in last.epochs {
@@ -82,6 +82,8 @@ async fn a_candidate_of_all_vaults_is_found_proposed_and_governed() {
     network.ready().await;
     let luckin = network.client("luckin");
     assert_eq!(code(luckin.candidate_pool(None).await), Code::NotFound.as_str());
+    let stranger = network.client_as("somebody", "submitter");
+    assert_eq!(code(stranger.candidate_pool(None).await), Code::Forbidden.as_str());
     let people = crowd(20);
     network.upload("people", &people).await;
     for (index, vault) in VAULTS.iter().enumerate() {

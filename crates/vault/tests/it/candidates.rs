@@ -170,7 +170,7 @@ async fn a_report_survives_a_crash_at_each_step() {
         let sent: Vec<_> = (0..3).map(|n| own(n, n, r#""till.number":7"#)).collect();
         upload(&world, "own", &sent).await;
         world.at(2_000);
-        let stop = move |step| match step == stopped {
+        let stop = move |step: Step| match step == stopped {
             true => Err(std::io::Error::other("no more")),
             false => Ok(()),
         };

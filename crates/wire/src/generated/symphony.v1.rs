@@ -4199,7 +4199,8 @@ pub mod platform_client {
             req.extensions_mut().insert(GrpcMethod::new("symphony.v1.Platform", "GetGovernanceProof"));
             self.inner.unary(req, path, codec).await
         }
-        /// What columns that no governed attribute is for enough Vaults found in an epoch: noised counts; for every registered actor.
+        /// What columns that no governed attribute is for enough Vaults found in an epoch: noised counts; for every
+        /// registered actor and the council.
         pub async fn get_candidates(
             &mut self,
             request: impl tonic::IntoRequest<super::CandidatePoolRequest>,
@@ -4339,7 +4340,8 @@ pub mod platform_server {
             &self,
             request: tonic::Request<super::GovernanceProofRequest>,
         ) -> std::result::Result<tonic::Response<super::GovernanceProof>, tonic::Status>;
-        /// What columns that no governed attribute is for enough Vaults found in an epoch: noised counts; for every registered actor.
+        /// What columns that no governed attribute is for enough Vaults found in an epoch: noised counts; for every
+        /// registered actor and the council.
         async fn get_candidates(
             &self,
             request: tonic::Request<super::CandidatePoolRequest>,
