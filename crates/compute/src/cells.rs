@@ -111,7 +111,7 @@ pub fn release(
 }
 
 /// Cells plus discrete Laplace noise of this scale.
-fn with_noise(cells: &[i64], scale: NoiseScale, stream: &mut ChaCha20Rng) -> Vec<i64> {
+pub(crate) fn with_noise(cells: &[i64], scale: NoiseScale, stream: &mut ChaCha20Rng) -> Vec<i64> {
     let scale = Rational::from_unsigned(scale.numerator, scale.denominator);
     let laplace = scale.ok().and_then(|scale| DiscreteLaplace::new(scale).ok());
     // Admission allows of no epsilon of zero; without noise nothing is told.

@@ -6,6 +6,7 @@
 //! anything that leaves but models, whose floats are computed in a fixed order. The same input gives the same bytes on
 //! every replay (D10).
 
+pub mod candidates;
 pub mod cells;
 pub mod combine;
 pub mod material;

@@ -7,9 +7,9 @@
 use symphony_types::digest::Digest;
 use symphony_wire::evidence;
 use symphony_wire::v1::{
-    ChainAccount, ChainBytes, ChallengeList, EvidenceBundle, GovernanceLog, GovernanceProof, GovernanceView,
-    ProposalEntry, Quote, Reconciliation, SealedResponse, SealedStep, Task, TaskList, TaskResult,
-    VaultAnswer, VaultCoverage, VaultEntry, VaultList,
+    CandidatePool, ChainAccount, ChainBytes, ChallengeList, EvidenceBundle, GovernanceLog, GovernanceProof,
+    GovernanceView, ProposalEntry, Quote, Reconciliation, SealedResponse, SealedStep, Task, TaskList,
+    TaskResult, VaultAnswer, VaultCoverage, VaultEntry, VaultList,
 };
 
 use crate::confirm::Agree;
@@ -154,6 +154,13 @@ impl Agree for ChainBytes {
 }
 
 impl Agree for ChainAccount {
+    fn agrees(&self, other: &Self) -> bool {
+        self == other
+    }
+}
+
+/// Reports are ordered; a master that is behind catches up.
+impl Agree for CandidatePool {
     fn agrees(&self, other: &Self) -> bool {
         self == other
     }

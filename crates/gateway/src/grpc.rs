@@ -12,10 +12,10 @@ use symphony_wire::caller::Caller;
 use symphony_wire::v1::platform_server::Platform;
 use symphony_wire::v1::vault_access_server::VaultAccess;
 use symphony_wire::v1::{
-    AssignVaultRequest, ChainAccount, ChainAccountRequest, ChainBytes, ChallengeFiling, ChallengeList,
-    EvidenceBundle, GovernanceLog, GovernanceLogRequest, GovernanceMotion, GovernanceProof,
-    GovernanceProofRequest, GovernanceRequest, GovernanceView, ListVaultsRequest, ProposalEntry, Quote,
-    Reconciliation, ReconciliationRequest, SealedRequest, SealedResponse, SealedStep,
+    AssignVaultRequest, CandidatePool, CandidatePoolRequest, ChainAccount, ChainAccountRequest, ChainBytes,
+    ChallengeFiling, ChallengeList, EvidenceBundle, GovernanceLog, GovernanceLogRequest, GovernanceMotion,
+    GovernanceProof, GovernanceProofRequest, GovernanceRequest, GovernanceView, ListVaultsRequest,
+    ProposalEntry, Quote, Reconciliation, ReconciliationRequest, SealedRequest, SealedResponse, SealedStep,
     Status as PlatformStatus, StatusRequest, StepRef, SubmitParseRequest, SubmitTaskRequest, Task, TaskList,
     TaskRef, TaskResult, TaskSpec, TasksRequest, VaultAnswer, VaultEntry, VaultList, VaultOperation,
 };
@@ -154,6 +154,14 @@ impl Platform for Users {
     ) -> Result<Response<Reconciliation>, Status> {
         let caller = caller_of(&request)?;
         back(self.0.get_reconciliation(&caller, request.into_inner()).await)
+    }
+
+    async fn get_candidates(
+        &self,
+        request: Request<CandidatePoolRequest>,
+    ) -> Result<Response<CandidatePool>, Status> {
+        let caller = caller_of(&request)?;
+        back(self.0.get_candidates(&caller, request.into_inner()).await)
     }
 
     async fn submit_motion(

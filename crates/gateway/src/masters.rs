@@ -11,12 +11,12 @@ use symphony_wire::caller::Caller;
 use symphony_wire::tls::Channel;
 use symphony_wire::v1::platform_client::PlatformClient;
 use symphony_wire::v1::{
-    AssignVaultRequest, ChainAccount, ChainAccountRequest, ChainBytes, ChallengeFiling, ChallengeList,
-    EvidenceBundle, GovernanceLog, GovernanceLogRequest, GovernanceMotion, GovernanceProof,
-    GovernanceProofRequest, GovernanceRequest, GovernanceView, ListVaultsRequest, ProposalEntry, Quote,
-    Reconciliation, ReconciliationRequest, SealedRequest, SealedResponse, SealedStep, StepRef,
-    SubmitParseRequest, SubmitTaskRequest, Task, TaskList, TaskRef, TaskResult, TaskSpec, TasksRequest,
-    VaultEntry, VaultList,
+    AssignVaultRequest, CandidatePool, CandidatePoolRequest, ChainAccount, ChainAccountRequest, ChainBytes,
+    ChallengeFiling, ChallengeList, EvidenceBundle, GovernanceLog, GovernanceLogRequest, GovernanceMotion,
+    GovernanceProof, GovernanceProofRequest, GovernanceRequest, GovernanceView, ListVaultsRequest,
+    ProposalEntry, Quote, Reconciliation, ReconciliationRequest, SealedRequest, SealedResponse, SealedStep,
+    StepRef, SubmitParseRequest, SubmitTaskRequest, Task, TaskList, TaskRef, TaskResult, TaskSpec,
+    TasksRequest, VaultEntry, VaultList,
 };
 use tonic::{Request, Response, Status};
 
@@ -307,6 +307,18 @@ impl Gateway {
         let pace = (if asked.compare { COMPARE } else { READ }, CALL_TIMEOUT);
         self.confirm(pace, caller, "GetReconciliation", asked, |mut master, request| async move {
             heard(master.get_reconciliation(request).await)
+        })
+        .await
+    }
+
+    pub(crate) async fn get_candidates(
+        &self,
+        caller: &Caller,
+        asked: CandidatePoolRequest,
+    ) -> Result<CandidatePool, Problem> {
+        let pace = (READ, CALL_TIMEOUT);
+        self.confirm(pace, caller, "GetCandidates", asked, |mut master, request| async move {
+            heard(master.get_candidates(request).await)
         })
         .await
     }

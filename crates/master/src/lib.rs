@@ -9,6 +9,7 @@ pub mod admission;
 pub mod batches;
 pub mod blobs;
 pub mod bulk;
+mod candidates;
 pub mod chain;
 pub mod claim;
 pub mod cluster;

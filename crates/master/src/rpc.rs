@@ -37,7 +37,7 @@ use crate::claim::{Claim, Subject};
 use crate::effects::Fault;
 use crate::endorsing::endorsements;
 use crate::node::{Node, now};
-use crate::{admission, chain, council, parse, reconcile, round, views, watching};
+use crate::{admission, candidates, chain, council, parse, reconcile, round, views, watching};
 
 /// How long a submission waits for the Vaults before it answers "pending".
 const ADMISSION_WAIT: Duration = Duration::from_secs(20);
@@ -431,6 +431,20 @@ impl Platform for Service {
             reconcile::at_once(&self.node).await;
         }
         Ok(Response::new(reconcile::view(&self.node, asked.from, asked.limit)))
+    }
+
+    async fn get_candidates(
+        &self,
+        request: Request<v1::CandidatePoolRequest>,
+    ) -> Result<Response<v1::CandidatePool>, Status> {
+        let caller = self.caller(request.metadata(), "GetCandidates")?;
+        let state = self.node.state();
+        let registry = &state.governance.registry;
+        let actor = registry.actors.get(&caller.actor).is_some_and(|actor| !actor.suspended);
+        if !actor && !registry.council.contains_key(&caller.actor) {
+            return Err(plain(Code::Forbidden));
+        }
+        Ok(Response::new(candidates::view(&state, request.into_inner().epoch).map_err(plain)?))
     }
 
     async fn submit_motion(

@@ -25,6 +25,7 @@ use symphony_types::limits::SEALED_BYTES_MAX;
 use thiserror::Error;
 
 use crate::own::Trust;
+use crate::shape::candidates::CandidatePool;
 use crate::shape::challenge::{ChallengeFiling, ChallengeList};
 use crate::shape::reconcile::Reconciliation;
 use crate::shape::training::SealedStep;
@@ -274,6 +275,13 @@ impl Client {
             ("limit", limit.as_str()),
         ];
         self.repeat(|| self.select(Method::GET, &["reconciliation"], &query)).await
+    }
+
+    /// Candidates for attributes that enough Vaults found in an epoch, the last one that they reported of when absent (R051).
+    pub async fn candidate_pool(&self, epoch: Option<u64>) -> Result<CandidatePool, ClientError> {
+        let epoch = epoch.map(|epoch| epoch.to_string());
+        let query: Vec<_> = epoch.iter().map(|epoch| ("epoch", epoch.as_str())).collect();
+        self.repeat(|| self.select(Method::GET, &["candidates"], &query)).await
     }
 
     /// The challenges of a task (R208).

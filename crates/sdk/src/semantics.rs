@@ -6,14 +6,17 @@ use symphony_protocol::artifact::Predicate;
 use symphony_protocol::artifact::selection::Quantity;
 use symphony_protocol::evidence::EndorsedBundle;
 use symphony_protocol::governance::Governance;
+use symphony_protocol::governance::candidate::LocalKind;
 use symphony_protocol::governance::log::replay;
 use symphony_protocol::governance::meaning::Amendment;
-use symphony_protocol::governance::semantics::Semantics;
+use symphony_protocol::governance::semantics::{Semantics, ValueType};
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
+use symphony_types::id::AttributeName;
 use symphony_wire::documents::decode;
 use thiserror::Error;
 
+use crate::shape::candidates::{CandidatePool, PooledCandidate};
 use crate::verify::verify;
 
 /// A text is not what it should be.
@@ -28,6 +31,46 @@ pub struct MeaningError {
 /// word is known.
 pub fn read(text: &str) -> Result<Semantics, MeaningError> {
     toml::from_str(text).map_err(|source| MeaningError { what: "version of meaning", source })
+}
+
+/// A candidate cannot be made an attribute of as an amendment does it.
+#[derive(Debug, Error)]
+pub enum PromotionError {
+    /// Too few Vaults have it, or none.
+    #[error("no candidate {0} of enough vaults is in the pool of epoch {1}")]
+    Unknown(AttributeName, u64),
+    /// The amendment brings no such attribute.
+    #[error("the amendment has no attribute {0}")]
+    Absent(AttributeName),
+    /// What Vaults have are values of another type.
+    #[error("the values that vaults have under {0} are of kind {1}, and the attribute is of type {2:?}")]
+    OtherType(AttributeName, String, ValueType),
+}
+
+/// What a proposal says of itself that makes an attribute of a candidate: why, and what Vaults found (R051). **Errors**:
+/// [`PromotionError`].
+pub fn promoted(
+    pool: &CandidatePool,
+    name: &AttributeName,
+    amendment: &Amendment,
+    summary: &str,
+) -> Result<String, PromotionError> {
+    let attribute = amendment.attributes.get(name).ok_or_else(|| PromotionError::Absent(name.clone()))?;
+    let mut known = pool.candidates.iter().filter(|one| one.name == name.as_str()).peekable();
+    let first = known.peek().map(|one| one.kind.clone());
+    let first = first.ok_or_else(|| PromotionError::Unknown(name.clone(), pool.epoch))?;
+    let fits = |one: &&PooledCandidate| {
+        LocalKind::ALL.iter().any(|kind| kind.as_str() == one.kind && kind.value_type() == attribute.value)
+    };
+    let found = known.find(fits);
+    let found = found.ok_or_else(|| PromotionError::OtherType(name.clone(), first, attribute.value))?;
+    let PooledCandidate { kind, vaults, people, records, agreement, epochs, .. } = found;
+    let (percent, epoch) = (agreement / 100, pool.epoch);
+    let metrics = format!(
+        "candidate {name} in epoch {epoch}: {kind}, {vaults} vaults, about {people} people, {records} records, \
+         {percent} % of this kind, {epochs} epochs in a row"
+    );
+    Ok(if summary.is_empty() { metrics } else { format!("{summary} ({metrics})") })
 }
 
 /// Writes a version of meaning as [`read`] takes it.
@@ -152,5 +195,63 @@ fn asked(asks: &Asks<'_>) -> String {
         Asks::Measures(Quantity::Sum, least) => format!("sums up to at least {least}"),
         Asks::Reads => "is read, coarsened".to_owned(),
         Asks::Delivers => "is delivered of those who are selected".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use symphony_protocol::artifact::PrivacyClass;
+    use symphony_protocol::governance::semantics::{Attribute, AttributeLifecycle, Queryability};
+    use symphony_types::id::DomainName;
+
+    use super::*;
+
+    fn amendment(value: ValueType) -> Amendment {
+        let attribute = Attribute {
+            domain: DomainName::new("commerce").unwrap(),
+            value,
+            privacy_class: PrivacyClass::Low,
+            queryability: Queryability::DirectlyQueryable,
+            lifecycle: AttributeLifecycle::Registered,
+        };
+        let attributes = [(AttributeName::new("till.number").unwrap(), attribute)].into();
+        Amendment { attributes, ..Amendment::default() }
+    }
+
+    fn pool(kinds: &[&str]) -> CandidatePool {
+        let candidate = |kind: &&str| PooledCandidate {
+            name: "till.number".to_owned(),
+            kind: (*kind).to_owned(),
+            vaults: 3,
+            vaults_other: 2,
+            people: 700,
+            records: 900,
+            agreement: 8_150,
+            epochs: 4,
+        };
+        CandidatePool {
+            epoch: 7,
+            vaults_min: 2,
+            epochs: vec![7],
+            candidates: kinds.iter().map(candidate).collect(),
+        }
+    }
+
+    /// R051: a proposal says what Vaults found of the kind that the attribute is of, and is not made of what they have not, or have otherwise.
+    #[test]
+    fn a_proposal_says_what_was_found() {
+        let name = AttributeName::new("till.number").unwrap();
+        let said = promoted(&pool(&["number", "text"]), &name, &amendment(ValueType::Text), "tills").unwrap();
+        let found = "candidate till.number in epoch 7: text, 3 vaults, about 700 people, 900 records, 81 % of this kind, 4 epochs in a row";
+        assert_eq!(said, format!("tills ({found})"));
+        assert_eq!(promoted(&pool(&["text"]), &name, &amendment(ValueType::Text), "").unwrap(), found);
+        let unknown = promoted(&pool(&[]), &name, &amendment(ValueType::Text), "");
+        assert!(matches!(unknown, Err(PromotionError::Unknown(_, 7))));
+        let other = promoted(&pool(&["number"]), &name, &amendment(ValueType::Time), "");
+        assert!(
+            matches!(other, Err(PromotionError::OtherType(_, kind, ValueType::Time)) if kind == "number")
+        );
+        let absent = promoted(&pool(&["number"]), &name, &Amendment::default(), "");
+        assert!(matches!(absent, Err(PromotionError::Absent(_))));
     }
 }

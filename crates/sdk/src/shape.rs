@@ -16,6 +16,7 @@ macro_rules! shapes {
     )*};
 }
 
+pub mod candidates;
 pub mod challenge;
 pub mod compute;
 pub mod governance;

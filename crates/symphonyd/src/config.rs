@@ -1,6 +1,7 @@
 //! The configuration of one process (R230): where it listens and where its files are. What the protocol does is
 //! policy and comes from the network file. Unknown keys are errors.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
@@ -13,7 +14,7 @@ use symphony_depot::config::StoreConfig;
 use symphony_protocol::machine::version;
 use symphony_standby::place::Place;
 use symphony_standby::standby::Standby;
-use symphony_types::id::{NodeId, ProtocolVersion, VaultId};
+use symphony_types::id::{AttributeName, NodeId, ProtocolVersion, VaultId};
 use symphony_vault::enterprise::Keeping;
 use symphony_wire::enclave::EXECUTORS_MAX;
 
@@ -92,6 +93,9 @@ pub(crate) struct NodeConfig {
     /// How long a Vault keeps records and receipts; for good when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retention: Option<RetentionConfig>,
+    /// Columns that a Vault reports nothing of when candidates for attributes are pooled.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub withheld_columns: BTreeSet<AttributeName>,
     /// Requests a second that the gateway takes of one caller.
     #[serde(default = "requests_per_second")]
     pub requests_per_second: u32,

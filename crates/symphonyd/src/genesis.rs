@@ -14,6 +14,7 @@ use symphony_protocol::governance::Governance;
 use symphony_protocol::governance::approval::{
     ApprovedModule, EnclaveCode, Machine, Mark, Platform, Purpose,
 };
+use symphony_protocol::governance::candidate::CandidatePolicy;
 use symphony_protocol::governance::epoch::Calendar;
 use symphony_protocol::governance::hardware::HardwareRules;
 use symphony_protocol::governance::meaning::Meanings;
@@ -258,6 +259,15 @@ pub(crate) fn policy(profile: Profile) -> Result<Policy> {
                 consent_or_budget: sym(20_000),
             },
         },
+        candidates: Some(CandidatePolicy {
+            scope: UsageScope::new("research")?,
+            epsilon: Epsilon(500_000),
+            names_per_person: 4,
+            records_per_person: 4,
+            people_min: 200,
+            vaults_min: 3,
+            epochs_kept: 8,
+        }),
     })
 }
 
@@ -354,6 +364,11 @@ fn semantics() -> Result<Semantics> {
         attribute("commerce.payment_card", ValueType::Text, PrivacyClass::Identifying, LocalOnly)?,
         attribute("geography.city", ValueType::Text, low, DirectlyQueryable)?,
         attribute("identity.contact_handle", ValueType::Text, PrivacyClass::Identifying, DeliverableOnly)?,
+        // No time among these: the first one by name orders the segments of Vaults, and that is the date of a purchase.
+        attribute("behaviour.channel", ValueType::Text, low, DirectlyQueryable)?,
+        attribute("behaviour.activity", ValueType::Text, sensitive, DirectlyQueryable)?,
+        attribute("model_governance.model", ValueType::Text, low, DirectlyQueryable)?,
+        attribute("model_governance.decision", ValueType::Text, sensitive, DirectlyQueryable)?,
     ];
     let (allowed, denied) = (CrossDomainPolicy::Allowed, CrossDomainPolicy::Denied);
     let rules = [
@@ -370,6 +385,11 @@ fn semantics() -> Result<Semantics> {
         rule("commerce.coupon_at_least", "commerce.coupon_discount", RuleKind::Threshold, denied)?,
         rule("commerce.card_match", "commerce.payment_card", RuleKind::Equality, allowed)?,
         rule("geography.city_eligibility", "geography.city", RuleKind::Equality, allowed)?,
+        rule("behaviour.channel_used", "behaviour.channel", RuleKind::SetMembership, allowed)?,
+        rule("behaviour.activity_seen", "behaviour.activity", RuleKind::SetMembership, allowed)?,
+        rule("behaviour.activity_count", "behaviour.activity", RuleKind::Count, allowed)?,
+        rule("model_governance.model_asked", "model_governance.model", RuleKind::Equality, allowed)?,
+        rule("model_governance.decision_met", "model_governance.decision", RuleKind::Equality, denied)?,
     ];
     Ok(Semantics::founding(attributes.into_iter().collect(), rules.into_iter().collect()))
 }
@@ -384,5 +404,20 @@ mod tests {
         policy(Profile::Development).unwrap().check().unwrap();
         policy(Profile::Production).unwrap().check().unwrap();
         semantics().unwrap().check().unwrap();
+    }
+
+    /// R044, R048: the vocabulary that a network starts with has the five domains, each attribute with a rule that reads it or nothing that asks
+    /// for it, and the date of a purchase is the time that comes first by name.
+    #[test]
+    fn a_network_starts_with_a_vocabulary() {
+        let Semantics { attributes, rules, domains, .. } = semantics().unwrap();
+        let names: Vec<_> = domains.keys().map(|domain| domain.as_str()).collect();
+        assert_eq!(names, ["behaviour", "commerce", "geography", "identity", "model_governance"]);
+        for (name, attribute) in &attributes {
+            let read = rules.values().any(|rule| rule.attribute == *name);
+            assert!(read || attribute.queryability == Queryability::DeliverableOnly, "{name}");
+        }
+        let first = attributes.iter().find(|(_, attribute)| attribute.value == ValueType::Time).unwrap();
+        assert_eq!(first.0.as_str(), "commerce.purchase_date");
     }
 }

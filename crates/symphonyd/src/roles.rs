@@ -269,6 +269,7 @@ pub(crate) fn vault(start: Start) -> Result<Life> {
             segment_rows: config.segment_rows,
             days: config.retention.map(|retention| retention.days),
         },
+        withheld: config.withheld_columns,
     };
     Ok(Box::pin(symphony_vault::node::run(vault, shutdown)))
 }

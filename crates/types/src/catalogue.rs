@@ -180,6 +180,7 @@ catalogue! {
     PolicyStrands "GOV-0020" 422 InvalidArgument false "the policy would put money out of reach that is locked or earned";
     MeaningUnsound "GOV-0021" 422 InvalidArgument false "the meaning is not sound: something is named that is not there, domains go round in a circle, or there is too much of something";
     MeaningUnfit "GOV-0022" 409 FailedPrecondition false "the meaning does not follow the last version: an attribute is gone, has another type or takes a step that there is not, or a change is not named as one";
+    CandidatesClosed "GOV-0023" 409 FailedPrecondition false "candidates of this epoch are not taken: it is over for too long, or its policy pools none";
 }
 
 impl fmt::Display for Code {

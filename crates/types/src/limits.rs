@@ -14,6 +14,8 @@ pub const DOMAINS_MAX: usize = 64;
 pub const DOMAIN_DEPTH_MAX: usize = 8;
 /// Versions of meaning that a network ever has.
 pub const MEANINGS_MAX: usize = 256;
+/// Names in one report of a Vault's candidates for attributes.
+pub const CANDIDATES_PER_REPORT_MAX: usize = 64;
 /// Columns of one record that no governed attribute is for.
 pub const LOCAL_COLUMNS_MAX: usize = 32;
 /// Vaults that one task may ask.

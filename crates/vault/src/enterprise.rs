@@ -3,6 +3,7 @@
 //! Everything that changes goes through the journal, with its rows in the same transaction; a restart at any point
 //! finds either all of a step or nothing of it.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
@@ -27,7 +28,7 @@ use symphony_standby::standby::DATABASE;
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
 use symphony_types::epsilon::Epsilon;
-use symphony_types::id::{TaskId, VaultId};
+use symphony_types::id::{AttributeName, TaskId, VaultId};
 use symphony_types::key::{Document as _, Endorsed, Master};
 use symphony_types::time::OrderedMillis;
 use tokio::sync::{Mutex, Semaphore};
@@ -125,6 +126,8 @@ pub struct Enterprise {
     pub(crate) bases: Bases,
     /// Moves between Vaults.
     pub(crate) moving: Moving,
+    /// Columns that nothing is reported of.
+    pub(crate) withheld: BTreeSet<AttributeName>,
 }
 
 impl Enterprise {
@@ -206,6 +209,7 @@ impl Enterprise {
             place,
             bases: Bases::default(),
             moving: Moving::default(),
+            withheld: BTreeSet::new(),
         };
         opened.resume().context("going on with an erasure or a rotation")?;
         opened.adopt_standby().context("making the first backup in the standby")?;

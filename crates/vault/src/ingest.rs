@@ -439,10 +439,12 @@ impl Enterprise {
                 room -= 1;
             }
         }
+        let pooled = state.charter.policy_at(self.now())?.candidates.is_some();
         let seal = |(subject, sequence, draft): (SubjectIndex, u32, Draft)| {
             let (commitment, sealed) = seal_record(&writers[&subject].today, &draft.record)?;
             let row = RecordRow { subject, sequence, commitment, sealed };
-            Ok(Upload { row, fingerprint: fingerprint(&draft.name) })
+            let waits = pooled && !draft.record.local.is_empty();
+            Ok(Upload { row, fingerprint: fingerprint(&draft.name), waits })
         };
         let mut rows: Vec<Upload> =
             fresh.into_par_iter().map(seal).collect::<Result<_, _>>().map_err(unsealed)?;

@@ -2,6 +2,7 @@
 //!
 //! A killed node loses nothing: everything that was answered is in the journal's transactions.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -15,7 +16,7 @@ use symphony_standby::place::Place;
 use symphony_tee::boot::Identity;
 use symphony_tee::machine::EnclaveMachine;
 use symphony_tee::report::EnclaveRole;
-use symphony_types::id::{ActorId, NodeId, VaultId};
+use symphony_types::id::{ActorId, AttributeName, NodeId, VaultId};
 use symphony_types::limits::SEALED_BYTES_MAX;
 use symphony_types::time::OrderedMillis;
 use symphony_wire::tls::{self, Credentials, NodeRole};
@@ -55,6 +56,8 @@ pub struct VaultConfig {
     pub log: Option<LogUpdate>,
     /// What the Vault takes at most (R080).
     pub quota: Quota,
+    /// Columns that nothing is reported of.
+    pub withheld: BTreeSet<AttributeName>,
     /// How secrets and segments are kept.
     pub keeping: Keeping,
 }
@@ -74,14 +77,15 @@ pub async fn run(config: VaultConfig, shutdown: impl Future<Output = ()>) -> any
     let log = config.log;
     let (program, machine, folder) = (config.enclave_program, config.machine, place.folder().to_owned());
     let executors = config.executors;
-    let (quota, keeping) = (config.quota, config.keeping);
+    let (quota, keeping, withheld) = (config.quota, config.keeping, config.withheld);
     let reader = Reader::start(ReaderConfig::new(config.reader_program)).context("measuring the reader")?;
     for missing in reader.missing() {
         tracing::warn!(vault = %vault, "receipts are kept and cannot be read: {missing}");
     }
     let opened = tokio::task::spawn_blocking(move || -> anyhow::Result<(Enterprise, Agent)> {
         let enterprise =
-            Enterprise::kept(place, vault, (&network, governance), clock(), quota, reader, keeping)?;
+            Enterprise::kept(place, vault, (&network, governance), clock(), quota, reader, keeping)?
+                .withholding(withheld);
         let actor = enterprise.registered(log.as_ref())?;
         let identity = Identity { chain: network, node, actor, role: EnclaveRole::Slice };
         let modules = enterprise.approved_modules()?;

@@ -3,23 +3,19 @@
 //! The operator may read a person's budget statement and nothing else of it. While the Vault is suspended the operator reads nothing of
 //! records or of what was found in them.
 
-use std::collections::BTreeMap;
-
 use symphony_protocol::vault::consent::Standing;
 use symphony_protocol::vault::dividend;
 use symphony_protocol::vault::ledger::{Balance, Movement};
-use symphony_protocol::vault::record::LocalValue;
 use symphony_types::canonical;
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
 use symphony_types::epsilon::Epsilon;
-use symphony_types::id::{AccountId, AttributeName, SubjectId, TaskId};
+use symphony_types::id::{AccountId, SubjectId, TaskId};
 use symphony_types::merkle;
 use symphony_types::subjects::{SubjectIndex, SubjectSet};
 use symphony_types::time::OrderedMillis;
 use symphony_wire::v1::{
-    AttributeEntry, BudgetEntry, BudgetMovement, CandidateEntry, ConsentEntry, DividendEntry, RecordEntry,
-    VaultAnswer,
+    AttributeEntry, BudgetEntry, BudgetMovement, ConsentEntry, DividendEntry, RecordEntry, VaultAnswer,
 };
 
 use crate::enterprise::Enterprise;
@@ -101,40 +97,6 @@ impl Enterprise {
             Ok(())
         })?;
         Ok(VaultAnswer { records, ..VaultAnswer::default() })
-    }
-
-    /// What local columns there are, for the operator (R051, R213): how many records have each, of which type, and of how many people.
-    ///
-    /// Counted over the records of everybody who is not erased, so that a candidate has nothing that the records have not.
-    pub(crate) fn read_candidates(&self, authority: &Authority) -> Result<VaultAnswer, Problem> {
-        if *authority != Authority::Operator {
-            return Err(Code::Forbidden.into());
-        }
-        self.serves()?;
-        let everybody = self.readable(&(0..self.state().subjects.len()).map(SubjectIndex).collect());
-        let mut candidates: BTreeMap<AttributeName, (CandidateEntry, SubjectSet)> = BTreeMap::new();
-        self.store.read()?.each_record(&self.keys, &self.slots, &everybody, |subject, _, record| {
-            for (name, value) in &record.local {
-                if !candidates.contains_key(name) && candidates.len() == CANDIDATES_MAX {
-                    continue;
-                }
-                let (entry, people) = candidates.entry(name.clone()).or_default();
-                match value {
-                    LocalValue::Text(_) => entry.texts += 1,
-                    LocalValue::Number(_) => entry.numbers += 1,
-                    LocalValue::Time(_) => entry.times += 1,
-                }
-                people.insert(subject);
-            }
-            Ok(())
-        })?;
-        let entry = |(name, (entry, people)): (AttributeName, (CandidateEntry, SubjectSet))| CandidateEntry {
-            name: name.to_string(),
-            people: people.len(),
-            ..entry
-        };
-        let candidates = candidates.into_iter().map(entry).collect();
-        Ok(VaultAnswer { candidates, ..VaultAnswer::default() })
     }
 
     /// What modules found of a person: for that person, and for the operator, whom the Vault works for.
@@ -274,5 +236,3 @@ fn consent(scope: &str, word: Standing, now: OrderedMillis) -> Option<ConsentEnt
 const GRANTED: &str = "granted";
 /// Records of one answer.
 const RECORDS_MAX: u32 = 1_000;
-/// Local columns of one answer.
-const CANDIDATES_MAX: usize = 1_000;

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use symphony_protocol::artifact::Bucket;
 use symphony_protocol::artifact::training::EndorsedRoundOrder;
 use symphony_types::catalogue::Code;
+use symphony_types::id::EpochId;
 use symphony_types::key::{Document, Endorsed, Master};
 use symphony_wire::documents;
 use symphony_wire::enclave::SealedLearner;
@@ -16,9 +17,9 @@ use symphony_wire::moving::Cargo;
 use symphony_wire::signing::{CONTEXT_HEALTH, sign_bytes};
 use symphony_wire::v1::vault_node_server::VaultNode;
 use symphony_wire::v1::{
-    Acknowledgement, BudgetRequest, GovernancePosition, GovernanceUpdate, HealthRequest, MoveStep,
-    ParseResult, ReplayResult, RoundAssignment, ScopeCoverage, SealedAnswer, SealedOperation, SignedDocument,
-    SliceResult, VaultHealth,
+    Acknowledgement, BudgetRequest, CandidatesRequest, GovernancePosition, GovernanceUpdate, HealthRequest,
+    MoveStep, ParseResult, ReplayResult, RoundAssignment, ScopeCoverage, SealedAnswer, SealedOperation,
+    SignedDocument, SliceResult, VaultHealth,
 };
 use tonic::{Request, Response, Status};
 
@@ -203,6 +204,20 @@ impl VaultNode for Door {
         let told = enterprise.step_of_move(agent, ask, Cargo { sealed, boot, report }).await;
         let (told, Cargo { sealed, boot, report }) = told.map_err(Problem::into_status)?;
         Ok(Response::new(MoveStep { step: documents::encode(&told), sealed, boot, report }))
+    }
+
+    async fn report_candidates(
+        &self,
+        request: Request<CandidatesRequest>,
+    ) -> Result<Response<SignedDocument>, Status> {
+        let (enterprise, epoch) = (Arc::clone(&self.enterprise), EpochId(request.get_ref().epoch));
+        let runtime = tokio::runtime::Handle::current();
+        // Counting takes long; the node's other calls go on meanwhile.
+        let work = tokio::task::spawn_blocking(move || runtime.block_on(enterprise.report_candidates(epoch)));
+        let report = work.await.map_err(|error| Problem::fault("a report of candidates panicked", error));
+        let report = report.flatten().map_err(Problem::into_status)?;
+        let document = report.map(|report| documents::encode(&report)).unwrap_or_default();
+        Ok(Response::new(SignedDocument { document, standing: vec![] }))
     }
 
     async fn get_health(&self, request: Request<HealthRequest>) -> Result<Response<VaultHealth>, Status> {

@@ -4,6 +4,7 @@
 //! associated data; where it lies and the commitment itself are checked on every read, so a changed byte is an
 //! error and never a value (R078). Nothing here is readable without the Vault's keys, except counts.
 
+pub mod candidate;
 pub mod document;
 mod index;
 pub mod period;
@@ -109,6 +110,7 @@ impl Store {
             transaction.open_table(DIVIDENDS)?;
             transaction.open_table(GOVERNANCE)?;
             transaction.open_table(VALUES)?;
+            candidate::make(transaction)?;
             document::make(transaction)?;
             record::earlier(transaction)?;
             record::make(transaction)?;

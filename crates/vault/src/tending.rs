@@ -53,6 +53,10 @@ pub enum Step {
     Shredded,
     /// What was sealed of some of them is out of the rows.
     Emptied,
+    /// Those who are counted in a report of candidates are charged.
+    Charged,
+    /// The report is kept.
+    Reported,
 }
 
 /// Is told each step and may fail it: how tests stop a Vault wherever a crash could.

@@ -4,6 +4,7 @@
 //! amounts are whole base units of SYM (10^-8) as decimal strings, exact in every language.
 
 mod about;
+mod candidates;
 mod chain;
 mod challenges;
 mod description;
@@ -66,6 +67,7 @@ fn quick_routes() -> Routes {
         .routes(routes!(chain::query))
         .routes(routes!(chain::account))
         .routes(routes!(reconcile::view))
+        .routes(routes!(candidates::pool))
         .routes(routes!(governance::view))
         .routes(routes!(governance::submit))
         .routes(routes!(governance::log))

@@ -165,6 +165,7 @@ macro_rules! answers {
     )*};
 }
 
+mod candidates;
 mod chain;
 mod challenge;
 mod compute;
@@ -174,6 +175,7 @@ mod statistic;
 mod training;
 mod watching;
 
+pub(crate) use candidates::CandidatePool;
 pub(crate) use chain::ChainAccount;
 pub(crate) use challenge::{ChallengeFiling, ChallengeList};
 use compute::{Compute, ModuleEntry};

@@ -10,6 +10,7 @@ const ROUTES: &[&str] = &[
     "delete /v1/consents/{scope}",
     "get /healthz",
     "get /openapi.json",
+    "get /v1/candidates",
     "get /v1/chain/accounts/{account}",
     "get /v1/errors",
     "get /v1/governance",

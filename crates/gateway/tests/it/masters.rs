@@ -55,6 +55,8 @@ async fn serves_the_truth(stage: &Stage) {
     let told = read(stage.get("/v1/reconciliation?compare=true&from=7&limit=4")).await;
     assert_eq!((&told["total"], &told["complete"]), (&json!(11), &json!(true)), "R195: what a majority says");
     assert_eq!(read(stage.get("/v1/reconciliation")).await["total"], 0);
+    assert_eq!(read(stage.get("/v1/candidates?epoch=7")).await["epoch"], 7, "R051, R195");
+    assert_eq!(read(stage.get("/v1/candidates")).await["vaults_min"], 3);
     let account = read(stage.get(&format!("/v1/chain/accounts/0x{}", "07".repeat(32)))).await;
     assert_eq!((&account["account"], &account["balance"]), (&json!("07".repeat(32)), &json!("12")));
     let wrong = stage.get("/v1/chain/accounts/0x07").send().await.unwrap();

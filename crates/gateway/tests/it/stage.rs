@@ -433,6 +433,12 @@ impl Platform for Master {
         }))
     }
 
+    async fn get_candidates(&self, request: Request<CandidatePoolRequest>) -> Answer<CandidatePool> {
+        self.meet(&request, "GetCandidates")?;
+        let epoch = self.word(request.into_inner().epoch.unwrap_or(8), 66);
+        Ok(Response::new(CandidatePool { epoch, vaults_min: 3, ..CandidatePool::default() }))
+    }
+
     async fn submit_motion(&self, request: Request<GovernanceMotion>) -> Answer<ProposalEntry> {
         self.meet(&request, "SubmitMotion")?;
         let proposal_id = self.word(request.into_inner().motion, vec![66]);

@@ -3,6 +3,7 @@
 
 pub mod accountant;
 pub mod approval;
+pub mod candidate;
 pub mod change;
 pub mod epoch;
 pub mod hardware;

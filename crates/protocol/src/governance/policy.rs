@@ -12,6 +12,7 @@ use symphony_types::limits::POLICIES_MAX;
 use symphony_types::time::OrderedMillis;
 
 use super::Governance;
+use super::candidate::CandidatePolicy;
 use crate::artifact::SelectionRule;
 use crate::artifact::penalty::Fault;
 use crate::artifact::training::Environment;
@@ -49,6 +50,9 @@ pub struct Policy {
     pub proposals: ProposalPolicy,
     /// What a challenge takes.
     pub challenges: ChallengePolicy,
+    /// How candidates for attributes are pooled (R051); absent where nothing is.
+    #[serde(default)]
+    pub candidates: Option<CandidatePolicy>,
 }
 
 /// What a challenge takes of whoever files it (R139, R143).
@@ -367,7 +371,7 @@ impl Policy {
         if matches!(self.privacy.selection, SelectionRule::Largest(_)) {
             return Err("only a query ranks people by what it measures");
         }
-        Ok(())
+        self.candidates.as_ref().map_or(Ok(()), |candidates| candidates.check(&self.privacy))
     }
 }
 

@@ -11,8 +11,8 @@ use symphony_types::limits::OPEN_TASKS_MAX;
 use symphony_types::time::OrderedMillis;
 
 use super::{
-    Answer, Cause, Command, Effect, Event, Order, Refusal, State, adjustment, challenge, council, epoch,
-    lease, moving, parse, training, version,
+    Answer, Cause, Command, Effect, Event, Order, Refusal, State, adjustment, candidate, challenge, council,
+    epoch, lease, moving, parse, training, version,
 };
 use crate::admission::envelope::{self, PrepareAnswer};
 use crate::admission::request;
@@ -61,6 +61,7 @@ fn judge(state: &State, at: OrderedMillis, order: &Order) -> Result<Vec<Event>, 
         Command::AnnounceProtocol { version } => version::announce(state, at, &order.by, *version),
         Command::Govern { motion } => council::motion(state, at, motion),
         Command::RecordMove { closing } => moving::record(state, closing),
+        Command::ReportCandidates { report } => candidate::record(state, at, report),
     }
 }
 

@@ -6,13 +6,41 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use symphony_types::id::TaskId;
+use serde::{Deserialize, Serialize};
+use symphony_types::id::{EpochId, TaskId, VaultId};
 
-use super::{Answer, Effect, Event, ParseStage, State, epoch, moving};
+use super::{Answer, Event, ParseStage, State, epoch, moving};
 use crate::artifact::Plan;
 use crate::artifact::challenge::Ruling;
 use crate::lifecycle::{Stage, Task};
 use crate::settlement::payout::EpochStage;
+
+/// What the outside owes. Each is leased to one master, may run twice all the same, and reports back as a command; the key is the effect itself: a task or epoch and a step.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Effect {
+    /// Ask the Vaults; report `RecordPreparations`.
+    PrepareTask(TaskId),
+    /// Free what a dead task reserved; nothing to report, the reservation's deadline does the same.
+    ReleaseBudget(TaskId, Vec<VaultId>),
+    /// Assign the slices; report `RecordSlices` or `RecordFailure`.
+    AssignSlices(TaskId),
+    /// Combine; report `RecordAggregate` or `RecordFailure`.
+    Aggregate(TaskId),
+    /// Have the rounds of a training computed; report `RecordRound` for each, or `RecordFailure`.
+    Train(TaskId),
+    /// Have the Vault read; report `RecordParse`.
+    Parse(TaskId),
+    /// Verify; report `RecordVerdict`.
+    Verify(TaskId),
+    /// Look at a disputed result again; report `RecordFinding`.
+    Review(TaskId),
+    /// Ask the Vaults for their dividends; report `RecordDividends`.
+    CloseDividends(EpochId),
+    /// Have the batch done; report `RecordPayout`.
+    Pay(EpochId),
+    /// Carry what a Vault keeps to the one that it moves to; report `RecordMove`.
+    Move(VaultId),
+}
 
 impl Effect {
     /// The task that the effect is about; `None` for effects of an epoch.
@@ -95,6 +123,7 @@ pub(super) fn begun(state: &State, event: &Event) -> Vec<Effect> {
         | Event::ProtocolAnnounced { .. }
         | Event::ProtocolActivated { .. }
         | Event::MoveClosed { .. }
+        | Event::CandidatesReported { .. }
         | Event::AdjustmentRecorded { .. } => vec![],
     }
 }
@@ -142,6 +171,7 @@ pub(super) fn ended(event: &Event) -> Vec<Effect> {
         | Event::ProtocolAnnounced { .. }
         | Event::ProtocolActivated { .. }
         | Event::Governed { .. }
+        | Event::CandidatesReported { .. }
         | Event::AdjustmentRecorded { .. } => vec![],
     }
 }

@@ -7,7 +7,8 @@ use symphony_types::id::TaskId;
 use symphony_types::time::OrderedMillis;
 
 use super::{
-    Answer, Event, State, Submission, adjustment, challenge, council, lease, parse, training, version,
+    Answer, Event, State, Submission, adjustment, candidate, challenge, council, lease, parse, training,
+    version,
 };
 use crate::artifact::{RecipientClass, SettlementContext};
 use crate::lifecycle::training::Position;
@@ -124,6 +125,7 @@ fn apply(state: &mut State, at: OrderedMillis, event: &Event) {
         Event::MoveClosed { closing } => {
             state.moves.insert(closing.source.body.from.clone(), closing.clone());
         }
+        Event::CandidatesReported { report } => candidate::evolve(state, at, report),
         Event::EpochClosed { epoch } => state.epochs.get_or_default(*epoch).stage = EpochStage::Closing,
         Event::PayoutIssued { instructions, statements } => {
             let vaults: Vec<_> = state.contributors.keys().cloned().collect();

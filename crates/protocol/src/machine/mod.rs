@@ -5,6 +5,7 @@
 //! and [`State::held_by`] tells a restarted one the same from the state alone. This module alone sees all planes.
 
 mod adjustment;
+mod candidate;
 mod challenge;
 mod council;
 mod decide;
@@ -43,6 +44,7 @@ use crate::artifact::{
 use crate::execution::aggregate::EndorsedAggregate;
 use crate::execution::failure::SignedFailure;
 use crate::governance::Governance;
+use crate::governance::candidate::SignedReport;
 use crate::governance::proposal::{Motion, ProposalEvent, Proposals};
 use crate::lifecycle::{Task, TaskState};
 use crate::settlement::challenge::Challenge;
@@ -51,9 +53,10 @@ use crate::settlement::payout::{
 };
 
 pub use adjustment::{AdjustmentRecord, Adjustments, Standing};
+pub use candidate::Taken;
 pub use challenge::disputed_result;
 pub use decide::{decide, fingerprint};
-pub use effect::outstanding;
+pub use effect::{Effect, outstanding};
 pub use evolve::evolve;
 pub use lease::{Lease, effect_for};
 pub use moving::MoveClosing;
@@ -93,6 +96,8 @@ pub struct State {
     pub adjustments: Adjustments,
     /// Closing statements of moves, by the Vault that was left.
     pub moves: Table<VaultId, MoveClosing>,
+    /// Reports of candidates for attributes.
+    pub candidates: Table<(EpochId, VaultId), Taken>,
 }
 
 impl State {
@@ -115,6 +120,7 @@ impl State {
             upgrade: Upgrade::default(),
             adjustments: Adjustments::default(),
             moves: Table::new(),
+            candidates: Table::new(),
         }
     }
 
@@ -169,6 +175,7 @@ impl State {
             self.adjustments.records.digest(),
             self.adjustments.standing.digest(),
             self.moves.digest(),
+            self.candidates.digest(),
         ];
         Digest::of("symphony/master-state/v1", &(&self.governance, tables, &self.upgrade))
     }
@@ -324,6 +331,11 @@ pub enum Command {
     RecordMove {
         /// Their words.
         closing: MoveClosing,
+    },
+    /// A Vault says what candidates for attributes an epoch brought (R051).
+    ReportCandidates {
+        /// Its word.
+        report: SignedReport,
     },
 }
 
@@ -580,6 +592,11 @@ pub enum Event {
         /// The epoch whose payout has it executed.
         epoch: EpochId,
     },
+    /// A Vault has said what candidates for attributes an epoch brought.
+    CandidatesReported {
+        /// Its word.
+        report: SignedReport,
+    },
 }
 
 impl Event {
@@ -615,7 +632,8 @@ impl Event {
             | Self::ProtocolAnnounced { .. }
             | Self::ProtocolActivated { .. }
             | Self::Governed { .. }
-            | Self::MoveClosed { .. } => None,
+            | Self::MoveClosed { .. }
+            | Self::CandidatesReported { .. } => None,
         }
     }
 }
@@ -647,33 +665,6 @@ pub enum Cause {
     Disputed,
     /// The result stands.
     Upheld,
-}
-
-/// What the outside owes. Each is leased to one master, may run twice all the same, and reports back as a command; the key is the effect itself: a task or epoch and a step.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Effect {
-    /// Ask the Vaults; report `RecordPreparations`.
-    PrepareTask(TaskId),
-    /// Free what a dead task reserved; nothing to report, the reservation's deadline does the same.
-    ReleaseBudget(TaskId, Vec<VaultId>),
-    /// Assign the slices; report `RecordSlices` or `RecordFailure`.
-    AssignSlices(TaskId),
-    /// Combine; report `RecordAggregate` or `RecordFailure`.
-    Aggregate(TaskId),
-    /// Have the rounds of a training computed; report `RecordRound` for each, or `RecordFailure`.
-    Train(TaskId),
-    /// Have the Vault read; report `RecordParse`.
-    Parse(TaskId),
-    /// Verify; report `RecordVerdict`.
-    Verify(TaskId),
-    /// Look at a disputed result again; report `RecordFinding`.
-    Review(TaskId),
-    /// Ask the Vaults for their dividends; report `RecordDividends`.
-    CloseDividends(EpochId),
-    /// Have the batch done; report `RecordPayout`.
-    Pay(EpochId),
-    /// Carry what a Vault keeps to the one that it moves to; report `RecordMove`.
-    Move(VaultId),
 }
 
 /// A command that will not happen.

@@ -28,6 +28,7 @@ use crate::artifact::adjustment::{
     BudgetLine, BudgetQuery, BudgetStanding, BudgetStatement, Drift, DriftKind, DriftSubject, SignedBudget,
 };
 use crate::governance::Governance;
+use crate::governance::candidate;
 use crate::lifecycle::{Stage, Task};
 use crate::machine::{Answer, State};
 
@@ -185,7 +186,9 @@ pub fn drifted(state: &State, vault: &VaultId, task: &TaskId, line: Option<&Budg
         moves.any(|known| known.to == *vault && known.since.by == line.preparation)
     };
     // What people consumed at the Vault that they came from stands under the proposal that moved them, and is of no task here.
-    if line.is_some_and(moved) {
+    // Nor is what people consumed for a report of candidates.
+    let counted = |line: &BudgetLine| candidate::charged(&state.governance, vault, task, line.reserved_at);
+    if line.is_some_and(|line| moved(line) || counted(line)) {
         return None;
     }
     let side = side(state, task, vault);

@@ -322,10 +322,10 @@ impl Ledger {
         spent.filter(|(_, spent)| *spent > Epsilon::ZERO)
     }
 
-    /// Takes what people consumed at the Vault that they came from: committed under the proposal that moved them, in one entry for all
-    /// who bring the same.
+    /// Takes what people consumed without a task: at the Vault that they came from, under the proposal that moved them, in one entry for
+    /// all who bring the same; or for a report of candidates, under its charge.
     pub(crate) fn carry(&mut self, task: TaskId, carried: Carried, at: OrderedMillis) {
-        let Carried { scope, policy, epsilon, subjects, proposal } = carried;
+        let Carried { scope, policy, epsilon, subjects, under } = carried;
         self.scopes.entry(scope.clone()).or_default().charge(&subjects, epsilon);
         let earlier = self.entries.get(&task).map(|earlier| earlier.reserved.set().clone());
         let mut all = earlier.unwrap_or_default();
@@ -333,13 +333,13 @@ impl Ledger {
             all.insert(subject);
         }
         let members = Members::new(all);
-        let order = Ordered { envelope: proposal, assignment: proposal, attempt: 0 };
+        let order = Ordered { envelope: under, assignment: under, attempt: 0 };
         let state = EntryState::Committed { members: members.clone(), at, order };
         let entry = LedgerEntry {
             scope,
             policy,
             epsilon,
-            preparation: proposal,
+            preparation: under,
             reserved: members,
             reserved_at: at,
             deadline: at,
@@ -548,13 +548,14 @@ fn less(whole: Epsilon, part: Epsilon) -> Epsilon {
     whole.checked_sub(part).expect("invariant: rounds draw no more than was reserved")
 }
 
-/// What people consumed elsewhere, each the same.
+/// What people consumed without a task, each the same.
 pub(crate) struct Carried {
     pub(crate) scope: UsageScope,
     pub(crate) policy: PolicyVersion,
     pub(crate) epsilon: Epsilon,
     pub(crate) subjects: SubjectSet,
-    pub(crate) proposal: Digest,
+    /// What was decided that they did.
+    pub(crate) under: Digest,
 }
 
 /// What an entry starts with.

@@ -5,6 +5,7 @@
 //! command is idempotent: the second time it gives no event, or the refusal that says why it cannot (R064, R209).
 //! There are no effects: whoever asks is answered, and asks again after a crash.
 
+pub mod counting;
 pub mod moving;
 
 use alloc::boxed::Box;
@@ -202,6 +203,13 @@ pub enum Command {
         /// People who have no other records.
         subjects: SubjectSet,
     },
+    /// Consume what it costs people to be counted in the report of an epoch's candidates, before their records are read (R051, R065).
+    ChargeReport {
+        /// The epoch.
+        epoch: EpochId,
+        /// Whose records have candidates.
+        subjects: SubjectSet,
+    },
 }
 
 /// What has happened in a Vault.
@@ -318,6 +326,13 @@ pub enum Event {
         through: u64,
         /// People who have no other records.
         subjects: SubjectSet,
+    },
+    /// Budget is consumed by the report of an epoch's candidates.
+    ReportCharged {
+        /// The name of the charge.
+        task: TaskId,
+        /// What it takes of whom.
+        charge: counting::Charge,
     },
 }
 
@@ -439,6 +454,7 @@ pub fn decide(state: &State, at: OrderedMillis, command: &Command) -> Result<Vec
             }
             Ok(vec![Event::RecordsEnded { through: *through, subjects: subjects.clone() }])
         }
+        Command::ChargeReport { epoch, subjects } => counting::charge(state, at, *epoch, subjects),
     }
 }
 
@@ -485,6 +501,7 @@ pub fn evolve(state: &mut State, at: OrderedMillis, event: &Event) {
             state.charter.policies.insert(activation.version, policy);
         }
         Event::RecordsEnded { through, subjects } => state.holdings.end(at, *through, subjects),
+        Event::ReportCharged { task, charge } => state.ledger.carry(*task, charge.carried(task), at),
     }
 }
 

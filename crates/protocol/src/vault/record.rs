@@ -14,6 +14,7 @@ use symphony_types::id::{AttributeName, Commitment, RequestId, SchemaVersion, Su
 use symphony_types::limits::{LOCAL_COLUMNS_MAX, TEXT_LEN_MAX};
 use symphony_types::time::RecordMillis;
 
+use crate::governance::candidate::LocalKind;
 use crate::governance::semantics::{AttributeLifecycle, Semantics, ValueType};
 
 /// One private record of one person.
@@ -42,6 +43,17 @@ pub enum LocalValue {
     Number(u64),
     /// A point in time.
     Time(RecordMillis),
+}
+
+impl LocalValue {
+    /// Its kind.
+    pub const fn kind(&self) -> LocalKind {
+        match self {
+            Self::Text(_) => LocalKind::Text,
+            Self::Number(_) => LocalKind::Number,
+            Self::Time(_) => LocalKind::Time,
+        }
+    }
 }
 
 /// The value of an attribute.

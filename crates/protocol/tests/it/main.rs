@@ -6,6 +6,7 @@ mod accountant;
 mod admission;
 mod attempts;
 mod attest;
+mod candidates;
 mod challenges;
 mod compute;
 mod council;

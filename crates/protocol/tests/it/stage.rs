@@ -138,6 +138,7 @@ pub(crate) fn policy() -> Policy {
                 consent_or_budget: Sym(700 * SYM_UNIT),
             },
         },
+        candidates: None,
     }
 }
 

@@ -18,6 +18,7 @@ use symphony_protocol::execution::training::{
 };
 use symphony_protocol::execution::{aggregate::aggregate_nonce, coordinate::slice_nonce};
 use symphony_protocol::governance::approval::Machine;
+use symphony_protocol::governance::candidate::{LocalKind, SignedReport, charge, pool};
 use symphony_protocol::governance::change::Change;
 use symphony_protocol::governance::membership::Enterprise;
 use symphony_protocol::governance::pricing::fee;
@@ -31,12 +32,13 @@ use symphony_types::amount::{Sym, split};
 use symphony_types::canonical::to_bytes;
 use symphony_types::digest::Digest;
 use symphony_types::epsilon::Epsilon;
-use symphony_types::id::{ActorId, NodeId, RequestId, SchemaVersion, SubjectId, VaultId};
+use symphony_types::id::{ActorId, EpochId, NodeId, RequestId, SchemaVersion, SubjectId, VaultId};
 use symphony_types::key::{Document, SoftwarePlatform, Vault, Wallet};
 use symphony_types::merkle;
 use symphony_types::subjects::SubjectIndex;
 use symphony_types::time::{OrderedMillis, RecordMillis};
 
+use crate::candidates::report;
 use crate::compute::computation;
 use crate::rounds::propensity;
 use crate::settlement::settled;
@@ -262,6 +264,31 @@ fn enterprises_conform() {
     );
     let stored: Change = bcs::from_bytes(&bytes_of("enterprise.json", "/admit_enterprise/bytes")).unwrap();
     assert_eq!(stored, admit);
+}
+
+/// R050, R051: `vectors/candidate.json`. What a Vault reports of an epoch, and the pool of what three say.
+#[test]
+fn candidates_conform() {
+    let found = [("loyalty.tier", LocalKind::Text, 400), ("till.number", LocalKind::Number, 250)];
+    let number = [("loyalty.tier", LocalKind::Text, 350), ("till.number", LocalKind::Text, 300)];
+    let vault = |name: &str| VaultId::new(name).unwrap();
+    let (a, b) = (vault("vault-a"), vault("vault-b"));
+    let reports =
+        [report(&a, 6, &found[..1]), report(&a, 7, &found), report(&b, 7, &number), report(&b, 6, &number)];
+    let bodies = reports.iter().map(|report| &report.body);
+    conforms(
+        "candidate.json",
+        &json!({
+            "about": "reports of candidates for attributes, the pool of epoch 7 over them from two Vaults on, and the name of a report's charge",
+            "charge": charge(&a, EpochId(7)),
+            "reports": reports.iter().map(|report| json!({
+                "document": document(&report.body), "signed": hex::encode(to_bytes(report)), "value": report.body,
+            })).collect::<Vec<_>>(),
+            "pool": pool(bodies, EpochId(7), 2),
+        }),
+    );
+    let stored: SignedReport = bcs::from_bytes(&bytes_of("candidate.json", "/reports/1/signed")).unwrap();
+    assert_eq!(stored, reports[1]);
 }
 
 /// R062, R078: `vectors/backup.json`.

@@ -12,6 +12,7 @@ use symphony_protocol::governance::log::{LogEntry, LogHead, LogUpdate};
 use symphony_protocol::governance::proposal::Motion;
 use symphony_sdk::council::{LogError, Member, checked, proven};
 use symphony_sdk::hardware;
+use symphony_sdk::semantics::promoted;
 use symphony_sdk::shape::governance::{GovernanceView, ProposalEntry};
 use symphony_tee::measure;
 use symphony_types::digest::Digest;
@@ -68,10 +69,25 @@ impl Session {
         let known = governance.council.iter().find(|member| member.member == name.as_str());
         let known = known.ok_or_else(|| Usage(format!("{name} is no member of the council")))?;
         let member = Member { name, key: &key };
-        let (motion, _) = member.proposes(foundation, known.number + 1, wanted(change)?, summary);
+        let wanted = wanted(change)?;
+        let summary = self.founded(change, &wanted, summary).await?;
+        let (motion, _) = member.proposes(foundation, known.number + 1, wanted, summary);
         let proposal = client.govern(&motion).await?;
         show::print(self.json, &proposal, |proposal| list(std::slice::from_ref(proposal)));
         Ok(())
+    }
+
+    /// Why a change is proposed: of one that makes an attribute of a candidate, with what Vaults found.
+    async fn founded(&self, change: &Change, wanted: &change::Change, summary: String) -> Result<String> {
+        let (
+            Change::AmendMeaning { candidate: Some(name), epoch, .. },
+            change::Change::AmendMeaning { amendment, .. },
+        ) = (change, wanted)
+        else {
+            return Ok(summary);
+        };
+        let pool = self.profile.client()?.candidate_pool(*epoch).await?;
+        Ok(promoted(&pool, name, amendment, &summary).map_err(|error| Usage(error.to_string()))?)
     }
 
     async fn motion(&self, motion: impl FnOnce(&Member<'_>) -> Motion) -> Result<()> {
@@ -193,7 +209,7 @@ fn wanted(change: &Change) -> Result<change::Change> {
             policy.check().map_err(|fault| Usage(format!("{}: {fault}", file.display())))?;
             change::Change::AdoptPolicy { version, policy }
         }
-        Change::AmendMeaning { file, version } => {
+        Change::AmendMeaning { file, version, .. } => {
             let amendment = Box::new(super::semantics::amendment(file)?);
             change::Change::AmendMeaning { version: SemanticVersion(*version), amendment }
         }

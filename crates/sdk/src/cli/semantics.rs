@@ -8,6 +8,7 @@ use serde_json::json;
 use symphony_protocol::governance::log::governance_digest;
 use symphony_protocol::governance::meaning::{Amendment, between};
 use symphony_sdk::semantics;
+use symphony_sdk::shape::candidates::CandidatePool;
 use symphony_types::catalogue::Code;
 use symphony_types::id::{SemanticVersion, TaskId};
 
@@ -42,6 +43,10 @@ impl Session {
                 let amendment = between(governed.meanings.last().1, &other);
                 show::print(self.json, &json!(amendment), |_| semantics::written_amendment(&amendment));
             }
+            Semantics::Candidates { epoch } => {
+                let pool = self.profile.client()?.candidate_pool(epoch).await?;
+                show::print(self.json, &pool, candidates);
+            }
             Semantics::Explain { task } => {
                 let trusted = governance_digest(&self.profile.trusted()?);
                 let bundle = self.profile.client()?.evidence(TaskId(task)).await?;
@@ -66,6 +71,18 @@ impl Session {
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+fn candidates(pool: &CandidatePool) -> String {
+    let rows = pool.candidates.iter().map(|one| {
+        let agreement = format!("{}.{:02} %", one.agreement / 100, one.agreement % 100);
+        let vaults = one.vaults.to_string();
+        let (people, records) = (one.people.to_string(), one.records.to_string());
+        [one.name.clone(), one.kind.clone(), vaults, people, records, agreement, one.epochs.to_string()]
+    });
+    let rows = table(["candidate", "kind", "vaults", "people", "records", "of this kind", "epochs"], rows);
+    let (epoch, least) = (pool.epoch, pool.vaults_min);
+    format!("epoch {epoch}, of {least} vaults or more; counts have noise\n{rows}")
 }
 
 /// An amendment out of a file of TOML.

@@ -136,6 +136,7 @@ fn policy() -> Policy {
         software_admitted: true,
         proposals: ProposalPolicy::NONE,
         challenges: ChallengePolicy::LEAST,
+        candidates: None,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Makes a development network in a folder: keys, certificates, addresses, governance, client profiles.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::{IpAddr, TcpListener};
 use std::path::Path;
@@ -10,6 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, bail};
 use symphony_protocol::artifact::training::Environment;
 use symphony_protocol::governance::approval::Machine;
+use symphony_protocol::governance::candidate::CandidatePolicy;
 use symphony_protocol::governance::hardware::HardwareRules;
 use symphony_protocol::governance::policy::Policy;
 use symphony_tee::keys::PlatformSeed;
@@ -135,6 +136,7 @@ pub(super) fn network(
             segments_store: None,
             executors: 1,
             retention: None,
+            withheld_columns: BTreeSet::new(),
             full_node: full_node.filter(|_| *role == NodeRole::Chain).map(|at| format!("http://{at}/v1")),
             sponsor: (money == Money::Move && *role == NodeRole::Chain).then_some(SPONSOR),
             records_max: 20_000_000,
@@ -380,6 +382,10 @@ fn clients(dir: &Path, network: &Network, vaults: &[VaultId]) -> Result<()> {
     Ok(())
 }
 
+fn candidates(policy: &mut Policy) -> Result<&mut CandidatePolicy> {
+    policy.candidates.as_mut().context("the policy pools no candidates")
+}
+
 fn override_policy(policy: &mut Policy, text: &str) -> Result<()> {
     let (name, value) = text.split_once('=').context("a policy override is name=value")?;
     if name == "environment" {
@@ -392,6 +398,12 @@ fn override_policy(policy: &mut Policy, text: &str) -> Result<()> {
     if name == "minimum" {
         policy.privacy.minimum_result_cardinality =
             u32::try_from(value).context("policy override minimum")?;
+        return Ok(());
+    }
+    if let "candidates_people" | "candidates_vaults" = name {
+        let (value, candidates) = (u32::try_from(value).context("policy override")?, candidates(policy)?);
+        let people = name == "candidates_people";
+        *(if people { &mut candidates.people_min } else { &mut candidates.vaults_min }) = value;
         return Ok(());
     }
     let place = match name {
@@ -407,6 +419,7 @@ fn override_policy(policy: &mut Policy, text: &str) -> Result<()> {
         "node_pay" => &mut policy.node_pay.0,
         "bond" => &mut policy.challenges.bond.0,
         "subject_cap" => &mut policy.privacy.subject_cap.0,
+        "candidates_epsilon" => &mut candidates(policy)?.epsilon.0,
         scope => {
             let scope = UsageScope::new(scope)?;
             let limit = policy.privacy.scope_limits.get_mut(&scope);

@@ -57,12 +57,17 @@ impl Voter {
 
 /// Proposes a change, has enough members vote for it, and waits until it is enacted.
 pub(crate) async fn enact(network: &Network, change: Change) {
+    enact_as(network, change, "the next release").await;
+}
+
+/// The same, for this reason.
+pub(crate) async fn enact_as(network: &Network, change: Change, summary: &str) {
     let foundation = governance_digest(&founded(network));
     let first = voter(network, ENOUGH[0]);
     let known = first.client.governance().await.unwrap();
     let number = known.council.iter().find(|member| member.member == ENOUGH[0]).unwrap().number + 1;
     let member = Member { name: &first.name, key: &first.key };
-    let (motion, proposal) = member.proposes(foundation, number, change, "the next release".to_owned());
+    let (motion, proposal) = member.proposes(foundation, number, change, summary.to_owned());
     assert_eq!(first.client.govern(&motion).await.unwrap().state, "open");
     assert_eq!(first.client.govern(&motion).await.unwrap().state, "open", "the same again changes nothing");
     for name in ENOUGH {

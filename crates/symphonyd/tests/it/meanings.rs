@@ -3,7 +3,7 @@
 
 use serde_json::json;
 use symphony_protocol::governance::change::Change;
-use symphony_protocol::governance::meaning::between;
+use symphony_protocol::governance::meaning::{Amendment, between};
 use symphony_protocol::governance::semantics::*;
 use symphony_sdk::client::Upload;
 use symphony_sdk::council::checked;
@@ -13,14 +13,19 @@ use symphony_sdk::verify::governance_digest;
 use symphony_types::catalogue::Code;
 use symphony_types::id::{AttributeName, RequestId, RuleName, SemanticVersion};
 
-use crate::council::{enact, founded};
+use crate::council::{enact_as, founded};
 use crate::network::{Network, Person, TURN, VAULTS, crowd, eventually, spec, subject};
 
 const POLICY: &str = "challenge=200,epoch=1500,timelock=100,marketing=900000000,subject_cap=900000000";
 const TIER: &str = "commerce.loyalty_tier";
 
-/// What the council makes of the last version, through the files that people write.
-async fn amend(network: &Network, version: u32, change: impl FnOnce(&mut Semantics)) {
+/// What the council makes of the last version, through the files that people write; what it gives as its reason follows from the amendment.
+pub(crate) async fn amend(
+    network: &Network,
+    version: u32,
+    summary: impl FnOnce(&Amendment) -> String,
+    change: impl FnOnce(&mut Semantics),
+) {
     let luckin = network.submitter("luckin");
     let log = luckin.client.governance_log().await.unwrap();
     let known = checked(&founded(network), &log).unwrap();
@@ -30,7 +35,8 @@ async fn amend(network: &Network, version: u32, change: impl FnOnce(&mut Semanti
     change(&mut next);
     let amendment = read_amendment(&written_amendment(&between(last, &next))).unwrap();
     let version = SemanticVersion(version);
-    enact(network, Change::AmendMeaning { version, amendment: Box::new(amendment) }).await;
+    let summary = summary(&amendment);
+    enact_as(network, Change::AmendMeaning { version, amendment: Box::new(amendment) }, &summary).await;
     eventually("the version is in force", async || {
         (luckin.client.status().await.ok()?.semantic_version == version.0).then_some(())
     })
@@ -63,14 +69,19 @@ async fn a_new_attribute_is_registered_used_and_explained() {
     let first = luckin.run(&spec(), &RequestId::new("first").unwrap(), |_| {}).await.unwrap().task;
 
     let name = AttributeName::new(TIER).unwrap();
-    amend(&network, 2, |next| {
-        let category = next.attributes[&AttributeName::new("commerce.category").unwrap()].clone();
-        let registered = Attribute { lifecycle: AttributeLifecycle::Registered, ..category };
-        next.attributes.insert(name.clone(), registered);
-        let (kind, cross_domain_policy) = (RuleKind::Equality, CrossDomainPolicy::Allowed);
-        let is = Rule { attribute: name.clone(), kind, cross_domain_policy };
-        next.rules.insert(RuleName::new("commerce.tier_is").unwrap(), is);
-    })
+    amend(
+        &network,
+        2,
+        |_| "a tier".to_owned(),
+        |next| {
+            let category = next.attributes[&AttributeName::new("commerce.category").unwrap()].clone();
+            let registered = Attribute { lifecycle: AttributeLifecycle::Registered, ..category };
+            next.attributes.insert(name.clone(), registered);
+            let (kind, cross_domain_policy) = (RuleKind::Equality, CrossDomainPolicy::Allowed);
+            let is = Rule { attribute: name.clone(), kind, cross_domain_policy };
+            next.rules.insert(RuleName::new("commerce.tier_is").unwrap(), is);
+        },
+    )
     .await;
     assert_eq!(tiers(&network, &people).await, Vec::<String>::new(), "it is governed");
     let mut gold = spec();
@@ -80,9 +91,14 @@ async fn a_new_attribute_is_registered_used_and_explained() {
     let early = luckin.run(&gold, &RequestId::new("early").unwrap(), |_| {}).await.unwrap_err();
     assert!(early.to_string().contains(Code::AttributeUnknown.as_str()), "{early}");
 
-    amend(&network, 3, |next| {
-        next.attributes.get_mut(&name).unwrap().lifecycle = AttributeLifecycle::Active;
-    })
+    amend(
+        &network,
+        3,
+        |_| "a tier".to_owned(),
+        |next| {
+            next.attributes.get_mut(&name).unwrap().lifecycle = AttributeLifecycle::Active;
+        },
+    )
     .await;
     let second = luckin.run(&gold, &RequestId::new("gold").unwrap(), |_| {}).await.unwrap();
     assert_eq!(second.task.state, "completed");

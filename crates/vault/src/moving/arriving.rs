@@ -167,7 +167,8 @@ impl Enterprise {
                     let (commitment, sealed) = seal_record(&sealing, &record).map_err(unsealed)?;
                     let name = name(&self.keys, &record.subject, &record.request);
                     let row = RecordRow { subject, sequence, commitment, sealed };
-                    arrival.records.push(Upload { row, fingerprint: fingerprint(&name) });
+                    // It was counted, if at all, where it comes from.
+                    arrival.records.push(Upload { row, fingerprint: fingerprint(&name), waits: false });
                 }
                 Item::Document(content) => {
                     let sequence = match &content.derived {

@@ -17,6 +17,7 @@ use symphony_types::id::{Commitment, RequestId, SubjectId};
 use symphony_types::subjects::{SubjectIndex, SubjectSet};
 use zeroize::Zeroizing;
 
+use super::candidate::{Waiting, put_waiting};
 use super::index::{Entry, Index};
 use super::period::put_period;
 use super::reading::Derived;
@@ -44,6 +45,8 @@ pub struct Upload {
     pub row: RecordRow,
     /// Recognises, with its person, the name that its uploader gave it.
     pub fingerprint: u32,
+    /// Whether it waits to be counted for a report of candidates.
+    pub waits: bool,
 }
 
 /// The period that records arrive in.
@@ -67,11 +70,15 @@ pub fn put_uploaded(
     let first = lists.last()?.map_or(0, |(first, list)| end_of(first.value(), list.value()));
     let list: Vec<u8> = rows
         .iter()
-        .flat_map(|Upload { row, fingerprint }| [row.subject.0, row.sequence, *fingerprint])
+        .flat_map(|Upload { row, fingerprint, .. }| [row.subject.0, row.sequence, *fingerprint])
         .flat_map(u32::to_be_bytes)
         .collect();
     lists.insert(first, list.as_slice())?;
     put_period(transaction, (today.number, today.day), first)?;
+    let waiting = (first..).zip(rows).filter(|(_, new)| new.waits);
+    let waiting =
+        waiting.map(|(arrival, new)| Waiting { arrival, place: (new.row.subject.0, new.row.sequence) });
+    put_waiting(transaction, waiting)?;
     let mut bytes = Vec::new();
     for (arrival, rows) in (first..).step_by(CHUNK_ROWS).zip(rows.chunks(CHUNK_ROWS)) {
         let rows = rows.iter().map(|Upload { row, .. }| Sealed {

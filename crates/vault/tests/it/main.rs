@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod backup;
+mod candidates;
 mod check;
 mod documents;
 mod erasure;

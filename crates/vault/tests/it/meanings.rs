@@ -1,5 +1,5 @@
 //! A Vault takes a version of meaning that the council makes: values of a new attribute are governed from its epoch on, and segments have a
-//! column for it, beside those that have none (R045, R050, R052, R054).
+//! column for it, beside those that have none (R045, R050, R051, R052, R054).
 
 use std::collections::BTreeMap;
 
@@ -9,6 +9,8 @@ use symphony_protocol::governance::change::Change;
 use symphony_protocol::governance::meaning::Amendment;
 use symphony_protocol::governance::semantics::{Attribute, AttributeLifecycle, Queryability, ValueType};
 use symphony_types::id::{DomainName, RuleName, SemanticVersion};
+use symphony_wire::v1::ReadCandidates;
+use symphony_wire::v1::vault_operation::Operation;
 
 use crate::governing::told;
 use crate::segments::{Scene, checked, segments};
@@ -48,6 +50,13 @@ async fn uploaded(world: &World, numbers: std::ops::Range<u32>) -> Vec<String> {
     done.local
 }
 
+/// Columns that the operator sees no governed attribute for.
+async fn candidates(world: &World) -> Vec<String> {
+    let read = Operation::ReadCandidates(ReadCandidates {});
+    let answer = world.ask(OPERATOR, "candidates", read).await;
+    answer.candidates.into_iter().map(|one| one.name).collect()
+}
+
 /// What the column is before its epoch stays a local candidate; from then on it is governed, in records, in segments with and without the
 /// column, and after a restart; the check finds nothing.
 #[tokio::test]
@@ -65,7 +74,9 @@ async fn a_new_attribute_is_governed_from_its_epoch_on() {
     scene.world.at(2_999);
     let early = scene.world.ask(OPERATOR, "early", put_records(&tiered(100))).await;
     assert_eq!((early.accepted, early.local), (1, vec![TIER.to_owned()]));
+    assert_eq!(candidates(&scene.world).await, [TIER]);
     scene.world.at(3_000);
+    assert_eq!(candidates(&scene.world).await, Vec::<String>::new(), "what is governed is no candidate");
     assert_eq!(uploaded(&scene.world, 0..6).await, Vec::<String>::new());
     scene = scene.restarted(|_| ());
     scene.world.vault().adopt_versions().await.unwrap();

@@ -1,6 +1,6 @@
 //! A Vault in a folder that vanishes, with a master, a gateway and governance around it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -67,6 +67,8 @@ pub(crate) struct World {
     pub(crate) watch: Option<Arc<Watch>>,
     /// What tasks ask for: an audience, unless a test asks for something else.
     pub(crate) plan: Plan,
+    /// Columns that its operator withholds.
+    pub(crate) withheld: BTreeSet<AttributeName>,
 }
 
 /// A member of the council, by number.
@@ -151,6 +153,7 @@ impl World {
             bucket: None,
             watch: None,
             plan: Plan::Audience(query()),
+            withheld: BTreeSet::new(),
         };
         world.reopen();
         world
@@ -177,7 +180,7 @@ impl World {
         };
         let named = (NETWORK, governance);
         let opened = Enterprise::kept(place, vault_id(), named, clock, self.quota, reader, self.keeping())?;
-        self.enterprise = Some(Arc::new(opened));
+        self.enterprise = Some(Arc::new(opened.withholding(self.withheld.clone())));
         Ok(())
     }
 
@@ -551,5 +554,6 @@ pub(crate) fn policy() -> Policy {
         software_admitted: true,
         proposals: ProposalPolicy::NONE,
         challenges: ChallengePolicy::LEAST,
+        candidates: None,
     }
 }

@@ -433,7 +433,7 @@ pub(super) fn evolve(state: &mut State, at: OrderedMillis, event: &Event) {
                 policy: *policy,
                 epsilon: *epsilon,
                 subjects: subjects.iter().copied().collect(),
-                proposal: *proposal,
+                under: *proposal,
             };
             state.ledger.carry(*task, carried, at);
         }

@@ -65,6 +65,7 @@ pub(crate) fn policy() -> Policy {
         software_admitted: true,
         proposals: ProposalPolicy::NONE,
         challenges: ChallengePolicy::LEAST,
+        candidates: None,
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Subcommand;
 use symphony_protocol::governance::approval::Purpose;
 use symphony_types::digest::Digest;
-use symphony_types::id::VaultId;
+use symphony_types::id::{AttributeName, VaultId};
 
 use super::digest;
 
@@ -108,6 +108,12 @@ pub(crate) enum Semantics {
     Diff {
         /// The other meaning, TOML
         file: PathBuf,
+    },
+    /// List columns that enough Vaults have and no governed attribute is for, with noised counts
+    Candidates {
+        /// The epoch; the last one that Vaults reported of when absent
+        #[arg(long)]
+        epoch: Option<u64>,
     },
     /// Show what each name of a settled task came to, after every check of its evidence
     Explain {
@@ -226,6 +232,12 @@ pub(crate) enum Change {
         /// The version that it makes: the one after the last
         #[arg(long)]
         version: u32,
+        /// A candidate that it makes an attribute of: the proposal says what Vaults found
+        #[arg(long, value_name = "NAME", value_parser = AttributeName::new)]
+        candidate: Option<AttributeName>,
+        /// In this epoch; in the last one that Vaults reported of when absent
+        #[arg(long, requires = "candidate")]
+        epoch: Option<u64>,
     },
     /// Approve an enterprise: masters connect to its node, and its Vault takes part
     AdmitEnterprise {
