@@ -4,6 +4,7 @@
 //! of records; so a person changes counts by a known bound, and discrete Laplace noise of that scale hides it. A name of fewer people
 //! than the policy's least, counted with noise, is left out: that a column is there at all may tell of a person.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use rand::SeedableRng as _;
@@ -84,7 +85,7 @@ impl<'a> Counting<'a> {
             let (kind, others) = (LocalKind::ALL[most], count(others));
             found.push((name.clone(), Found { kind, people: own, others, records }));
         }
-        found.sort_by(|(_, one), (_, other)| other.people.cmp(&one.people));
+        found.sort_by_key(|(_, found)| Reverse(found.people));
         found.truncate(CANDIDATES_PER_REPORT_MAX);
         found.into_iter().collect()
     }
