@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arrow::array::{Array as _, ArrayRef, AsArray as _, RecordBatch};
+use arrow::array::{ArrayRef, AsArray as _, RecordBatch};
 use arrow::datatypes::{Int32Type, UInt32Type, UInt64Type};
 use object_store::local::LocalFileSystem;
 use symphony_protocol::artifact::selection::Selection as Who;
@@ -41,6 +41,7 @@ use crate::world::{
 #[allow(dead_code)]
 #[path = "../../segments/benches/campaign/data.rs"]
 mod data;
+#[allow(dead_code)]
 #[path = "../../segments/benches/campaign/duck.rs"]
 mod duck;
 #[allow(dead_code)]
