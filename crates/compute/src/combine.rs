@@ -5,7 +5,6 @@
 //! same as once, and the result never has more people than the cap or fewer than the minimum.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
 
 use prio::dp::Rational;
 use prio::dp::distributions::DiscreteLaplace;
@@ -18,7 +17,7 @@ use symphony_types::epsilon::Epsilon;
 use symphony_types::id::TaskId;
 
 use crate::keyed::Keyed;
-use crate::slice::{Signal, SliceSignals, merge};
+use crate::slice::{Signal, SliceSignals, joined};
 
 /// Combines slices to what the submitter receives. `seed` is the task's secret seed, `noise` the epsilon of the
 /// count; with an epsilon of zero there is no count.
@@ -29,14 +28,8 @@ pub fn combine(
     noise: Epsilon,
     seed: &Digest,
 ) -> AudienceResult {
-    let mut people = BTreeMap::new();
-    for slice in slices {
-        if !slice.suppressed {
-            for signal in slice.signals {
-                merge(&mut people, signal);
-            }
-        }
-    }
+    let told = slices.into_iter().filter(|slice| !slice.suppressed);
+    let people = joined(told.flat_map(|slice| slice.signals).collect());
     let eligible = people.len();
     let minimum = query.minimum_result_cardinality as usize;
     let returned = eligible.min(query.cap as usize);
@@ -49,7 +42,7 @@ pub fn combine(
             noise_epsilon: noise,
         };
     }
-    let mut chosen = select(people.into_values().collect(), returned, query.selection, seed);
+    let mut chosen = select(people, returned, query.selection, seed);
     let mut handles: Vec<String> =
         chosen.iter_mut().map(|signal| std::mem::take(&mut signal.handle)).collect();
     handles.sort_unstable();

@@ -5,8 +5,6 @@
 //! conditions and what is measured (see [`Notes`]). What leaves is a signal per person: a
 //! token, a handle and a rank, never a record. No record value is copied out of the material except that rank.
 
-use std::collections::BTreeMap;
-
 use arrow::array::{
     Array as _, AsArray as _, BooleanArray, Int32Array, RecordBatch, StringArray, UInt64Array,
 };
@@ -14,6 +12,7 @@ use arrow::buffer::BooleanBuffer;
 use arrow::compute::kernels::{boolean, cmp, take};
 use arrow::datatypes::{Int32Type, UInt64Type};
 use arrow::error::ArrowError;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use symphony_protocol::artifact::{Predicate, ResolvedOperand, ResolvedQuery};
 use symphony_protocol::governance::semantics::normalise;
@@ -262,39 +261,35 @@ pub(crate) fn numbers<'a>(
     column.ok_or_else(|| SliceError::Type(attribute.clone()))
 }
 
-/// One signal per token, in ascending order of tokens.
+/// One signal per token of those whom records select.
 fn signals_of(
     material: &Material,
     qualifying: &[(u32, u64)],
     dedupe: &[u8; 32],
-    selected: Vec<Selected>,
+    mut selected: Vec<Selected>,
 ) -> Vec<Signal> {
-    let keyed = Keyed::new(dedupe);
     let (subjects, handles) = material.people();
-    let mut people: BTreeMap<[u8; 32], Signal> = BTreeMap::new();
     for (position, subject) in subjects.values().iter().enumerate() {
         let Ok(place) = qualifying.binary_search_by_key(subject, |(subject, _)| *subject) else { continue };
-        let (handle, rank) = (handles.value(position), qualifying[place].1);
-        let signal = Signal { token: token_of(&keyed, handle), handle: handle.into(), rank };
-        merge(&mut people, signal);
+        selected.push(Selected { handle: handles.value(position).into(), rank: qualifying[place].1 });
     }
-    for Selected { handle, rank } in selected {
-        merge(&mut people, Signal { token: token_of(&keyed, &handle), handle, rank });
-    }
-    people.into_values().collect()
+    let keyed = Keyed::new(dedupe);
+    let signal = |Selected { handle, rank }| Signal { token: token_of(&keyed, &handle), handle, rank };
+    joined(selected.into_par_iter().map(signal).collect())
 }
 
-/// Adds a signal, or joins it to the same person's: the higher rank, and of two handles the lesser, so that the
-/// order of signals does not matter.
-pub(crate) fn merge(people: &mut BTreeMap<[u8; 32], Signal>, mut signal: Signal) {
-    if let Some(known) = people.get_mut(&signal.token) {
-        known.rank = known.rank.max(signal.rank);
-        if signal.handle < known.handle {
-            std::mem::swap(&mut known.handle, &mut signal.handle);
+/// One signal per token, in ascending order of tokens: of one person's the highest rank, and the least handle, so that the order
+/// of signals does not matter.
+pub(crate) fn joined(mut signals: Vec<Signal>) -> Vec<Signal> {
+    signals.par_sort_unstable();
+    signals.dedup_by(|next, known| {
+        let same = next.token == known.token;
+        if same {
+            known.rank = known.rank.max(next.rank);
         }
-    } else {
-        people.insert(signal.token, signal);
-    }
+        same
+    });
+    signals
 }
 
 #[cfg(test)]

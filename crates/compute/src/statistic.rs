@@ -87,7 +87,7 @@ impl Notes {
             if let Some(time) = inquiry.latest.filter(|_| positive >> place & 1 == 1) {
                 let times = numbers(material, batch, time)?;
                 let known = rows.set_indices().filter(|row| times.is_valid(*row));
-                known.for_each(|row| self.time(people.value(row), times.value(row)));
+                known.for_each(|row| self.rank(people.value(row), times.value(row)));
             }
         }
         self.shorten();
@@ -118,12 +118,8 @@ impl Notes {
         self.measured.push((person, place, value));
     }
 
-    /// Notes when a person qualified.
-    pub fn time(&mut self, person: u32, at: u64) {
-        self.rank(person, at);
-    }
-
-    fn rank(&mut self, person: u32, rank: u64) {
+    /// Notes what a person is ranked by: when it qualified, or how much there is of it. The highest counts.
+    pub fn rank(&mut self, person: u32, rank: u64) {
         let place = person as usize;
         if self.ranks.len() <= place {
             self.ranks.resize(place + 1, 0);

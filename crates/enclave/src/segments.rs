@@ -113,7 +113,7 @@ pub(crate) fn note<S: Station>(
             let known = if said.known { KNOWN } else { 0 };
             notes.person(said.person, said.holding | known, said.amount);
             if said.latest > 0 {
-                notes.time(said.person, said.latest);
+                notes.rank(said.person, said.latest);
             }
         }
         found.measured.iter().for_each(|(person, place, value)| notes.measure(*person, *place, *value));

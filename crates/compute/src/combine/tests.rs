@@ -1,6 +1,6 @@
 //! Combination against its definition: union, cap, selection, minimum and noise over random slices (R088-R091, R112).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use symphony_protocol::artifact::PrivacyClass;

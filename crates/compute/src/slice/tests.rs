@@ -1,6 +1,6 @@
 //! The columnar evaluation of a slice against its definition row by row, and what it refuses (R087, R088, R092).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use symphony_protocol::artifact::selection::Selection;

@@ -174,7 +174,7 @@ fn note(notes: &mut Notes, found: &Found) {
     for said in &found.people {
         let known = if said.known { KNOWN } else { 0 };
         notes.person(said.person, said.holding | known, said.amount);
-        notes.time(said.person, said.latest);
+        notes.rank(said.person, said.latest);
     }
     found.measured.iter().for_each(|(person, place, value)| notes.measure(*person, *place, *value));
     found.grouped.iter().for_each(|(person, group, records)| notes.group(*person, *group, *records));
