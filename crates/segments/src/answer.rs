@@ -16,7 +16,7 @@ use crate::composition::{Composition, CompositionError, Histogram};
 use crate::error::SegmentError;
 use crate::open::{OpenSegment, Ranges};
 use crate::people::{Dense, People};
-use crate::scan::tally::{Counting, Tallies};
+use crate::scan::tally::{Counting, Tallies, Totals};
 use crate::scan::work::{self, Piece};
 use crate::scan::{Grouped, Scan};
 use crate::schema::SegmentSchema;
@@ -92,8 +92,8 @@ pub fn audience(
     let (time, window) = (schema.time(), counting.window(schema.time()));
     let pieces = segments.iter().flat_map(|segment| work::pieces_of(segment, time, window)).collect();
     let cores = rayon::current_num_threads();
-    let tallies = counted(pieces, &allowed, &counting, cores, (files, bounds))?;
-    let (people, latest) = tallies.audience(&counting, &allowed.bits);
+    let totals = counted(pieces, &allowed, &counting, cores, (files, bounds))?;
+    let (people, latest) = totals.audience(&counting, &allowed.bits);
     Ok(Audience { people: people.into(), latest })
 }
 
@@ -104,7 +104,7 @@ pub(crate) fn counted(
     counting: &Counting,
     cores: usize,
     (files, bounds): (&dyn Ranges, Bounds),
-) -> Result<Tallies, QueryError> {
+) -> Result<Totals, QueryError> {
     let width = allowed.width;
     let shares = work::shares(pieces, cores);
     let tallies = Tallies::bytes(counting, width) * shares.len().max(1);
@@ -115,10 +115,10 @@ pub(crate) fn counted(
     let scan = Scan { counting, permitted: &allowed.bits, width, deadline: bounds.deadline, files };
     let parts = shares.par_iter().map(|share| scan.count(share));
     let all = parts.try_reduce_with(|mut all, part| {
-        all.merge(&part);
+        all.merge(part);
         Ok(all)
     });
-    all.unwrap_or_else(|| Ok(Tallies::new(counting, width)))
+    Ok(all.unwrap_or_else(|| Ok(Tallies::new(counting, width)))?.totals())
 }
 
 /// How many allowed people are in each of these groups, which ascend: each person in at most so many, those in which most of the

@@ -18,7 +18,9 @@ use crate::limits::QueryLimits;
 use crate::open::Ranges;
 use crate::people::People;
 use crate::reader::Segments;
-use crate::scan::tally::{Counting, Tallies};
+#[cfg(feature = "plans")]
+use crate::scan::tally::Tallies;
+use crate::scan::tally::{Counting, Totals};
 use crate::scan::work::{self, Piece};
 #[cfg(feature = "plans")]
 use plan::Planned;
@@ -124,8 +126,8 @@ impl Engine {
         Composition { who: who.clone(), latest: None }.check(&self.segments.schema())?;
         self.turn(snapshot, async |turn| {
             let measured = (&who, over, &Measure::Records);
-            let (people, tallies) = self.measured(turn, snapshot, permitted, measured, Way::Scan).await?;
-            Ok(people.bitmap().iter().map(|person| (person, tallies.value(0, person))).collect())
+            let (people, totals) = self.measured(turn, snapshot, permitted, measured, Way::Scan).await?;
+            Ok(people.bitmap().iter().map(|person| (person, totals.value(0, person))).collect())
         })
         .await
     }
@@ -142,10 +144,10 @@ impl Engine {
     ) -> Result<u128, QueryError> {
         asked.check(&self.segments.schema())?;
         self.turn(snapshot, async |turn| {
-            let (people, tallies) = self
+            let (people, totals) = self
                 .measured(turn, snapshot, permitted, (&asked.who, &asked.over, &asked.measure), way)
                 .await?;
-            let each = people.bitmap().iter().map(|person| tallies.value(0, person).min(asked.clamp));
+            let each = people.bitmap().iter().map(|person| totals.value(0, person).min(asked.clamp));
             Ok(each.map(u128::from).sum())
         })
         .await
@@ -163,11 +165,11 @@ impl Engine {
     ) -> Result<Vec<(u32, u64)>, QueryError> {
         asked.check(&self.segments.schema())?;
         self.turn(snapshot, async |turn| {
-            let (people, tallies) = self
+            let (people, totals) = self
                 .measured(turn, snapshot, permitted, (&asked.who, &asked.over, &asked.measure), way)
                 .await?;
             let mut ranked: Vec<(u32, u64)> =
-                people.bitmap().iter().map(|person| (person, tallies.value(0, person))).collect();
+                people.bitmap().iter().map(|person| (person, totals.value(0, person))).collect();
             ranked.sort_unstable_by_key(|(person, value)| (std::cmp::Reverse(*value), *person));
             ranked.truncate(asked.count as usize);
             Ok(ranked)
@@ -218,9 +220,9 @@ impl Engine {
         let open = Snapshot { hidden: People::new(), erased: People::new(), ..snapshot.clone() };
         let counting = Counting::measure(&Condition::every(), &Measure::Records);
         self.turn(snapshot, async |turn| {
-            let tallies =
-                self.tallies(turn, &open, &allowed(&snapshot.erased, &open), &counting, Way::Scan).await?;
-            Ok(snapshot.erased.bitmap().iter().map(|person| tallies.value(0, person)).sum())
+            let totals =
+                self.totals(turn, &open, &allowed(&snapshot.erased, &open), &counting, Way::Scan).await?;
+            Ok(snapshot.erased.bitmap().iter().map(|person| totals.value(0, person)).sum())
         })
         .await
     }
@@ -253,13 +255,13 @@ impl Engine {
         permitted: &People,
         (who, over, measure): (&Selection, &Condition, &Measure),
         way: Way,
-    ) -> Result<(People, Tallies), QueryError> {
+    ) -> Result<(People, Totals), QueryError> {
         let who = Counting::of(who, None);
         let people = self.select(turn, snapshot, permitted, &who, way).await?.people;
-        let tallies = self
-            .tallies(turn, snapshot, &allowed(&people, snapshot), &Counting::measure(over, measure), way)
+        let totals = self
+            .totals(turn, snapshot, &allowed(&people, snapshot), &Counting::measure(over, measure), way)
             .await?;
-        Ok((people, tallies))
+        Ok((people, totals))
     }
 
     async fn select(
@@ -271,24 +273,24 @@ impl Engine {
         way: Way,
     ) -> Result<Audience, QueryError> {
         let allowed = allowed(permitted, snapshot);
-        let tallies = self.tallies(turn, snapshot, &allowed, counting, way).await?;
-        let (people, latest) = tallies.audience(counting, &allowed.bits);
+        let totals = self.totals(turn, snapshot, &allowed, counting, way).await?;
+        let (people, latest) = totals.audience(counting, &allowed.bits);
         Ok(Audience { people: people.into(), latest })
     }
 
     /// Counts the records of permitted people who are not erased.
-    async fn tallies(
+    async fn totals(
         &self,
         turn: &Turn,
         snapshot: &Snapshot,
         allowed: &Allowed,
         counting: &Counting,
         way: Way,
-    ) -> Result<Tallies, QueryError> {
+    ) -> Result<Totals, QueryError> {
         match way {
             Way::Scan => self.scanned(turn, snapshot, allowed, counting).await,
             #[cfg(feature = "plans")]
-            Way::Plan => self.planned(snapshot, allowed, counting).await?.tallies(counting).await,
+            Way::Plan => self.planned(snapshot, allowed, counting).await?.totals(counting).await,
         }
     }
 
@@ -298,7 +300,7 @@ impl Engine {
         snapshot: &Snapshot,
         allowed: &Allowed,
         counting: &Counting,
-    ) -> Result<Tallies, QueryError> {
+    ) -> Result<Totals, QueryError> {
         self.scan(turn, snapshot, allowed, counting, |work, counting| {
             counted(work.pieces, work.allowed, counting, work.cores, work.reading)
         })

@@ -60,8 +60,14 @@ impl People {
     pub(crate) fn dense(&self) -> Dense {
         let words = self.0.max().map_or(0, |last| last as usize / 64 + 1);
         let mut bits = vec![0_u64; words];
-        for person in &self.0 {
-            bits[person as usize / 64] |= 1 << (person % 64);
+        let mut people = self.0.iter();
+        while let Some(range) = people.next_range() {
+            let (first, last) = (*range.start(), *range.end());
+            for word in first / 64..=last / 64 {
+                let from = first.saturating_sub(word * 64);
+                let to = (last - word * 64).min(63);
+                bits[word as usize] |= u64::MAX << from & u64::MAX >> (63 - to);
+            }
         }
         Dense(bits)
     }
@@ -110,19 +116,13 @@ impl<'de> Deserialize<'de> for People {
 }
 
 /// One bit a person.
-pub(crate) struct Dense(Vec<u64>);
+pub(crate) struct Dense(pub(crate) Vec<u64>);
 
 impl Dense {
     /// Whether a person is in the set.
     #[inline]
     pub(crate) fn contains(&self, person: u32) -> bool {
         self.0.get(person as usize / 64).is_some_and(|bits| bits >> (person % 64) & 1 == 1)
-    }
-
-    /// The people of 64 places.
-    #[inline]
-    pub(crate) fn word(&self, word: usize) -> u64 {
-        self.0.get(word).copied().unwrap_or(0)
     }
 
     /// Bytes held.

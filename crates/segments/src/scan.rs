@@ -39,7 +39,7 @@ pub(crate) struct Scan<'a> {
 
 impl Scan<'_> {
     /// Counts the records of some pieces.
-    pub(crate) fn count(&self, pieces: &[Piece]) -> Result<Tallies, QueryError> {
+    pub(crate) fn count(&self, pieces: &[Piece]) -> Result<Tallies<'_>, QueryError> {
         let mut tallies = Tallies::new(self.counting, self.width);
         self.each_batch(pieces, |columns| {
             self.count_batch(columns, &mut tallies);
@@ -116,7 +116,7 @@ impl Scan<'_> {
         Ok(())
     }
 
-    fn count_batch(&self, columns: &Columns<'_>, tallies: &mut Tallies) {
+    fn count_batch(&self, columns: &Columns<'_>, tallies: &mut Tallies<'_>) {
         let people = columns.people();
         let latest = self.counting.latest.as_ref().and_then(|time| columns.numbers(time));
         for (index, leaf) in self.counting.leaves.iter().enumerate() {

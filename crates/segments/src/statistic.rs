@@ -86,7 +86,7 @@ pub fn statistic(
     inquiry: Inquiry<'_>,
     reading: (&dyn Ranges, Bounds),
 ) -> Result<Found, QueryError> {
-    let asked = Asked { segments, schema, permitted, allowed: &Allowed::of(permitted), reading };
+    let asked = Asked { segments, schema, allowed: &Allowed::of(permitted), reading };
     Ok(Found { grouped: asked.grouped(inquiry.measure)?, ..asked.people(inquiry)? })
 }
 
@@ -94,7 +94,6 @@ pub fn statistic(
 struct Asked<'a> {
     segments: &'a [Arc<OpenSegment>],
     schema: &'a SegmentSchema,
-    permitted: &'a People,
     allowed: &'a Allowed,
     reading: (&'a dyn Ranges, Bounds),
 }
@@ -106,15 +105,15 @@ impl Asked<'_> {
         let asked = Composition { who, latest: inquiry.latest.cloned() };
         asked.check(self.schema)?;
         let counting = Counting::of(&asked.who, inquiry.latest);
-        let tallies = counted(self.pieces(&counting), self.allowed, &counting, cores(), self.reading)?;
+        let totals = counted(self.pieces(&counting), self.allowed, &counting, cores(), self.reading)?;
         let mut found = Found::default();
-        for person in self.permitted.bitmap() {
+        totals.seen(|person| {
             let nothing = Said { person, holding: 0, known: false, amount: 0, latest: 0 };
             let mut said = nothing;
             for (index, leaf) in leaves.iter().enumerate() {
-                let value = tallies.value(index, person);
+                let value = totals.value(index, person);
                 if leaf.positive {
-                    said.latest = said.latest.max(tallies.latest(index, person));
+                    said.latest = said.latest.max(totals.latest(index, person));
                 }
                 match leaf.says {
                     Says::Holds(place) => said.holding |= u32::from(value > 0) << place,
@@ -125,7 +124,7 @@ impl Asked<'_> {
                 }
             }
             found.people.extend((said != nothing).then_some(said));
-        }
+        });
         Ok(found)
     }
 

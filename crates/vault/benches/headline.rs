@@ -1,6 +1,7 @@
 //! The campaign query as a whole task of a Vault, beside a database that knows neither consent nor budget, in turns of one run
 //! (R055-R081): DuckDB over plain Parquet; our scan in this process over sealed segments of the same rows; and a Vault with its
-//! journal, ledger and enclave, from the order to reserve to the signed answer.
+//! journal, ledger and enclave, from the order to reserve to the signed answer. The Vault also counts the same people, which is
+//! the scan through an enclave without what is delivered to each of them.
 //!
 //! `cargo xtask bench headline` with one million purchases, or `-- 10000000`. DuckDB is asked when `SYMPHONY_VAULT_PYTHON` names a
 //! Python that has it. Every side must select as many people before any is timed.
@@ -12,6 +13,7 @@ use arrow::array::{ArrayRef, AsArray as _, RecordBatch};
 use arrow::datatypes::{Int32Type, UInt32Type, UInt64Type};
 use object_store::local::LocalFileSystem;
 use symphony_protocol::artifact::selection::Selection as Who;
+use symphony_protocol::artifact::statistic::{Measure, StatisticPlan};
 use symphony_protocol::artifact::{
     AudienceResult, EndorsedAssignment, Outcome, Plan, Predicate, ResolvedOperand,
 };
@@ -22,6 +24,7 @@ use symphony_segments::limits::QueryLimits;
 use symphony_segments::reader::Segments;
 use symphony_tee::measure;
 use symphony_tee::report::EnclaveRole;
+use symphony_types::epsilon::Epsilon;
 use symphony_types::id::RuleName;
 use symphony_types::time::RecordMillis;
 use symphony_vault::agent::Agent;
@@ -61,7 +64,7 @@ async fn main() {
     let store = LocalFileSystem::new_with_prefix(folder.path().join("sealed")).expect("the folder opens");
     let segments = Segments::new(vault(), Arc::new(store), generated.keys.clone(), schema());
     let engine = Engine::new(Arc::new(segments), QueryLimits { cores: 2, ..QueryLimits::default() });
-    let campaign = Campaign::new(&generated, rows, people).await;
+    let mut campaign = Campaign::new(&generated, rows, people).await;
     let mut duck = Duck::start(folder.path());
 
     let found = scanned(&engine, &generated).await;
@@ -82,9 +85,11 @@ async fn main() {
         scanned(&engine, &generated).await;
         times.add("our scan in this process", start.elapsed());
         let (reserved, computed) = campaign.task(round).await;
+        let (_, counted) = campaign.count(round).await;
         times.add("the Vault: reserved for everybody, durable", reserved);
         times.add("the Vault: charged, computed in its enclave, signed", computed);
         times.add("the Vault: both", reserved + computed);
+        times.add("the Vault: a noised count in its enclave, signed", counted);
     }
     print_times(&[times]);
     println!("\nPeak memory of this process, the Vault and our scan among it: {} MiB.", report::peak_mib());
@@ -163,6 +168,23 @@ impl Campaign {
         let start = Instant::now();
         self.computed(&order).await;
         (reserved, start.elapsed())
+    }
+
+    /// The same for the number of these people.
+    async fn count(&mut self, round: u8) -> (Duration, Duration) {
+        let Plan::Audience(query) = &self.world.plan else { unreachable!("it asks for an audience") };
+        let counted = Plan::Statistic(StatisticPlan {
+            who: query.who.clone(),
+            measure: Measure::People,
+            combined_privacy_class: query.combined_privacy_class,
+            minimum_result_cardinality: query.minimum_result_cardinality,
+            epsilon: Epsilon(1),
+            evaluated_at: query.evaluated_at,
+        });
+        let audience = std::mem::replace(&mut self.world.plan, counted);
+        let took = self.task(ROUNDS + round).await;
+        self.world.plan = audience;
+        took
     }
 
     async fn ordered(&self, name: u8) -> EndorsedAssignment {

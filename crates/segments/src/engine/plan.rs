@@ -32,7 +32,7 @@ use crate::composition::{Condition, Histogram};
 use crate::limits::QueryLimits;
 use crate::people::Dense;
 use crate::reader::Segments;
-use crate::scan::tally::{Counting, Tallies};
+use crate::scan::tally::{Counting, Tallies, Totals};
 use crate::scan::work::Piece;
 use crate::schema::PERSON;
 
@@ -79,10 +79,10 @@ impl Planned {
     }
 
     /// Counts all leaves.
-    pub(crate) async fn tallies(&self, counting: &Counting) -> Result<Tallies, QueryError> {
+    pub(crate) async fn totals(&self, counting: &Counting) -> Result<Totals, QueryError> {
         let mut tallies = Tallies::new(counting, self.width);
         if counting.leaves.is_empty() {
-            return Ok(tallies);
+            return Ok(tallies.totals());
         }
         let mut aggregates = Vec::new();
         for (index, leaf) in counting.leaves.iter().enumerate() {
@@ -124,7 +124,7 @@ impl Planned {
                 }
             }
         }
-        Ok(tallies)
+        Ok(tallies.totals())
     }
 
     /// How many people are in each group, each person in a bounded number of them.

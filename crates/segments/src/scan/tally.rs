@@ -100,36 +100,79 @@ impl Tree {
     }
 }
 
-/// What was counted of one leaf.
+/// What is counted of one leaf.
 struct Tally {
     seen: Vec<u64>,
+    hits: Hits,
+}
+
+/// What records that satisfy a leaf's condition add up to.
+enum Hits {
+    /// It is enough to know who was seen.
+    Presence,
+    /// One by one while they are few: memory as wide as all people takes longer to fetch than they take to count.
+    Few(Vec<Hit>),
+    /// By person.
+    Many(Sums),
+}
+
+/// One record, or several at once, of a person.
+#[derive(Clone, Copy)]
+struct Hit {
+    person: u32,
+    value: u64,
+    latest: u64,
+}
+
+/// Values and latest times by place; empty where none are wanted.
+struct Sums {
     values: Vec<u64>,
     latest: Vec<u64>,
 }
 
-/// What was counted of all leaves, by person.
-pub(crate) struct Tallies {
+impl Sums {
+    fn new(counting: &Counting, leaf: &Leaf, places: usize) -> Self {
+        let array = |wanted: bool| vec![0; if wanted { places } else { 0 }];
+        Self { values: array(!leaf.is_presence()), latest: array(counting.latest.is_some()) }
+    }
+
+    #[inline]
+    fn add(&mut self, place: usize, value: u64, latest: u64) {
+        if let Some(sum) = self.values.get_mut(place) {
+            *sum = sum.saturating_add(value);
+        }
+        if let Some(known) = self.latest.get_mut(place) {
+            *known = (*known).max(latest);
+        }
+    }
+}
+
+/// What is counted of all leaves, by person.
+pub(crate) struct Tallies<'a> {
+    counting: &'a Counting,
     width: usize,
     leaves: Vec<Tally>,
 }
 
-impl Tallies {
+impl<'a> Tallies<'a> {
     /// Nothing counted yet of people below `width`.
-    pub(crate) fn new(counting: &Counting, width: usize) -> Self {
-        let latest = if counting.latest.is_some() { width } else { 0 };
-        let tally = |leaf: &Leaf| Tally {
-            seen: vec![0; width.div_ceil(64)],
-            values: vec![0; if leaf.is_presence() { 0 } else { width }],
-            latest: vec![0; latest],
+    pub(crate) fn new(counting: &'a Counting, width: usize) -> Self {
+        let hits = |leaf: &Leaf| match leaf.is_presence() && counting.latest.is_none() {
+            true => Hits::Presence,
+            false => Hits::Few(vec![]),
         };
-        Self { width, leaves: counting.leaves.iter().map(tally).collect() }
+        let tally = |leaf: &Leaf| Tally { seen: vec![0; width.div_ceil(64)], hits: hits(leaf) };
+        Self { counting, width, leaves: counting.leaves.iter().map(tally).collect() }
     }
 
-    /// What they take. **Units**: bytes.
+    /// What they take at most. **Units**: bytes.
     pub(crate) fn bytes(counting: &Counting, width: usize) -> usize {
         let latest = usize::from(counting.latest.is_some());
         let words = |leaf: &Leaf| usize::from(!leaf.is_presence()) + latest;
-        counting.leaves.iter().map(|leaf| words(leaf) * width * 8 + width.div_ceil(64) * 8).sum()
+        // A list of hits has up to twice the room that it needs.
+        let hits = |leaf: &Leaf| if words(leaf) == 0 { 0 } else { 2 * few(width) * size_of::<Hit>() };
+        let of = |leaf: &Leaf| words(leaf) * width * 8 + hits(leaf) + width.div_ceil(64) * 8;
+        counting.leaves.iter().map(of).sum()
     }
 
     /// Counts one record, or several at once, of a person below the width.
@@ -138,71 +181,162 @@ impl Tallies {
         let tally = &mut self.leaves[leaf];
         let place = person as usize;
         tally.seen[place / 64] |= 1 << (place % 64);
-        if let Some(sum) = tally.values.get_mut(place) {
-            *sum = sum.saturating_add(value);
-        }
-        if let Some(known) = tally.latest.get_mut(place) {
-            *known = (*known).max(latest);
-        }
-    }
-
-    /// Adds what another scan has counted.
-    pub(crate) fn merge(&mut self, other: &Self) {
-        for (tally, other) in self.leaves.iter_mut().zip(&other.leaves) {
-            for (word, bits) in other.seen.iter().enumerate().filter(|(_, bits)| **bits != 0) {
-                tally.seen[word] |= bits;
-                // Only whoever was seen: the arrays are wide, and what was never touched costs no memory.
-                let mut bits = *bits;
-                while bits != 0 {
-                    let place = word * 64 + bits.trailing_zeros() as usize;
-                    bits &= bits - 1;
-                    if let Some(sum) = tally.values.get_mut(place) {
-                        *sum = sum.saturating_add(other.values[place]);
-                    }
-                    if let Some(known) = tally.latest.get_mut(place) {
-                        *known = (*known).max(other.latest[place]);
-                    }
+        match &mut tally.hits {
+            Hits::Presence => {}
+            Hits::Many(sums) => sums.add(place, value, latest),
+            Hits::Few(hits) => {
+                hits.push(Hit { person, value, latest });
+                if hits.len() > few(self.width) {
+                    self.spread(leaf);
                 }
             }
         }
     }
 
+    /// From a list to arrays.
+    #[cold]
+    fn spread(&mut self, leaf: usize) {
+        let tally = &mut self.leaves[leaf];
+        if let Hits::Few(hits) = &tally.hits {
+            let mut sums = Sums::new(self.counting, &self.counting.leaves[leaf], self.width);
+            hits.iter().for_each(|hit| sums.add(hit.person as usize, hit.value, hit.latest));
+            tally.hits = Hits::Many(sums);
+        }
+    }
+
+    /// Adds what another scan of the same has counted.
+    pub(crate) fn merge(&mut self, mut other: Self) {
+        for leaf in 0..self.leaves.len() {
+            if matches!(other.leaves[leaf].hits, Hits::Many(_)) {
+                self.spread(leaf);
+            }
+            let (tally, other) = (&mut self.leaves[leaf], &mut other.leaves[leaf]);
+            match (&mut tally.hits, &mut other.hits) {
+                (Hits::Few(hits), Hits::Few(more)) => hits.append(more),
+                (Hits::Many(sums), Hits::Few(more)) => {
+                    more.iter().for_each(|hit| sums.add(hit.person as usize, hit.value, hit.latest));
+                }
+                // Only whoever was seen: the arrays are wide, and what was never touched costs no memory.
+                (Hits::Many(sums), Hits::Many(more)) => each(&other.seen, |place| {
+                    let of = |array: &[u64]| array.get(place).copied().unwrap_or(0);
+                    sums.add(place, of(&more.values), of(&more.latest));
+                }),
+                (Hits::Presence, _) | (_, Hits::Presence) | (Hits::Few(_), Hits::Many(_)) => {}
+            }
+            tally.seen.iter_mut().zip(&other.seen).for_each(|(bits, more)| *bits |= more);
+        }
+    }
+
+    /// What was counted, when nothing more is.
+    pub(crate) fn totals(self) -> Totals {
+        let leaves = self.counting.leaves.iter().zip(self.leaves);
+        let leaves = leaves.map(|(leaf, tally)| Total::of(self.counting, leaf, tally)).collect();
+        Totals { width: self.width, leaves }
+    }
+}
+
+/// How many hits are few: their list takes less than a tenth of an array.
+fn few(width: usize) -> usize {
+    width / 32
+}
+
+/// Visits the places whose bit is set, in ascending order.
+fn each(words: &[u64], mut visit: impl FnMut(usize)) {
+    for (word, bits) in words.iter().enumerate() {
+        let mut bits = *bits;
+        while bits != 0 {
+            visit(word * 64 + bits.trailing_zeros() as usize);
+            bits &= bits - 1;
+        }
+    }
+}
+
+/// What was counted of one leaf.
+struct Total {
+    seen: Vec<u64>,
+    /// How many people are seen before each word, where sums are by place among those who are seen.
+    before: Option<Vec<u32>>,
+    sums: Sums,
+}
+
+impl Total {
+    fn of(counting: &Counting, leaf: &Leaf, Tally { seen, hits }: Tally) -> Self {
+        match hits {
+            Hits::Presence => Self { seen, before: None, sums: Sums::new(counting, leaf, 0) },
+            Hits::Many(sums) => Self { seen, before: None, sums },
+            Hits::Few(hits) => {
+                let mut people = 0;
+                let count = |bits: &u64| {
+                    let before = people;
+                    people += bits.count_ones();
+                    before
+                };
+                let before = seen.iter().map(count).collect();
+                let sums = Sums::new(counting, leaf, people as usize);
+                let mut total = Self { seen, before: Some(before), sums };
+                for hit in hits {
+                    let place = total.place(hit.person);
+                    place.into_iter().for_each(|place| total.sums.add(place, hit.value, hit.latest));
+                }
+                total
+            }
+        }
+    }
+
+    /// Where a person's sums are; `None` for whoever was not seen.
+    fn place(&self, person: u32) -> Option<usize> {
+        let (word, bit) = (person as usize / 64, person % 64);
+        let bits = *self.seen.get(word)?;
+        let ranked = |before: &Vec<u32>| (before[word] + (bits & ((1 << bit) - 1)).count_ones()) as usize;
+        (bits >> bit & 1 == 1).then(|| self.before.as_ref().map_or(person as usize, ranked))
+    }
+}
+
+/// What was counted of all leaves.
+pub(crate) struct Totals {
+    width: usize,
+    leaves: Vec<Total>,
+}
+
+impl Totals {
     /// The measure of a leaf.
     pub(crate) fn value(&self, leaf: usize, person: u32) -> u64 {
-        let tally = &self.leaves[leaf];
-        let place = person as usize;
-        match tally.values.get(place) {
-            Some(value) => *value,
-            None => tally.seen.get(place / 64).map_or(0, |bits| bits >> (place % 64) & 1),
-        }
+        let total = &self.leaves[leaf];
+        total.place(person).map_or(0, |place| total.sums.values.get(place).copied().unwrap_or(1))
     }
 
     /// The latest time of a record that satisfied the condition of a leaf; zero where there is none.
     pub(crate) fn latest(&self, leaf: usize, person: u32) -> u64 {
-        self.leaves[leaf].latest.get(person as usize).copied().unwrap_or(0)
+        let total = &self.leaves[leaf];
+        total.place(person).and_then(|place| total.sums.latest.get(place).copied()).unwrap_or(0)
     }
 
-    /// The permitted people whom the tree selects, in ascending order, with the latest time of each.
+    /// Everybody of whom a leaf has a record, in ascending order.
+    pub(crate) fn seen(&self, mut visit: impl FnMut(u32)) {
+        let mut seen = vec![0; self.width.div_ceil(64)];
+        for total in &self.leaves {
+            seen.iter_mut().zip(&total.seen).for_each(|(bits, more)| *bits |= more);
+        }
+        each(&seen, |place| visit(place as u32));
+    }
+
+    /// The permitted people whom the tree selects, in ascending order, with the latest time of each. Who was counted is permitted.
     pub(crate) fn audience(&self, counting: &Counting, permitted: &Dense) -> (RoaringBitmap, Vec<u64>) {
         let nobody = self.width as u32;
-        // Whoever has no record has only zeros: then all of them are selected, or none.
-        let everybody = self.selects(counting, &counting.tree, nobody).is_some();
         let mut people = Vec::new();
         let mut latest = Vec::new();
-        for word in 0..self.width.div_ceil(64) {
-            let permitted = permitted.word(word);
-            let seen = self.leaves.iter().fold(0, |seen, tally| seen | tally.seen[word]);
-            let mut candidates = if everybody { permitted } else { permitted & seen };
-            while candidates != 0 {
-                let person = (word * 64) as u32 + candidates.trailing_zeros();
-                candidates &= candidates - 1;
-                if let Some(time) = self.selects(counting, &counting.tree, person) {
-                    people.push(person);
-                    if counting.latest.is_some() {
-                        latest.push(time);
-                    }
+        let mut visit = |person| {
+            if let Some(time) = self.selects(counting, &counting.tree, person) {
+                people.push(person);
+                if counting.latest.is_some() {
+                    latest.push(time);
                 }
             }
+        };
+        // Whoever has no record has only zeros: then all of them are selected, or none.
+        match self.selects(counting, &counting.tree, nobody) {
+            Some(_) => each(&permitted.0, |place| visit(place as u32)),
+            None => self.seen(visit),
         }
         // Ascending, as they were visited.
         let people = RoaringBitmap::from_sorted_iter(people).unwrap_or_default();
@@ -229,3 +363,6 @@ impl Tallies {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
