@@ -88,7 +88,7 @@ catalogue! {
     ScopeUnknown "ADM-0011" 422 InvalidArgument false "the usage scope is not in the policy";
     VaultUnknown "ADM-0012" 422 InvalidArgument false "a vault is not approved";
     QuorumInvalid "ADM-0013" 422 InvalidArgument false "the vault quorum is out of range";
-    CapExceeded "ADM-0014" 422 InvalidArgument false "the audience cap exceeds the policy's";
+    CapExceeded "ADM-0014" 422 InvalidArgument false "the audience cap is below the policy's minimum of people, or above its maximum";
     QuorumNotPrepared "ADM-0015" 503 Unavailable true "too few vaults are prepared for the task";
     ClassUnknown "ADM-0016" 422 InvalidArgument false "the task class is not parse, query, compute or train";
     BodyTooLarge "ADM-0017" 413 ResourceExhausted false "the request body is too large";

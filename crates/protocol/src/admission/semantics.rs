@@ -22,8 +22,9 @@ use crate::governance::semantics::{
 };
 
 /// Resolves a query at an ordered time. **Errors**: `ADM-0008` unknown or inactive, `ADM-0009` across domains,
-/// `ADM-0010` not queryable, `ADM-0014` cap out of range, `ADM-0001` an argument of the wrong kind, `ADM-0027` a selection that is
-/// too large, nested too deeply or reads nothing, bounds that nothing meets, or a rule that ranks nobody.
+/// `ADM-0010` not queryable, `ADM-0014` a cap below the least that may be returned or above the most, `ADM-0001` an argument of the
+/// wrong kind, `ADM-0027` a selection that is too large, nested too deeply or reads nothing, bounds that nothing meets, or a rule
+/// that ranks nobody.
 pub fn resolve(
     governance: &Governance,
     query: &AudienceQuery,
@@ -32,7 +33,7 @@ pub fn resolve(
     let semantics = governance.semantics_at(at);
     let privacy = &governance.policy_at(at).privacy;
     let evaluated_at = query.evaluate_at.unwrap_or(at);
-    if query.cap == 0 || query.cap > privacy.audience_cap_max {
+    if !(privacy.minimum_result_cardinality..=privacy.audience_cap_max).contains(&query.cap) {
         return Err(Code::CapExceeded);
     }
     let mut resolver = Resolver::new(semantics, evaluated_at);

@@ -70,6 +70,11 @@ fn unacceptable() -> Vec<(&'static str, Code, TaskRequest)> {
         ("quorum of none", Code::QuorumInvalid, with(|request| request.quorum = 0)),
         ("quorum above the vaults", Code::QuorumInvalid, with(|request| request.quorum = 4)),
         ("no cap", Code::CapExceeded, with(|request| asked(request).cap = 0)),
+        (
+            "cap of an audience that is always suppressed",
+            Code::CapExceeded,
+            with(|request| asked(request).cap = 49),
+        ),
         ("cap above the policy's", Code::CapExceeded, with(|request| asked(request).cap = 10_001)),
         ("no operand", Code::Malformed, with(|request| operands(request).clear())),
         ("unknown rule", Code::AttributeUnknown, asking("commerce.nothing", text("x"))),
