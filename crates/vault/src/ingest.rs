@@ -32,6 +32,7 @@ use symphony_wire::v1::vault_operation::Operation;
 use symphony_wire::v1::{
     LineRefusal, SealedOperation, SignedOperation, UploadFormat, VaultAnswer, VaultOperation,
 };
+use tokio::sync::Mutex;
 
 use crate::enterprise::Enterprise;
 use crate::keys::{self, DataKey, KeyError, VaultKeys};
@@ -210,31 +211,51 @@ impl Enterprise {
         let key = self.keys.keyed("symphony/operation-key/v1", &canonical::to_bytes(&name));
         let digest = (kind as u8, format as u8, Digest::of_bytes(&content));
         let asked = Digest::of("symphony/operation-content/v1", &digest);
-        let _one_at_a_time = self.ingesting.lock().await;
-        if let Some(known) = self.store.read()?.answered(key)? {
-            if known.content != asked {
+        let name = (key, asked);
+        match kind {
+            Kind::Subjects => {
+                let lines = upload_of(upload::subjects(format, &content))?;
+                self.answer_once(name, &self.ingesting, self.put_subjects(authority, lines)).await
+            }
+            Kind::Consents => {
+                let lines = upload_of(upload::consents(format, &content))?;
+                self.answer_once(name, &self.ingesting, self.put_consents(authority, lines)).await
+            }
+            Kind::Records => {
+                let followed = self.followed();
+                let meaning = followed.governance().semantics_at(self.now());
+                let lines = upload_of(upload::records(format, &content, meaning))?;
+                let records = Parsed::new(authority, lines);
+                let answer = self.answer_once(name, &self.ingesting, self.put_records(records)).await?;
+                // The records are kept whatever becomes of their segment, which the next upload tries again.
+                if let Err(problem) = self.segment().await {
+                    tracing::error!(error = &problem as &dyn std::error::Error, "records wait for a segment");
+                }
+                Ok(answer)
+            }
+        }
+    }
+
+    /// Does under a name what is asked, one at a time; the same content again has the same answer and does nothing.
+    ///
+    /// **Errors**: `ADM-0005` for another content, or those of the work, which may be asked for again.
+    pub(crate) async fn answer_once(
+        &self,
+        (name, content): (Digest, Digest),
+        turn: &Mutex<()>,
+        work: impl Future<Output = Result<VaultAnswer, Problem>>,
+    ) -> Result<VaultAnswer, Problem> {
+        let _one_at_a_time = turn.lock().await;
+        if let Some(known) = self.store.read()?.answered(name)? {
+            if known.content != content {
                 return Err(Code::IdempotencyConflict.into());
             }
             return VaultAnswer::decode(known.answer.as_slice())
                 .map_err(|error| Problem::fault("a stored answer is damaged", error));
         }
-        let answer = match kind {
-            Kind::Subjects => {
-                self.put_subjects(authority, upload_of(upload::subjects(format, &content))?).await
-            }
-            Kind::Consents => {
-                self.put_consents(authority, upload_of(upload::consents(format, &content))?).await
-            }
-            Kind::Records => {
-                let followed = self.followed();
-                let meaning = followed.governance().semantics_at(self.now());
-                let lines = upload::records(format, &content, meaning);
-                self.put_records(authority, upload_of(lines)?).await
-            }
-        }?
-        .into_answer();
-        let answered = Answered { content: asked, answer: answer.encode_to_vec() };
-        self.store.write(|transaction| store::put_answered(transaction, key, &answered))?;
+        let answer = work.await?;
+        let answered = Answered { content, answer: answer.encode_to_vec() };
+        self.store.write(|transaction| store::put_answered(transaction, name, &answered))?;
         Ok(answer)
     }
 
@@ -242,13 +263,13 @@ impl Enterprise {
         &self,
         authority: &Authority,
         mut lines: Lines<'_, ParsedSubject>,
-    ) -> Result<Tally, Problem> {
+    ) -> Result<VaultAnswer, Problem> {
         let mut tally = Tally::default();
         while let Some(batch) = tally.batch(&mut lines, BATCH_LEN_MAX, |line| authority.covers(&line.subject))
         {
             self.put_subject_batch(batch, &mut tally).await?;
         }
-        Ok(tally)
+        Ok(tally.into_answer())
     }
 
     async fn put_subject_batch(
@@ -314,7 +335,7 @@ impl Enterprise {
         &self,
         authority: &Authority,
         mut lines: Lines<'_, ParsedConsent>,
-    ) -> Result<Tally, Problem> {
+    ) -> Result<VaultAnswer, Problem> {
         let mut tally = Tally::default();
         while let Some(batch) = tally.batch(&mut lines, BATCH_LEN_MAX, |line| authority.covers(&line.subject))
         {
@@ -356,31 +377,17 @@ impl Enterprise {
             tally.accepted += accepted;
             tally.duplicates += count - accepted;
         }
-        Ok(tally)
+        Ok(tally.into_answer())
     }
 
-    async fn put_records(
-        &self,
-        authority: &Authority,
-        mut lines: Lines<'_, ParsedRecord>,
-    ) -> Result<Tally, Problem> {
-        let mut tally = Tally::default();
-        let mut next = |tally: &mut Tally| {
-            tally.batch(&mut lines, RECORDS_LEN_MAX, |line| authority.covers(&line.subject))
-        };
-        let mut parsed = next(&mut tally);
-        while let Some(batch) = parsed {
-            let (rows, today) = self.record_rows(batch, &mut tally)?;
+    async fn put_records(&self, mut parsed: Parsed<'_>) -> Result<VaultAnswer, Problem> {
+        while let Some(batch) = parsed.batch.take() {
+            let (rows, today) = self.record_rows(batch, &mut parsed.tally)?;
             // The next lines are parsed while these become durable.
-            let appended;
-            (appended, parsed) = tokio::join!(self.append(rows, today), async { next(&mut tally) });
+            let (appended, ()) = tokio::join!(self.append(rows, today), async { parsed.read() });
             appended?;
         }
-        // The records are kept whatever becomes of their segment, which the next upload tries again.
-        if let Err(problem) = self.segment().await {
-            tracing::error!(error = &problem as &dyn std::error::Error, "records wait for a segment");
-        }
-        Ok(tally)
+        Ok(parsed.tally.into_answer())
     }
 
     async fn append(&self, rows: Vec<Upload>, today: Today) -> Result<(), Problem> {
@@ -556,6 +563,28 @@ enum Kind {
     Subjects,
     Consents,
     Records,
+}
+
+/// Lines of records, some of them parsed: the first before it is the upload's turn.
+struct Parsed<'a> {
+    authority: &'a Authority,
+    lines: Lines<'a, ParsedRecord>,
+    tally: Tally,
+    batch: Option<Vec<(u64, ParsedRecord)>>,
+}
+
+impl<'a> Parsed<'a> {
+    fn new(authority: &'a Authority, lines: Lines<'a, ParsedRecord>) -> Self {
+        let mut parsed = Self { authority, lines, tally: Tally::default(), batch: None };
+        parsed.read();
+        parsed
+    }
+
+    /// Parses the next batch.
+    fn read(&mut self) {
+        let covers = |line: &ParsedRecord| self.authority.covers(&line.subject);
+        self.batch = self.tally.batch(&mut self.lines, RECORDS_LEN_MAX, covers);
+    }
 }
 
 /// What became of the lines of an upload.

@@ -5,7 +5,6 @@
 //! person and stay as they are. Whatever is wrapped says under which key, so a crash leaves a mixture that opens, and the next start
 //! goes on. The old key is destroyed when nothing is under it.
 
-use prost::Message as _;
 use symphony_types::canonical;
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
@@ -17,7 +16,6 @@ use crate::enterprise::Enterprise;
 use crate::ingest::Authority;
 use crate::keys::KeyError;
 use crate::problem::Problem;
-use crate::store::{self, Answered};
 
 impl Enterprise {
     /// Rotates the Vault's key; the answer has how many keys were wrapped anew. The same request again rotates nothing.
@@ -55,15 +53,7 @@ impl Enterprise {
         if *authority != Authority::Operator {
             return Err(Code::Forbidden.into());
         }
-        let _one_at_a_time = turn.lock().await;
-        if let Some(known) = self.store.read()?.answered(name)? {
-            return VaultAnswer::decode(known.answer.as_slice())
-                .map_err(|error| Problem::fault("a stored answer is damaged", error));
-        }
-        let answer = work.await?;
-        let answered = Answered { content: name, answer: answer.encode_to_vec() };
-        self.store.write(|transaction| store::put_answered(transaction, name, &answered))?;
-        Ok(answer)
+        self.answer_once((name, name), turn, work).await
     }
 
     /// Wraps what is not under the latest key, and destroys every other. **Errors**: a key does not open, or the file system.

@@ -227,18 +227,17 @@ impl Shared {
 }
 
 impl Enterprise {
-    /// Writes a segment when enough uploaded records wait for one. **Errors**: storage; then the records wait on.
+    /// Writes segments while enough records that were uploaded before now wait for one. **Errors**: storage; then the records
+    /// wait on.
     pub(crate) async fn segment(&self) -> Result<(), Problem> {
+        let arrived = self.store.read()?.arrivals()?;
         let _one_at_a_time = self.analysis.writing.lock().await;
         let least = u64::from(self.quota.segment_rows.max(1));
         loop {
             let segmented = self.analysis.segmented();
             let from = segmented.through(segmented.catalogue.version());
-            let through = self.store.read()?.arrivals()?.min(from.saturating_add(WAITING_MAX.max(least)));
-            if through < from.saturating_add(least) {
-                return Ok(());
-            }
-            if self.analysis.resting() {
+            let through = arrived.min(from.saturating_add(WAITING_MAX.max(least)));
+            if through < from.saturating_add(least) || self.analysis.resting() {
                 return Ok(());
             }
             self.write_segment(&segmented, from, through).await?;
