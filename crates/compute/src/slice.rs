@@ -12,7 +12,6 @@ use arrow::buffer::BooleanBuffer;
 use arrow::compute::kernels::{boolean, cmp, take};
 use arrow::datatypes::{Int32Type, UInt64Type};
 use arrow::error::ArrowError;
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use symphony_protocol::artifact::{Predicate, ResolvedOperand, ResolvedQuery};
 use symphony_protocol::governance::semantics::normalise;
@@ -275,13 +274,13 @@ fn signals_of(
     }
     let keyed = Keyed::new(dedupe);
     let signal = |Selected { handle, rank }| Signal { token: token_of(&keyed, &handle), handle, rank };
-    joined(selected.into_par_iter().map(signal).collect())
+    joined(selected.into_iter().map(signal).collect())
 }
 
 /// One signal per token, in ascending order of tokens: of one person's the highest rank, and the least handle, so that the order
 /// of signals does not matter.
 pub(crate) fn joined(mut signals: Vec<Signal>) -> Vec<Signal> {
-    signals.par_sort_unstable();
+    signals.sort_unstable();
     signals.dedup_by(|next, known| {
         let same = next.token == known.token;
         if same {

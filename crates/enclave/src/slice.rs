@@ -172,9 +172,7 @@ fn audience<S: Station>(
         }
         None => (vec![], material.root()),
     };
-    let finished = handler
-        .workers()
-        .run(|| slice::evaluate(envelope.task, &order.vault, query, material, &keys.dedupe, selected));
+    let finished = slice::evaluate(envelope.task, &order.vault, query, material, &keys.dedupe, selected);
     Ok((finished.map_err(unfit)?.signals, input_root))
 }
 

@@ -183,6 +183,7 @@ fn proposal(id: &Digest, record: &ProposalRecord) -> v1::ProposalEntry {
         vote_by_ms: record.vote_by.0,
         approvals: voters(true),
         rejections: voters(false),
+        amends: body.amends.map_or_else(Vec::new, |earlier| earlier.0.to_vec()),
         ..v1::ProposalEntry::default()
     };
     match record.stage {
@@ -191,6 +192,7 @@ fn proposal(id: &Digest, record: &ProposalRecord) -> v1::ProposalEntry {
         ProposalStage::Rejected { code } => {
             entry.code = code.map_or_else(String::new, |code| code.as_str().to_owned());
         }
+        ProposalStage::Amended { by } => entry.amended_by = by.0.to_vec(),
         ProposalStage::Open | ProposalStage::Withdrawn | ProposalStage::Expired => {}
     }
     entry

@@ -46,16 +46,18 @@ pub struct Member<'a> {
 }
 
 impl Member<'_> {
-    /// A proposal; `number` is higher than all that the member used before. The second part is its name.
+    /// A proposal; `number` is higher than all that the member used before; it may take the place of an open one of the member. The
+    /// second part is its name.
     pub fn proposes(
         &self,
         foundation: Digest,
         number: u64,
         change: Change,
         summary: String,
+        amends: Option<Digest>,
     ) -> (Motion, Digest) {
         let proposer = self.name.clone();
-        let proposal = self.key.sign(Proposal { foundation, proposer, number, change, summary });
+        let proposal = self.key.sign(Proposal { foundation, proposer, number, change, summary, amends });
         let motion = Motion::Propose(Box::new(proposal));
         let name = motion.proposal();
         (motion, name)

@@ -4,7 +4,7 @@
 //! (propose) -> open -> accepted -> executed
 //!               |         |
 //!               |         +-> withdrawn | rejected (it does not fit any more)
-//!               +-> rejected | withdrawn | expired (too few voted)
+//!               +-> rejected | withdrawn | amended | expired (too few voted)
 //! ```
 //!
 //! | step | when |
@@ -12,6 +12,7 @@
 //! | open -> accepted | approvals are a majority that no further vote can undo, or enough at the end of the vote |
 //! | open -> rejected | so many are against that no further vote can help, or too few are for it at the end |
 //! | open -> expired | fewer than the quorum voted in time |
+//! | open -> amended | its proposer proposed another in its place, whose votes begin anew |
 //! | accepted -> executed | the time-lock is over; a revocation has none and is executed in the same step |
 //! | accepted -> rejected | the change does not fit what governs by then |
 //!
@@ -52,6 +53,8 @@ pub struct Proposal {
     pub change: Change,
     /// Why, in one line; the discussion is elsewhere (R191).
     pub summary: String,
+    /// The proposer's own open proposal that it takes the place of.
+    pub amends: Option<Digest>,
 }
 
 impl Document for Proposal {
@@ -139,6 +142,11 @@ pub enum ProposalStage {
     Withdrawn,
     /// Too few voted.
     Expired,
+    /// Its proposer proposed another in its place.
+    Amended {
+        /// The other.
+        by: Digest,
+    },
 }
 
 impl ProposalStage {
@@ -151,6 +159,7 @@ impl ProposalStage {
             Self::Rejected { .. } => "rejected",
             Self::Withdrawn => "withdrawn",
             Self::Expired => "expired",
+            Self::Amended { .. } => "amended",
         }
     }
 
@@ -158,7 +167,11 @@ impl ProposalStage {
     pub const fn closed(&self) -> bool {
         match self {
             Self::Open | Self::Accepted { .. } => false,
-            Self::Executed { .. } | Self::Rejected { .. } | Self::Withdrawn | Self::Expired => true,
+            Self::Executed { .. }
+            | Self::Rejected { .. }
+            | Self::Withdrawn
+            | Self::Expired
+            | Self::Amended { .. } => true,
         }
     }
 }
@@ -364,9 +377,10 @@ pub fn decide(
                     Ok(vec![ProposalEvent::Closed { proposal: id, stage: ProposalStage::Withdrawn }])
                 }
                 ProposalStage::Withdrawn => Ok(vec![]),
-                ProposalStage::Executed { .. } | ProposalStage::Rejected { .. } | ProposalStage::Expired => {
-                    Err(Code::ProposalClosed)
-                }
+                ProposalStage::Executed { .. }
+                | ProposalStage::Rejected { .. }
+                | ProposalStage::Expired
+                | ProposalStage::Amended { .. } => Err(Code::ProposalClosed),
             }
         }
     }
@@ -390,7 +404,8 @@ pub fn pass(proposals: &Proposals, governance: &Governance, at: OrderedMillis) -
             | ProposalStage::Executed { .. }
             | ProposalStage::Rejected { .. }
             | ProposalStage::Withdrawn
-            | ProposalStage::Expired => count(&proposals, &governance, at, &record),
+            | ProposalStage::Expired
+            | ProposalStage::Amended { .. } => count(&proposals, &governance, at, &record),
         };
         for event in made {
             proposals.evolve(at, &event);
@@ -426,13 +441,34 @@ fn propose(
         return Err(Code::ProposalConflict);
     }
     let policy = &governance.policy_at(at).proposals;
+    let ended = body.amends.map(|earlier| amended(proposals, at, body, earlier)).transpose()?;
     let most = usize::from(policy.open_max).min(PROPOSALS_OPEN_MAX);
-    if proposals.live.len() >= most || proposals.log.full() {
+    if proposals.live.len() - usize::from(ended.is_some()) >= most || proposals.log.full() {
         return Err(Code::ProposalLimit);
     }
     body.change.check(governance, at)?;
     let vote_by = at.plus(policy.voting_ms);
-    Ok(vec![ProposalEvent::Opened { proposal: proposal.clone(), policy: governance.version_at(at), vote_by }])
+    let opened =
+        ProposalEvent::Opened { proposal: proposal.clone(), policy: governance.version_at(at), vote_by };
+    Ok(ended.into_iter().chain([opened]).collect())
+}
+
+/// The end of the proposal that another takes the place of. **Errors**: `GOV-0008`; `ADM-0003` for another member's; `GOV-0009` when it
+/// takes no votes any more.
+fn amended(
+    proposals: &Proposals,
+    at: OrderedMillis,
+    by: &Proposal,
+    earlier: Digest,
+) -> Result<ProposalEvent, Code> {
+    let record = proposals.get(&earlier).ok_or(Code::ProposalUnknown)?;
+    if record.proposal.body.proposer != by.proposer {
+        return Err(Code::Forbidden);
+    }
+    if record.stage != ProposalStage::Open || record.vote_by <= at {
+        return Err(Code::ProposalClosed);
+    }
+    Ok(ProposalEvent::Closed { proposal: earlier, stage: ProposalStage::Amended { by: by.digest() } })
 }
 
 /// What the votes of an open proposal amount to now; nothing while further votes decide.
@@ -533,6 +569,7 @@ const fn due(record: &ProposalRecord) -> Option<OrderedMillis> {
         ProposalStage::Executed { .. }
         | ProposalStage::Rejected { .. }
         | ProposalStage::Withdrawn
-        | ProposalStage::Expired => None,
+        | ProposalStage::Expired
+        | ProposalStage::Amended { .. } => None,
     }
 }

@@ -29,6 +29,7 @@ pub(crate) fn proposal(state: &State, by: usize, number: u64, change: Change) ->
         number,
         change,
         summary: "the next release".into(),
+        amends: None,
     };
     council_key(by).sign(body)
 }

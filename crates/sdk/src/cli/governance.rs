@@ -28,7 +28,7 @@ use super::show::{self, table};
 impl Session {
     pub(super) async fn governance(&self, command: Governance) -> Result<ExitCode> {
         match command {
-            Governance::Propose { summary, change } => self.propose(summary, &change).await?,
+            Governance::Propose { summary, amends, change } => self.propose(summary, amends, &change).await?,
             Governance::Vote { proposal, against } => {
                 self.motion(|member| member.votes(proposal, !against)).await?;
             }
@@ -54,7 +54,7 @@ impl Session {
         Ok(ExitCode::SUCCESS)
     }
 
-    async fn propose(&self, summary: String, change: &Change) -> Result<()> {
+    async fn propose(&self, summary: String, amends: Option<Digest>, change: &Change) -> Result<()> {
         let (client, key) = (self.profile.client()?, self.profile.council()?);
         let name = self.profile.actor()?;
         let governance = client.governance().await?;
@@ -71,7 +71,7 @@ impl Session {
         let member = Member { name, key: &key };
         let wanted = wanted(change)?;
         let summary = self.founded(change, &wanted, summary).await?;
-        let (motion, _) = member.proposes(foundation, known.number + 1, wanted, summary);
+        let (motion, _) = member.proposes(foundation, known.number + 1, wanted, summary, amends);
         let proposal = client.govern(&motion).await?;
         show::print(self.json, &proposal, |proposal| list(std::slice::from_ref(proposal)));
         Ok(())

@@ -89,6 +89,8 @@ shapes! {
         sequence: u64,
         approvals: Vec<String>,
         rejections: Vec<String>,
+        amends: String,
+        amended_by: String,
     }
 
     /// Entries of the log, in hexadecimal digits.

@@ -25,7 +25,7 @@ fn after(founded: &Governance, mut log: Vec<LogEntry>, change: Change) -> Vec<Lo
     let (name, key) = member(1);
     let proposer = Member { name: &name, key: &key };
     let number = head.sequence.0 + 1;
-    let (motion, id) = proposer.proposes(head.foundation, number, change, "a test".to_owned());
+    let (motion, id) = proposer.proposes(head.foundation, number, change, "a test".to_owned(), None);
     let Motion::Propose(proposal) = motion else { panic!("a proposal is a proposal") };
     let votes = (1..=3).map(member).map(|(name, key)| {
         let Motion::Vote(vote) = (Member { name: &name, key: &key }).votes(id, true) else { panic!() };

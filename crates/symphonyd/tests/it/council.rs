@@ -67,7 +67,7 @@ pub(crate) async fn enact_as(network: &Network, change: Change, summary: &str) {
     let known = first.client.governance().await.unwrap();
     let number = known.council.iter().find(|member| member.member == ENOUGH[0]).unwrap().number + 1;
     let member = Member { name: &first.name, key: &first.key };
-    let (motion, proposal) = member.proposes(foundation, number, change, summary.to_owned());
+    let (motion, proposal) = member.proposes(foundation, number, change, summary.to_owned(), None);
     assert_eq!(first.client.govern(&motion).await.unwrap().state, "open");
     assert_eq!(first.client.govern(&motion).await.unwrap().state, "open", "the same again changes nothing");
     for name in ENOUGH {
@@ -221,6 +221,6 @@ async fn the_log_proves_itself(network: &Network) {
     let member = Member { name: &stranger.name, key: &stranger.key };
     let change =
         Change::RevokeMeasurement { measurement: *trusted.registry.measurements.keys().next().unwrap() };
-    let (motion, _) = member.proposes(governance_digest(&trusted), 1, change, String::new());
+    let (motion, _) = member.proposes(governance_digest(&trusted), 1, change, String::new(), None);
     assert_eq!(code(stranger.client.govern(&motion).await), "ADM-0003");
 }

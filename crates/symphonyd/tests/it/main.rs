@@ -5,6 +5,7 @@ mod actors;
 mod candidates;
 mod certificates;
 mod challenges;
+mod commands;
 mod computes;
 mod council;
 mod crash;

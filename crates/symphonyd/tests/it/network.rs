@@ -257,6 +257,16 @@ impl Network {
         operator.upload(vault, upload, Format::JsonLines, &key, file.path()).await.unwrap()
     }
 
+    /// Runs the command line with a profile: the code that it ends with, and what it printed.
+    pub fn symphony(&self, profile: &str, words: &[&str]) -> (i32, String) {
+        let program = Path::new(env!("CARGO_BIN_EXE_symphonyd")).with_file_name("symphony");
+        let mut command = Command::new(program);
+        command.arg("--profile").arg(self.dir.join("clients").join(profile)).args(words);
+        let output = command.output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code().unwrap(), String::from_utf8(said).unwrap())
+    }
+
     /// Waits until the chain has paid or refunded a task.
     pub async fn settled(&self, client: &Client, task: TaskId) -> Task {
         eventually("the epoch is paid", async || {

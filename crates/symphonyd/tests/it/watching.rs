@@ -1,8 +1,6 @@
 //! Watchers of a network of real processes (R139, R140, R142, R208): whoever may dispute a result sees its evidence before it is
 //! final, nobody else does, and an honest network is not disputed.
 
-use std::process::Command;
-
 use symphony_protocol::evidence::{EndorsedBundle, EndorsedCandidate};
 use symphony_sdk::verify::{Finality, candidate, governance_digest, verify};
 use symphony_sdk::watching::{Notes, Opinion, Passed, Watcher};
@@ -32,16 +30,6 @@ async fn awaited(network: &Network) -> TaskId {
 async fn in_state(network: &Network, task: TaskId, state: &str) {
     let client = network.client("luckin");
     eventually(state, async || (client.task(task).await.ok()?.state == state).then_some(())).await;
-}
-
-/// R139: the program beside the node's.
-fn symphony(network: &Network, profile: &str, words: &[&str]) -> (i32, String) {
-    let program = std::path::Path::new(env!("CARGO_BIN_EXE_symphonyd")).with_file_name("symphony");
-    let mut command = Command::new(program);
-    command.arg("--profile").arg(network.dir.join("clients").join(profile)).args(words);
-    let output = command.output().unwrap();
-    let said = [output.stdout, output.stderr].concat();
-    (output.status.code().unwrap(), String::from_utf8(said).unwrap())
 }
 
 /// R139, R140, R142, R208, R032: of three masters a majority vouches for the evidence of a result that is not final; the same evidence and
@@ -81,14 +69,14 @@ async fn an_honest_result_is_watched_and_not_disputed() {
         (Passed { open: 1, looked: 1, ..Passed::default() }, [Opinion::Holds].as_slice())
     );
     let file = notes.to_str().unwrap();
-    let (code, said) = symphony(&network, "brand-b", &["watch", "--once", "--challenge", "--cursor", file]);
+    let (code, said) = network.symphony("brand-b", &["watch", "--once", "--challenge", "--cursor", file]);
     assert!(code == 0 && said.contains("1 not final, 0 checked now, 0 do not hold"), "{code}: {said}");
     let kept = network.dir.join("candidate.bundle");
     let (out, named) = (kept.to_str().unwrap(), task.to_string());
     let (code, said) =
-        symphony(&network, "brand-b", &["evidence", "export", "--candidate", &named, "--out", out]);
+        network.symphony("brand-b", &["evidence", "export", "--candidate", &named, "--out", out]);
     assert_eq!(code, 0, "{said}");
-    let (code, said) = symphony(&network, "brand-b", &["verify", out]);
+    let (code, said) = network.symphony("brand-b", &["verify", out]);
     assert!(code == 5 && said.contains("holds so far, NOT FINAL"), "{code}: {said}");
     assert!(rival.client.challenges(task).await.unwrap().challenges.is_empty());
     assert_eq!(rival.wallet.holding(&rival.client).await.unwrap().balance, purse, "no bond is locked");

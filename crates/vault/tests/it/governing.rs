@@ -30,6 +30,7 @@ pub(crate) fn told(world: &World, before: &[LogEntry], change: Change) -> LogUpd
         number: head.sequence.0 + 1,
         change,
         summary: String::new(),
+        amends: None,
     };
     let proposal = body.digest();
     let vote = |by| council_key(by).sign(Vote { proposal, voter: member(by), approve: true });

@@ -3592,7 +3592,7 @@ pub struct ProposalEntry {
     pub subject: ::prost::alloc::vec::Vec<u8>,
     #[prost(string, tag = "6")]
     pub summary: ::prost::alloc::string::String,
-    /// open, accepted, executed, rejected, withdrawn or expired
+    /// open, accepted, executed, rejected, withdrawn, expired or amended
     #[prost(string, tag = "7")]
     pub state: ::prost::alloc::string::String,
     /// why it was rejected, where it was not the votes
@@ -3610,6 +3610,12 @@ pub struct ProposalEntry {
     pub approvals: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     #[prost(string, repeated, tag = "13")]
     pub rejections: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// the proposal that it takes the place of; empty when none
+    #[prost(bytes = "vec", tag = "14")]
+    pub amends: ::prost::alloc::vec::Vec<u8>,
+    /// of an amended one
+    #[prost(bytes = "vec", tag = "15")]
+    pub amended_by: ::prost::alloc::vec::Vec<u8>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GovernanceLogRequest {

@@ -109,7 +109,7 @@ answers! {
         /// The measurement, the platform, the rules, the module, the policy, the enterprise, the Vault or the two Vaults.
         subject: String = hex::encode;
         summary: String = same;
-        /// `open`, `accepted`, `executed`, `rejected`, `withdrawn` or `expired`.
+        /// `open`, `accepted`, `executed`, `rejected`, `withdrawn`, `expired` or `amended`.
         state: String = same;
         /// Why it was rejected, where it was not the votes.
         code: String = same;
@@ -120,6 +120,10 @@ answers! {
         sequence: u64 = same;
         approvals: Vec<String> = same;
         rejections: Vec<String> = same;
+        /// The proposal that it takes the place of; empty when none.
+        amends: String = hex::encode;
+        /// Of an amended one, the proposal that took its place.
+        amended_by: String = hex::encode;
     }
 
     /// Entries of the governance log.

@@ -47,6 +47,12 @@ fn line(step: &str, made: &Result<Vec<Event>, Refusal>, state: &State, id: &Dige
     format!("{step:<34} {events:<32} {stage}")
 }
 
+/// A proposal of a member in the place of another.
+fn amending(state: &State, earlier: &SignedProposal, by: usize, number: u64) -> SignedProposal {
+    let made = proposal(state, by, number, register(code("better")));
+    council_key(by).sign(Proposal { amends: Some(earlier.body.digest()), ..made.body })
+}
+
 /// R191: five members, three must vote, and three in five of the votes be for it.
 #[test]
 fn the_table_of_a_proposal_is_pinned() {
@@ -65,6 +71,9 @@ fn the_table_of_a_proposal_is_pinned() {
                 (None, "withdraw") => withdraw(id, 1),
                 (None, "another withdraws") => withdraw(id, 2),
                 (None, "propose again") => propose(&made),
+                (None, "amend") => propose(&amending(&state, &made, 1, 2)),
+                (None, "amend once more") => propose(&amending(&state, &made, 1, 3)),
+                (None, "another amends") => propose(&amending(&state, &made, 2, 1)),
                 (None, _) => Command::AdvanceTime,
             };
             let made = order(&mut state, at, command);
@@ -151,6 +160,30 @@ fn the_table_of_a_proposal_is_pinned() {
             ("withdraw", 1, None),
             ("time", TIMELOCK_MS, None),
         ],
+    );
+    play(
+        "amended",
+        register(code("next")),
+        &[
+            ("1 for it", 0, yes(1)),
+            ("another amends", 0, None),
+            ("amend", 1, None),
+            ("amend", 1, None),
+            ("amend once more", 1, None),
+            ("2 for it, late", 1, yes(2)),
+            ("withdraw", 1, None),
+            ("time", VOTING_MS, None),
+        ],
+    );
+    play(
+        "amended too late",
+        register(code("next")),
+        &[("amend", VOTING_MS, None), ("time", VOTING_MS, None)],
+    );
+    play(
+        "accepted, not amended",
+        register(code("next")),
+        &[("1 for it", 0, yes(1)), ("2 for it", 0, yes(2)), ("3 for it", 0, yes(3)), ("amend", 1, None)],
     );
     insta::assert_snapshot!(rows.join("\n"));
 }
@@ -331,6 +364,43 @@ fn who_may_not_say_so_is_refused() {
     assert_eq!(refused(&state, changed(1, &|body| body.number = 11)), Code::ProposalLimit);
 }
 
+/// R191: votes for what is amended are not votes for what takes its place, which needs no room of its own among open ones.
+#[test]
+fn an_amended_proposal_is_voted_on_anew() {
+    let mut state = fresh();
+    let first = proposal(&state, 1, 1, register(code("next")));
+    order(&mut state, START, propose(&first)).unwrap();
+    (1..=2).for_each(|by| drop(order(&mut state, START, vote(first.body.digest(), by, true)).unwrap()));
+    for number in 1.. {
+        let other = proposal(&state, 2, number, register(code("next")));
+        if let Err(refused) = order(&mut state, START, propose(&other)) {
+            assert_eq!(refused.code, Code::ProposalLimit);
+            break;
+        }
+    }
+    let next = amending(&state, &first, 1, 2);
+    order(&mut state, START, propose(&next)).unwrap();
+    let (former, latter) = (first.body.digest(), next.body.digest());
+    let stage = |state: &State, id| state.proposals.get(&id).unwrap().stage;
+    assert_eq!(stage(&state, former), ProposalStage::Amended { by: latter });
+    assert_eq!(state.proposals.get(&latter).unwrap().votes.len(), 0);
+    order(&mut state, START, vote(latter, 3, true)).unwrap();
+    assert_eq!(stage(&state, latter), ProposalStage::Open);
+    (4..=5).for_each(|by| drop(order(&mut state, START, vote(latter, by, true)).unwrap()));
+    order(&mut state, START.plus(TIMELOCK_MS), Command::AdvanceTime).unwrap();
+    assert_eq!(stage(&state, latter), ProposalStage::Executed { sequence: GovernanceSequence(1) });
+    assert!(state.governance.registry.measurements.contains_key(&code("better")));
+    assert!(!state.governance.registry.measurements.contains_key(&code("next")));
+    let unknown = council_key(3).sign(Proposal {
+        amends: Some(Digest::ZERO),
+        ..proposal(&state, 3, 1, register(code("other"))).body
+    });
+    assert_eq!(
+        order(&mut state, START.plus(TIMELOCK_MS), propose(&unknown)).unwrap_err().code,
+        Code::ProposalUnknown
+    );
+}
+
 /// R191: of closed proposals the last are kept, and one that is forgotten cannot be proposed again.
 #[test]
 fn what_is_kept_of_closed_proposals_is_bounded() {
@@ -379,6 +449,11 @@ fn motion(state: &State, numbers: &mut [u64; COUNCIL + 1], (what, by, on): (u8, 
         1..=5 => vote(one, by, true),
         6 | 7 => vote(one, by, false),
         8 => withdraw(one, by),
+        9 => {
+            numbers[by] += 1;
+            let made = proposal(state, by, numbers[by], register(code(["one", "two"][on % 2])));
+            propose(&council_key(by).sign(Proposal { amends: Some(one), ..made.body }))
+        }
         _ => Command::AdvanceTime,
     }
 }
@@ -389,7 +464,7 @@ proptest! {
     /// next; no proposal is enacted that the council did not carry.
     #[test]
     fn no_history_breaks_governance(
-        steps in vec(((0..11_u8, 1..=COUNCIL, 0..9_usize), 0..30_000_u64), 1..80)
+        steps in vec(((0..12_u8, 1..=COUNCIL, 0..9_usize), 0..30_000_u64), 1..80)
     ) {
         let (mut state, mut at, mut numbers) = (fresh(), START, [0; COUNCIL + 1]);
         let mut heads = vec![state.proposals.log.head()];
@@ -409,7 +484,7 @@ proptest! {
             if heads.last() != Some(&head) {
                 heads.push(head);
             }
-            prop_assert!(state.proposals.timer().is_none_or(|due| due > at || what.0 < 9));
+            prop_assert!(state.proposals.timer().is_none_or(|due| due > at || what.0 < 10));
         }
         let log = &state.proposals.log;
         let head = log.head();

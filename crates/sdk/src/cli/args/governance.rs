@@ -16,6 +16,9 @@ pub(crate) enum Governance {
         /// Why, in one line
         #[arg(long, default_value = "")]
         summary: String,
+        /// Your own open proposal that it takes the place of, 64 hexadecimal digits; votes begin anew
+        #[arg(long, value_name = "PROPOSAL", value_parser = digest)]
+        amends: Option<Digest>,
         #[command(subcommand)]
         change: Change,
     },
