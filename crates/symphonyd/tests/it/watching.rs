@@ -35,7 +35,7 @@ async fn in_state(network: &Network, task: TaskId, state: &str) {
 }
 
 /// R139: the program beside the node's.
-fn symphony(network: &Network, profile: &str, words: &[&str]) -> (i32, String) {
+pub(crate) fn symphony(network: &Network, profile: &str, words: &[&str]) -> (i32, String) {
     let program = std::path::Path::new(env!("CARGO_BIN_EXE_symphonyd")).with_file_name("symphony");
     let mut command = Command::new(program);
     command.arg("--profile").arg(network.dir.join("clients").join(profile)).args(words);
