@@ -96,11 +96,11 @@ impl EpochReport {
 impl Client {
     /// A closed epoch, to be checked by [`verify`].
     pub async fn epoch(&self, epoch: EpochId) -> Result<EpochBundle, ClientError> {
+        let mut page = self.epoch_page(epoch, 0).await?;
+        let record = read(&page.record)?;
+        // After the record, so that it has whoever signed that.
         let log = self.governance_log().await?;
-        let first = self.epoch_page(epoch, 0).await?;
-        let record = read(&first.record)?;
         let mut settlements = Vec::new();
-        let mut page = first;
         loop {
             let new: Vec<Settlement> =
                 page.settlements.iter().map(|one| read(one)).collect::<Result<_, _>>()?;
