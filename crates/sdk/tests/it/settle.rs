@@ -1,6 +1,13 @@
 //! A closed epoch computed again by a stranger: everything holds on a good one, and each disagreement is named (R149, R158, R161, R168,
 //! R169, R173).
 
+use std::sync::Arc;
+
+use axum::extract::Query;
+use axum::routing::get;
+use axum::{Json, Router};
+use serde::Deserialize;
+use serde_json::json;
 use symphony_protocol::artifact::{DividendStatement, RecipientClass, Share};
 use symphony_protocol::governance::log::{Followed, LogUpdate};
 use symphony_protocol::settlement::epoch::{EpochRecord, Settlement, owed, recompute};
@@ -15,6 +22,7 @@ use symphony_types::merkle;
 use symphony_wire::documents::{decode, encode};
 
 use crate::bundle::{Keys, bundle, digest, governance, keys};
+use crate::gateway::World;
 
 /// Amounts of a tree that sum to what is left of a share without what the pool gets back.
 fn leaves(total: Sym) -> Vec<DividendLeaf> {
@@ -226,5 +234,37 @@ fn a_record_that_nobody_vouches_for_is_named() {
         let seen = decode::<EpochBundle>(&flipped).is_err()
             || decode(&flipped).is_ok_and(|other| !verify(&founded, of, &other, &[]).passed());
         assert!(seen, "byte {index}");
+    }
+}
+
+#[derive(Deserialize)]
+struct Page {
+    from: usize,
+}
+
+/// R168, R173: what comes in pages is put together, and ends with the pages whatever their number is said to be.
+#[tokio::test]
+async fn pages_are_put_together() {
+    for total in [3, 5] {
+        let (one, tree) = epoch(&keys());
+        let shown = EpochBundle { settlements: vec![one.settlements[0].clone(); 3], ..one };
+        let (of, head, leaves) = (Arc::new(shown.clone()), encode(&shown.log.head), tree.leaves.clone());
+        let page = async move |Query(Page { from }): Query<Page>| {
+            let part = of.settlements.iter().skip(from).take(2).map(|one| hex::encode(encode(one)));
+            let record = if from == 0 { hex::encode(encode(&of.record)) } else { String::new() };
+            let settlements: Vec<_> = part.collect();
+            Json(json!({"record": record, "digest": "", "settlements": settlements, "total": total}))
+        };
+        let log = async move || Json(json!({"entries": [], "head": hex::encode(head)}));
+        let tree_part = async move |Query(Page { from }): Query<Page>| {
+            leaves.iter().skip(from).take(2).flat_map(encode).collect::<Vec<u8>>()
+        };
+        let routes = Router::new()
+            .route("/v1/epochs/{epoch}", get(page))
+            .route("/v1/governance/log", get(log))
+            .route("/v1/vaults/{vault}/epochs/{epoch}/leaves", get(tree_part));
+        let world = World::with(routes).await;
+        assert_eq!(world.client.epoch(EpochId(7)).await.unwrap(), shown);
+        assert_eq!(world.client.leaves(&tree.vault, tree.epoch).await.unwrap(), tree);
     }
 }
