@@ -14,12 +14,14 @@ use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinitio
 use serde::{Deserialize, Serialize};
 use symphony_types::canonical;
 use symphony_types::digest::Digest;
+use symphony_types::merkle::Frontier;
 use symphony_types::time::OrderedMillis;
 
 use crate::checkpoint::{CHECKPOINT_LEN, Checkpoint};
 use crate::entry::{Entry, Fault, Head, decode, from_row, to_row};
 use crate::machine::{Genesis, Machine, root};
 use crate::replay::{Rebuild, Verify};
+use crate::tree;
 
 /// Writes rows of the caller in the transaction that makes a command durable.
 ///
@@ -65,6 +67,9 @@ pub enum JournalError {
         "the journal has no whole beginning: others gave it the state of height {0}; take another master's"
     )]
     Joined(u64),
+    /// The journal has no such entries, or no tree over them: others gave it a state, or it is shorter.
+    #[error("the journal proves nothing of entry {0}: it is shorter, or others gave it a state")]
+    Unproven(u64),
     /// Somebody else wrote to the journal since it was opened.
     #[error("journal was written by somebody else")]
     Overtaken,
@@ -145,6 +150,8 @@ pub struct Journal<M> {
     database: Arc<Database>,
     head: Head,
     checkpoint: Option<Head>,
+    /// The right edge of the tree over the entries, if there is one.
+    frontier: Option<Frontier>,
     machine: PhantomData<fn() -> M>,
 }
 
@@ -172,7 +179,9 @@ impl<M: Machine> Journal<M> {
         let after = checkpoint.map_or(0, |head| head.height);
         snapshot.each_row(after, |row, height| rebuild.row(row).map_err(|fault| corrupt(height, fault)))?;
         let (head, state) = rebuild.finish(&snapshot.head)?;
-        Ok((Self { database, head, checkpoint, machine: PhantomData }, state))
+        let grows = M::PROVABLE && snapshot.joined()?.is_none();
+        let frontier = grows.then(|| tree::frontier(&database, head.height)).transpose()?;
+        Ok((Self { database, head, checkpoint, frontier, machine: PhantomData }, state))
     }
 
     /// Where the last checkpoint was made.
@@ -227,7 +236,7 @@ impl<M: Machine> Journal<M> {
         }
         also(&transaction)?;
         transaction.commit()?;
-        (self.head, self.checkpoint) = (checkpoint.head, Some(checkpoint.head));
+        (self.head, self.checkpoint, self.frontier) = (checkpoint.head, Some(checkpoint.head), None);
         Ok(())
     }
 
@@ -246,7 +255,7 @@ impl<M: Machine> Journal<M> {
     ) -> Result<Head, JournalError> {
         let mut transaction = self.database.begin_write()?;
         transaction.set_durability(Durability::Immediate)?;
-        let mut head = self.head;
+        let (mut head, mut frontier) = (self.head, self.frontier.clone());
         {
             let mut meta = transaction.open_table(META)?;
             if read_head(&meta)? != self.head {
@@ -259,6 +268,9 @@ impl<M: Machine> Journal<M> {
                 if entries.insert(head.height, row.bytes.as_slice())?.is_some() {
                     return Err(JournalError::Overtaken);
                 }
+                if let Some(frontier) = &mut frontier {
+                    tree::grow(&transaction, frontier, head.hash)?;
+                }
                 if let Some(hook) = row.hook {
                     hook(&transaction)?;
                 }
@@ -267,7 +279,7 @@ impl<M: Machine> Journal<M> {
         }
         also(&transaction)?;
         transaction.commit()?;
-        self.head = head;
+        (self.head, self.frontier) = (head, frontier);
         Ok(head)
     }
 }
@@ -444,7 +456,8 @@ struct StoredGenesis {
     state: Vec<u8>,
 }
 
-const ENTRIES: TableDefinition<'static, u64, &'static [u8]> = TableDefinition::new("journal/entries");
+pub(crate) const ENTRIES: TableDefinition<'static, u64, &'static [u8]> =
+    TableDefinition::new("journal/entries");
 const META: TableDefinition<'static, &'static str, &'static [u8]> = TableDefinition::new("journal/meta");
 const GENESIS: &str = "genesis";
 const HEAD: &str = "head";

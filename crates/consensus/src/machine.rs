@@ -29,6 +29,9 @@ pub trait Machine: Send + 'static {
     /// be given a state.
     const RESTORE: Option<Restore<Self::State>> = None;
 
+    /// Whether the journal keeps a tree over its entries, so that it can prove them ([`crate::tree`]).
+    const PROVABLE: bool = false;
+
     /// Makes every check and changes nothing.
     ///
     /// **Errors**: the refusal, which leaves no trace in the journal.

@@ -109,6 +109,9 @@ pub trait Orderer<M: Machine>: Send + Sync {
     /// Whether this node makes the next block.
     fn leads(&self) -> bool;
 
+    /// The database of the journal, for reading.
+    fn database(&self) -> Arc<Database>;
+
     /// Takes no more commands, answers those that have their place, and returns when ordering has ended.
     ///
     /// **Errors**: the failure, if it ended by one.
@@ -228,6 +231,10 @@ impl<M: Machine> Orderer<M> for Solo<M> {
 
     fn leads(&self) -> bool {
         true
+    }
+
+    fn database(&self) -> Arc<Database> {
+        Arc::clone(&self.database)
     }
 
     async fn stop(&self) -> Result<(), Failure> {

@@ -7,9 +7,9 @@
 use symphony_types::digest::Digest;
 use symphony_wire::evidence;
 use symphony_wire::v1::{
-    CandidatePool, ChainAccount, ChainBytes, ChallengeList, EvidenceBundle, GovernanceLog, GovernanceProof,
-    GovernanceView, ProposalEntry, Quote, Reconciliation, SealedResponse, SealedStep, Task, TaskList,
-    TaskResult, VaultAnswer, VaultCoverage, VaultEntry, VaultList,
+    CandidatePool, ChainAccount, ChainBytes, ChallengeList, EpochPage, EvidenceBundle, GovernanceLog,
+    GovernanceProof, GovernanceView, JournalProof, ProposalEntry, Quote, Reconciliation, SealedResponse,
+    SealedStep, Task, TaskList, TaskResult, VaultAnswer, VaultCoverage, VaultEntry, VaultList,
 };
 
 use crate::confirm::Agree;
@@ -206,6 +206,26 @@ impl Agree for GovernanceProof {
     fn agrees(&self, other: &Self) -> bool {
         let proof = |proof: &Self| Self { head: Vec::new(), ..proof.clone() };
         proof(self) == proof(other)
+    }
+}
+
+/// All but the endorsements of the record, which the client checks.
+impl Agree for EpochPage {
+    fn agrees(&self, other: &Self) -> bool {
+        let told = |page: &Self| Self { record: Vec::new(), ..page.clone() };
+        told(self) == told(other)
+    }
+}
+
+/// Its heads carry the endorsements of a majority, and the client checks those and every path: a lie is found there, and a second
+/// master could only be at another height.
+impl Agree for JournalProof {
+    fn agrees(&self, other: &Self) -> bool {
+        self == other
+    }
+
+    fn stands_alone(&self) -> bool {
+        true
     }
 }
 

@@ -13,11 +13,12 @@ use symphony_wire::v1::platform_server::Platform;
 use symphony_wire::v1::vault_access_server::VaultAccess;
 use symphony_wire::v1::{
     AssignVaultRequest, CandidatePool, CandidatePoolRequest, ChainAccount, ChainAccountRequest, ChainBytes,
-    ChallengeFiling, ChallengeList, EvidenceBundle, GovernanceLog, GovernanceLogRequest, GovernanceMotion,
-    GovernanceProof, GovernanceProofRequest, GovernanceRequest, GovernanceView, ListVaultsRequest,
-    ProposalEntry, Quote, Reconciliation, ReconciliationRequest, SealedRequest, SealedResponse, SealedStep,
-    Status as PlatformStatus, StatusRequest, StepRef, SubmitParseRequest, SubmitTaskRequest, Task, TaskList,
-    TaskRef, TaskResult, TaskSpec, TasksRequest, VaultAnswer, VaultEntry, VaultList, VaultOperation,
+    ChallengeFiling, ChallengeList, EpochPage, EpochRequest, EvidenceBundle, GovernanceLog,
+    GovernanceLogRequest, GovernanceMotion, GovernanceProof, GovernanceProofRequest, GovernanceRequest,
+    GovernanceView, JournalProof, JournalRequest, ListVaultsRequest, ProposalEntry, Quote, Reconciliation,
+    ReconciliationRequest, SealedRequest, SealedResponse, SealedStep, Status as PlatformStatus,
+    StatusRequest, StepRef, SubmitParseRequest, SubmitTaskRequest, Task, TaskList, TaskRef, TaskResult,
+    TaskSpec, TasksRequest, VaultAnswer, VaultEntry, VaultList, VaultOperation,
 };
 use tonic::{Request, Response, Status};
 
@@ -154,6 +155,19 @@ impl Platform for Users {
     ) -> Result<Response<Reconciliation>, Status> {
         let caller = caller_of(&request)?;
         back(self.0.get_reconciliation(&caller, request.into_inner()).await)
+    }
+
+    async fn get_epoch(&self, request: Request<EpochRequest>) -> Result<Response<EpochPage>, Status> {
+        let caller = caller_of(&request)?;
+        back(self.0.get_epoch(&caller, request.into_inner()).await)
+    }
+
+    async fn get_journal_proof(
+        &self,
+        request: Request<JournalRequest>,
+    ) -> Result<Response<JournalProof>, Status> {
+        let caller = caller_of(&request)?;
+        back(self.0.get_journal_proof(&caller, request.into_inner()).await)
     }
 
     async fn get_candidates(

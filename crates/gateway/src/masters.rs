@@ -12,11 +12,11 @@ use symphony_wire::tls::Channel;
 use symphony_wire::v1::platform_client::PlatformClient;
 use symphony_wire::v1::{
     AssignVaultRequest, CandidatePool, CandidatePoolRequest, ChainAccount, ChainAccountRequest, ChainBytes,
-    ChallengeFiling, ChallengeList, EvidenceBundle, GovernanceLog, GovernanceLogRequest, GovernanceMotion,
-    GovernanceProof, GovernanceProofRequest, GovernanceRequest, GovernanceView, ListVaultsRequest,
-    ProposalEntry, Quote, Reconciliation, ReconciliationRequest, SealedRequest, SealedResponse, SealedStep,
-    StepRef, SubmitParseRequest, SubmitTaskRequest, Task, TaskList, TaskRef, TaskResult, TaskSpec,
-    TasksRequest, VaultEntry, VaultList,
+    ChallengeFiling, ChallengeList, EpochPage, EpochRequest, EvidenceBundle, GovernanceLog,
+    GovernanceLogRequest, GovernanceMotion, GovernanceProof, GovernanceProofRequest, GovernanceRequest,
+    GovernanceView, JournalProof, JournalRequest, ListVaultsRequest, ProposalEntry, Quote, Reconciliation,
+    ReconciliationRequest, SealedRequest, SealedResponse, SealedStep, StepRef, SubmitParseRequest,
+    SubmitTaskRequest, Task, TaskList, TaskRef, TaskResult, TaskSpec, TasksRequest, VaultEntry, VaultList,
 };
 use tonic::{Request, Response, Status};
 
@@ -319,6 +319,25 @@ impl Gateway {
         let pace = (READ, CALL_TIMEOUT);
         self.confirm(pace, caller, "GetCandidates", asked, |mut master, request| async move {
             heard(master.get_candidates(request).await)
+        })
+        .await
+    }
+
+    pub(crate) async fn get_epoch(&self, caller: &Caller, asked: EpochRequest) -> Result<EpochPage, Problem> {
+        self.confirm((READ, CALL_TIMEOUT), caller, "GetEpoch", asked, |mut master, request| async move {
+            heard(master.get_epoch(request).await)
+        })
+        .await
+    }
+
+    pub(crate) async fn get_journal_proof(
+        &self,
+        caller: &Caller,
+        asked: JournalRequest,
+    ) -> Result<JournalProof, Problem> {
+        let pace = (READ, CALL_TIMEOUT);
+        self.confirm(pace, caller, "GetJournalProof", asked, |mut master, request| async move {
+            heard(master.get_journal_proof(request).await)
         })
         .await
     }

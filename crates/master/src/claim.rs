@@ -73,6 +73,19 @@ pub enum Subject {
     Adjustment(Box<Adjustment>),
     /// What a client checks before the result is final.
     Candidate(TaskId),
+    /// What a closed epoch paid.
+    Epoch(EpochId),
+    /// The head of the ordered journal at a place.
+    Journal(JournalPlace),
+}
+
+/// Where in the journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum JournalPlace {
+    /// Behind so many entries.
+    Height(u64),
+    /// At the end of an epoch that is over.
+    End(EpochId),
 }
 
 /// The parts of an assignment that the asking master's aggregator made, with what they are for.

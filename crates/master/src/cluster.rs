@@ -37,7 +37,7 @@ use tonic::{Request, Response, Status};
 use crate::blobs::{BLOBS_PER_KIND_MAX, Kind, Place};
 use crate::claim::{self, Claim, Handed, Subject};
 use crate::node::Node;
-use crate::{admission, bulk, helping, parse, reconcile, review, round, settlement, views, watching};
+use crate::{admission, bulk, helping, parse, proofs, reconcile, review, round, settlement, views, watching};
 
 /// How long a question waits for this master to see what the other one sees.
 const CATCH_UP: Duration = Duration::from_millis(1_500);
@@ -194,6 +194,7 @@ impl Service {
                 Subject::Standing(order) if judged.contains(order) => {
                     state.proposals.log.standing(*order).digest()
                 }
+                Subject::Journal(place) => proofs::head(&self.node, *place).map_err(|_| UNSEEN)?.digest(),
                 subject => of_state(&state, subject).ok_or(UNSEEN)?,
             };
             if document != claim.document {
@@ -307,6 +308,7 @@ fn of_state(state: &State, subject: &Subject) -> Option<Digest> {
         Subject::Payout(epoch) => Some(claim::payout(state, epoch)?.digest()),
         Subject::Anchoring(epoch, task) => Some(chain::anchoring(state, *epoch, task)?.digest()),
         Subject::LogHead => Some(state.proposals.log.head().digest()),
+        Subject::Epoch(epoch) => Some(state.epoch_record(*epoch).ok()?.digest()),
         Subject::Assignment(_)
         | Subject::Evidence(_)
         | Subject::ParseEvidence(_)
@@ -319,6 +321,7 @@ fn of_state(state: &State, subject: &Subject) -> Option<Digest> {
         | Subject::Standing(_)
         | Subject::Aggregate(_)
         | Subject::Finding(..)
+        | Subject::Journal(_)
         | Subject::Adjustment(_) => None,
     }
 }

@@ -16,6 +16,7 @@ impl Machine for Protocol {
     type Refusal = Refusal;
 
     const RESTORE: Option<Restore<State>> = Some(restored);
+    const PROVABLE: bool = true;
 
     fn decide(state: &State, at: OrderedMillis, order: &Order) -> Result<Vec<Event>, Refusal> {
         machine::decide(state, at, order)

@@ -37,7 +37,9 @@ use crate::claim::{Claim, Subject};
 use crate::effects::Fault;
 use crate::endorsing::endorsements;
 use crate::node::{Node, now};
-use crate::{admission, candidates, chain, council, parse, reconcile, round, views, watching};
+use crate::{
+    admission, candidates, chain, council, epochs, parse, proofs, reconcile, round, views, watching,
+};
 
 /// How long a submission waits for the Vaults before it answers "pending".
 const ADMISSION_WAIT: Duration = Duration::from_secs(20);
@@ -431,6 +433,21 @@ impl Platform for Service {
             reconcile::at_once(&self.node).await;
         }
         Ok(Response::new(reconcile::view(&self.node, asked.from, asked.limit)))
+    }
+
+    async fn get_epoch(&self, request: Request<v1::EpochRequest>) -> Result<Response<v1::EpochPage>, Status> {
+        let caller = self.caller(request.metadata(), "GetEpoch")?;
+        let page = epochs::view(&self.node, &caller.actor, request.get_ref()).await;
+        Ok(Response::new(page.map_err(unseen)?))
+    }
+
+    async fn get_journal_proof(
+        &self,
+        request: Request<v1::JournalRequest>,
+    ) -> Result<Response<v1::JournalProof>, Status> {
+        let caller = self.caller(request.metadata(), "GetJournalProof")?;
+        let proof = proofs::view(&self.node, &caller.actor, request.get_ref()).await;
+        Ok(Response::new(proof.map_err(unseen)?))
     }
 
     async fn get_candidates(

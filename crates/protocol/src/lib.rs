@@ -11,6 +11,7 @@ pub mod artifact;
 pub mod evidence;
 pub mod execution;
 pub mod governance;
+pub mod journal;
 pub mod lifecycle;
 pub mod machine;
 pub mod reconcile;

@@ -1,6 +1,7 @@
 //! What people and programs touch: the client of the public interface, the wallet, the whole campaign or
 //! training as one call, the opening of results, the registry of models, and the checker of evidence that trusts no node (R134, R207-R210).
 
+pub mod audit;
 pub mod budget;
 pub mod campaign;
 pub mod challenge;
@@ -17,6 +18,7 @@ pub mod recipient;
 pub mod replay;
 pub mod secret;
 pub mod semantics;
+pub mod settle;
 pub mod shape;
 pub mod statistic;
 pub mod submission;

@@ -19,6 +19,7 @@ macro_rules! shapes {
 pub mod candidates;
 pub mod challenge;
 pub mod compute;
+pub mod epochs;
 pub mod governance;
 pub mod reconcile;
 pub mod statistic;

@@ -7,7 +7,7 @@
 //! to be believed is the governance inside it, whose digest is printed so that it can be pinned: keys, prices and approved
 //! code all come from there.
 
-mod payout;
+pub(crate) mod payout;
 
 use std::cell::RefCell;
 use std::ops::Range;
@@ -390,11 +390,11 @@ fn settlement_checks(report: &mut Report, bundle: &EvidenceBundle, governance: &
     );
 }
 
-fn held(holds: bool, fault: &str) -> Result<(), String> {
+pub(crate) fn held(holds: bool, fault: &str) -> Result<(), String> {
     if holds { Ok(()) } else { Err(fault.to_owned()) }
 }
 
-fn told(code: Code) -> String {
+pub(crate) fn told(code: Code) -> String {
     format!("{code}: {}", code.title())
 }
 

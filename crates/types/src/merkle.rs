@@ -2,6 +2,7 @@
 //! hashed with different prefixes, and a tree of n leaves splits at the largest power of two below n.
 
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
@@ -23,22 +24,39 @@ impl Frontier {
 
     /// Adds the hash of a leaf at the right.
     pub fn push(&mut self, leaf: Digest) {
+        self.push_with(leaf, |_, _, _| {});
+    }
+
+    /// The same, and tells of each subtree above the leaf that became whole by it: its level, its place on that level, its root.
+    pub fn push_with(&mut self, leaf: Digest, mut whole: impl FnMut(u32, u64, Digest)) {
         let mut hash = leaf;
         // Each one at the end of the count in binary is a whole subtree of the size that has come together so far.
-        for _ in 0..self.count.trailing_ones() {
+        for below in 0..self.count.trailing_ones() {
             if let Some(left) = self.peaks.pop() {
                 hash = node(left, hash);
+                whole(below + 1, self.count >> (below + 1), hash);
             }
         }
         self.peaks.push(hash);
         self.count += 1;
     }
 
+    /// The right edge of the first `count` leaves, out of the roots of whole subtrees as of [`range_root`].
+    ///
+    /// **Errors**: the first of `whole`.
+    pub fn of<E>(count: u64, mut whole: impl FnMut(u32, u64) -> Result<Digest, E>) -> Result<Self, E> {
+        let mut peaks = Vec::new();
+        range_root(0..count, |level, place| {
+            let root = whole(level, place)?;
+            peaks.push(root);
+            Ok(root)
+        })?;
+        Ok(Self { count, peaks })
+    }
+
     /// The root over all leaves: as [`root`] of them.
     pub fn root(&self) -> Digest {
-        let mut peaks = self.peaks.iter().rev();
-        let Some(last) = peaks.next() else { return root(&[]) };
-        peaks.fold(*last, |right, left| node(*left, right))
+        joined(&self.peaks)
     }
 }
 
@@ -96,7 +114,7 @@ pub fn root(leaves: &[Digest]) -> Digest {
         [] => Digest::of_bytes(&[]),
         [only] => *only,
         _ => {
-            let (left, right) = leaves.split_at(split_point(leaves.len()));
+            let (left, right) = leaves.split_at(split_point(leaves.len() as u64) as usize);
             node(root(left), root(right))
         }
     }
@@ -104,20 +122,56 @@ pub fn root(leaves: &[Digest]) -> Digest {
 
 /// The audit path of one leaf, from the bottom up; `None` when there is no such leaf.
 pub fn inclusion_proof(leaves: &[Digest], index: usize) -> Option<Vec<Digest>> {
-    if index >= leaves.len() {
+    roots(leaves, inclusion_ranges(leaves.len() as u64, index as u64)?)
+}
+
+/// Of which leaves the audit path of one has the roots, for who does not have all leaves at hand; `None` when there is no such leaf.
+pub fn inclusion_ranges(count: u64, index: u64) -> Option<Vec<Range<u64>>> {
+    if index >= count {
         return None;
     }
-    if leaves.len() == 1 {
-        return Some(Vec::new());
+    let (mut from, mut to, mut ranges) = (0, count, Vec::new());
+    while to - from > 1 {
+        let middle = from + split_point(to - from);
+        if index < middle {
+            ranges.push(middle..to);
+            to = middle;
+        } else {
+            ranges.push(from..middle);
+            from = middle;
+        }
     }
-    let (left, right) = leaves.split_at(split_point(leaves.len()));
-    let (mut path, sibling) = if index < left.len() {
-        (inclusion_proof(left, index)?, root(right))
-    } else {
-        (inclusion_proof(right, index - left.len())?, root(left))
-    };
-    path.push(sibling);
-    Some(path)
+    ranges.reverse();
+    Some(ranges)
+}
+
+fn roots(leaves: &[Digest], ranges: Vec<Range<u64>>) -> Option<Vec<Digest>> {
+    let part = |range: Range<u64>| leaves.get(range.start as usize..range.end as usize).map(root);
+    ranges.into_iter().map(part).collect()
+}
+
+/// The root over a range of [`inclusion_ranges`] or [`consistency_ranges`], or over the first leaves, out of the roots of whole
+/// subtrees: `whole` gives that of the 2^level leaves from place * 2^level on.
+///
+/// **Errors**: the first of `whole`.
+pub fn range_root<E>(
+    range: Range<u64>,
+    mut whole: impl FnMut(u32, u64) -> Result<Digest, E>,
+) -> Result<Digest, E> {
+    let (mut from, mut peaks) = (range.start, Vec::new());
+    while from < range.end {
+        let level = (range.end - from).ilog2();
+        peaks.push(whole(level, from >> level)?);
+        from += 1 << level;
+    }
+    Ok(joined(&peaks))
+}
+
+/// The root above neighbouring subtrees, each larger than the next.
+fn joined(peaks: &[Digest]) -> Digest {
+    let mut peaks = peaks.iter().rev();
+    let Some(last) = peaks.next() else { return root(&[]) };
+    peaks.fold(*last, |right, left| node(*left, right))
 }
 
 /// Whether `leaf` is at `index` of the tree with `count` leaves and this root.
@@ -148,32 +202,35 @@ pub fn verify_inclusion(root: Digest, leaf: Digest, index: u64, count: u64, path
 /// What shows that the tree of the first `first` leaves is the beginning of the whole tree (section 2.1.4); `None` when
 /// there are fewer leaves. Nothing is to be shown of the empty tree and of the whole one.
 pub fn consistency_proof(leaves: &[Digest], first: usize) -> Option<Vec<Digest>> {
-    if first > leaves.len() {
-        return None;
-    }
-    let mut path = Vec::new();
-    if first > 0 && first < leaves.len() {
-        consistency_part(leaves, first, true, &mut path);
-    }
-    Some(path)
+    roots(leaves, consistency_ranges(leaves.len() as u64, first as u64)?)
 }
 
-/// The part of a subtree; `known` while its first leaves are all of the smaller tree, whose root the reader has.
-fn consistency_part(leaves: &[Digest], first: usize, known: bool, path: &mut Vec<Digest>) {
-    if first == leaves.len() {
-        if !known {
-            path.push(root(leaves));
+/// Of which leaves that proof has the roots; `None` when there are fewer than `first`.
+pub fn consistency_ranges(count: u64, first: u64) -> Option<Vec<Range<u64>>> {
+    if first > count {
+        return None;
+    }
+    let mut ranges = Vec::new();
+    if first == 0 || first == count {
+        return Some(ranges);
+    }
+    // `known` while the first leaves of the part are all of the smaller tree, whose root the reader has.
+    let (mut from, mut to, mut known) = (0, count, true);
+    while first != to {
+        let middle = from + split_point(to - from);
+        if first <= middle {
+            ranges.push(middle..to);
+            to = middle;
+        } else {
+            ranges.push(from..middle);
+            (from, known) = (middle, false);
         }
-        return;
     }
-    let (left, right) = leaves.split_at(split_point(leaves.len()));
-    if first <= left.len() {
-        consistency_part(left, first, known, path);
-        path.push(root(right));
-    } else {
-        consistency_part(right, first - left.len(), false, path);
-        path.push(root(left));
+    if !known {
+        ranges.push(from..to);
     }
+    ranges.reverse();
+    Some(ranges)
 }
 
 /// Whether the tree of `first` leaves with root `before` is the beginning of the one of `second` leaves with root `after`.
@@ -227,6 +284,6 @@ fn node(left: Digest, right: Digest) -> Digest {
 }
 
 /// The largest power of two below `count`, which is at least two.
-fn split_point(count: usize) -> usize {
+fn split_point(count: u64) -> u64 {
     count.next_power_of_two() / 2
 }

@@ -176,6 +176,7 @@ impl Enterprise {
             Operation::ReadReceipt(read) => return self.read_document(&own()?, read).await,
             Operation::ReadCandidates(_) => return self.read_candidates(&authority),
             Operation::ReadRetention(_) => return self.read_retention(&authority),
+            Operation::ReadLeaves(read) => return self.read_leaves(&authority, &read),
             Operation::ErasePerson(erase) => return self.erase_person(&authority, &erase.subject).await,
             Operation::TakeBackup(_) => return self.take_backup(&authority, (&actor, &request)).await,
             Operation::RotateKey(_) => return self.rotate_key(&authority, (&actor, &request)).await,

@@ -10,12 +10,13 @@ use symphony_types::canonical;
 use symphony_types::catalogue::Code;
 use symphony_types::digest::Digest;
 use symphony_types::epsilon::Epsilon;
-use symphony_types::id::{AccountId, SubjectId, TaskId};
+use symphony_types::id::{AccountId, EpochId, SubjectId, TaskId};
 use symphony_types::merkle;
 use symphony_types::subjects::{SubjectIndex, SubjectSet};
 use symphony_types::time::OrderedMillis;
 use symphony_wire::v1::{
-    AttributeEntry, BudgetEntry, BudgetMovement, ConsentEntry, DividendEntry, RecordEntry, VaultAnswer,
+    AttributeEntry, BudgetEntry, BudgetMovement, ConsentEntry, DividendEntry, ReadLeaves, RecordEntry,
+    VaultAnswer,
 };
 
 use crate::enterprise::Enterprise;
@@ -23,6 +24,9 @@ use crate::ingest::Authority;
 use crate::problem::Problem;
 use crate::store::View;
 use crate::store::value::DerivedValue;
+
+/// Leaves of a dividend tree in one answer: 48 bytes each.
+const LEAVES_MAX: usize = 20_000;
 
 impl Enterprise {
     /// A person's budget under the active policy.
@@ -157,6 +161,23 @@ impl Enterprise {
             });
         }
         Ok(VaultAnswer { dividends, ..VaultAnswer::default() })
+    }
+
+    /// Who is paid what by the tree of an epoch, for the operator: what it publishes a root of can be added up again (R161, R168). No
+    /// one else sees the leaves of others (R162). **Errors**: `ADM-0003`, `ADM-0004` for an epoch without a statement, or storage.
+    pub(crate) fn read_leaves(
+        &self,
+        authority: &Authority,
+        asked: &ReadLeaves,
+    ) -> Result<VaultAnswer, Problem> {
+        if *authority != Authority::Operator {
+            return Err(Code::Forbidden.into());
+        }
+        let closing = self.store.read()?.closing(&self.keys, EpochId(asked.epoch))?;
+        let leaves = closing.ok_or(Code::NotFound)?.leaves;
+        let from = usize::try_from(asked.from).unwrap_or(usize::MAX);
+        let content = leaves.iter().skip(from).take(LEAVES_MAX).flat_map(canonical::to_bytes).collect();
+        Ok(VaultAnswer { content, accepted: leaves.len() as u64, ..VaultAnswer::default() })
     }
 
     /// Where the caller's dividends go, be it that it has moved to another Vault since it earned them here. **Errors**: `ADM-0003` for

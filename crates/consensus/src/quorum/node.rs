@@ -64,6 +64,7 @@ pub enum StartError {
 
 /// One master of a cluster that agrees.
 pub struct Quorum<M: Machine> {
+    database: Arc<Database>,
     cluster: symphony_types::digest::Digest,
     inbox: Mutex<Option<Sender<Event<M>>>>,
     room: Arc<Semaphore>,
@@ -106,7 +107,7 @@ impl<M: Machine> Quorum<M> {
         let cluster = founding.cluster;
         let first = Head::of_genesis(genesis.root());
         let (blocks, place) =
-            Blocks::open(database, &founding, first, (journal.checkpoint(), journal.head()))?;
+            Blocks::open(Arc::clone(&database), &founding, first, (journal.checkpoint(), journal.head()))?;
         let conflicts = Arc::clone(blocks.conflicts());
         let state = Arc::new(state);
         let started = Instant::now();
@@ -152,6 +153,7 @@ impl<M: Machine> Quorum<M> {
         })
         .map_err(StartError::Thread)?;
         Ok(Self {
+            database,
             cluster,
             inbox: Mutex::new(Some(sender)),
             room: Arc::new(Semaphore::new(SUBMITTED_LEN_MAX)),
@@ -245,6 +247,10 @@ impl<M: Machine> Orderer<M> for Quorum<M> {
     fn leads(&self) -> bool {
         let gauges = self.gauges.borrow();
         gauges.leads
+    }
+
+    fn database(&self) -> Arc<Database> {
+        Arc::clone(&self.database)
     }
 }
 

@@ -10,6 +10,7 @@ use symphony_consensus::orderer::{Orderer, Solo};
 use symphony_consensus::quorum::guard::Memory;
 use symphony_consensus::quorum::node::Quorum;
 use symphony_consensus::replay::{read_export, replay};
+use symphony_consensus::tree::View;
 
 use super::counter::{Counter, add, genesis, open};
 use super::quorum::{Cluster, STATE_LAG, reaches};
@@ -119,6 +120,11 @@ async fn who_is_far_behind_takes_a_state() {
     // It starts from the state that it took, and gives it to another whose disk is empty.
     let third = cluster.start(2);
     reaches(&third, 1, count + 1).await;
+    // Others prove entries; whoever lacks the beginning proves none, and endorses no root over them.
+    let height = third.head().height;
+    assert!(View::of(&first.database()).unwrap().root(height).is_ok());
+    let unproven = View::of(&third.database()).unwrap().root(height).unwrap_err();
+    assert!(matches!(unproven, JournalError::Unproven(_)), "{unproven}");
     std::fs::remove_file(cluster.path(1)).unwrap();
     stop(first).await;
     let second = cluster.start(1);

@@ -52,6 +52,7 @@ impl Machine for Counter {
     type Refusal = TooFew;
 
     const RESTORE: Option<Restore<Counts>> = Some(restored);
+    const PROVABLE: bool = true;
 
     fn decide(state: &Counts, _: OrderedMillis, command: &Command) -> Result<Vec<Event>, TooFew> {
         match *command {

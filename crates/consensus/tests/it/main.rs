@@ -12,6 +12,7 @@ mod late_guard;
 mod quorum;
 mod replaying;
 mod storage;
+mod tree;
 
 use std::path::PathBuf;
 use std::sync::Arc;

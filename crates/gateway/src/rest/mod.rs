@@ -8,6 +8,7 @@ mod candidates;
 mod chain;
 mod challenges;
 mod description;
+mod epochs;
 mod governance;
 mod receipts;
 mod reconcile;
@@ -68,6 +69,8 @@ fn quick_routes() -> Routes {
         .routes(routes!(chain::account))
         .routes(routes!(reconcile::view))
         .routes(routes!(candidates::pool))
+        .routes(routes!(epochs::epoch))
+        .routes(routes!(epochs::journal))
         .routes(routes!(governance::view))
         .routes(routes!(governance::submit))
         .routes(routes!(governance::log))
@@ -92,4 +95,5 @@ fn slow_routes() -> Routes {
         .routes(routes!(vaults::back_up))
         .routes(routes!(vaults::candidates))
         .routes(routes!(vaults::retention))
+        .routes(routes!(vaults::leaves))
 }

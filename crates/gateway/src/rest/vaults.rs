@@ -19,8 +19,8 @@ use symphony_types::limits::DOCUMENT_BYTES_MAX;
 use symphony_wire::caller::Caller;
 use symphony_wire::v1::vault_operation::Operation;
 use symphony_wire::v1::{
-    ErasePerson, ReadAttributes, ReadBudget, ReadCandidates, ReadConsents, ReadDividends, ReadRecords,
-    ReadRetention, RotateKey, SealedOperation, TakeBackup, UploadFormat, VaultAnswer,
+    ErasePerson, ReadAttributes, ReadBudget, ReadCandidates, ReadConsents, ReadDividends, ReadLeaves,
+    ReadRecords, ReadRetention, RotateKey, SealedOperation, TakeBackup, UploadFormat, VaultAnswer,
 };
 use utoipa::ToSchema;
 
@@ -343,6 +343,37 @@ pub(crate) async fn retention(
     let read = Operation::ReadRetention(ReadRetention {});
     let answer = gateway.operate(&caller, &vault, &unique()?, read).await?;
     Ok(Json(answer.retention.unwrap_or_default().into()))
+}
+
+/// Which leaves.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Leaves {
+    #[serde(default)]
+    from: u64,
+}
+
+/// Who is paid what by a Vault's dividend tree of an epoch: 48 bytes a leaf, an account, a place and an amount. For the Vault's operator.
+#[utoipa::path(
+    get, path = "/v1/vaults/{vault}/epochs/{epoch}/leaves", operation_id = "getLeaves", tag = "vaults",
+    params(
+        ("vault" = String, Path, description = "A Vault's name, or `assigned`"),
+        ("epoch" = u64, Path, description = "The epoch"),
+        ("from" = Option<u64>, Query, description = "The first leaf wanted, from zero")
+    ),
+    responses((status = 200, description = "Leaves from there on; none behind the last", body = Vec<u8>, content_type = "application/octet-stream"))
+)]
+pub(crate) async fn leaves(
+    State(gateway): State<Arc<Gateway>>,
+    Proven(caller): Proven,
+    Path((vault, epoch)): Path<(String, u64)>,
+    part: Result<Query<Leaves>, QueryRejection>,
+) -> Result<Response, Problem> {
+    let Query(Leaves { from }) = part.map_err(|fault| Problem::malformed(fault.body_text()))?;
+    let vault = gateway.vault(&caller, &vault).await?;
+    let read = Operation::ReadLeaves(ReadLeaves { epoch, from });
+    let answer = gateway.operate(&caller, &vault, &unique()?, read).await?;
+    Ok(([(header::CONTENT_TYPE, OCTETS)], answer.content).into_response())
 }
 
 /// Takes a backup of a Vault into its node's standby, while the Vault serves. For the Vault's operator.

@@ -223,6 +223,10 @@ async fn a_person_is_erased_a_key_rotated_a_backup_taken_and_what_a_vault_has_re
     let kept: Value = serde_json::from_str(&kept.text().await.unwrap()).unwrap();
     let shown = json!({"days": 730, "kept": 9, "ended": 4, "ended_ms": 86_400_001, "since_ms": 86_400_000});
     assert_eq!(kept, shown);
+    let leaves =
+        stage.request(Method::GET, "/v1/vaults/vault-1/epochs/7/leaves?from=5").send().await.unwrap();
+    assert_eq!(leaves.headers()["content-type"], "application/octet-stream");
+    assert_eq!(*leaves.bytes().await.unwrap(), [7, 5]);
     let seen = stage.seen.lock().unwrap();
     let erasing = |operation: &Operation| matches!(operation, Operation::ErasePerson(_));
     let count = seen.operations.iter().filter(|one| one.operation.as_ref().is_some_and(erasing)).count();

@@ -57,6 +57,10 @@ async fn serves_the_truth(stage: &Stage) {
     assert_eq!(read(stage.get("/v1/reconciliation")).await["total"], 0);
     assert_eq!(read(stage.get("/v1/candidates?epoch=7")).await["epoch"], 7, "R051, R195");
     assert_eq!(read(stage.get("/v1/candidates")).await["vaults_min"], 3);
+    let epoch = read(stage.get("/v1/epochs/7?from=3")).await;
+    assert_eq!((&epoch["total"], &epoch["settlements"]), (&json!(7), &json!(["03"])), "R168, R195");
+    let proof = stage.get("/v1/journal/proof?epoch=7&height=5&since=2").send().await.unwrap();
+    assert_eq!(proof.bytes().await.unwrap().as_ref(), b"Some(7) 0 5 Some(2)", "R192");
     let account = read(stage.get(&format!("/v1/chain/accounts/0x{}", "07".repeat(32)))).await;
     assert_eq!((&account["account"], &account["balance"]), (&json!("07".repeat(32)), &json!("12")));
     let wrong = stage.get("/v1/chain/accounts/0x07").send().await.unwrap();

@@ -137,6 +137,10 @@ fn answer(operation: &VaultOperation) -> VaultAnswer {
             let retention = Some(RetentionEntry { days, kept, ended, ended_ms, since_ms });
             return VaultAnswer { retention, ..VaultAnswer::default() };
         }
+        Operation::ReadLeaves(read) => {
+            let content = vec![u8::try_from(read.epoch).unwrap(), u8::try_from(read.from).unwrap()];
+            return VaultAnswer { content, accepted: 9, ..VaultAnswer::default() };
+        }
         Operation::ErasePerson(_) => {
             return VaultAnswer {
                 code: "ADM-0003".into(),
@@ -437,6 +441,23 @@ impl Platform for Master {
         self.meet(&request, "GetCandidates")?;
         let epoch = self.word(request.into_inner().epoch.unwrap_or(8), 66);
         Ok(Response::new(CandidatePool { epoch, vaults_min: 3, ..CandidatePool::default() }))
+    }
+
+    async fn get_epoch(&self, request: Request<EpochRequest>) -> Answer<EpochPage> {
+        self.meet(&request, "GetEpoch")?;
+        let EpochRequest { epoch, from } = request.into_inner();
+        // Each master has the endorsements that it collected.
+        let record = vec![self.word(1, 2)];
+        let settlements = vec![vec![u8::try_from(from).unwrap()]];
+        let total = self.word(epoch, 66);
+        Ok(Response::new(EpochPage { record, digest: vec![9], settlements, total }))
+    }
+
+    async fn get_journal_proof(&self, request: Request<JournalRequest>) -> Answer<JournalProof> {
+        self.meet(&request, "GetJournalProof")?;
+        let JournalRequest { epoch, task_id, height, since } = request.into_inner();
+        let proof = format!("{epoch:?} {} {height} {since:?}", task_id.len()).into_bytes();
+        Ok(Response::new(JournalProof { proof }))
     }
 
     async fn submit_motion(&self, request: Request<GovernanceMotion>) -> Answer<ProposalEntry> {

@@ -1,5 +1,6 @@
 //! Epochs with something to pay: they close in order, one at a time is paid (R190-R193).
 
+use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -12,6 +13,7 @@ use super::{Event, ParseStage, Refusal, State};
 use crate::artifact::parse::ParseSettlement;
 use crate::artifact::{SettlementContext, SignedDividends};
 use crate::lifecycle::Stage;
+use crate::settlement::epoch::{EpochRecord, Settlement, waited};
 use crate::settlement::payout::{self, EpochAccount, EpochStage, SignedConfirmation};
 
 /// Open epochs, the last one first. All that are over close together, so none of them is before a closed one.
@@ -105,6 +107,37 @@ pub(super) fn payout(state: &State, confirmation: &SignedConfirmation) -> Result
 }
 
 impl State {
+    /// What an epoch paid whose payout is fixed. **Errors**: `ADM-0004` where there is nothing to pay, `GOV-0002` before.
+    pub fn epoch_record(&self, epoch: EpochId) -> Result<EpochRecord, Code> {
+        let (instructions, statements, confirmation) =
+            match &self.epochs.get(&epoch).ok_or(Code::NotFound)?.stage {
+                EpochStage::Open | EpochStage::Closing => return Err(Code::EpochOpen),
+                EpochStage::Issued(instructions, statements) => (instructions, statements, None),
+                EpochStage::Confirmed(paid) => {
+                    (&paid.instructions, &paid.statements, Some(&paid.confirmation))
+                }
+            };
+        let earlier = self.epochs.iter().take_while(|(earlier, _)| **earlier < epoch);
+        let earlier = earlier.filter_map(|(_, account)| match &account.stage {
+            EpochStage::Open | EpochStage::Closing => None,
+            EpochStage::Issued(instructions, _) => Some(instructions),
+            EpochStage::Confirmed(paid) => Some(&paid.instructions),
+        });
+        Ok(EpochRecord {
+            foundation: self.proposals.log.foundation(),
+            instructions: instructions.clone(),
+            statements: statements.clone(),
+            waited: waited(earlier),
+            confirmation: confirmation.cloned(),
+        })
+    }
+
+    /// What was settled of a task, be it a parse; `None` before.
+    pub fn settlement(&self, task: &TaskId) -> Option<Settlement> {
+        let parse = || self.parse_settlement(task).map(|parse| Settlement::Parse(Box::new(parse.clone())));
+        self.context(task).map(|context| Settlement::Task(Box::new(context.clone()))).or_else(parse)
+    }
+
     /// What was settled of a task that a lock paid for; `None` before.
     pub fn context(&self, task: &TaskId) -> Option<&SettlementContext> {
         match &self.tasks.get(task)?.stage {

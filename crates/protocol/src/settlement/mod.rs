@@ -3,6 +3,7 @@
 
 pub mod bootstrap;
 pub mod challenge;
+pub mod epoch;
 pub mod finalize;
 pub mod parse;
 pub mod payout;

@@ -61,8 +61,8 @@ pub fn shares(
     Ok(shares)
 }
 
-/// The classes' totals; they sum to the charged fee.
-fn classes(policy: &Policy, charged: Sym) -> Result<Vec<(RecipientClass, Sym)>, Code> {
+/// The classes' totals; they sum to the charged fee. **Errors**: `GOV-0004` when the rates cannot share it.
+pub fn classes(policy: &Policy, charged: Sym) -> Result<Vec<(RecipientClass, Sym)>, Code> {
     let rates = &policy.shares;
     let weights = vec![
         (RecipientClass::Contributors, u64::from(rates.contributors.0)),

@@ -4,6 +4,8 @@
 //! Each test recomputes its file and compares it whole. A file changes only on purpose: run the tests with
 //! `SYMPHONY_WRITE_VECTORS=1`, then read the difference.
 
+mod proofs;
+
 use std::path::Path;
 
 use serde_json::{Value, json};

@@ -211,9 +211,12 @@ pub(crate) enum Command {
     /// Evidence of trusted hardware
     #[command(subcommand)]
     Tee(Tee),
-    /// Check a range of a master's journal again, and show what governed and where every task stood at its end
+    /// The masters' journal: check a range of it again, and prove what is in it
     #[command(subcommand)]
     Audit(governance::Audit),
+    /// What closed epochs paid
+    #[command(subcommand)]
+    Settle(governance::Settle),
     /// Rebuild the state from a master's journal and compare the state hash
     Replay {
         /// A journal export, or the journal database of a master that does not run
@@ -440,6 +443,18 @@ pub(crate) enum Vault {
         /// The Vault
         #[arg(long)]
         vault: String,
+    },
+    /// Write who is paid what by your Vault's dividend tree of an epoch; for its operator
+    Leaves {
+        /// The Vault
+        #[arg(long, value_parser = VaultId::new)]
+        vault: VaultId,
+        /// The epoch
+        #[arg(long)]
+        epoch: u64,
+        /// The file
+        #[arg(long, short)]
+        out: PathBuf,
     },
     /// Take a backup of your Vault into its node's standby, while it serves; for its operator
     Backup {

@@ -1,6 +1,7 @@
 //! The command line: its words, its profile, its output, and what each command does.
 
 pub(crate) mod args;
+mod audit;
 mod challenge;
 mod compute;
 mod erasure;
@@ -16,6 +17,7 @@ mod receipt;
 mod reconcile;
 pub(crate) mod run;
 mod semantics;
+mod settle;
 mod show;
 mod tee;
 mod train;

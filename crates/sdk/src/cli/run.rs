@@ -1,6 +1,5 @@
 //! What each command does, and the exit code of its end.
 
-use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -23,7 +22,6 @@ use symphony_sdk::watching::WatchError;
 use symphony_types::digest::Digest;
 use symphony_types::id::{RequestId, TaskId};
 
-use super::args::governance::Audit;
 use super::args::{self, Budget, Cli, Command, Person, UploadKind};
 use super::profile::Profile;
 use super::show::{self, Progress};
@@ -39,7 +37,7 @@ pub(super) const REFUSED: u8 = 1;
 const USAGE: u8 = 2;
 pub(super) const UNVERIFIED: u8 = 3;
 /// Every check of a candidate passes, and it may still be disputed.
-const NOT_FINAL: u8 = 5;
+pub(super) const NOT_FINAL: u8 = 5;
 
 /// Carries out a command and tells how it ended.
 pub(crate) async fn main(cli: Cli) -> ExitCode {
@@ -146,7 +144,8 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Semantics(command) => return session.semantics(command).await,
         Command::Verify { file, governance } => return session.verify(&file, governance),
         Command::Tee(command) => return session.tee(command),
-        Command::Audit(command) => return session.audit(command),
+        Command::Audit(command) => return session.audit(command).await,
+        Command::Settle(command) => return session.settle(command).await,
         Command::Replay { journal } => {
             let status = on_journal("replay", &[journal.as_os_str()], cli.json)?;
             return Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::from(UNVERIFIED) });
@@ -329,16 +328,6 @@ impl Session {
             show::table(["module", "value", "task"], rows)
         });
         Ok(())
-    }
-
-    fn audit(&self, Audit::Verify { journal, from, to, epoch, at }: Audit) -> Result<ExitCode> {
-        let mut args = vec![journal.into_os_string(), format!("--from={from}").into()];
-        for (name, value) in [("to", to), ("epoch", epoch), ("at", at)] {
-            args.extend(value.map(|value| OsString::from(format!("--{name}={value}"))));
-        }
-        let args: Vec<_> = args.iter().map(OsString::as_os_str).collect();
-        let status = on_journal("audit", &args, self.json)?;
-        Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::from(UNVERIFIED) })
     }
 
     fn verify(&self, file: &Path, governance: Option<Digest>) -> Result<ExitCode> {

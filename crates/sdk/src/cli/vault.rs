@@ -8,7 +8,8 @@ use anyhow::{Context as _, Result};
 
 use serde_json::json;
 use symphony_sdk::{erasure, moved};
-use symphony_types::id::VaultId;
+use symphony_types::id::{EpochId, VaultId};
+use symphony_wire::documents::encode;
 
 use super::args::{ErasureProof, Person, Vault};
 use super::run::{Session, UNVERIFIED, Usage};
@@ -36,6 +37,15 @@ impl Session {
             Vault::Retention { vault } => {
                 let retention = self.profile.client()?.retention(&vault).await?;
                 show::print(self.json, &retention, show::retention);
+            }
+            Vault::Leaves { vault, epoch, out } => {
+                let leaves = self.profile.client()?.leaves(&vault, EpochId(epoch)).await?;
+                std::fs::write(&out, encode(&leaves))
+                    .with_context(|| format!("writing {}", out.display()))?;
+                let answer = json!({"file": out, "leaves": leaves.leaves.len()});
+                show::print(self.json, &answer, |_| {
+                    format!("{} leaves in {}", leaves.leaves.len(), out.display())
+                });
             }
             Vault::Backup { vault } => {
                 let taken = self.profile.client()?.back_up(&vault).await?;

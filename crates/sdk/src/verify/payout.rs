@@ -160,7 +160,7 @@ fn shares(context: &SettlementContext, set: &PayoutInstructionSet) -> Result<(),
     Ok(())
 }
 
-fn conserved(set: &PayoutInstructionSet) -> Result<(), String> {
+pub(crate) fn conserved(set: &PayoutInstructionSet) -> Result<(), String> {
     let charged = set.settlements.iter().map(|settled| settled.charged);
     let subsidised = set.subsidies.iter().map(|subsidy| subsidy.amount);
     let taken = amount::sum(charged.chain(subsidised).chain(set.carries.iter().map(|carry| carry.out_of)));

@@ -23,6 +23,7 @@ mod objects;
 mod parses;
 mod people;
 mod policies;
+mod proofs;
 mod receipts;
 mod refusals;
 #[path = "../../../depot/tests/it/server.rs"]

@@ -1,11 +1,14 @@
 //! Merkle trees of RFC 9162 section 2.1 against an independent implementation and the known small trees (D15).
 
+use std::collections::BTreeMap;
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 use sha2::{Digest as _, Sha256};
 use symphony_types::digest::Digest;
 use symphony_types::merkle::{
-    Frontier, Tree, consistency_proof, inclusion_proof, leaf, root, verify_consistency, verify_inclusion,
+    Frontier, Tree, consistency_proof, consistency_ranges, inclusion_proof, inclusion_ranges, leaf,
+    range_root, root, verify_consistency, verify_inclusion,
 };
 
 /// MTH of the RFC, over raw leaves, by the largest power of two that is smaller than the count.
@@ -173,4 +176,39 @@ proptest! {
             prop_assert!(!holds(&bent));
         }
     }
+}
+
+/// R031: who keeps only whole subtrees gives the same roots and paths as who has all leaves.
+#[test]
+fn whole_subtrees_are_enough_for_every_path() {
+    let leaves: Vec<_> = (0..70_u64).map(|number| leaf(&number.to_le_bytes())).collect();
+    let mut wholes = BTreeMap::new();
+    let mut grown = Frontier::default();
+    for (place, one) in leaves.iter().enumerate() {
+        wholes.insert((0, place as u64), *one);
+        grown.push_with(*one, |level, place, root| {
+            assert!(wholes.insert((level, place), root).is_none(), "made whole once");
+        });
+    }
+    let whole = |level, place| wholes.get(&(level, place)).copied().ok_or((level, place));
+    let rooted = |ranges: Option<Vec<_>>| -> Option<Vec<_>> {
+        Some(ranges?.into_iter().map(|range| range_root(range, whole).unwrap()).collect())
+    };
+    for count in 0..=leaves.len() {
+        let part = &leaves[..count];
+        let frontier = Frontier::of(count as u64, whole).unwrap();
+        assert_eq!((frontier.count(), frontier.root()), (count as u64, root(part)));
+        assert_eq!(range_root(0..count as u64, whole), Ok(root(part)));
+        for index in 0..=count {
+            let paths = rooted(inclusion_ranges(count as u64, index as u64));
+            assert_eq!(paths, inclusion_proof(part, index));
+            assert_eq!(
+                rooted(consistency_ranges(count as u64, index as u64)),
+                consistency_proof(part, index)
+            );
+        }
+        assert_eq!(consistency_ranges(count as u64, count as u64 + 1), None);
+    }
+    assert_eq!(Frontier::of(leaves.len() as u64, whole), Ok(grown));
+    assert_eq!(Frontier::of(71, whole), Err((0, 70)), "what is not there is not made up");
 }

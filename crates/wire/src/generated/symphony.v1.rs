@@ -179,7 +179,7 @@ pub struct VaultOperation {
     pub reply_key: ::prost::alloc::vec::Vec<u8>,
     #[prost(
         oneof = "vault_operation::Operation",
-        tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30"
+        tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31"
     )]
     pub operation: ::core::option::Option<vault_operation::Operation>,
 }
@@ -229,6 +229,8 @@ pub mod vault_operation {
         ReadCandidates(super::ReadCandidates),
         #[prost(message, tag = "30")]
         ReadRetention(super::ReadRetention),
+        #[prost(message, tag = "31")]
+        ReadLeaves(super::ReadLeaves),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -334,6 +336,16 @@ pub struct ReadCandidates {}
 /// For the Vault's operator: how long records are kept, and what has ended.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ReadRetention {}
+/// For the Vault's operator: who is paid what by the Vault's dividend tree of an epoch, as `content`: canonical DividendLeaf each,
+/// from a place on. The answer's `accepted` is how many leaves the tree has.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReadLeaves {
+    #[prost(uint64, tag = "1")]
+    pub epoch: u64,
+    /// from zero
+    #[prost(uint64, tag = "2")]
+    pub from: u64,
+}
 /// For the Vault's operator: a backup into the node's standby. The answer's `accepted` is its number, its `proof` the signed Backup.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct TakeBackup {}
@@ -3787,6 +3799,50 @@ pub struct CandidatePoolRequest {
     #[prost(uint64, optional, tag = "1")]
     pub epoch: ::core::option::Option<u64>,
 }
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EpochRequest {
+    #[prost(uint64, tag = "1")]
+    pub epoch: u64,
+    /// the first settlement wanted, from zero; later pages have no record
+    #[prost(uint64, tag = "2")]
+    pub from: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EpochPage {
+    /// endorsed EpochRecord
+    #[prost(bytes = "vec", tag = "1")]
+    pub record: ::prost::alloc::vec::Vec<u8>,
+    /// of the record, without its endorsements
+    #[prost(bytes = "vec", tag = "2")]
+    pub digest: ::prost::alloc::vec::Vec<u8>,
+    /// canonical Settlement each, in the order of the record's anchors, at most 256
+    #[prost(bytes = "vec", repeated, tag = "3")]
+    pub settlements: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+    /// settlements that there are
+    #[prost(uint64, tag = "4")]
+    pub total: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct JournalRequest {
+    /// the journal as it was at the end of that epoch; as it is now when absent
+    #[prost(uint64, optional, tag = "1")]
+    pub epoch: ::core::option::Option<u64>,
+    /// the entry by which this task came to its state
+    #[prost(bytes = "vec", tag = "2")]
+    pub task_id: ::prost::alloc::vec::Vec<u8>,
+    /// or the entry at this place, from one; none where both are absent
+    #[prost(uint64, tag = "3")]
+    pub height: u64,
+    /// an earlier epoch whose end the journal goes on from
+    #[prost(uint64, optional, tag = "4")]
+    pub since: ::core::option::Option<u64>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct JournalProof {
+    /// canonical JournalProof
+    #[prost(bytes = "vec", tag = "1")]
+    pub proof: ::prost::alloc::vec::Vec<u8>,
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ChainAccountRequest {
     /// 32 bytes
@@ -4290,6 +4346,38 @@ pub mod platform_client {
             req.extensions_mut().insert(GrpcMethod::new("symphony.v1.Platform", "GetCandidates"));
             self.inner.unary(req, path, codec).await
         }
+        /// What a closed epoch paid, with the masters' word, and what was settled in it, to compute the payout again; for every
+        /// registered actor.
+        pub async fn get_epoch(
+            &mut self,
+            request: impl tonic::IntoRequest<super::EpochRequest>,
+        ) -> std::result::Result<tonic::Response<super::EpochPage>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/symphony.v1.Platform/GetEpoch");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("symphony.v1.Platform", "GetEpoch"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// What shows that an entry is in the masters' ordered journal, and that the journal goes on from an earlier head; for every
+        /// registered actor. Of an entry there is its digest; the entry itself only where it is about a task of the caller's own.
+        pub async fn get_journal_proof(
+            &mut self,
+            request: impl tonic::IntoRequest<super::JournalRequest>,
+        ) -> std::result::Result<tonic::Response<super::JournalProof>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/symphony.v1.Platform/GetJournalProof");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("symphony.v1.Platform", "GetJournalProof"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -4431,6 +4519,18 @@ pub mod platform_server {
             &self,
             request: tonic::Request<super::CandidatePoolRequest>,
         ) -> std::result::Result<tonic::Response<super::CandidatePool>, tonic::Status>;
+        /// What a closed epoch paid, with the masters' word, and what was settled in it, to compute the payout again; for every
+        /// registered actor.
+        async fn get_epoch(
+            &self,
+            request: tonic::Request<super::EpochRequest>,
+        ) -> std::result::Result<tonic::Response<super::EpochPage>, tonic::Status>;
+        /// What shows that an entry is in the masters' ordered journal, and that the journal goes on from an earlier head; for every
+        /// registered actor. Of an entry there is its digest; the entry itself only where it is about a task of the caller's own.
+        async fn get_journal_proof(
+            &self,
+            request: tonic::Request<super::JournalRequest>,
+        ) -> std::result::Result<tonic::Response<super::JournalProof>, tonic::Status>;
     }
     #[derive(Debug)]
     pub struct PlatformServer<T> {
@@ -5373,6 +5473,75 @@ pub mod platform_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = GetCandidatesSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/symphony.v1.Platform/GetEpoch" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetEpochSvc<T: Platform>(pub Arc<T>);
+                    impl<T: Platform> tonic::server::UnaryService<super::EpochRequest> for GetEpochSvc<T> {
+                        type Response = super::EpochPage;
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        fn call(&mut self, request: tonic::Request<super::EpochRequest>) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move { <T as Platform>::get_epoch(&inner, request).await };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetEpochSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/symphony.v1.Platform/GetJournalProof" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetJournalProofSvc<T: Platform>(pub Arc<T>);
+                    impl<T: Platform> tonic::server::UnaryService<super::JournalRequest> for GetJournalProofSvc<T> {
+                        type Response = super::JournalProof;
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        fn call(&mut self, request: tonic::Request<super::JournalRequest>) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut =
+                                async move { <T as Platform>::get_journal_proof(&inner, request).await };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetJournalProofSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -145,6 +145,57 @@ pub(crate) enum Audit {
         #[arg(long, conflicts_with = "to")]
         at: Option<u64>,
     },
+    /// Prove that an entry is in the journal that a majority of the masters vouches for
+    Prove {
+        /// A task of your own, 64 hexadecimal digits: the entry by which it came to its state; or a place in the journal, from 1
+        what: String,
+        /// The journal as it was at the end of this epoch; as it is now when absent
+        #[arg(long)]
+        epoch: Option<u64>,
+        /// Write the proof to this file
+        #[arg(long, short, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Prove that the journal at the end of a later epoch goes on from the one at the end of an earlier epoch
+    Consistent {
+        /// The earlier epoch
+        earlier: u64,
+        /// The later epoch
+        later: u64,
+        /// A proof that you kept of the earlier epoch: the masters must not show another head of it now
+        #[arg(long, value_name = "FILE")]
+        known: Option<PathBuf>,
+        /// Write the proof to this file
+        #[arg(long, short, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Check a proof that was written to a file, without a network
+    Check {
+        /// The proof
+        file: PathBuf,
+    },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Settle {
+    /// Compute the payout of a closed epoch again out of what was settled, and compare it with what the masters signed; ends with 3 when
+    /// anything differs, with 5 when all holds and the chain has not confirmed it yet
+    Verify {
+        /// The epoch
+        epoch: u64,
+        /// What was fetched before, without a network
+        #[arg(long, value_name = "FILE")]
+        file: Option<PathBuf>,
+        /// Leaves of a Vault's dividend tree, to be added up too; may be given again and again
+        #[arg(long, value_name = "FILE")]
+        leaves: Vec<PathBuf>,
+        /// Compare with the chain's own records as well
+        #[arg(long, conflicts_with = "file")]
+        on_chain: bool,
+        /// Write what was fetched to this file
+        #[arg(long, short, value_name = "FILE", conflicts_with = "file")]
+        out: Option<PathBuf>,
+    },
 }
 
 #[derive(Subcommand)]
