@@ -73,6 +73,10 @@ pub enum Subject {
     Adjustment(Box<Adjustment>),
     /// What a client checks before the result is final.
     Candidate(TaskId),
+    /// What nodes have staked, as the chain shows it, with the number of the sheet.
+    Stakes(u64),
+    /// Who is paid for an epoch of inflation.
+    NodePay(u64),
 }
 
 /// The parts of an assignment that the asking master's aggregator made, with what they are for.
