@@ -77,6 +77,10 @@ pub enum Subject {
     Epoch(EpochId),
     /// The head of the ordered journal at a place.
     Journal(JournalPlace),
+    /// What nodes have staked, as the chain shows it, with the number of the sheet.
+    Stakes(u64),
+    /// Who is paid for an epoch of inflation.
+    NodePay(u64),
 }
 
 /// Where in the journal.

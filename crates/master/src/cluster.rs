@@ -36,8 +36,10 @@ use tonic::{Request, Response, Status};
 
 use crate::blobs::{BLOBS_PER_KIND_MAX, Kind, Place};
 use crate::claim::{self, Claim, Handed, Subject};
-use crate::node::Node;
-use crate::{admission, bulk, helping, parse, proofs, reconcile, review, round, settlement, views, watching};
+use crate::node::{Node, now};
+use crate::{
+    admission, bulk, helping, parse, proofs, reconcile, review, round, settlement, stakes, views, watching,
+};
 
 /// How long a question waits for this master to see what the other one sees.
 const CATCH_UP: Duration = Duration::from_millis(1_500);
@@ -191,6 +193,8 @@ impl Service {
                 Subject::Adjustment(adjustment) => {
                     reconcile::attested(&self.node, &state, adjustment).await?
                 }
+                Subject::Stakes(number) => self.stakes(&state, *number).await?,
+                Subject::NodePay(epoch) => stakes::due(&state, *epoch, now()).digest(),
                 Subject::Standing(order) if judged.contains(order) => {
                     state.proposals.log.standing(*order).digest()
                 }
@@ -209,6 +213,12 @@ impl Service {
         let task = state.tasks.get(task)?;
         let (slices, aggregate) = settlement::verifying(task)?;
         Some(settlement::evidence(&self.node, task, slices, aggregate, vec![]).await.digest())
+    }
+
+    async fn stakes(&self, state: &State, number: u64) -> Result<Digest, Doubt> {
+        let seen = stakes::sheet(&self.node.chain, state).await;
+        let seen = seen.map_err(|_| Doubt::Other("the chain does not answer"))?;
+        if seen.number == number { Ok(seen.digest()) } else { Err(UNSEEN) }
     }
 
     async fn dividends(
@@ -322,7 +332,9 @@ fn of_state(state: &State, subject: &Subject) -> Option<Digest> {
         | Subject::Aggregate(_)
         | Subject::Finding(..)
         | Subject::Journal(_)
-        | Subject::Adjustment(_) => None,
+        | Subject::Adjustment(_)
+        | Subject::Stakes(_)
+        | Subject::NodePay(_) => None,
     }
 }
 

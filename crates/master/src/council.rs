@@ -18,8 +18,8 @@ use symphony_wire::{convert, v1};
 use tonic::Status;
 
 use crate::effects::Fault;
-use crate::following;
 use crate::node::{Node, now};
+use crate::{following, stakes};
 
 /// Entries of one answer.
 const ENTRIES_MAX: u32 = 256;
@@ -114,6 +114,7 @@ pub(crate) fn view(state: &State) -> v1::GovernanceView {
         enterprises: enterprises.collect(),
         council: council.collect(),
         proposals: state.proposals.iter().map(|(id, record)| proposal(id, record)).collect(),
+        stakes: stakes::view(state, now()),
         hardware_rules: rules.map(|rules| rules.digest().0.to_vec()).unwrap_or_default(),
     }
 }

@@ -36,6 +36,7 @@ pub mod roles;
 pub mod round;
 pub mod rpc;
 pub mod settlement;
+pub mod stakes;
 pub mod training;
 pub mod views;
 mod watching;

@@ -41,7 +41,7 @@ use crate::ordering::Ordering;
 use crate::peers::Peers;
 use crate::reconcile::Watch;
 use crate::training::Remembered;
-use crate::{candidates, cluster, effects, following, net, ordering, reconcile, rpc};
+use crate::{candidates, cluster, effects, following, net, ordering, reconcile, rpc, stakes};
 
 /// How often Vaults are asked how they are.
 const HEALTH_EVERY: Duration = Duration::from_secs(2);
@@ -262,6 +262,7 @@ pub async fn run(config: MasterConfig, shutdown: impl Future<Output = ()>) -> Re
         tokio::spawn(following::run(Arc::clone(&node))),
         tokio::spawn(reconcile::run(Arc::clone(&node))),
         tokio::spawn(candidates::run(Arc::clone(&node))),
+        tokio::spawn(stakes::run(Arc::clone(&node))),
     ];
     let platform = InterceptedService::new(rpc::service(Arc::clone(&node)), only(NodeRole::Gateway));
     let masters = InterceptedService::new(cluster::service(Arc::clone(&node)), only(NodeRole::Master));

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use futures::Stream;
 use symphony_chain::port::{Request as ChainRequest, Response as ChainResponse, Transport};
-use symphony_protocol::admission::request::{SCHEMA, terms};
+use symphony_protocol::admission::request::{SCHEMA, terms_among};
 use symphony_protocol::admission::training::rounds_possible;
 use symphony_protocol::artifact::compute::ComputePlan;
 use symphony_protocol::artifact::{Plan, TaskRequest, Work};
 use symphony_protocol::evidence::EndorsedBundle;
 use symphony_protocol::governance::membership::MemberStatus;
+use symphony_protocol::governance::stake::{NodeTier, StakeStanding};
 use symphony_protocol::lifecycle::Stage;
 use symphony_protocol::machine::{Answer, Command, State, fingerprint};
 use symphony_protocol::settlement::challenge::filed;
@@ -165,6 +166,12 @@ impl Service {
     }
 }
 
+fn stake_of(state: &State, vault: &VaultId) -> String {
+    let operator = state.governance.registry.operator(vault);
+    let standing = operator.map(|of| state.staking(now()).standing(NodeTier::Enterprise, of.account));
+    standing.map_or("", StakeStanding::as_str).to_owned()
+}
+
 fn status_of(state: &State, vault: &VaultId) -> String {
     state.status(vault, now()).map_or("", MemberStatus::as_str).to_owned()
 }
@@ -179,7 +186,7 @@ impl Platform for Service {
         let caller = self.caller(request.metadata(), "GetQuote")?;
         let asked = convert::quote_request(&caller.actor, request.into_inner()).map_err(refused)?;
         let state = self.node.state();
-        let terms = terms(&state.governance, &asked, now()).map_err(|code| {
+        let terms = terms_among(&state.staking(now()), &asked).map_err(|code| {
             match possible(&state, &asked).filter(|_| code == Code::BudgetTooSmall) {
                 Some(rounds) => refusal(code, format!("under these terms {rounds} rounds are possible")),
                 None => plain(code),
@@ -508,6 +515,7 @@ impl Platform for Service {
                 reachable: health.is_some(),
                 seen_ms: health.map_or(0, |health| health.seen.0),
                 status: status_of(&state, vault),
+                stake: stake_of(&state, vault),
             }
         });
         let itself = self.node.health().await;

@@ -256,6 +256,8 @@ shapes! {
         seen_ms: u64,
         #[serde(default)]
         status: String,
+        #[serde(default)]
+        stake: String,
     }
 
     /// What became of an upload.

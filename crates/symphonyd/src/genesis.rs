@@ -26,6 +26,7 @@ use symphony_protocol::governance::registry::{Actor, Registry, Role, VaultRecord
 use symphony_protocol::governance::semantics::{
     Attribute, AttributeLifecycle, CrossDomainPolicy, Queryability, Rule, RuleKind, Semantics, ValueType,
 };
+use symphony_protocol::governance::stake::StakePolicy;
 use symphony_types::amount::{Bps, SYM_UNIT, Sym};
 use symphony_types::digest::Digest;
 use symphony_types::epsilon::Epsilon;
@@ -117,14 +118,19 @@ pub(crate) fn governance(parties: &Parties, policy: Policy) -> Result<Governance
 
 /// The chain of a new network: 8, 5, 3 and 1.5 % of new money a year, then none (R179), in epochs of so long from now on.
 /// **Errors**: a name is not valid, or an epoch has no length.
-pub(crate) fn chain(parties: &Parties, name: &str, epoch_ms: u64) -> Result<Genesis> {
+pub(crate) fn chain(
+    parties: &Parties,
+    name: &str,
+    (epoch_ms, stakes): (u64, StakePolicy),
+) -> Result<Genesis> {
     let epochs_per_step = YEAR_MS.checked_div(epoch_ms).context("an epoch of inflation has a length")?.max(1);
     let terms = |minimum: u64, days: u64| TierTerms { minimum: sym(minimum), cooldown_ms: days * DAY_MS };
     let rich = parties.submitters.values().map(|account| (*account, sym(1_000_000)));
     let funded = parties.funded.iter().map(|account| (*account, sym(1_000)));
+    let staking = staking(parties, stakes);
     Ok(Genesis {
         chain: ChainId::new(name)?,
-        balances: rich.chain(funded).collect(),
+        balances: rich.chain(funded).chain(staking).collect(),
         treasury: sym(10_000_000),
         pool: Sym::ZERO,
         incentives: sym(1_000_000),
@@ -143,8 +149,8 @@ pub(crate) fn chain(parties: &Parties, name: &str, epoch_ms: u64) -> Result<Gene
             treasury_threshold: 2,
         },
         parameters: Parameters {
-            master: terms(100_000, 30),
-            enterprise: terms(10_000, 30),
+            master: terms(MASTER_STAKE, 30),
+            enterprise: terms(ENTERPRISE_STAKE, 30),
             producer: terms(10, 7),
             lock_ms_min: 10_000,
             transaction_ms_max: 600_000,
@@ -154,6 +160,40 @@ pub(crate) fn chain(parties: &Parties, name: &str, epoch_ms: u64) -> Result<Gene
         },
     })
 }
+
+/// What the founders of a network start with whose policy asks them for a stake: twice that much. They stake themselves.
+fn staking(parties: &Parties, stakes: StakePolicy) -> impl Iterator<Item = (AccountId, Sym)> {
+    let account = |name: &str| parties.accounts.get(name).copied();
+    let twice = |minimum: Sym, nodes: u64| Sym(minimum.0.saturating_mul(2).saturating_mul(nodes));
+    let masters = parties.masters.len() as u64;
+    let mut balances = BTreeMap::new();
+    let operators = parties.vaults.iter().map(|(vault, ..)| (operator(vault), stakes.enterprise_min, 1));
+    let own = [(AGGREGATOR, masters), (VERIFIER, 1)]
+        .map(|(name, nodes)| (name.to_owned(), stakes.master_min, nodes));
+    for (name, minimum, nodes) in operators.chain(own) {
+        balances.extend(account(&name).map(|account| (account, twice(minimum, nodes))));
+    }
+    balances.into_iter().filter(|(_, amount)| *amount > Sym::ZERO)
+}
+
+/// What nodes must stake: as much as the chain takes at least, where the network is not for development.
+const fn stakes(profile: Profile) -> StakePolicy {
+    match profile {
+        Profile::Development => StakePolicy { warning: WARNING, ..StakePolicy::NONE },
+        Profile::Production => StakePolicy {
+            master_min: Sym(MASTER_STAKE * SYM_UNIT),
+            enterprise_min: Sym(ENTERPRISE_STAKE * SYM_UNIT),
+            warning: WARNING,
+        },
+    }
+}
+
+/// A stake is warned about that exceeds the minimum by less than this part of it.
+const WARNING: Bps = Bps(2_000);
+/// The least that the chain takes as a stake of one of the network's own nodes, in whole SYM.
+const MASTER_STAKE: u64 = 100_000;
+/// The least that it takes as that of an enterprise.
+const ENTERPRISE_STAKE: u64 = 10_000;
 
 /// How long a rate of inflation lasts.
 const YEAR_MS: u64 = 365 * DAY_MS;
@@ -268,6 +308,7 @@ pub(crate) fn policy(profile: Profile) -> Result<Policy> {
             vaults_min: 3,
             epochs_kept: 8,
         }),
+        stakes: stakes(profile),
     })
 }
 

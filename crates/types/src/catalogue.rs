@@ -158,6 +158,7 @@ catalogue! {
     SegmentsUnavailable "VLT-0021" 503 Unavailable true "the store of the vault's segments does not answer; what is kept stays kept";
     VaultSuspended "VLT-0022" 409 FailedPrecondition false "the vault is suspended: it keeps what it has, and serves it to nobody but the people that it is of";
     VaultLeaving "VLT-0023" 409 FailedPrecondition false "the vault leaves the network: nothing new is given to it";
+    VaultUnstaked "VLT-0024" 409 FailedPrecondition false "the vault's operator has less stake than the policy asks for: nothing new is given to it until it has more";
     PolicyUnknown "GOV-0001" 422 InvalidArgument false "there is no such version of the policy or of meaning";
     EpochOpen "GOV-0002" 409 FailedPrecondition true "the epoch is still open";
     Unavailable "GOV-0003" 503 Unavailable true "the service is not available";
@@ -181,6 +182,7 @@ catalogue! {
     MeaningUnsound "GOV-0021" 422 InvalidArgument false "the meaning is not sound: something is named that is not there, domains go round in a circle, or there is too much of something";
     MeaningUnfit "GOV-0022" 409 FailedPrecondition false "the meaning does not follow the last version: an attribute is gone, has another type or takes a step that there is not, or a change is not named as one";
     CandidatesClosed "GOV-0023" 409 FailedPrecondition false "candidates of this epoch are not taken: it is over for too long, or its policy pools none";
+    NodesUnstaked "GOV-0024" 503 Unavailable true "the network's own nodes have less stake than the policy asks for: nothing new is admitted until they have more";
 }
 
 impl fmt::Display for Code {

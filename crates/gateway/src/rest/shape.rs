@@ -406,6 +406,8 @@ answers! {
         seen_ms: u64 = same;
         /// `active`, `suspended`, `leaving` or `left`.
         status: String = same;
+        /// `unasked`, `compliant`, `near_minimum` or `insufficient`: what it has staked.
+        stake: String = same;
     }
 
     /// A line that a Vault did not take.

@@ -16,6 +16,7 @@ use symphony_protocol::governance::policy::{
 };
 use symphony_protocol::governance::registry::{Registry, VerifierRecord};
 use symphony_protocol::governance::semantics::Semantics;
+use symphony_protocol::governance::stake::StakePolicy;
 use symphony_protocol::lifecycle::{Stage, Task};
 use symphony_protocol::machine::{Answer, Effect, Lease, State, Submission};
 use symphony_protocol::settlement::payout::{EpochAccount, EpochStage, Settled, instructions};
@@ -103,6 +104,7 @@ fn policy() -> Policy {
         proposals: ProposalPolicy::NONE,
         challenges: ChallengePolicy::LEAST,
         candidates: None,
+        stakes: StakePolicy::NONE,
     }
 }
 

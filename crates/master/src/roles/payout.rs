@@ -1,6 +1,6 @@
 //! The payout service: turns an epoch's instruction set into chain transactions and sees them confirmed (R169-R173). Signed
 //! bytes are durable before the first submit, so that whatever crashes, the same bytes go out again and nobody is paid twice. What
-//! the epoch has to slash follows its batches (R143).
+//! the epoch has to slash follows its batches (R143). What nodes are paid for running is the masters' word too (R164, R185).
 
 use std::future::Future;
 use std::net::{SocketAddr, TcpListener};
@@ -10,8 +10,10 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use symphony_chain::ledger::Receipt;
 use symphony_chain::outbox::{Outbox, OutboxError};
+use symphony_chain::port::Chain as _;
 use symphony_chain::transaction::{Call, ChainId};
 use symphony_protocol::governance::Governance;
+use symphony_protocol::settlement::bootstrap::NodePay;
 use symphony_protocol::settlement::payout::{PayoutConfirmation, PayoutInstructionSet};
 use symphony_types::catalogue::Code;
 use symphony_types::id::NodeId;
@@ -20,9 +22,9 @@ use symphony_types::limits::SEALED_BYTES_MAX;
 use symphony_wire::documents::encode;
 use symphony_wire::status::refusal;
 use symphony_wire::tls::{self, Credentials, NodeRole, Peer};
-use symphony_wire::v1::SignedDocument;
 use symphony_wire::v1::chain_node_client::ChainNodeClient;
 use symphony_wire::v1::payout_node_server::{PayoutNode, PayoutNodeServer};
+use symphony_wire::v1::{Acknowledgement, SignedDocument};
 use tokio::sync::Mutex;
 use tonic::service::Routes;
 use tonic::{Request, Response, Status};
@@ -73,6 +75,18 @@ impl PayoutNode for Service {
         let confirmation = paid.map_err(|error| refusal(Code::PayoutFailed, format!("{error:#}")))?;
         tracing::info!(epoch = %confirmation.epoch, version = confirmation.version, "epoch paid");
         Ok(Response::new(SignedDocument { document: encode(&self.key.sign(confirmation)), standing: vec![] }))
+    }
+
+    async fn pay_nodes(&self, request: Request<SignedDocument>) -> Result<Response<Acknowledgement>, Status> {
+        let NodePay { epoch, nodes } = from_masters(&self.governance, &request.get_ref().document)?;
+        let known = async || self.chain.nodes_paid(epoch).await.map_err(|error| refusal(error.code(), error));
+        if !known().await? {
+            let call = Call::PayNodes { epoch, nodes };
+            let paid = self.execute(&format!("nodes-{epoch}"), call).await;
+            paid.map_err(|error| refusal(Code::PayoutFailed, format!("{error:#}")))?;
+            tracing::info!(epoch, "nodes paid for an epoch of inflation");
+        }
+        Ok(Response::new(Acknowledgement {}))
     }
 }
 

@@ -12,6 +12,7 @@ use symphony_types::time::OrderedMillis;
 use super::request::AdmissionRequest;
 use crate::artifact::{AggregationMethod, CoordinationEnvelope, Plan, SignedReceipt, TaskEnvelope, Versions};
 use crate::governance::Governance;
+use crate::governance::stake::Staking;
 
 /// A Vault's answer to a preparation, as the master's runner reports it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,13 +32,10 @@ pub struct Prepared {
     pub absent: Vec<(VaultId, Code)>,
 }
 
-/// Sorts the answers; a receipt that does not verify or does not fit counts as silence, and that of a Vault which has been suspended
-/// or leaves meanwhile not at all.
-pub fn prepared(
-    governance: &Governance,
-    admission: &AdmissionRequest,
-    answers: &[PrepareAnswer],
-) -> Prepared {
+/// Sorts the answers; a receipt that does not verify or does not fit counts as silence, and that of a Vault which has been suspended,
+/// leaves or has too little stake meanwhile not at all.
+pub fn prepared(staking: &Staking<'_>, admission: &AdmissionRequest, answers: &[PrepareAnswer]) -> Prepared {
+    let governance = staking.governance;
     let mut receipts = Vec::new();
     let mut absent = Vec::new();
     for vault in &admission.vaults {
@@ -45,7 +43,7 @@ pub fn prepared(
             PrepareAnswer::Receipt(receipt) if receipt.body.vault == *vault => Some(receipt),
             PrepareAnswer::Receipt(_) | PrepareAnswer::Silent(_) => None,
         });
-        if let Some(code) = governance.registry.withheld(vault) {
+        if let Some(code) = governance.registry.withheld(vault).or_else(|| staking.vault(vault).err()) {
             absent.push((vault.clone(), code));
             continue;
         }

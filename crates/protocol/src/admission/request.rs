@@ -15,6 +15,7 @@ use crate::artifact::{Fee, LockFact, Plan, Preparation, PrivacyCharge, TaskReque
 use crate::governance::Governance;
 use crate::governance::approval::Purpose;
 use crate::governance::pricing::{self, Rounds};
+use crate::governance::stake::Staking;
 
 /// Bytes of what all rounds of a training leave, which masters keep: a gibibyte.
 const ROUNDS_BYTES_MAX: u64 = 1 << 30;
@@ -79,11 +80,26 @@ pub struct Terms {
     pub lock_until: OrderedMillis,
 }
 
-/// The terms of a request under the active policy. **Errors**: the codes of identity, meaning, Vaults, quorum,
-/// cap and platform.
+/// The terms of a request under the active policy, whatever nodes have staked, which the masters know. **Errors**: the codes of
+/// identity, meaning, Vaults, quorum, cap and platform.
 pub fn terms(governance: &Governance, request: &TaskRequest, at: OrderedMillis) -> Result<Terms, Code> {
+    terms_of(governance, None, request, at)
+}
+
+/// The terms of a request with the nodes that have the stake that policy asks for (R185). **Errors**: those of [`terms`]; `VLT-0024`
+/// where the quorum does not hold without those that do not, `GOV-0024` where the network's own do not.
+pub fn terms_among(staking: &Staking<'_>, request: &TaskRequest) -> Result<Terms, Code> {
+    terms_of(staking.governance, Some(staking), request, staking.at)
+}
+
+fn terms_of(
+    governance: &Governance,
+    staking: Option<&Staking<'_>>,
+    request: &TaskRequest,
+    at: OrderedMillis,
+) -> Result<Terms, Code> {
     identity::submitter(governance, &request.submitter, &request.scope, at)?;
-    let vaults = vaults(governance, request)?;
+    let mut vaults = vaults(governance, request)?;
     if governance.registry.aggregator == request.submitter {
         return Err(Code::Forbidden);
     }
@@ -91,6 +107,9 @@ pub fn terms(governance: &Governance, request: &TaskRequest, at: OrderedMillis) 
         return Err(Code::PlatformRefused);
     }
     servable(governance)?;
+    if let Some(staking) = staking {
+        vaults = staked(staking, request, vaults)?;
+    }
     let (plan, charge, worst_case) = meaning(governance, request, vaults.len() as u64, at)?;
     let lock_until = lock_until(governance, &plan, at);
     Ok(Terms { worst_case, plan, charge, vaults, lock_until })
@@ -152,20 +171,20 @@ fn meaning(
     }
 }
 
-/// Judges a submission up to the point where the Vaults are asked. **Errors**: the codes of [`terms`] and of the
-/// escrow lock.
+/// Judges a submission up to the point where the Vaults are asked. **Errors**: the codes of [`terms_among`] and of
+/// the escrow lock.
 pub fn judge(
-    governance: &Governance,
+    staking: &Staking<'_>,
     request: &TaskRequest,
     lock: Option<&LockFact>,
-    at: OrderedMillis,
 ) -> Result<AdmissionRequest, Code> {
+    let Staking { governance, at, .. } = *staking;
     identity::submitter(governance, &request.submitter, &request.scope, at)?;
     let lock = lock.ok_or(Code::EscrowMissing)?;
     if !serves(governance, request, lock) {
         return Err(Code::EscrowMismatch);
     }
-    let terms = terms(governance, request, at)?;
+    let terms = terms_among(staking, request)?;
     if lock.amount < terms.worst_case.total || lock.expires < terms.lock_until {
         return Err(Code::EscrowTooSmall);
     }
@@ -233,6 +252,17 @@ fn vaults(governance: &Governance, request: &TaskRequest) -> Result<Vec<VaultId>
         return Err(Code::QuorumInvalid);
     }
     if quorum > serving.len() { Err(withheld) } else { Ok(serving) }
+}
+
+/// Those of the Vaults whose operators have the stake that policy asks for, as long as the quorum holds without the others (R185).
+fn staked(
+    staking: &Staking<'_>,
+    request: &TaskRequest,
+    mut vaults: Vec<VaultId>,
+) -> Result<Vec<VaultId>, Code> {
+    staking.network()?;
+    vaults.retain(|vault| staking.vault(vault).is_ok());
+    if vaults.len() < usize::from(request.quorum) { Err(Code::VaultUnstaked) } else { Ok(vaults) }
 }
 
 /// When slices must be in: of a training, the last of all rounds.

@@ -15,6 +15,7 @@ pub mod pricing;
 pub mod proposal;
 pub mod registry;
 pub mod semantics;
+pub mod stake;
 
 use serde::{Deserialize, Serialize};
 use symphony_types::catalogue::Code;

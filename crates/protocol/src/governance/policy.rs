@@ -13,6 +13,7 @@ use symphony_types::time::OrderedMillis;
 
 use super::Governance;
 use super::candidate::CandidatePolicy;
+use super::stake::StakePolicy;
 use crate::artifact::SelectionRule;
 use crate::artifact::penalty::Fault;
 use crate::artifact::training::Environment;
@@ -53,6 +54,8 @@ pub struct Policy {
     /// How candidates for attributes are pooled (R051); absent where nothing is.
     #[serde(default)]
     pub candidates: Option<CandidatePolicy>,
+    /// What nodes must stake.
+    pub stakes: StakePolicy,
 }
 
 /// What a challenge takes of whoever files it (R139, R143).
@@ -356,6 +359,7 @@ impl Policy {
         {
             return Err("a penalty exceeds what one fault may cost");
         }
+        self.stakes.check(self.software_admitted)?;
         if self.train.round_ms == 0 || self.train.minimum_cohort == 0 {
             return Err("the length of a round and the minimum cohort must be positive");
         }
@@ -392,14 +396,10 @@ impl Governance {
         if last.from > at {
             return Err(Code::VersionPending);
         }
-        self.check_policy(policy).map_err(|_| Code::PolicyUnsound)?;
         if policy.software_admitted != self.software_admitted() {
             return Err(Code::PlatformRefused);
         }
-        // What nodes are paid for an epoch of inflation goes with the chain's schedule, which has epochs of its own (R164).
-        if self.policies.get(&last.version).is_some_and(|known| known.node_pay != policy.node_pay) {
-            return Err(Code::PolicyUnsound);
-        }
+        self.check_policy(policy).map_err(|_| Code::PolicyUnsound)?;
         if policy.strands(last.epoch_ms) { Err(Code::PolicyStrands) } else { Ok(()) }
     }
 }

@@ -12,7 +12,7 @@ use symphony_types::time::OrderedMillis;
 
 use super::{
     Answer, Cause, Command, Effect, Event, Order, Refusal, State, adjustment, candidate, challenge, council,
-    epoch, lease, moving, parse, training, version,
+    epoch, lease, moving, parse, stake, training, version,
 };
 use crate::admission::envelope::{self, PrepareAnswer};
 use crate::admission::request;
@@ -62,6 +62,7 @@ fn judge(state: &State, at: OrderedMillis, order: &Order) -> Result<Vec<Event>, 
         Command::Govern { motion } => council::motion(state, at, motion),
         Command::RecordMove { closing } => moving::record(state, closing),
         Command::ReportCandidates { report } => candidate::record(state, at, report),
+        Command::RecordStakes { sheet } => stake::record(state, sheet),
     }
 }
 
@@ -94,7 +95,7 @@ fn submit(
     }
     // What fewer than a majority of the masters saw on the chain is not confirmed (R195).
     let fact = fact.filter(|fact| state.governance.registry.endorsed(fact)).map(|fact| &fact.body);
-    match request::judge(&state.governance, request, fact, at) {
+    match request::judge(&state.staking(at), request, fact) {
         Ok(admission) => Ok(vec![Event::AdmissionRequested { fingerprint, admission }]),
         Err(code) => match fact.filter(|fact| request::refundable(&state.governance, request, fact, at)) {
             // Money is locked for this very request, so the refusal is recorded and the lock goes back.
@@ -120,10 +121,11 @@ fn preparations(
 ) -> Result<Vec<Event>, Refusal> {
     let submission = state.requests.get(task).ok_or(Code::NotFound)?;
     let Answer::Preparing(admission) = &submission.answer else { return Ok(vec![]) };
-    let prepared = envelope::prepared(&state.governance, admission, answers);
+    let staking = state.staking(at);
+    let prepared = envelope::prepared(&staking, admission, answers);
     let quorum = prepared.receipts.len() >= usize::from(admission.request.quorum);
-    // The code may have been revoked while the Vaults were asked.
-    let servable = request::servable(&state.governance);
+    // The code may have been revoked while the Vaults were asked, and a stake be gone.
+    let servable = request::servable(&state.governance).and_then(|()| staking.network());
     if let Err(code) = if quorum { servable } else { Err(Code::QuorumNotPrepared) } {
         return Ok(vec![Event::AdmissionRefused {
             task: *task,

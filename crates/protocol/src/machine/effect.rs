@@ -124,6 +124,7 @@ pub(super) fn begun(state: &State, event: &Event) -> Vec<Effect> {
         | Event::ProtocolActivated { .. }
         | Event::MoveClosed { .. }
         | Event::CandidatesReported { .. }
+        | Event::StakesRecorded { .. }
         | Event::AdjustmentRecorded { .. } => vec![],
     }
 }
@@ -172,6 +173,7 @@ pub(super) fn ended(event: &Event) -> Vec<Effect> {
         | Event::ProtocolActivated { .. }
         | Event::Governed { .. }
         | Event::CandidatesReported { .. }
+        | Event::StakesRecorded { .. }
         | Event::AdjustmentRecorded { .. } => vec![],
     }
 }

@@ -126,6 +126,7 @@ fn apply(state: &mut State, at: OrderedMillis, event: &Event) {
             state.moves.insert(closing.source.body.from.clone(), closing.clone());
         }
         Event::CandidatesReported { report } => candidate::evolve(state, at, report),
+        Event::StakesRecorded { sheet } => state.stakes.clone_from(sheet),
         Event::EpochClosed { epoch } => state.epochs.get_or_default(*epoch).stage = EpochStage::Closing,
         Event::PayoutIssued { instructions, statements } => {
             let vaults: Vec<_> = state.contributors.keys().cloned().collect();

@@ -15,13 +15,13 @@ mod evolve;
 mod lease;
 mod moving;
 mod parse;
+mod refusal;
 pub mod simulate;
+mod stake;
 mod training;
 pub mod version;
 
-use alloc::string::String;
 use alloc::vec::Vec;
-use core::fmt;
 
 use serde::{Deserialize, Serialize};
 use symphony_types::catalogue::Code;
@@ -46,6 +46,7 @@ use crate::execution::failure::SignedFailure;
 use crate::governance::Governance;
 use crate::governance::candidate::SignedReport;
 use crate::governance::proposal::{Motion, ProposalEvent, Proposals};
+use crate::governance::stake::{EndorsedStakes, StakeSheet};
 use crate::lifecycle::{Task, TaskState};
 use crate::settlement::challenge::Challenge;
 use crate::settlement::payout::{
@@ -61,6 +62,7 @@ pub use evolve::evolve;
 pub use lease::{Lease, effect_for};
 pub use moving::MoveClosing;
 pub use parse::{ParseStage, ParseTask};
+pub use refusal::Refusal;
 use version::{Announcement, Upgrade};
 
 /// Everything that the masters agree on.
@@ -98,6 +100,8 @@ pub struct State {
     pub moves: Table<VaultId, MoveClosing>,
     /// Reports of candidates for attributes.
     pub candidates: Table<(EpochId, VaultId), Taken>,
+    /// What nodes have staked, as it was last ordered.
+    pub stakes: StakeSheet,
 }
 
 impl State {
@@ -121,6 +125,7 @@ impl State {
             adjustments: Adjustments::default(),
             moves: Table::new(),
             candidates: Table::new(),
+            stakes: StakeSheet::default(),
         }
     }
 
@@ -177,7 +182,7 @@ impl State {
             self.moves.digest(),
             self.candidates.digest(),
         ];
-        Digest::of("symphony/master-state/v1", &(&self.governance, tables, &self.upgrade))
+        Digest::of("symphony/master-state/v2", &(&self.governance, tables, &self.upgrade, &self.stakes))
     }
 }
 
@@ -336,6 +341,11 @@ pub enum Command {
     ReportCandidates {
         /// Its word.
         report: SignedReport,
+    },
+    /// What nodes have staked, as the chain shows it to a majority of the masters (R184).
+    RecordStakes {
+        /// The sheet.
+        sheet: EndorsedStakes,
     },
 }
 
@@ -597,6 +607,11 @@ pub enum Event {
         /// Its word.
         report: SignedReport,
     },
+    /// Nodes have other stakes than before.
+    StakesRecorded {
+        /// The sheet.
+        sheet: StakeSheet,
+    },
 }
 
 impl Event {
@@ -633,7 +648,8 @@ impl Event {
             | Self::ProtocolActivated { .. }
             | Self::Governed { .. }
             | Self::MoveClosed { .. }
-            | Self::CandidatesReported { .. } => None,
+            | Self::CandidatesReported { .. }
+            | Self::StakesRecorded { .. } => None,
         }
     }
 }
@@ -665,27 +681,4 @@ pub enum Cause {
     Disputed,
     /// The result stands.
     Upheld,
-}
-
-/// A command that will not happen.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Refusal {
-    /// Why, by code.
-    pub code: Code,
-    /// Why, in words.
-    pub detail: String,
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.code, self.detail)
-    }
-}
-
-impl core::error::Error for Refusal {}
-
-impl From<Code> for Refusal {
-    fn from(code: Code) -> Self {
-        Self { code, detail: String::from(code.title()) }
-    }
 }

@@ -113,7 +113,8 @@ impl ParseTask {
 }
 
 /// Admits a parse on a Vault's ticket. The same again changes nothing. **Errors**: `ADM-0005` when the name was used for
-/// something else, `ADM-0020` when too many tasks are open, `ADM-0026` when the Vault has had its share, and those of [`parse::judge`].
+/// something else, `ADM-0020` when too many tasks are open, `ADM-0026` when the Vault has had its share, `VLT-0024` and `GOV-0024` where a stake is too
+/// small, and those of [`parse::judge`].
 pub(super) fn submit(state: &State, at: OrderedMillis, ticket: &SignedTicket) -> Result<Vec<Event>, Refusal> {
     let task = ticket.body.task();
     let fingerprint = ticket.body.digest();
@@ -125,6 +126,9 @@ pub(super) fn submit(state: &State, at: OrderedMillis, ticket: &SignedTicket) ->
         return Err(Code::TooManyTasks.into());
     }
     let order = parse::judge(&state.governance, ticket, at)?;
+    let staking = state.staking(at);
+    staking.vault(&ticket.body.vault)?;
+    staking.network()?;
     let admitted = state.epochs.get(&order.epoch).and_then(|account| account.parses.get(&ticket.body.vault));
     if admitted.is_some_and(|count| *count >= state.governance.policy_at(at).parse.per_vault_epoch) {
         return Err(Code::SubsidyUsedUp.into());

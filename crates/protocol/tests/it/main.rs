@@ -21,6 +21,7 @@ mod reconcile;
 mod rounds;
 mod settlement;
 mod stage;
+mod stakes;
 mod statistic;
 mod training;
 mod upgrade;

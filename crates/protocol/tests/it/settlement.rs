@@ -3,7 +3,8 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use symphony_protocol::artifact::*;
-use symphony_protocol::governance::policy::Policy;
+use symphony_protocol::governance::Governance;
+use symphony_protocol::governance::stake::{StakeSheet, Staking};
 use symphony_protocol::lifecycle::Stage;
 use symphony_protocol::machine::State;
 use symphony_protocol::settlement::finalize::{self, Settled, settlement_root};
@@ -215,13 +216,20 @@ fn software_is_marked() {
 #[test]
 fn every_registered_node_is_paid_alike_while_inflation_lasts() {
     let governance = governance();
-    let (policy, mut registry) = (governance.policy_at(START), governance.registry.clone());
-    let paid = bootstrap::node_pay(policy, &registry);
+    let registry = &governance.registry;
+    let paying = |governance: &Governance| {
+        let sheet = StakeSheet::default();
+        bootstrap::node_pay(&Staking { governance, sheet: &sheet, at: START })
+    };
+    let paid = paying(&governance);
     let nodes = (registry.vaults.len() + registry.masters.len() + 1) as u64;
     assert_eq!(sum(paid.values().copied()), Some(Sym(7 * nodes)));
     let aggregator = registry.actors[&registry.aggregator].account;
     assert_eq!(paid[&aggregator].0, 7 * registry.masters.len() as u64);
-    assert!(bootstrap::node_pay(&Policy { node_pay: Sym::ZERO, ..policy.clone() }, &registry).is_empty());
-    registry.actors.clear();
-    assert!(bootstrap::node_pay(policy, &registry).is_empty());
+    let mut nothing = governance.clone();
+    nothing.policies.values_mut().for_each(|policy| policy.node_pay = Sym::ZERO);
+    assert!(paying(&nothing).is_empty());
+    let mut nobody = governance.clone();
+    nobody.registry.actors.clear();
+    assert!(paying(&nobody).is_empty());
 }

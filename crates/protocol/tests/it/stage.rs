@@ -15,6 +15,7 @@ use symphony_protocol::governance::policy::{
 };
 use symphony_protocol::governance::registry::{Actor, Registry, Role, VaultRecord, VerifierRecord};
 use symphony_protocol::governance::semantics::*;
+use symphony_protocol::governance::stake::StakePolicy;
 use symphony_types::amount::{Bps, SYM_UNIT, Sym};
 use symphony_types::digest::Digest;
 use symphony_types::epsilon::Epsilon;
@@ -139,6 +140,7 @@ pub(crate) fn policy() -> Policy {
             },
         },
         candidates: None,
+        stakes: StakePolicy::NONE,
     }
 }
 

@@ -24,7 +24,9 @@ use symphony_protocol::governance::candidate::{LocalKind, SignedReport, charge, 
 use symphony_protocol::governance::change::Change;
 use symphony_protocol::governance::membership::Enterprise;
 use symphony_protocol::governance::pricing::fee;
+use symphony_protocol::governance::stake::{NodeTier, StakeEntry, StakeSheet};
 use symphony_protocol::lifecycle::training::Position;
+use symphony_protocol::settlement::bootstrap::NodePay;
 use symphony_protocol::settlement::finalize::settlement_root;
 use symphony_protocol::vault::backup::{Backup, BackupFile};
 use symphony_protocol::vault::document::{DocumentRecord, Erasure, PersonErasure, SignedErasure};
@@ -231,6 +233,30 @@ fn moves_conform() {
     assert_eq!(stored.body, after);
     let moved: Vec<Item> = bcs::from_bytes(&bytes_of("move.json", "/items/bytes")).unwrap();
     assert_eq!(moved, items);
+}
+
+/// R164, R184: `vectors/stake.json`.
+#[test]
+fn stakes_conform() {
+    let account = |name: &str| key::<Wallet>(name).public().account();
+    let entry = |tier, name, deposit, cooling, matures| {
+        let (deposit, cooling, matures) = (Sym(deposit), Sym(cooling), OrderedMillis(matures));
+        StakeEntry { tier, account: account(name), deposit, cooling, matures }
+    };
+    let entries = vec![
+        entry(NodeTier::Master, "verifier", 300, 0, 0),
+        entry(NodeTier::Enterprise, "operator", 80, 20, START.0),
+    ];
+    let sheet = StakeSheet { number: 1, entries };
+    let pay = NodePay { epoch: 3, nodes: vec![(account("operator"), Sym(7))] };
+    conforms(
+        "stake.json",
+        &json!({
+            "about": "what nodes have staked, as masters endorse it, and whom they have paid for an epoch of inflation",
+            "sheet": {"bytes": hex::encode(to_bytes(&sheet)), "digest": sheet.digest(), "value": sheet},
+            "node_pay": {"bytes": hex::encode(to_bytes(&pay)), "digest": pay.digest(), "value": pay},
+        }),
+    );
 }
 
 /// R008, R184, R187: `vectors/enterprise.json`.

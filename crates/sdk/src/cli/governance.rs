@@ -15,6 +15,7 @@ use symphony_sdk::hardware;
 use symphony_sdk::semantics::promoted;
 use symphony_sdk::shape::governance::{GovernanceView, ProposalEntry};
 use symphony_tee::measure;
+use symphony_types::amount::Sym;
 use symphony_types::digest::Digest;
 use symphony_types::id::{GovernanceSequence, Measurement, PlatformId, PolicyVersion, SemanticVersion};
 use symphony_types::key::{Document as _, PublicKey};
@@ -348,11 +349,17 @@ fn view(governance: &GovernanceView) -> String {
         .enterprises
         .iter()
         .map(|one| [one.vault_id.clone(), one.operator.clone(), one.status.clone(), since(&one.since)]);
+    let stakes = governance.stakes.iter().map(|one| {
+        let cooling = if one.cooling > Sym::ZERO { show::sym(one.cooling) } else { String::new() };
+        let (deposit, minimum) = (show::sym(one.deposit), show::sym(one.minimum));
+        [one.actors.join(" "), one.tier.clone(), deposit, cooling, minimum, one.standing.clone()]
+    });
     format!(
-        "{}\n{}\n{}\n{}{moves}\nfoundation  {}\nentries     {}\nroot        {}\nhardware    {}",
+        "{}\n{}\n{}\n{}\n{}{moves}\nfoundation  {}\nentries     {}\nroot        {}\nhardware    {}",
         table(["enclave code", "status", "for", "since entry"], code),
         table(["machine", "class", "status", "since entry"], machines),
         table(["vault", "enterprise", "status", "since entry"], enterprises),
+        table(["stake of", "tier", "staked", "cooling", "minimum", "standing"], stakes),
         table(["council", "key"], council),
         governance.foundation,
         governance.sequence,

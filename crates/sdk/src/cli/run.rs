@@ -358,10 +358,11 @@ impl Session {
             ];
             let nodes = status.nodes.iter().map(|node| {
                 let reachable = show::yes(node.reachable).to_owned();
-                [node.node.clone(), node.role.clone(), reachable, node.status.clone()]
+                let (status, stake) = (node.status.clone(), node.stake.clone());
+                [node.node.clone(), node.role.clone(), reachable, status, stake]
             });
             let facts = show::table(["", ""], facts.map(|(name, value)| [name.to_owned(), value]));
-            let nodes = show::table(["node", "role", "reachable", "status"], nodes);
+            let nodes = show::table(["node", "role", "reachable", "status", "stake"], nodes);
             let (masters, ordering) =
                 (show::masters(&status.master_nodes), show::ordering(&status.master_nodes));
             format!("{facts}\n{masters}\n{ordering}\n{nodes}")

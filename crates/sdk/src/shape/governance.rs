@@ -1,7 +1,9 @@
 //! JSON shapes of governance; see [`super`].
 
 use serde::{Deserialize, Serialize};
+use symphony_types::amount::Sym;
 
+use super::base_units;
 use super::compute::ModuleEntry;
 
 shapes! {
@@ -23,6 +25,8 @@ shapes! {
         council: Vec<CouncilEntry>,
         proposals: Vec<ProposalEntry>,
         hardware_rules: String,
+        #[serde(default)]
+        stakes: Vec<StakeEntry>,
     }
 
     /// Enclave code.
@@ -58,6 +62,21 @@ shapes! {
         status: String,
         since: Option<GovernanceMark>,
         until_epoch: u64,
+    }
+
+    /// The stake of one account in one tier.
+    StakeEntry {
+        actors: Vec<String>,
+        tier: String,
+        account: String,
+        #[serde(with = "base_units")]
+        deposit: Sym,
+        #[serde(with = "base_units")]
+        cooling: Sym,
+        matures_ms: u64,
+        #[serde(with = "base_units")]
+        minimum: Sym,
+        standing: String,
     }
 
     /// When something came to hold, and by which proposal.

@@ -19,6 +19,7 @@ use symphony_protocol::governance::registry::{Actor, Registry, VaultRecord, Veri
 use symphony_protocol::governance::semantics::{
     Attribute, AttributeLifecycle, CrossDomainPolicy, Queryability, Rule, RuleKind, Semantics, ValueType,
 };
+use symphony_protocol::governance::stake::StakePolicy;
 use symphony_protocol::governance::{Governance, pricing};
 use symphony_protocol::settlement::finalize;
 use symphony_protocol::settlement::payout::{
@@ -137,6 +138,7 @@ fn policy() -> Policy {
         proposals: ProposalPolicy::NONE,
         challenges: ChallengePolicy::LEAST,
         candidates: None,
+        stakes: StakePolicy::NONE,
     }
 }
 

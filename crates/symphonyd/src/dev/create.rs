@@ -92,9 +92,10 @@ pub(super) fn network(
     let parties = parties(dir, &masters, &vaults, (played.as_ref(), passphrase))?;
     let mut policy = genesis::policy(profile)?;
     overrides.iter().try_for_each(|text| override_policy(&mut policy, text))?;
+    let stakes = policy.stakes;
     let governance = genesis::governance(&parties, policy)?;
     governance.check().map_err(|fault| anyhow::anyhow!("the policy is not sound: {fault}"))?;
-    let first = genesis::chain(&parties, CHAIN, inflation_ms)?;
+    let first = genesis::chain(&parties, CHAIN, (inflation_ms, stakes))?;
     let network = Network {
         name: NAME.to_owned(),
         governance,
@@ -369,10 +370,15 @@ fn clients(dir: &Path, network: &Network, vaults: &[VaultId]) -> Result<()> {
         fs::create_dir_all(&folder)?;
         write_secret(&folder.join("token"), &token::mint(dir, &actor, &[role.to_owned()], TOKEN_S)?)?;
         fs::copy(dir.join("gateway/tls/ca.pem"), folder.join("ca.pem"))?;
-        seed(&folder.join("wallet.key"))?;
+        // An operator stakes by the account that the registry names.
+        let wallet = match vaults.iter().find(|vault| genesis::operator(vault) == actor) {
+            Some(vault) => format!("../../{}/keys/operator-wallet.seed", enterprise(vault)?),
+            None => "wallet.key".to_owned(),
+        };
+        seed(&folder.join(&wallet))?;
         seed(&folder.join("recipient.key"))?;
         let profile = format!(
-            "gateway = \"https://{gateway}\"\nca = \"ca.pem\"\ntoken_file = \"token\"\nwallet = \"wallet.key\"\n\
+            "gateway = \"https://{gateway}\"\nca = \"ca.pem\"\ntoken_file = \"token\"\nwallet = \"{wallet}\"\n\
              recipient = \"recipient.key\"\ntrust = \"../../{GOVERNANCE_FILE}\"\nactor = \"{actor}\"\nchain = \"{CHAIN}\"\n"
         );
         let council =
@@ -418,6 +424,8 @@ fn override_policy(policy: &mut Policy, text: &str) -> Result<()> {
         "epoch" => &mut policy.epoch_ms,
         "node_pay" => &mut policy.node_pay.0,
         "bond" => &mut policy.challenges.bond.0,
+        "enterprise_stake" => &mut policy.stakes.enterprise_min.0,
+        "master_stake" => &mut policy.stakes.master_min.0,
         "subject_cap" => &mut policy.privacy.subject_cap.0,
         "candidates_epsilon" => &mut candidates(policy)?.epsilon.0,
         scope => {

@@ -29,6 +29,7 @@ mod refusals;
 #[path = "../../../depot/tests/it/server.rs"]
 #[allow(dead_code)] // of its faults some are tried by the depot alone
 mod server;
+mod stakes;
 mod statistics;
 mod taint;
 mod trainings;

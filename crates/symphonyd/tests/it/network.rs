@@ -150,7 +150,7 @@ impl Network {
         let chain = ChainId::new(profile["chain"].as_str().unwrap()).unwrap();
         Submitter {
             client: self.client(name),
-            wallet: Wallet::open(&folder.join("wallet.key"), chain).unwrap(),
+            wallet: Wallet::open(&folder.join(profile["wallet"].as_str().unwrap()), chain).unwrap(),
             recipient: Recipient::open_file(&folder.join("recipient.key")).unwrap(),
             actor: ActorId::new(profile["actor"].as_str().unwrap()).unwrap(),
         }

@@ -10,7 +10,6 @@ use symphony_wire::documents::decode;
 
 use crate::evidence::give_wallets;
 use crate::network::{Network, TURN, VAULTS, crowd, spec};
-use crate::watching::symphony;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_epoch_and_the_entries_of_the_journal_are_proven_to_others() {
@@ -51,7 +50,7 @@ fn flip(path: &str, from_end: usize) {
 /// R149, R158, R162, R168, R173: whoever is registered computes the payout again, and a Vault's operator alone adds up its leaves.
 fn the_epoch_is_computed_again(network: &Network, epoch: u64) {
     let (kept, tree, of) = (file(network, "epoch"), file(network, "leaves"), epoch.to_string());
-    let (code, said) = symphony(network, "brand-b", &["settle", "verify", &of, "--on-chain", "--out", &kept]);
+    let (code, said) = network.symphony("brand-b", &["settle", "verify", &of, "--on-chain", "--out", &kept]);
     assert_eq!(code, 0, "{said}");
     for check in
         ["settlements-anchored", "payout-recomputed", "payout-confirmation", "chain-totals", "chain-trees"]
@@ -60,21 +59,21 @@ fn the_epoch_is_computed_again(network: &Network, epoch: u64) {
     }
     let leaves = ["vault", "leaves", "--vault", VAULTS[0], "--epoch", &of, "--out", &tree];
     for stranger in ["brand-b", "producer-1", "luckin"] {
-        let (code, said) = symphony(network, stranger, &leaves);
+        let (code, said) = network.symphony(stranger, &leaves);
         assert!(code == 1 && said.contains("ADM-0003"), "{stranger}: {said}");
     }
-    let (code, said) = symphony(network, "operator-vault-a", &leaves);
+    let (code, said) = network.symphony("operator-vault-a", &leaves);
     assert_eq!(code, 0, "{said}");
     let offline = ["settle", "verify", &of, "--file", &kept, "--leaves", &tree];
-    let (code, said) = symphony(network, "brand-b", &offline);
+    let (code, said) = network.symphony("brand-b", &offline);
     assert!(code == 0 && said.contains("leaves      56 added up"), "{said}");
     flip(&tree, 1);
-    let (code, said) = symphony(network, "brand-b", &offline);
+    let (code, said) = network.symphony("brand-b", &offline);
     assert!(code == 3 && said.contains("dividend-leaves") && said.contains("NOT VERIFIED"), "{said}");
     let other = (epoch + 1).to_string();
-    let (code, said) = symphony(network, "brand-b", &["settle", "verify", &other, "--file", &kept]);
+    let (code, said) = network.symphony("brand-b", &["settle", "verify", &other, "--file", &kept]);
     assert!(code == 3 && said.contains("it is of another network or epoch"), "{said}");
-    let (code, said) = symphony(network, "brand-b", &["settle", "verify", "1"]);
+    let (code, said) = network.symphony("brand-b", &["settle", "verify", "1"]);
     assert!(code == 1 && said.contains("ADM-0004"), "{said}");
 }
 
@@ -83,29 +82,29 @@ fn entries_are_proven(network: &Network, task: &str, (epoch, later): (u64, u64))
     let (kept, earlier) = (file(network, "proof"), file(network, "earlier"));
     let [before, of, later] = [epoch - 1, epoch, later].map(|epoch| epoch.to_string());
     let prove = ["audit", "prove", task, "--epoch", &of, "--out", &kept];
-    let (code, said) = symphony(network, "luckin", &prove);
+    let (code, said) = network.symphony("luckin", &prove);
     assert!(code == 0 && said.contains(&format!("about task    {task}")), "{said}");
-    let (code, said) = symphony(network, "brand-b", &["audit", "prove", task]);
+    let (code, said) = network.symphony("brand-b", &["audit", "prove", task]);
     assert!(code == 1 && said.contains("ADM-0004"), "{said}");
     let (code, said) =
-        symphony(network, "brand-b", &["audit", "prove", "1", "--epoch", &of, "--out", &earlier]);
+        network.symphony("brand-b", &["audit", "prove", "1", "--epoch", &of, "--out", &earlier]);
     assert!(code == 0 && !said.contains("about task"), "{said}");
-    let (code, said) = symphony(network, "brand-b", &["audit", "prove", "1"]);
+    let (code, said) = network.symphony("brand-b", &["audit", "prove", "1"]);
     assert!(code == 0 && !said.contains("at the end of epoch"), "as it is now: {said}");
     for beyond in [vec!["audit", "prove", "99999999"], vec!["audit", "prove", "1", "--epoch", "99999999999"]]
     {
-        let (code, said) = symphony(network, "brand-b", &beyond);
+        let (code, said) = network.symphony("brand-b", &beyond);
         assert!(code == 1 && (said.contains("ADM-0004") || said.contains("GOV-0002")), "{said}");
     }
     let goes_on = ["audit", "consistent", &of, &later, "--known", &earlier];
-    let (code, said) = symphony(network, "brand-b", &goes_on);
+    let (code, said) = network.symphony("brand-b", &goes_on);
     assert!(code == 0 && said.contains("goes on from"), "{said}");
-    let (code, said) = symphony(network, "brand-b", &["audit", "consistent", &of, &before]);
+    let (code, said) = network.symphony("brand-b", &["audit", "consistent", &of, &before]);
     assert!(code == 1 && said.contains("ADM-0004"), "the later one is no beginning: {said}");
-    let (code, said) = symphony(network, "brand-b", &["audit", "check", &kept]);
+    let (code, said) = network.symphony("brand-b", &["audit", "check", &kept]);
     assert!(code == 0 && said.contains("verified"), "{said}");
     // The last byte says that there is no earlier head; before it come the path and the entry.
     flip(&kept, 10);
-    let (code, said) = symphony(network, "brand-b", &["audit", "check", &kept]);
+    let (code, said) = network.symphony("brand-b", &["audit", "check", &kept]);
     assert!(code == 3 && said.contains("NOT VERIFIED"), "{said}");
 }

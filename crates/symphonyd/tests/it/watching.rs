@@ -32,19 +32,6 @@ async fn in_state(network: &Network, task: TaskId, state: &str) {
     eventually(state, async || (client.task(task).await.ok()?.state == state).then_some(())).await;
 }
 
-<<<<<<< HEAD
-=======
-/// R139: the program beside the node's.
-pub(crate) fn symphony(network: &Network, profile: &str, words: &[&str]) -> (i32, String) {
-    let program = std::path::Path::new(env!("CARGO_BIN_EXE_symphonyd")).with_file_name("symphony");
-    let mut command = Command::new(program);
-    command.arg("--profile").arg(network.dir.join("clients").join(profile)).args(words);
-    let output = command.output().unwrap();
-    let said = [output.stdout, output.stderr].concat();
-    (output.status.code().unwrap(), String::from_utf8(said).unwrap())
-}
-
->>>>>>> proofs
 /// R139, R140, R142, R208, R032: of three masters a majority vouches for the evidence of a result that is not final; the same evidence and
 /// verdict are settled. A watcher that may dispute finds nothing to dispute, and locks no bond.
 #[tokio::test(flavor = "multi_thread")]

@@ -21,6 +21,7 @@ use symphony_protocol::governance::registry::{Registry, VaultRecord, VerifierRec
 use symphony_protocol::governance::semantics::{
     Attribute, AttributeLifecycle, Queryability, Semantics, ValueType,
 };
+use symphony_protocol::governance::stake::StakePolicy;
 use symphony_reader::host::{Config as ReaderConfig, Reader};
 use symphony_standby::place::Place;
 use symphony_standby::standby::{Standby, Watch};
@@ -555,5 +556,6 @@ pub(crate) fn policy() -> Policy {
         proposals: ProposalPolicy::NONE,
         challenges: ChallengePolicy::LEAST,
         candidates: None,
+        stakes: StakePolicy::NONE,
     }
 }

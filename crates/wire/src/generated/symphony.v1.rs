@@ -3239,6 +3239,9 @@ pub struct NodeHealth {
     /// active, suspended, leaving or left
     #[prost(string, tag = "5")]
     pub status: ::prost::alloc::string::String,
+    /// unasked, compliant, near_minimum or insufficient
+    #[prost(string, tag = "6")]
+    pub stake: ::prost::alloc::string::String,
 }
 /// A round of a training is computed again; without one, every master judges the evidence itself.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3405,6 +3408,35 @@ pub struct GovernanceView {
     pub moves: ::prost::alloc::vec::Vec<MoveEntry>,
     #[prost(message, repeated, tag = "13")]
     pub enterprises: ::prost::alloc::vec::Vec<EnterpriseEntry>,
+    #[prost(message, repeated, tag = "14")]
+    pub stakes: ::prost::alloc::vec::Vec<StakeEntry>,
+}
+/// What nodes must stake, and what the masters have seen on the chain. One line an account and tier.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StakeEntry {
+    /// whose nodes it is for
+    #[prost(string, repeated, tag = "1")]
+    pub actors: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// master or enterprise
+    #[prost(string, tag = "2")]
+    pub tier: ::prost::alloc::string::String,
+    #[prost(bytes = "vec", tag = "3")]
+    pub account: ::prost::alloc::vec::Vec<u8>,
+    /// what counts, in base units
+    #[prost(uint64, tag = "4")]
+    pub deposit: u64,
+    /// on its way out, and still to be slashed
+    #[prost(uint64, tag = "5")]
+    pub cooling: u64,
+    /// when that may be taken out
+    #[prost(uint64, tag = "6")]
+    pub matures_ms: u64,
+    /// asked for by the policy in force, for all nodes of the account
+    #[prost(uint64, tag = "7")]
+    pub minimum: u64,
+    /// unasked, compliant, near_minimum or insufficient
+    #[prost(string, tag = "8")]
+    pub standing: ::prost::alloc::string::String,
 }
 /// An enterprise with its Vault.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -6282,6 +6314,21 @@ pub mod payout_node_client {
             req.extensions_mut().insert(GrpcMethod::new("symphony.v1.PayoutNode", "Pay"));
             self.inner.unary(req, path, codec).await
         }
+        /// `NodePay` of one epoch of inflation in, endorsed by a majority of the masters; pays it once.
+        pub async fn pay_nodes(
+            &mut self,
+            request: impl tonic::IntoRequest<super::SignedDocument>,
+        ) -> std::result::Result<tonic::Response<super::Acknowledgement>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/symphony.v1.PayoutNode/PayNodes");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("symphony.v1.PayoutNode", "PayNodes"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -6296,6 +6343,11 @@ pub mod payout_node_server {
             &self,
             request: tonic::Request<super::SignedDocument>,
         ) -> std::result::Result<tonic::Response<super::SignedDocument>, tonic::Status>;
+        /// `NodePay` of one epoch of inflation in, endorsed by a majority of the masters; pays it once.
+        async fn pay_nodes(
+            &self,
+            request: tonic::Request<super::SignedDocument>,
+        ) -> std::result::Result<tonic::Response<super::Acknowledgement>, tonic::Status>;
     }
     #[derive(Debug)]
     pub struct PayoutNodeServer<T> {
@@ -6386,6 +6438,40 @@ pub mod payout_node_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = PaySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/symphony.v1.PayoutNode/PayNodes" => {
+                    #[allow(non_camel_case_types)]
+                    struct PayNodesSvc<T: PayoutNode>(pub Arc<T>);
+                    impl<T: PayoutNode> tonic::server::UnaryService<super::SignedDocument> for PayNodesSvc<T> {
+                        type Response = super::Acknowledgement;
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        fn call(&mut self, request: tonic::Request<super::SignedDocument>) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move { <T as PayoutNode>::pay_nodes(&inner, request).await };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = PayNodesSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

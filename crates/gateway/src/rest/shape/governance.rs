@@ -4,7 +4,7 @@ use serde::Serialize;
 use symphony_wire::v1;
 use utoipa::ToSchema;
 
-use super::{ModuleEntry, each, read, same};
+use super::{ModuleEntry, amount, each, read, same};
 
 fn hexes(values: Vec<Vec<u8>>) -> Vec<String> {
     values.into_iter().map(hex::encode).collect()
@@ -35,6 +35,8 @@ answers! {
         proposals: Vec<ProposalEntry> = each;
         /// Digest of what is asked of trusted hardware; empty where nothing was said.
         hardware_rules: String = hex::encode;
+        /// What nodes must stake, and what they have staked.
+        stakes: Vec<StakeEntry> = each;
     }
 
     /// Enclave code.
@@ -80,6 +82,25 @@ answers! {
         since: Option<GovernanceMark> = |mark: Option<v1::GovernanceMark>| mark.map(GovernanceMark::from);
         /// The last epoch that one is held in that leaves.
         until_epoch: u64 = same;
+    }
+
+    /// The stake of one account in one tier.
+    StakeEntry {
+        /// Whose nodes it is for.
+        actors: Vec<String> = same;
+        /// `master` or `enterprise`.
+        tier: String = same;
+        account: String = hex::encode;
+        /// What counts, in base units of SYM.
+        deposit: String = amount;
+        /// On its way out, and still to be slashed.
+        cooling: String = amount;
+        /// When that may be taken out.
+        matures_ms: u64 = same;
+        /// Asked for by the policy in force, for all nodes of the account.
+        minimum: String = amount;
+        /// `unasked`, `compliant`, `near_minimum` or `insufficient`.
+        standing: String = same;
     }
 
     /// When something came to hold, and by which proposal; zeros for what the network was founded with.

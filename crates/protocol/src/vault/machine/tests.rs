@@ -19,6 +19,7 @@ use crate::governance::policy::{
     ChallengePolicy, ComputePolicy, Deadlines, ParsePolicy, Privacy, ProposalPolicy, QueryFees, Shares,
     TrainPolicy,
 };
+use crate::governance::stake::StakePolicy;
 use crate::vault::consent::{Standing, Statement};
 
 mod erasure;
@@ -66,6 +67,7 @@ pub(crate) fn policy() -> Policy {
         proposals: ProposalPolicy::NONE,
         challenges: ChallengePolicy::LEAST,
         candidates: None,
+        stakes: StakePolicy::NONE,
     }
 }
 

@@ -110,7 +110,6 @@ fn a_policy_that_cannot_be_adopted_is_refused_with_its_code() {
     );
     assert_eq!(refused(adopt(2, |policy| policy.epoch_ms = 0)), Code::PolicyUnsound);
     assert_eq!(refused(adopt(2, |policy| policy.deadlines.verify_ms = 0)), Code::PolicyUnsound);
-    assert_eq!(refused(adopt(2, |policy| policy.node_pay = Sym(8))), Code::PolicyUnsound);
     assert_eq!(refused(adopt(2, |policy| policy.software_admitted = false)), Code::PlatformRefused);
     assert_eq!(
         refused(adopt(2, |policy| policy.epoch_ms = EPOCH_MS + EPOCH_MS / 2 + 1)),

@@ -268,7 +268,9 @@ fn a_hardware_machine_is_admitted_under_any_policy() {
     let machine = |class: &str| Machine::Hardware { class: class.to_owned(), platform };
     let change = |class| Change::AdmitPlatform { machine: machine(class) };
     let mut state = fresh();
-    state.governance.policies.get_mut(&PolicyVersion(1)).unwrap().software_admitted = false;
+    let policy = state.governance.policies.get_mut(&PolicyVersion(1)).unwrap();
+    policy.software_admitted = false;
+    policy.stakes = crate::stakes::asked();
     let long = "x".repeat(65);
     for unfit in ["", "software", "two words", &long] {
         assert_eq!(change(unfit).check(&state.governance, START), Err(Code::ChangeUnfit), "{unfit:?}");
